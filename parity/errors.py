@@ -1,0 +1,22 @@
+"""What stops a command, and the exit codes of every command (the table of the contract)."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    HOLDS = 0
+    DOES_NOT_HOLD = 1
+    CANNOT_START = 2
+    UNDECIDED = 3
+    INTERRUPTED = 130
+
+
+class CannotStart(Exception):
+    """Bad input: one sentence that names the file or option, the field and the remedy. Exit code 2.
+
+    ``str(error)`` is that sentence; no traceback is ever shown for it.
+    """
+
+
+class Interrupted(Exception):
+    """The user stopped a study; what was computed is on disk and ``--resume`` goes on. Exit code 130."""
