@@ -1,0 +1,167 @@
+"""RLlib's PPO on the new API stack, with the task's masked multi-agent modules."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.rllib.core import COMPONENT_RL_MODULE
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
+
+from parity.frameworks import hyperparameters
+from parity.frameworks.base import Effective, Framework, Iteration, Session, Stage
+from parity.frameworks.device import synchronizer
+from parity.frameworks.network import weights_hash
+from parity.frameworks.rllib.config import Port, build_port
+from parity.frameworks.rllib.env import audit_masks
+from parity.frameworks.rllib.stage import RllibStage
+from parity.frameworks.stopwatch import Stopwatch
+from parity.masks import MaskCounts
+from parity.task import Task
+
+ENV_TO_MODULE = "env_to_module_connector"
+
+
+class Rllib(Framework):
+    name = "rllib"
+    packages = ("ray",)
+
+    def effective(self, task: Task, device: str, threads: int) -> Effective:
+        port = self.port(task, seed=0, device=device)
+        config = port.config
+        whole = task.rllib_config is not None and not callable(task.rllib_config)
+        workers = config.num_env_runners + config.num_learners
+        gpu = config.num_gpus_per_learner > 0
+        return Effective(
+            hyperparameters=hyperparameters.of_rllib(config),
+            untranslated=[] if whole else self.untranslated(task),
+            native=_flat(config.to_dict()),
+            devices={"learner": "cuda" if gpu else "cpu", "env_runner": _env_runner_device(config)},
+            threads=threads,
+            processes=1 + workers,
+            cpus=max(1, config.num_cpus_for_main_process) + workers * max(1, config.num_cpus_per_env_runner),
+            gpus=config.num_gpus_per_learner * max(1, config.num_learners)
+            + config.num_gpus_per_env_runner * config.num_env_runners,
+        )
+
+    def untranslated(self, task: Task) -> list[Any]:
+        return hyperparameters.to_rllib(task.ppo)[2]
+
+    def port(self, task: Task, seed: int, device: str) -> Port:
+        """The configuration of one trial; variants of this framework edit it here."""
+        return build_port(task, seed, device)
+
+    def open(self, task: Task, seed: int, device: str, threads: int) -> RllibSession:
+        return RllibSession(task, self.port(task, seed, device), threads)
+
+    def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> Stage:
+        port = self.port(task, seed=0, device=device)
+        learner = checkpoint / "learner_group" / "learner"
+        modules = MultiRLModule.from_checkpoint(learner / COMPONENT_RL_MODULE)
+        return RllibStage(port, slots, lambda: {COMPONENT_RL_MODULE: modules.get_state()})
+
+
+class RllibSession(Session):
+    def __init__(self, task: Task, port: Port, threads: int) -> None:
+        torch.set_num_threads(threads)
+        logging.getLogger("ray.rllib").setLevel(logging.ERROR)
+        self.task, self.port = task, port
+        self.algorithm = port.config.copy(copy_frozen=False).build_algo()
+        # After the build: RLlib's own check of the environment may step it with illegal actions.
+        self.algorithm.env_runner_group.foreach_env_runner(_audit)
+        self._initial = weights_hash(self._learning_weights())
+        self._watch = Stopwatch(synchronizer(self.devices()["learner"]))
+        self._watch.watch(self.algorithm.learner_group, "update", "update")
+        local = self.algorithm.learner_group._learner
+        self._local = local is not None
+        if local is not None:
+            # Connectors and GAE (learner.py:1342, ray 2.60.0); remote learners don't tell it apart.
+            self._watch.watch(local, "_make_batch_if_necessary", "returns")
+
+    def train(self, steps: int, on_iteration: Callable[[Iteration], None]) -> None:
+        done = 0
+        while done < steps:
+            start = time.perf_counter()
+            result = self.algorithm.train()
+            total = self._watch.now() - start
+            done = int(result["env_runners"]["num_env_steps_sampled_lifetime"])
+            update = self._watch.take("update")
+            returns = self._watch.take("returns") if self._local else math.nan
+            on_iteration(
+                Iteration(
+                    steps=done,
+                    sample_s=total - update,
+                    returns_s=returns,
+                    update_s=update - (returns if self._local else 0.0),
+                )
+            )
+
+    def stage(self, slots: int) -> Stage:
+        return RllibStage(self.port, slots, self._runner_state)
+
+    def _runner_state(self) -> dict[str, Any]:
+        """What a freshly synchronised env runner holds: the learner's weights, the connectors' state."""
+        state = {COMPONENT_RL_MODULE: self.algorithm.learner_group.get_weights()}
+        runner = self.algorithm.env_runner
+        if runner is not None and runner._env_to_module is not None:
+            state[ENV_TO_MODULE] = runner._env_to_module.get_state()
+        return state
+
+    def _learning_weights(self) -> dict[str, torch.Tensor]:
+        weights = self.algorithm.learner_group.get_weights()[self.port.learning_module]
+        return {name: torch.as_tensor(value) for name, value in weights.items()}
+
+    def sampling_masks(self) -> MaskCounts:
+        counts = self.algorithm.env_runner_group.foreach_env_runner(_counts)
+        return sum(counts, start=MaskCounts())
+
+    def devices(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        learner = self.algorithm.learner_group._learner
+        if learner is not None:
+            found["learner"] = str(next(learner.module[self.port.learning_module].parameters()).device)
+        else:
+            found["learner"] = "cuda" if self.algorithm.config.num_gpus_per_learner else "cpu"
+        runners = self.algorithm.env_runner_group.foreach_env_runner(_device)
+        found["env_runner"] = ", ".join(sorted({device for device in runners if device}))
+        return found
+
+    def initial_weights(self) -> str:
+        return self._initial
+
+    def save(self, folder: Path) -> None:
+        self.algorithm.save_to_path(str(folder.resolve()))
+
+    def close(self) -> None:
+        self.algorithm.stop()
+
+
+def _audit(runner: Any) -> None:
+    if runner.env is not None:
+        runner._parity_masks = [audit_masks(env.unwrapped) for env in runner.env.envs]
+
+
+def _counts(runner: Any) -> MaskCounts:
+    return sum(getattr(runner, "_parity_masks", []), start=MaskCounts())
+
+
+def _device(runner: Any) -> str | None:
+    if runner.env is None or runner.module is None:
+        return None
+    module: Any = next(iter(runner.module.values()))
+    return str(next(module.parameters()).device)
+
+
+def _env_runner_device(config: Any) -> str:
+    # The local env runner is always on the CPU (multi_agent_env_runner.py:100, ray 2.60.0).
+    return "cuda" if config.num_env_runners and config.num_gpus_per_env_runner else "cpu"
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """The configuration's scalars; callables, classes and empty fields say nothing to a reader of ``study.json``."""
+    return {key: value for key, value in sorted(values.items()) if isinstance(value, bool | int | float | str)}

@@ -1,0 +1,195 @@
+"""sb3-contrib's MaskablePPO, with the task's network as its whole policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sb3_contrib
+import torch
+from sb3_contrib import MaskablePPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from parity.errors import CannotStart
+from parity.frameworks import hyperparameters
+from parity.frameworks.base import SEED_STRIDE, Effective, Framework, Iteration, Session, Stage
+from parity.frameworks.device import synchronizer
+from parity.frameworks.network import check_network, weights_hash
+from parity.frameworks.randomness import PolicyGenerator
+from parity.frameworks.sb3.policy import SharedNetworkPolicy
+from parity.frameworks.stopwatch import Stopwatch
+from parity.masks import MaskCounts, MaskedEnv
+from parity.task import Task
+
+MODEL_FILE = "model.zip"
+
+
+class UnwrappedMaskablePPO(MaskablePPO):
+    """MaskablePPO that takes the vectorised environment as it is.
+
+    ``BaseAlgorithm._wrap_env`` (stable-baselines3 2.9.2) would transpose channels-last images before the network sees them.
+    """
+
+    @staticmethod
+    def _wrap_env(env: Any, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        return env
+
+
+class Sb3(Framework):
+    name = "sb3"
+    packages = ("stable-baselines3", "sb3-contrib")
+
+    def effective(self, task: Task, device: str, threads: int) -> Effective:
+        session = self.open(task, seed=0, device=device, threads=threads)
+        try:
+            if task.sb3_model is None:
+                check_network(session.model.policy.network, session.env.observation_space, session.env.action_space)
+            return Effective(
+                hyperparameters=hyperparameters.of_sb3(session.model),
+                untranslated=[],
+                native={"policy": type(session.model.policy).__name__, "n_envs": session.model.n_envs}
+                | {"vec_env": type(session.env).__name__},
+                devices=session.devices(),
+                threads=threads,
+                gpus=1.0 if device == "cuda" else 0.0,
+            )
+        finally:
+            session.close()
+
+    def open(self, task: Task, seed: int, device: str, threads: int) -> Sb3Session:
+        return Sb3Session(task, seed, device, threads)
+
+    def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> Stage:
+        model = MaskablePPO.load(checkpoint / MODEL_FILE, device=device)
+        return Sb3Stage(model, task, slots)
+
+
+class Sb3Session(Session):
+    def __init__(self, task: Task, seed: int, device: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.task = task
+        self.env = DummyVecEnv([lambda: MaskedEnv(task.env(), task.mask) for _ in range(task.ppo.n_envs)])
+        self.model = build_model(task, self.env, seed, device)
+        self.model.set_logger(configure(None, []))
+        # MaskablePPO.__init__ seeded the environments with `seed`; trials must not share environment streams.
+        self.env.seed(seed * SEED_STRIDE)
+        self._initial = weights_hash(self.model.policy.state_dict())
+        self._watch = Stopwatch(synchronizer(device))
+        self._watch.watch(self.model, "collect_rollouts", "rollout")
+        self._watch.watch(self.model.rollout_buffer, "compute_returns_and_advantage", "returns")
+        self._watch.watch(self.model, "train", "update")
+
+    def train(self, steps: int, on_iteration: Callable[[Iteration], None]) -> None:
+        def report() -> None:
+            returns_s = self._watch.take("returns")
+            on_iteration(
+                Iteration(
+                    steps=self.model.num_timesteps,
+                    sample_s=self._watch.take("rollout") - returns_s,
+                    returns_s=returns_s,
+                    update_s=self._watch.take("update"),
+                )
+            )
+
+        # `learn` counts whole rollouts, so it may pass `steps` by less than one of them.
+        self.model.learn(total_timesteps=steps, callback=_AfterUpdate(report))
+        report()
+
+    def stage(self, slots: int) -> Stage:
+        return Sb3Stage(self.model, self.task, slots)
+
+    def sampling_masks(self) -> MaskCounts:
+        return sum(self.env.get_attr("counts"), start=MaskCounts())
+
+    def devices(self) -> dict[str, str]:
+        device = str(next(self.model.policy.parameters()).device)
+        return {"policy": device, "rollout": device, "rollout_buffer": "cpu"}
+
+    def initial_weights(self) -> str:
+        return self._initial
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The stopwatch's wrappers live on the instance and cannot be pickled.
+        self.model.save(folder / MODEL_FILE, exclude=["collect_rollouts", "train", "env", "rollout_buffer"])
+
+    def close(self) -> None:
+        self.env.close()
+
+
+def build_model(task: Task, env: VecEnv, seed: int, device: str) -> MaskablePPO:
+    """The SB3 side of a task: its own ``sb3_model``, or MaskablePPO with the shared network as the whole policy."""
+    if task.sb3_model is not None:
+        model = task.sb3_model(env, seed, device)
+        if not isinstance(model, MaskablePPO):
+            raise CannotStart(
+                f"Task {task.id}: sb3_model returned a {type(model).__name__}; return a MaskablePPO "
+                f"(sb3-contrib {sb3_contrib.__version__})."
+            )
+        return model
+    assert task.network is not None
+    return UnwrappedMaskablePPO(
+        SharedNetworkPolicy,
+        env,
+        seed=seed,
+        device=device,
+        policy_kwargs={"network": task.network, "network_seed": seed, "adam_eps": task.ppo.adam_eps},
+        **hyperparameters.to_sb3(task.ppo),
+    )
+
+
+class _AfterUpdate(BaseCallback):
+    """Calls back when an update has ended, which SB3 shows as the start of the next rollout."""
+
+    def __init__(self, report: Callable[[], None]) -> None:
+        super().__init__()
+        self._report = report
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps > 0:
+            self._report()
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class Sb3Stage(Stage):
+    def __init__(self, model: MaskablePPO, task: Task, slots: int) -> None:
+        self.slots = slots
+        self.counts = MaskCounts()
+        self._model = model
+        self._envs = [MaskedEnv(task.env(), task.mask) for _ in range(slots)]
+        self._observations: list[Any] = [None] * slots
+        self._generator = PolicyGenerator()
+
+    def seed_policy(self, seed: int) -> None:
+        self._generator.seed(seed)
+
+    def reset(self, slot: int, seed: int) -> None:
+        self._envs[slot].counts = self.counts
+        self._observations[slot], _ = self._envs[slot].reset(seed=seed)
+
+    def step(self, slots: list[int], deterministic: bool) -> list[tuple[float, bool]]:
+        rows = [self._observations[slot] for slot in slots]
+        observations: Any
+        if isinstance(rows[0], dict):
+            observations = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+        else:
+            observations = np.stack(rows)
+        masks = np.stack([self._envs[slot].action_masks() for slot in slots])
+        with self._generator.drawing():
+            actions, _ = self._model.predict(observations, deterministic=deterministic, action_masks=masks)
+        outcomes = []
+        for slot, action in zip(slots, actions, strict=True):
+            observation, reward, terminated, truncated, _ = self._envs[slot].step(action)
+            self._observations[slot] = observation
+            outcomes.append((float(reward), bool(terminated or truncated)))
+        return outcomes
+
+    def close(self) -> None:
+        for env in self._envs:
+            env.close()

@@ -1,0 +1,153 @@
+"""What a framework adapter is: the two classes that `sb3` and `rllib` fill in, side by side.
+
+A ``Framework`` opens a ``Session``: one task, one seed, being trained. The session trains with the framework's own public
+loop and calls back after every iteration; everything else (when to evaluate, what to store, what it means) is decided
+elsewhere. An adapter never judges.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from parity.masks import MaskCounts
+
+if TYPE_CHECKING:
+    from parity.task import Task
+
+# Sub-environment i of trial `seed` starts from seed * SEED_STRIDE + i: neighbouring trials share no environment stream.
+SEED_STRIDE = 1_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Untranslated:
+    """A hyperparameter of the task that a framework cannot take as it is, and what it does instead."""
+
+    field: str
+    value: Any
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Effective:
+    """What a framework will really run, read back from its own configuration.
+
+    Attributes:
+        hyperparameters: by ``PPOParams``' names, in SB3's meaning.
+        untranslated: what the task asks for and this framework does otherwise.
+        native: the framework's own names and values, flat, JSON scalars only.
+        devices: component -> device.
+        threads: torch threads of a process.
+        processes: processes of one trial.
+        cpus: CPU cores that a scheduler should reserve for one trial.
+        gpus: GPUs likewise.
+    """
+
+    hyperparameters: dict[str, Any]
+    untranslated: list[Untranslated]
+    native: dict[str, Any]
+    devices: dict[str, str]
+    threads: int
+    processes: int = 1
+    cpus: int = 1
+    gpus: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Iteration:
+    """One iteration of rollout and update has ended.
+
+    Attributes:
+        steps: environment steps since training began.
+        sample_s, returns_s, update_s: seconds of collecting the rollout, of advantages and value targets, and of the
+            optimiser's epochs; NaN where the framework cannot tell.
+    """
+
+    steps: int
+    sample_s: float
+    returns_s: float
+    update_s: float
+
+
+class Stage(ABC):
+    """Several episodes being played side by side by the trained policy, for the evaluator.
+
+    Slots are numbered; each holds an environment of its own. Only the learning agent's reward is seen from outside.
+    """
+
+    slots: int
+    counts: MaskCounts
+
+    @abstractmethod
+    def reset(self, slot: int, seed: int) -> None:
+        """Starts a new episode in a slot."""
+
+    @abstractmethod
+    def step(self, slots: list[int], deterministic: bool) -> list[tuple[float, bool]]:
+        """Every agent due in these slots acts once. Returns the learning agent's reward and whether the episode ended."""
+
+    @abstractmethod
+    def seed_policy(self, seed: int) -> None:
+        """Makes the sampled actions that follow depend on ``seed`` alone."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees the environments."""
+
+
+class Session(ABC):
+    """One framework, one task, one seed."""
+
+    @abstractmethod
+    def train(self, steps: int, on_iteration: Callable[[Iteration], None]) -> None:
+        """Trains for at least ``steps`` environment steps and calls back after every iteration."""
+
+    @abstractmethod
+    def stage(self, slots: int) -> Stage:
+        """A stage that plays the policy as it stands at the time of each ``Stage.step``."""
+
+    @abstractmethod
+    def sampling_masks(self) -> MaskCounts:
+        """Mask decisions of the training environments so far."""
+
+    @abstractmethod
+    def devices(self) -> dict[str, str]:
+        """Component -> device, read from where the parameters are."""
+
+    @abstractmethod
+    def initial_weights(self) -> str:
+        """SHA-256 of the learning agent's parameters before training."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Writes a checkpoint that the framework itself, and ``Framework.restore``, can load."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees environments and processes."""
+
+
+class Framework(ABC):
+    """An adapter, registered under the entry-point group ``parity.frameworks``."""
+
+    name: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]]  # distributions whose versions belong in a study
+
+    @abstractmethod
+    def effective(self, task: Task, device: str, threads: int) -> Effective:
+        """What it will run for this task. Builds environments and networks, trains nothing.
+
+        Raises:
+            CannotStart: the task cannot be run by this framework.
+        """
+
+    @abstractmethod
+    def open(self, task: Task, seed: int, device: str, threads: int) -> Session:
+        """Builds environments, network and algorithm for one trial."""
+
+    @abstractmethod
+    def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> Stage:
+        """A stage that plays a checkpoint written by ``Session.save``."""

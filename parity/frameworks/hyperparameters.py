@@ -1,0 +1,123 @@
+"""The one place where PPO's hyperparameters are translated between ``PPOParams`` (SB3's names and meanings) and frameworks.
+
+Sources: stable-baselines3 / sb3-contrib 2.9.2 (``MaskablePPO.__init__`` and ``train``), ray 2.60.0
+(``PPOConfig.training``, ``PPOTorchLearner.compute_loss_for_module``, ``GeneralAdvantageEstimation``).
+Nothing here imports a framework: models and configurations are read by their attributes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from parity.frameworks.base import Untranslated
+from parity.task import PPOParams
+
+# sb3-contrib sets Adam's epsilon in MaskableActorCriticPolicy.__init__; RLlib 2.60 leaves PyTorch's default.
+TORCH_ADAM_EPS = 1e-8
+
+
+def to_sb3(ppo: PPOParams) -> dict[str, Any]:
+    """Keyword arguments of ``MaskablePPO``; ``n_envs`` belongs to the VecEnv and ``adam_eps`` to the policy."""
+    arguments = dataclasses.asdict(ppo)
+    del arguments["n_envs"], arguments["adam_eps"]
+    return arguments
+
+
+def of_sb3(model: Any) -> dict[str, Any]:
+    """What a ``MaskablePPO`` will use, by ``PPOParams``' names (schedules at the start of training)."""
+    read = {field.name: getattr(model, field.name, None) for field in dataclasses.fields(PPOParams)}
+    read["adam_eps"] = model.policy.optimizer.defaults.get("eps")
+    read["learning_rate"] = model.lr_schedule(1.0)
+    for name in ("clip_range", "clip_range_vf"):
+        if callable(read[name]):
+            read[name] = read[name](1.0)
+    return read
+
+
+def to_rllib(ppo: PPOParams) -> tuple[dict[str, Any], dict[str, Any], list[Untranslated]]:
+    """Keyword arguments of ``PPOConfig.training`` and ``PPOConfig.env_runners``, and what RLlib's PPO does otherwise."""
+    training = {
+        "lr": ppo.learning_rate,
+        "gamma": ppo.gamma,
+        "lambda_": ppo.gae_lambda,
+        "train_batch_size_per_learner": ppo.rollout_steps,
+        "minibatch_size": ppo.batch_size,
+        "num_epochs": ppo.n_epochs,
+        "clip_param": ppo.clip_range,
+        # RLlib clamps the squared error, which stops the critic's gradient; SB3 has no such thing.
+        "vf_clip_param": math.inf,
+        "vf_loss_coeff": ppo.vf_coef,
+        "entropy_coeff": ppo.ent_coef,
+        "use_kl_loss": False,
+        "grad_clip": ppo.max_grad_norm,
+        "grad_clip_by": "global_norm",
+    }
+    env_runners = {
+        "num_env_runners": 0,
+        "num_envs_per_env_runner": ppo.n_envs,
+        "rollout_fragment_length": ppo.n_steps,
+        "batch_mode": "truncate_episodes",
+        # Otherwise every finished episode is converted again at every step (multi_agent_env_runner.py:558, ray 2.60.0).
+        "episodes_to_numpy": False,
+    }
+    return training, env_runners, _rllib_differences(ppo)
+
+
+def _rllib_differences(ppo: PPOParams) -> list[Untranslated]:
+    found = []
+    if ppo.n_envs > 1:
+        found.append(
+            Untranslated(
+                "n_steps", ppo.n_steps, "a rollout may be up to n_envs - 1 environment steps longer than asked"
+            )
+        )
+    if ppo.adam_eps != TORCH_ADAM_EPS:
+        found.append(Untranslated("adam_eps", ppo.adam_eps, f"PPOTorchLearner builds Adam with eps={TORCH_ADAM_EPS:g}"))
+    if ppo.normalize_advantage:
+        reason = "normalised once over the train batch (population std, bootstrap rows included), not per minibatch"
+    else:
+        reason = "cannot be switched off: GeneralAdvantageEstimation always normalises over the train batch"
+    found.append(Untranslated("normalize_advantage", ppo.normalize_advantage, reason))
+    found.append(
+        Untranslated(
+            "batch_size",
+            ppo.batch_size,
+            "first epoch unshuffled, bootstrap rows take places, the last minibatch wraps into the next epoch",
+        )
+    )
+    if ppo.clip_range_vf is not None:
+        found.append(Untranslated("clip_range_vf", ppo.clip_range_vf, "RLlib has no clipping of the value's change"))
+    if ppo.target_kl is not None:
+        found.append(Untranslated("target_kl", ppo.target_kl, "RLlib has no early stop by KL"))
+    return found
+
+
+def of_rllib(config: Any) -> dict[str, Any]:
+    """What a ``PPOConfig`` will use, by ``PPOParams``' names; where the meaning differs, the value says so in words."""
+    runners = max(1, config.num_env_runners)
+    envs = config.num_envs_per_env_runner * runners
+    clamp = config.vf_clip_param
+    read = {
+        "n_envs": envs,
+        "n_steps": config.total_train_batch_size / envs,
+        "batch_size": config.minibatch_size or config.train_batch_size_per_learner,
+        "n_epochs": config.num_epochs,
+        "learning_rate": config.lr,
+        "gamma": config.gamma,
+        "gae_lambda": config.lambda_,
+        "clip_range": config.clip_param,
+        "clip_range_vf": None if clamp is None or math.isinf(clamp) else f"squared error clamped to {clamp:g}",
+        "ent_coef": config.entropy_coeff,
+        "vf_coef": config.vf_loss_coeff,
+        "max_grad_norm": config.grad_clip if config.grad_clip_by == "global_norm" else f"{config.grad_clip_by}",
+        "adam_eps": TORCH_ADAM_EPS,
+        "normalize_advantage": "per train batch",
+        "target_kl": None,
+    }
+    if float(read["n_steps"]).is_integer():
+        read["n_steps"] = int(read["n_steps"])
+    if config.use_kl_loss:
+        read["kl_coeff"] = config.kl_coeff
+    return read

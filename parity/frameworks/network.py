@@ -1,0 +1,131 @@
+"""The shared network as both frameworks see it: how it is built, what tensors reach it, what it must return."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium
+import torch
+from gymnasium import spaces
+
+from parity.errors import CannotStart
+from parity.masks import n_logits
+
+NetworkFactory = Callable[[gymnasium.Space, gymnasium.Space], torch.nn.Module]
+
+
+def build_network(
+    factory: NetworkFactory, observation_space: spaces.Space, action_space: spaces.Space, seed: int | None = None
+) -> torch.nn.Module:
+    """Builds the network; with a ``seed``, the weights depend on it alone and the global generator is left as it was.
+
+    Raises:
+        CannotStart: it cannot be built for these spaces, or its outputs have other shapes than the contract's.
+    """
+    name = getattr(factory, "__name__", repr(factory))
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        try:
+            network = factory(observation_space, action_space)
+        except Exception as error:
+            raise CannotStart(
+                f"network {name} cannot be built for {observation_space} and {action_space}: "
+                f"{type(error).__name__}: {error}."
+            ) from error
+    if not isinstance(network, torch.nn.Module):
+        raise CannotStart(f"network {name} returned a {type(network).__name__}: return a torch.nn.Module.")
+    return network
+
+
+def check_network(network: torch.nn.Module, observation_space: spaces.Space, action_space: spaces.Space) -> None:
+    """One forward pass on two sampled observations, against the contract's shapes and dtypes.
+
+    Raises:
+        CannotStart: ``forward`` raised, or returned something else than ``(logits [B, n_logits], values [B])``, float32.
+    """
+    name = type(network).__name__
+    batch = sample_observations(observation_space, 2)
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    batch = {k: v.to(device) for k, v in batch.items()} if isinstance(batch, dict) else batch.to(device)
+    try:
+        with torch.no_grad():
+            out = network(batch)
+    except Exception as error:
+        raise CannotStart(
+            f"network {name}: forward(obs) raised {type(error).__name__}: {error}; obs arrives without the mask, as "
+            f"{_shapes(batch)}."
+        ) from error
+    if not (isinstance(out, tuple) and len(out) == 2 and all(isinstance(part, torch.Tensor) for part in out)):
+        raise CannotStart(f"network {name}: forward(obs) must return (logits, values), two tensors.")
+    logits, values = out
+    wanted = n_logits(action_space)
+    if tuple(logits.shape) != (2, wanted):
+        raise CannotStart(
+            f"network {name}: logits have shape {list(logits.shape)} for 2 observations; the action space "
+            f"{action_space} needs [2, {wanted}]."
+        )
+    if tuple(values.shape) != (2,):
+        raise CannotStart(
+            f"network {name}: values have shape {list(values.shape)} for 2 observations; return [2] "
+            "(squeeze the last dimension)."
+        )
+    for label, part in (("logits", logits), ("values", values)):
+        if part.dtype != torch.float32:
+            raise CannotStart(f"network {name}: {label} are {part.dtype}; return torch.float32.")
+
+
+def sample_observations(observation_space: spaces.Space, batch: int, seed: int = 0) -> Any:
+    """Observations drawn from the space itself, as the network gets them: a dict of tensors or a tensor, on the CPU."""
+    import numpy as np
+
+    observation_space.seed(seed)
+    drawn = [observation_space.sample() for _ in range(batch)]
+    if isinstance(observation_space, spaces.Dict):
+        stacked = {key: np.stack([row[key] for row in drawn]) for key in observation_space.spaces}
+    else:
+        stacked = np.stack(drawn)
+    return network_input(stacked, observation_space)
+
+
+def network_input(observations: Any, space: spaces.Space, device: torch.device | str | None = None) -> Any:
+    """Batched observations, arrays or tensors of a framework, as the contract delivers them to ``Network.forward``.
+
+    ``[B, *space.shape]``; a Box keeps its dtype except that float64 becomes float32, Discrete and MultiDiscrete are
+    int64 (``[B]`` and ``[B, k]``), MultiBinary int8. A Dict keeps the entries of ``space``, in the space's order.
+    """
+    if isinstance(space, spaces.Dict):
+        if not isinstance(observations, Mapping):
+            raise TypeError(f"the observation space is a Dict, the observations are a {type(observations).__name__}")
+        return {key: network_input(observations[key], part, device) for key, part in space.spaces.items()}
+    tensor = torch.as_tensor(observations, device=device)
+    return tensor.reshape(-1, *(space.shape or ())).to(_dtype(space, tensor.dtype))
+
+
+def _dtype(space: spaces.Space, given: torch.dtype) -> torch.dtype:
+    match space:
+        case spaces.Discrete() | spaces.MultiDiscrete():
+            return torch.int64
+        case spaces.MultiBinary():
+            return torch.int8
+    if given == torch.float64:
+        return torch.float32
+    return given
+
+
+def weights_hash(parameters: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of names, shapes and values: equal exactly where the weights are."""
+    digest = hashlib.sha256()
+    for name in sorted(parameters):
+        value = parameters[name].detach().cpu().contiguous()
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _shapes(batch: Any) -> str:
+    if isinstance(batch, dict):
+        return "{" + ", ".join(f"{k}: {v.dtype} {list(v.shape)}" for k, v in batch.items()) + "}"
+    return f"{batch.dtype} {list(batch.shape)}"

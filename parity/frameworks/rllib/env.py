@@ -1,0 +1,156 @@
+"""The multi-agent side of a task: the user's ``MultiAgentEnv`` as it is, or the single-agent environment in one."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
+
+from parity.errors import CannotStart
+from parity.masks import MASK_KEY, MaskCounts, MaskedEnv, n_logits
+from parity.task import Task
+
+OBSERVATIONS_KEY = "observations"
+DEFAULT_AGENT = "agent"
+
+
+class SingleAgentAsMultiAgent(MultiAgentEnv):
+    """A task's single-agent environment as the only agent of a ``MultiAgentEnv``, its mask in ``obs["action_mask"]``.
+
+    A ``Dict`` observation keeps its mask entry (under that name) or gains it; any other becomes
+    ``{"observations": obs, "action_mask": mask}``. The mask is int8 ``[n_logits]``.
+    """
+
+    def __init__(self, env: MaskedEnv, agent: str = DEFAULT_AGENT) -> None:
+        super().__init__()
+        self._env, self._agent = env, agent
+        self._is_dict = isinstance(env.observation_space, spaces.Dict)
+        inner = dict(env.observation_space.spaces) if self._is_dict else {OBSERVATIONS_KEY: env.observation_space}  # type: ignore[attr-defined]
+        mask_space = spaces.Box(0, 1, (n_logits(env.action_space),), np.int8)
+        self.possible_agents = [agent]
+        self.agents = [agent]
+        self.observation_spaces = {agent: spaces.Dict(inner | {MASK_KEY: mask_space})}
+        self.action_spaces = {agent: env.action_space}
+
+    def _observation(self, observation: Any) -> dict[str, Any]:
+        inner = dict(observation) if self._is_dict else {OBSERVATIONS_KEY: observation}
+        return {self._agent: inner | {MASK_KEY: self._env.action_masks().astype(np.int8)}}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
+        observation, info = self._env.reset(seed=seed, options=options)
+        return self._observation(observation), {self._agent: info}
+
+    def step(self, action_dict: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
+        observation, reward, terminated, truncated, info = self._env.step(action_dict[self._agent])
+        # A per-agent truncation of every agent would be stored as a termination (multi_agent_episode.py:408, ray 2.60.0).
+        return (
+            self._observation(observation),
+            {self._agent: float(reward)},
+            {"__all__": terminated},
+            {"__all__": truncated and not terminated},
+            {self._agent: info},
+        )
+
+    def close(self) -> None:
+        self._env.close()
+
+
+def make_multi_agent_env(task: Task) -> MultiAgentEnv:
+    """One environment of the RLlib side.
+
+    Raises:
+        CannotStart: ``multi_agent_env`` makes something else than a ``MultiAgentEnv`` with its spaces declared.
+    """
+    if task.multi_agent_env is None:
+        return SingleAgentAsMultiAgent(MaskedEnv(task.env(), task.mask), task.learning_agent or DEFAULT_AGENT)
+    env = task.multi_agent_env()
+    if not isinstance(env, MultiAgentEnv):
+        raise CannotStart(
+            f"Task {task.id}: multi_agent_env made a {type(env).__name__}; return a ray.rllib.env.MultiAgentEnv."
+        )
+    return env
+
+
+def agent_spaces(env: MultiAgentEnv, task_id: str) -> dict[str, tuple[spaces.Space, spaces.Space]]:
+    """Agent id -> (observation space, action space).
+
+    Raises:
+        CannotStart: ``possible_agents`` is missing or an agent has no space.
+    """
+    name = type(env).__name__
+    agents = list(getattr(env, "possible_agents", None) or [])
+    if not agents:
+        raise CannotStart(f"Task {task_id}: {name} has no possible_agents; set self.possible_agents in its __init__.")
+    found = {}
+    for agent in agents:
+        try:
+            found[agent] = (env.get_observation_space(agent), env.get_action_space(agent))
+        except Exception:
+            found[agent] = (None, None)
+        if not all(isinstance(space, spaces.Space) for space in found[agent]):
+            raise CannotStart(
+                f'Task {task_id}: {name} has no spaces for agent "{agent}"; set self.observation_spaces["{agent}"] and '
+                f'self.action_spaces["{agent}"].'
+            )
+    return found
+
+
+def learning_agent(task: Task, action_spaces: dict[str, spaces.Space]) -> str:
+    """The agent that is compared with SB3.
+
+    Raises:
+        CannotStart: it is not said and not obvious, or the one that is said does not exist.
+    """
+    agents = list(action_spaces)
+    if task.learning_agent is not None:
+        # A wrapped single-agent environment takes the name as it is.
+        if task.learning_agent not in agents:
+            raise CannotStart(
+                f'Task {task.id}: learning_agent "{task.learning_agent}" is not among the agents {", ".join(agents)}.'
+            )
+        return task.learning_agent
+    choosers = [agent for agent in agents if n_logits(action_spaces[agent]) > 1]
+    for candidates in (agents, choosers):
+        if len(candidates) == 1:
+            return candidates[0]
+    raise CannotStart(
+        f"Task {task.id}: which agent is compared with SB3? Set learning_agent to one of {', '.join(agents)}."
+    )
+
+
+def audit_masks(env: MultiAgentEnv) -> MaskCounts:
+    """Checks every action that ``env`` receives from now on against the mask that it showed the agent before.
+
+    The environment stays what it is: its ``reset`` and ``step`` are wrapped on the instance. Agents that show no mask in
+    ``obs["action_mask"]`` are not counted.
+    """
+    counts = MaskCounts()
+    shown: dict[Any, np.ndarray] = {}
+    reset, step = env.reset, env.step
+
+    def remember(observations: dict[Any, Any]) -> None:
+        shown.clear()
+        for agent, observation in observations.items():
+            if isinstance(observation, dict) and MASK_KEY in observation:
+                shown[agent] = np.array(observation[MASK_KEY]).reshape(-1).astype(bool)
+
+    @functools.wraps(reset)
+    def audited_reset(*args: Any, **kwargs: Any) -> Any:
+        observations, infos = reset(*args, **kwargs)
+        remember(observations)
+        return observations, infos
+
+    @functools.wraps(step)
+    def audited_step(action_dict: dict[Any, Any]) -> Any:
+        for agent, action in action_dict.items():
+            if agent in shown:
+                counts.check(shown[agent], action, env.get_action_space(agent))
+        result = step(action_dict)
+        remember(result[0])
+        return result
+
+    env.reset, env.step = audited_reset, audited_step  # type: ignore[method-assign]
+    return counts

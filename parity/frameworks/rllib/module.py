@@ -1,0 +1,95 @@
+"""The reference port's RLModule: the shared network, masked everywhere, with a value function that RLlib finds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import torch
+from gymnasium import spaces
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
+from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
+
+from parity.frameworks.network import build_network, network_input
+from parity.frameworks.rllib.distributions import mask_logits, masked_distribution
+from parity.frameworks.rllib.env import OBSERVATIONS_KEY
+from parity.masks import MASK_KEY, n_logits
+
+
+class SharedNetworkModule(TorchRLModule, ValueFunctionAPI):
+    """A masked actor-critic around ``Network(observation_space, action_space)``.
+
+    ``model_config``: ``network``, the factory; ``seed``, an int that alone determines the initial weights, or None.
+    The observation space is a ``Dict`` with an entry ``action_mask``; the rest is what the network sees (an entry
+    ``observations`` beside the mask alone stands for an observation that is no ``Dict``).
+    """
+
+    def setup(self) -> None:
+        assert isinstance(self.observation_space, spaces.Dict)
+        self._network_space = unmasked_space(self.observation_space)
+        self.network = build_network(
+            self.model_config["network"], self._network_space, self.action_space, self.model_config.get("seed")
+        )
+        self.action_dist_cls = masked_distribution(self.action_space)
+
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {Columns.ACTION_DIST_INPUTS: self._logits_and_values(batch)[0]}
+
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        logits, values = self._logits_and_values(batch)
+        # PPO's loss hands the embeddings back to compute_values: the values travel there, and one pass does both.
+        return {Columns.ACTION_DIST_INPUTS: logits, Columns.EMBEDDINGS: values}
+
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        """Values float32 ``[B]``; ``embeddings``: what ``forward_train`` returned for this batch, else None."""
+        return self._logits_and_values(batch)[1] if embeddings is None else embeddings
+
+    def _logits_and_values(self, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        observations = batch[Columns.OBS]
+        seen = observations if isinstance(self._network_space, spaces.Dict) else observations[OBSERVATIONS_KEY]
+        logits, values = self.network(network_input(seen, self._network_space))
+        return mask_logits(logits, observations[MASK_KEY], self.action_space), values
+
+
+def unmasked_space(space: spaces.Dict) -> gymnasium.Space:
+    """The part of an RLlib observation space that the network sees."""
+    rest = {key: part for key, part in space.spaces.items() if key != MASK_KEY}
+    return rest[OBSERVATIONS_KEY] if list(rest) == [OBSERVATIONS_KEY] else spaces.Dict(rest)
+
+
+class FlatNetwork(torch.nn.Module):
+    """For agents that the task brings no network for: flattened observation, two hidden layers of 64, linear heads."""
+
+    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space) -> None:
+        super().__init__()
+        self._space = observation_space
+        size = int(spaces.flatdim(observation_space))
+        self.trunk = torch.nn.Sequential(
+            torch.nn.Linear(size, 64), torch.nn.Tanh(), torch.nn.Linear(64, 64), torch.nn.Tanh()
+        )
+        self.policy = torch.nn.Linear(64, n_logits(action_space))
+        self.value = torch.nn.Linear(64, 1)
+        for layer in (self.trunk[0], self.trunk[2]):
+            torch.nn.init.orthogonal_(layer.weight, gain=2**0.5)
+        torch.nn.init.orthogonal_(self.policy.weight, gain=0.01)
+        for bias in (self.trunk[0].bias, self.trunk[2].bias, self.policy.bias, self.value.bias):
+            torch.nn.init.zeros_(bias)
+
+    def forward(self, obs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.trunk(_flatten(obs, self._space))
+        return self.policy(features), self.value(features).squeeze(-1)
+
+
+def _flatten(obs: Any, space: spaces.Space) -> torch.Tensor:
+    """float32 ``[B, flatdim(space)]``: Discrete entries one-hot, a uint8 image scaled to [0, 1]."""
+    match space:
+        case spaces.Dict():
+            return torch.cat([_flatten(obs[key], part) for key, part in space.spaces.items()], dim=-1)
+        case spaces.Discrete():
+            return torch.nn.functional.one_hot(obs - int(space.start), int(space.n)).float()
+        case spaces.MultiDiscrete():
+            columns = [torch.nn.functional.one_hot(obs[:, i], int(n)) for i, n in enumerate(space.nvec.reshape(-1))]
+            return torch.cat(columns, dim=-1).float()
+    flat = obs.reshape(obs.shape[0], -1).float()
+    return flat / 255.0 if obs.dtype == torch.uint8 else flat

@@ -1,0 +1,115 @@
+"""Playing an RLlib policy as it would be deployed: the port's own environment, connectors and modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
+
+from parity.frameworks.base import Stage
+from parity.frameworks.randomness import PolicyGenerator
+from parity.frameworks.rllib.config import Port
+from parity.frameworks.rllib.env import audit_masks
+from parity.masks import MaskCounts
+
+
+class RllibStage(Stage):
+    """Episodes side by side, each with an environment and a ``MultiAgentEpisode``, as RLlib's env runner keeps them.
+
+    An env runner of the port's own configuration supplies environments, connectors and modules; only its sampling loop is
+    not used, because it neither seeds single episodes nor lets slots end.
+
+    Args:
+        port: what is played.
+        slots: episodes side by side.
+        state: the env runner's state to play with (weights, connector states), asked for at every `seed_policy`.
+    """
+
+    def __init__(self, port: Port, slots: int, state: Callable[[], dict[str, Any]]) -> None:
+        self.slots = slots
+        self._port, self._state = port, state
+        self._generator = PolicyGenerator()
+        self._runner = make_env_runner(port.config, slots)
+        self._envs = [env.unwrapped for env in self._runner.env.envs]
+        self._audits = [audit_masks(env) for env in self._envs]
+        self._episodes: list[MultiAgentEpisode | None] = [None] * slots
+
+    @property
+    def counts(self) -> MaskCounts:
+        return sum(self._audits, start=MaskCounts())
+
+    @counts.setter
+    def counts(self, value: MaskCounts) -> None:
+        for audit in self._audits:
+            audit.decisions, audit.violations, audit.empty = 0, 0, 0
+
+    def seed_policy(self, seed: int) -> None:
+        self._generator.seed(seed)
+        self._runner.set_state(self._state())
+
+    def reset(self, slot: int, seed: int) -> None:
+        config = self._port.config
+        observations, infos = self._envs[slot].reset(seed=seed)
+        episode = MultiAgentEpisode(
+            observation_space={agent: space for agent, (space, _) in self._port.agents.items()},
+            action_space={agent: space for agent, (_, space) in self._port.agents.items()},
+            agent_to_module_mapping_fn=config.policy_mapping_fn,
+        )
+        episode.add_env_reset(observations=observations, infos=infos)
+        self._episodes[slot] = episode
+
+    def step(self, slots: list[int], deterministic: bool) -> list[tuple[float, bool]]:
+        episodes = [self._episodes[slot] for slot in slots]
+        actions, actions_for_env, extra = self._act(episodes, explore=not deterministic)
+        outcomes = []
+        for i, (slot, episode) in enumerate(zip(slots, episodes, strict=True)):
+            assert episode is not None
+            observations, rewards, terminateds, truncateds, infos = self._envs[slot].step(actions_for_env[i])
+            episode.add_env_step(
+                observations, actions[i], rewards, infos, terminateds=terminateds, truncateds=truncateds,
+                extra_model_outputs=extra[i],
+            )  # fmt: skip
+            outcomes.append((float(rewards.get(self._port.learning_agent, 0.0)), episode.is_done))
+        return outcomes
+
+    def _act(self, episodes: list[Any], explore: bool) -> tuple[list[Any], list[Any], list[dict[Any, Any]]]:
+        runner, module = self._runner, self._runner.module
+        with self._generator.drawing():
+            shared: dict[str, Any] = {}
+            batch = runner._env_to_module(
+                rl_module=module, batch={}, episodes=episodes, explore=explore, shared_data=shared, metrics=None
+            )
+            forward = module.forward_exploration if explore else module.forward_inference
+            out = runner._module_to_env(
+                rl_module=module,
+                batch=forward(batch),
+                episodes=episodes,
+                explore=explore,
+                shared_data=shared,
+                metrics=None,
+            )
+        actions = out.pop(Columns.ACTIONS)
+        extra: list[dict[Any, Any]] = [{} for _ in episodes]
+        actions_for_env = out.pop(Columns.ACTIONS_FOR_ENV, actions)
+        for column, per_episode in out.items():
+            for i, by_agent in enumerate(per_episode):
+                for agent, value in by_agent.items():
+                    extra[i].setdefault(agent, {})[column] = value
+        return actions, actions_for_env, extra
+
+    def close(self) -> None:
+        self._runner.stop()
+
+
+def make_env_runner(config: PPOConfig, envs: int | None = None) -> MultiAgentEnvRunner:
+    """An env runner of this configuration in this process, no Ray started; ``envs``: its number of sub-environments."""
+    config = config.copy(copy_frozen=False)
+    config.num_env_runners = 0
+    if envs is not None:
+        config.num_envs_per_env_runner = envs
+    runner_class = config.env_runner_cls or MultiAgentEnvRunner
+    return runner_class(config=config, worker_index=0)

@@ -1,0 +1,207 @@
+"""The one mask adapter: however an environment shows its action mask, everything else sees ``action_masks()``.
+
+Four conventions are in use: a method ``action_masks()`` (sb3-contrib), an entry of the observation (PettingZoo, RLlib),
+an entry of ``info`` (Gymnasium's Taxi, OpenSpiel), and a method of another name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from parity.errors import CannotStart
+
+MASK_KEY = "action_mask"
+MASK_METHOD = "action_masks"
+
+
+@dataclasses.dataclass
+class MaskCounts:
+    """What was seen of masks over many decisions.
+
+    Attributes:
+        decisions: actions that were checked against the environment's mask.
+        violations: those that the mask forbade.
+        empty: those for which the mask allowed nothing at all.
+    """
+
+    decisions: int = 0
+    violations: int = 0
+    empty: int = 0
+
+    def check(self, mask: np.ndarray, action: Any, action_space: spaces.Space) -> None:
+        """Counts one decision. ``mask``: bool ``[n_logits]``; ``action``: an element of ``action_space``."""
+        self.decisions += 1
+        if is_empty(mask, action_space):
+            self.empty += 1
+        elif not is_legal(mask, action, action_space):
+            self.violations += 1
+
+    def __add__(self, other: MaskCounts) -> MaskCounts:
+        return MaskCounts(
+            self.decisions + other.decisions, self.violations + other.violations, self.empty + other.empty
+        )
+
+
+def choices(action_space: spaces.Space) -> list[int]:
+    """Number of options of each sub-action: ``[n]``, ``nvec`` or ``[2] * n``.
+
+    Raises:
+        CannotStart: the action space is none that MaskablePPO supports.
+    """
+    match action_space:
+        case spaces.Discrete():
+            return [int(action_space.n)]
+        case spaces.MultiDiscrete() if action_space.nvec.ndim == 1:
+            return [int(n) for n in action_space.nvec]
+        case spaces.MultiBinary() if isinstance(action_space.n, int | np.integer):
+            return [2] * int(action_space.n)
+    raise CannotStart(
+        f"The action space {action_space} cannot be masked: use Discrete, MultiDiscrete or MultiBinary (one-dimensional)."
+    )
+
+
+def n_logits(action_space: spaces.Space) -> int:
+    """Length of a mask and of the network's logits: ``n``, the sum of ``nvec``, or ``2 n``."""
+    return sum(choices(action_space))
+
+
+def is_legal(mask: np.ndarray, action: Any, action_space: spaces.Space) -> bool:
+    """Whether every sub-action is allowed. ``mask``: bool ``[n_logits]``, sub-actions concatenated."""
+    sizes = choices(action_space)
+    picked = np.asarray(action).reshape(-1).astype(np.int64)
+    if isinstance(action_space, spaces.Discrete):
+        picked = picked - int(action_space.start)
+    if len(picked) != len(sizes) or (picked < 0).any() or (picked >= sizes).any():
+        return False
+    offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    return bool(mask[offsets + picked].all())
+
+
+def is_empty(mask: np.ndarray, action_space: spaces.Space) -> bool:
+    """Whether some sub-action has no option left."""
+    edges = np.cumsum([0, *choices(action_space)])
+    return any(not mask[low:high].any() for low, high in itertools.pairwise(edges))
+
+
+def as_mask(raw: Any, action_space: spaces.Space, where: str) -> np.ndarray:
+    """A mask as environments give it (any shape, bool, int or float) as bool ``[n_logits]``, an own copy.
+
+    Raises:
+        CannotStart: its length is not that of the action space.
+    """
+    try:
+        flat = np.concatenate([np.asarray(part).reshape(-1) for part in raw]) if isinstance(raw, list | tuple) else None
+        mask = np.asarray(raw if flat is None else flat).reshape(-1).astype(bool)
+    except (TypeError, ValueError) as error:
+        raise CannotStart(f"The mask of {where} cannot be read as an array of booleans: {error}.") from None
+    expected = n_logits(action_space)
+    if mask.shape != (expected,):
+        raise CannotStart(
+            f"The mask of {where} has {mask.size} entries, the action space {action_space} needs {expected}: "
+            "return one entry per action (sub-actions concatenated)."
+        )
+    return mask
+
+
+def _method(env: gymnasium.Env, name: str) -> Callable[[], Any] | None:
+    try:
+        found = env.get_wrapper_attr(name)
+    except AttributeError:
+        return None
+    return found if callable(found) else None
+
+
+def find_convention(env: gymnasium.Env, observation: Any, info: dict[str, Any]) -> str:
+    """How ``env`` shows its mask, as ``Task.mask`` spells it.
+
+    Raises:
+        CannotStart: it shows none in a way that is known.
+    """
+    if _method(env, MASK_METHOD):
+        return f"method:{MASK_METHOD}"
+    if isinstance(observation, dict) and MASK_KEY in observation:
+        return f"obs:{MASK_KEY}"
+    if MASK_KEY in info:
+        return f"info:{MASK_KEY}"
+    raise CannotStart(
+        f"The environment {env.unwrapped.__class__.__name__} shows no action mask: looked for a method {MASK_METHOD}(), "
+        f'observation["{MASK_KEY}"] and info["{MASK_KEY}"]; name another place with Task(mask="method:NAME"), '
+        '"obs:KEY" or "info:KEY".'
+    )
+
+
+class MaskedEnv(gymnasium.Wrapper):
+    """An environment with its mask in one place: ``action_masks()``, bool ``[n_logits]``, of the state just returned.
+
+    The mask's entry is taken out of a ``Dict`` observation and its space, nothing else is changed. Every action is checked
+    against the mask of the state that it was chosen in, and counted in ``counts``.
+
+    Args:
+        env: the user's environment.
+        mask: ``Task.mask``; None finds the convention at the first reset.
+
+    Raises:
+        CannotStart: the mask is not where ``mask`` says, or has the wrong length.
+    """
+
+    def __init__(self, env: gymnasium.Env, mask: str | None = None) -> None:
+        super().__init__(env)
+        n_logits(env.action_space)
+        self.name = env.unwrapped.__class__.__name__
+        self.counts = MaskCounts()
+        self._mask: np.ndarray | None = None
+        if mask is None:
+            mask = find_convention(env, *env.reset())
+        self.convention = mask
+        kind, _, key = mask.partition(":")
+        self._kind, self._key = kind, key
+        if kind == "method" and _method(env, key) is None:
+            raise CannotStart(f'Task(mask="{mask}"): {self.name} has no method {key}().')
+        if kind == "obs":
+            if not isinstance(env.observation_space, spaces.Dict) or key not in env.observation_space.spaces:
+                raise CannotStart(f'Task(mask="{mask}"): the observation space of {self.name} has no entry "{key}".')
+            self.observation_space = spaces.Dict(
+                {name: space for name, space in env.observation_space.spaces.items() if name != key}
+            )
+
+    def action_masks(self) -> np.ndarray:
+        """The mask of the current state: bool ``[n_logits]``."""
+        if self._mask is None:
+            raise RuntimeError("action_masks() before reset()")
+        return self._mask
+
+    def _take(self, observation: Any, info: dict[str, Any]) -> Any:
+        where = f"{self.name} ({self.convention})"
+        raw: Any
+        match self._kind:
+            case "obs":
+                raw = observation[self._key]
+                observation = {name: part for name, part in observation.items() if name != self._key}
+            case "info":
+                if self._key not in info:
+                    raise CannotStart(
+                        f'{where}: info has no "{self._key}" at this step: return it at reset and every step.'
+                    )
+                raw = info[self._key]
+            case _:
+                method = _method(self.env, self._key)
+                assert method is not None
+                raw = method()
+        self._mask = as_mask(raw, self.action_space, where)
+        return observation
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._take(observation, info), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self.counts.check(self.action_masks(), action, self.action_space)
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._take(observation, info), reward, terminated, truncated, info

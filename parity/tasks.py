@@ -1,0 +1,172 @@
+"""From what ``--task`` says to a ``Task``: a built-in id, ``file.py``, ``file.py:name`` or ``package.module:name``."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from parity.errors import CannotStart
+
+if TYPE_CHECKING:
+    from parity.task import Task
+
+# Where each built-in task is defined; importing one imports torch, so ids are listed without.
+BUILT_IN: dict[str, str] = {
+    "tiles": "parity_envs.tiles.task:tiles",
+    "tiles-100": "parity_envs.tiles.task:tiles_100",
+    "tiles-time-limit": "parity_envs.tiles.task:tiles_time_limit",
+    "tiles-resolution": "parity_envs.tiles.task:tiles_resolution",
+    "tiles-two-learners": "parity_envs.tiles.task:tiles_two_learners",
+}
+DEFAULT_TASK = "tiles"
+DEFAULT_NAME = "task"
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskRef:
+    """Where a task comes from, in a form that another process can load: no object travels between processes.
+
+    Attributes:
+        text: what the user wrote.
+        location: an absolute file path or a dotted module name.
+        name: the attribute to take from it.
+        is_file: which of the two ``location`` is.
+        python_path: folders that the user's working directory adds for ``package.module:name``.
+    """
+
+    text: str
+    location: str
+    name: str
+    is_file: bool
+    python_path: str | None = None
+
+    @property
+    def source(self) -> str:
+        """For people and for ``study.json``: never a path of one machine."""
+        if not self.is_file:
+            return f"{self.location}:{self.name}"
+        return f"{Path(self.location).name}:{self.name}"
+
+
+def resolve(text: str) -> TaskRef:
+    """Finds out what ``text`` means, without running anything of it.
+
+    Raises:
+        CannotStart: no such id, file or form.
+    """
+    if text in BUILT_IN:
+        module, _, name = BUILT_IN[text].partition(":")
+        return TaskRef(text, module, name, is_file=False)
+    head, colon, name = text.rpartition(":")
+    if not colon or not name.isidentifier():
+        head, name = text, DEFAULT_NAME
+    if head.endswith(".py") or os.sep in head or "/" in head:
+        path = Path(head)
+        if not path.is_file():
+            raise CannotStart(f"--task {text}: there is no file {head}.")
+        return TaskRef(text, str(path.resolve()), name, is_file=True)
+    if colon:
+        return TaskRef(text, head, name, is_file=False, python_path=str(Path.cwd()))
+    raise CannotStart(
+        f"--task {text}: no such task; the built-in ones are {', '.join(BUILT_IN)}, "
+        "or give a file (my_port.py, my_port.py:name) or package.module:name."
+    )
+
+
+def load(ref: TaskRef) -> Task:
+    """Imports the task.
+
+    Raises:
+        CannotStart: the file does not run, has no such name, or what stands there is not a valid ``Task``.
+    """
+    from parity.task import Task
+
+    module = _import(ref)
+    if not hasattr(module, ref.name):
+        others = [name for name, value in vars(module).items() if isinstance(value, Task)]
+        hint = (
+            f"it defines {', '.join(others)}: write --task {ref.text.partition(':')[0]}:{others[0]}" if others else None
+        )
+        raise CannotStart(
+            f"--task {ref.text}: {ref.source.partition(':')[0]} defines no `{ref.name}`; "
+            + (hint or f"write {ref.name} = parity.Task(...) there")
+            + "."
+        )
+    task = getattr(module, ref.name)
+    if not isinstance(task, Task):
+        raise CannotStart(
+            f"--task {ref.text}: `{ref.name}` is a {type(task).__name__}, not a parity.Task; name the task, as in "
+            "file.py:name."
+        )
+    return task
+
+
+def _import(ref: TaskRef) -> ModuleType:
+    if ref.python_path and ref.python_path not in sys.path:
+        sys.path.insert(0, ref.python_path)
+    try:
+        return _import_file(Path(ref.location)) if ref.is_file else importlib.import_module(ref.location)
+    except CannotStart:
+        raise
+    except ValidationError as error:
+        raise CannotStart(f"--task {ref.text}: {validation_sentence(error)}") from error
+    except SyntaxError as error:
+        place = f"{Path(error.filename).name if error.filename else ref.location}, line {error.lineno}"
+        raise CannotStart(f"--task {ref.text}: syntax error in {place}: {error.msg}.") from error
+    except ModuleNotFoundError as error:
+        raise CannotStart(f"--task {ref.text}: {error}; install it, or correct the name.") from error
+    except Exception as error:
+        place = _last_line_in(error, ref.location)
+        raise CannotStart(f"--task {ref.text}: {place} raised {type(error).__name__}: {_one_line(error)}.") from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    """A task file as a module of its own name, importable again by pickle in this process."""
+    name = f"parity_task_{path.stem}"
+    loaded = sys.modules.get(name)
+    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+        return loaded
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def validation_sentence(error: ValidationError) -> str:
+    """The first complaint of pydantic as one sentence with the field and what it wants."""
+    first: Any = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or error.title
+    message = first["msg"].removeprefix("Value error, ")
+    given = "" if first["type"] in ("missing", "missing_argument", "value_error") else f" (given: {first['input']!r})"
+    return f"{error.title} field `{field}`: {message[0].lower()}{message[1:]}{given}."
+
+
+def _last_line_in(error: BaseException, location: str) -> str:
+    """``file, line N`` of the innermost frame inside the user's file."""
+    trace, line = error.__traceback__, None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == location:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    name = Path(location).name
+    return f"{name}, line {line}" if line else name
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".") or "no message"
