@@ -1,0 +1,241 @@
+"""A study on disk: what each file holds, written by trials, read by judges and reports. No framework is imported here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from parity import __version__
+from parity.errors import CannotStart
+
+SCHEMA_VERSION = 1
+STUDY_FILE = "study.json"
+TRIAL_FILE = "trial.json"
+CURVE_FILE = "curve.parquet"
+TIMING_FILE = "timing.parquet"
+MASKS_FILE = "masks.json"
+LOG_FILE = "log"
+CHECKPOINT = "checkpoint"
+SUMMARY_FILE = "summary.json"
+
+
+class _Stored(BaseModel):
+    # A later version of the same schema may have written fields that this one does not know.
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="strings")
+
+    def write(self, path: Path) -> None:
+        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+class UntranslatedField(_Stored):
+    """A hyperparameter that a framework cannot take as it is, and what it does instead."""
+
+    field: str
+    value: Any
+    reason: str
+
+
+class EffectiveConfig(_Stored):
+    """What one framework really runs, see ``parity.frameworks.base.Effective``."""
+
+    hyperparameters: dict[str, Any]
+    untranslated: list[UntranslatedField] = []
+    native: dict[str, Any] = {}
+    devices: dict[str, str] = {}
+    threads: int = 1
+    processes: int = 1
+    cpus: int = 1
+    gpus: float = 0.0
+
+
+class ReferenceScores(_Stored):
+    """Anchors of the normalised score; ``uniform_legal_returns`` are the measured episodes where the task gave none."""
+
+    uniform_legal: float
+    best: float | None = None
+    source: str = ""
+    uniform_legal_returns: list[float] = []
+
+
+class TaskRecord(_Stored):
+    source: str
+    steps: int
+    eval_every: int
+    eval_episodes: int
+    margin: float
+    mask: str | None = None
+    learning_agent: str | None = None
+    declared: dict[str, str] = {}
+    reference: ReferenceScores
+    ppo: dict[str, Any]
+    frameworks: dict[str, EffectiveConfig]
+
+
+class Request(_Stored):
+    tasks: list[str]
+    frameworks: list[str]
+    seeds: list[int]
+    steps: int | None = None
+    device: str = "cpu"
+    threads: int = 1
+    require: list[str] = []
+
+
+class StudyFile(_Stored):
+    """``study.json``."""
+
+    schema_version: Literal[1] = 1
+    parity_version: str = __version__
+    study: str
+    created: str
+    command: str
+    request: Request
+    tasks: dict[str, TaskRecord]
+    versions: dict[str, str] = {}
+    machine: dict[str, Any] = {}
+    git: dict[str, Any] | None = None
+
+
+class TrialMeta(_Stored):
+    """``trial.json``: how a trial ended."""
+
+    schema_version: Literal[1] = 1
+    task: str
+    framework: str
+    seed: int
+    status: Literal["done", "crashed", "interrupted"]
+    reason: str | None = None
+    steps: int = 0
+    started: str
+    wall_s: float = 0.0
+    peak_memory_mb: float = 0.0
+    devices: dict[str, str] = {}
+    threads: int = 1
+    processes: int = 1
+    initial_weights: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialRecord:
+    """One trial as it lies on disk; ``meta`` is None where it is missing.
+
+    Attributes:
+        curve: one row per evaluation, first at step 0: ``steps``, ``wall_s`` (since training began), ``train_s`` (without
+            evaluation), ``return_mean``, ``return_std``, ``length_mean`` of the deterministic policy,
+            ``sampled_return_mean``, ``sampled_return_std``, and the episodes themselves in the lists ``returns`` and
+            ``sampled_returns``.
+        timing: one row per iteration: ``iteration``, ``steps``, ``sample_s``, ``returns_s``, ``update_s``, ``evaluate_s``.
+        masks: ``{"sampling" | "evaluation": {"decisions", "violations", "empty"}}``.
+    """
+
+    task: str
+    framework: str
+    seed: int
+    folder: Path
+    meta: TrialMeta | None = None
+    curve: pd.DataFrame | None = None
+    timing: pd.DataFrame | None = None
+    masks: dict[str, dict[str, int]] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyRecord:
+    """A whole study as it lies on disk, every trial that was asked for included."""
+
+    folder: Path
+    file: StudyFile
+    trials: list[TrialRecord]
+
+
+def trial_folder(study: Path, task: str, framework: str, seed: int) -> Path:
+    return study / "trials" / task / framework / str(seed)
+
+
+def load_study(folder: Path) -> StudyRecord:
+    """Reads a study.
+
+    Raises:
+        CannotStart: it has no ``study.json``, or a file in it cannot be read.
+    """
+    path = folder / STUDY_FILE
+    if not path.is_file():
+        raise CannotStart(f"{folder} is not a study: it has no {STUDY_FILE}.")
+    try:
+        file = StudyFile.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise CannotStart(f"{path} cannot be read: {_first_line(error)}.") from error
+    trials = [
+        load_trial(folder, task, framework, seed)
+        for task in file.request.tasks
+        for framework in file.request.frameworks
+        for seed in file.request.seeds
+    ]
+    return StudyRecord(folder, file, trials)
+
+
+def load_trial(study: Path, task: str, framework: str, seed: int) -> TrialRecord:
+    folder = trial_folder(study, task, framework, seed)
+    record = TrialRecord(task, framework, seed, folder)
+    if not (folder / TRIAL_FILE).is_file():
+        return record
+    masks_file = folder / MASKS_FILE
+    try:
+        return dataclasses.replace(
+            record,
+            meta=TrialMeta.model_validate_json((folder / TRIAL_FILE).read_text(encoding="utf-8")),
+            curve=_table(folder / CURVE_FILE),
+            timing=_table(folder / TIMING_FILE),
+            masks=json.loads(masks_file.read_text(encoding="utf-8")) if masks_file.is_file() else None,
+        )
+    except (ValidationError, ValueError, OSError) as error:
+        raise CannotStart(
+            f"{folder} cannot be read: {_first_line(error)}; delete it and run again with --resume."
+        ) from error
+
+
+def _table(path: Path) -> pd.DataFrame | None:
+    return pd.read_parquet(path) if path.is_file() else None
+
+
+def find_study(name: str | None, out: Path) -> Path:
+    """A study by folder or by name under ``out``; None: the newest.
+
+    Raises:
+        CannotStart: there is none.
+    """
+    if name is not None:
+        for candidate in (Path(name), out / name):
+            if (candidate / STUDY_FILE).is_file():
+                return candidate
+        raise CannotStart(f"There is no study {name}, neither as a folder nor under {out}/.")
+    studies = list_studies(out)
+    if not studies:
+        raise CannotStart(f"There is no study under {out}/; `parity run` makes one.")
+    return studies[-1]
+
+
+def list_studies(out: Path) -> list[Path]:
+    """Study folders under ``out``, oldest first."""
+
+    def created(folder: Path) -> tuple[str, str]:
+        try:
+            return str(json.loads((folder / STUDY_FILE).read_text(encoding="utf-8")).get("created", "")), folder.name
+        except (ValueError, OSError):
+            return "", folder.name
+
+    return sorted((path.parent for path in out.glob(f"*/{STUDY_FILE}")), key=created)
+
+
+def now() -> str:
+    """UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")
