@@ -15,6 +15,10 @@ from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 from typing_extensions import TypedDict
 
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 # Below 0.15 of the way from uniform legal play to the best known, no affordable number of seeds decides anything.
@@ -30,21 +34,21 @@ class PPOParams:
     sb3-contrib's MaskablePPO uses 1e-5 where PyTorch's default is 1e-8.
     """
 
-    n_envs: int = Field(8, ge=1)
-    n_steps: int = Field(256, ge=1)
-    batch_size: int = Field(64, ge=2)
-    n_epochs: int = Field(10, ge=1)
-    learning_rate: float = Field(3e-4, gt=0)
-    gamma: float = Field(0.99, ge=0, le=1)
-    gae_lambda: float = Field(0.95, ge=0, le=1)
-    clip_range: float = Field(0.2, gt=0)
-    clip_range_vf: float | None = Field(None, gt=0)
+    n_envs: Count = 8
+    n_steps: Count = 256
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    n_epochs: Count = 10
+    learning_rate: Positive = 3e-4
+    gamma: Fraction = 0.99
+    gae_lambda: Fraction = 0.95
+    clip_range: Positive = 0.2
+    clip_range_vf: Positive | None = None
     ent_coef: float = 0.0
     vf_coef: float = 0.5
-    max_grad_norm: float = Field(0.5, gt=0)
-    adam_eps: float = Field(1e-5, gt=0)
+    max_grad_norm: Positive = 0.5
+    adam_eps: Positive = 1e-5
     normalize_advantage: bool = True
-    target_kl: float | None = Field(None, gt=0)
+    target_kl: Positive | None = None
 
     @property
     def rollout_steps(self) -> int:
@@ -94,13 +98,13 @@ class Task:
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     env: Callable[[], gymnasium.Env]
     network: Callable[[gymnasium.Space, gymnasium.Space], Any] | None = None
-    ppo: PPOParams = dataclasses.field(default_factory=PPOParams)
-    steps: int = Field(65_536, ge=1)
-    eval_every: int = Field(8_192, ge=1)
-    eval_episodes: int = Field(100, ge=1)
+    ppo: PPOParams = PPOParams()
+    steps: Count = 65_536
+    eval_every: Count = 8_192
+    eval_episodes: Count = 100
     reference: Reference | None = None
-    margin: float = Field(DEFAULT_MARGIN, gt=0)
-    mask: str | None = Field(None, pattern=r"^(obs|info|method):.+$")
+    margin: Positive = DEFAULT_MARGIN
+    mask: Annotated[str, Field(pattern=r"^(obs|info|method):.+$")] | None = None
     multi_agent_env: Callable[[], Any] | None = None
     learning_agent: str | None = None
     rllib_module: type | None = None

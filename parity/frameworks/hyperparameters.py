@@ -27,7 +27,7 @@ def to_sb3(ppo: PPOParams) -> dict[str, Any]:
 
 def of_sb3(model: Any) -> dict[str, Any]:
     """What a ``MaskablePPO`` will use, by ``PPOParams``' names (schedules at the start of training)."""
-    read = {field.name: getattr(model, field.name, None) for field in dataclasses.fields(PPOParams)}
+    read: dict[str, Any] = {field.name: getattr(model, field.name, None) for field in dataclasses.fields(PPOParams)}
     read["adam_eps"] = model.policy.optimizer.defaults.get("eps")
     read["learning_rate"] = model.lr_schedule(1.0)
     for name in ("clip_range", "clip_range_vf"):

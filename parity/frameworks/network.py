@@ -84,7 +84,7 @@ def sample_observations(observation_space: spaces.Space, batch: int, seed: int =
     observation_space.seed(seed)
     drawn = [observation_space.sample() for _ in range(batch)]
     if isinstance(observation_space, spaces.Dict):
-        stacked = {key: np.stack([row[key] for row in drawn]) for key in observation_space.spaces}
+        stacked: Any = {key: np.stack([row[key] for row in drawn]) for key in observation_space.spaces}
     else:
         stacked = np.stack(drawn)
     return network_input(stacked, observation_space)

@@ -71,7 +71,7 @@ class RllibSession(Session):
         torch.set_num_threads(threads)
         logging.getLogger("ray.rllib").setLevel(logging.ERROR)
         self.task, self.port = task, port
-        self.algorithm = port.config.copy(copy_frozen=False).build_algo()
+        self.algorithm: Any = port.config.copy(copy_frozen=False).build_algo()
         # After the build: RLlib's own check of the environment may step it with illegal actions.
         self.algorithm.env_runner_group.foreach_env_runner(_audit)
         self._initial = weights_hash(self._learning_weights())

@@ -65,16 +65,13 @@ class FlatNetwork(torch.nn.Module):
         super().__init__()
         self._space = observation_space
         size = int(spaces.flatdim(observation_space))
-        self.trunk = torch.nn.Sequential(
-            torch.nn.Linear(size, 64), torch.nn.Tanh(), torch.nn.Linear(64, 64), torch.nn.Tanh()
-        )
+        hidden = [torch.nn.Linear(size, 64), torch.nn.Linear(64, 64)]
+        self.trunk = torch.nn.Sequential(hidden[0], torch.nn.Tanh(), hidden[1], torch.nn.Tanh())
         self.policy = torch.nn.Linear(64, n_logits(action_space))
         self.value = torch.nn.Linear(64, 1)
-        for layer in (self.trunk[0], self.trunk[2]):
-            torch.nn.init.orthogonal_(layer.weight, gain=2**0.5)
-        torch.nn.init.orthogonal_(self.policy.weight, gain=0.01)
-        for bias in (self.trunk[0].bias, self.trunk[2].bias, self.policy.bias, self.value.bias):
-            torch.nn.init.zeros_(bias)
+        for layer, gain in ((hidden[0], 2**0.5), (hidden[1], 2**0.5), (self.policy, 0.01), (self.value, 1.0)):
+            torch.nn.init.orthogonal_(layer.weight, gain=gain)
+            torch.nn.init.zeros_(layer.bias)
 
     def forward(self, obs: Any) -> tuple[torch.Tensor, torch.Tensor]:
         features = self.trunk(_flatten(obs, self._space))

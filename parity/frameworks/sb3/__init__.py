@@ -73,7 +73,7 @@ class Sb3Session(Session):
         torch.set_num_threads(threads)
         self.task = task
         self.env = DummyVecEnv([lambda: MaskedEnv(task.env(), task.mask) for _ in range(task.ppo.n_envs)])
-        self.model = build_model(task, self.env, seed, device)
+        self.model: Any = build_model(task, self.env, seed, device)
         self.model.set_logger(configure(None, []))
         # MaskablePPO.__init__ seeded the environments with `seed`; trials must not share environment streams.
         self.env.seed(seed * SEED_STRIDE)

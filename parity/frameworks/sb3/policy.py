@@ -44,7 +44,7 @@ class SharedNetworkPolicy(MaskableActorCriticPolicy):
         self.share_features_extractor = True
         self.action_dist = make_masked_proba_distribution(action_space)
         self.network = build_network(network, observation_space, action_space, network_seed)
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=adam_eps)
 
     def _distribution(
         self, obs: Any, action_masks: np.ndarray | torch.Tensor | None

@@ -1,0 +1,79 @@
+"""``parity run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from parity.cli.options import Json, Out
+
+Requirement = Literal["equivalent", "not-worse", "learns"]
+
+
+def run(
+    *,
+    task: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    frameworks: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    seeds: int | None = None,
+    seed_start: int | None = None,
+    steps: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    address: str | None = None,
+    require: Annotated[list[Requirement] | None, Parameter(consume_multiple=True, negative="")] = None,
+    name: str | None = None,
+    out: Out = None,
+    resume: str | None = None,
+    json: Json = False,
+) -> int:
+    """Train every framework on a task from several seeds, compare, write the report, print the verdict.
+
+    Parameters
+    ----------
+    task
+        Built-in id, file.py, file.py:name or package.module:name; several make one study. Default: what parity.toml in
+        the current folder says, else tiles.
+    frameworks
+        Names of frameworks. Default: sb3 rllib.
+    seeds
+        Number of seeds: 0 .. N-1. Default: 3.
+    seed_start
+        First seed. Default: 0.
+    steps
+        Environment steps of a trial. Default: the task's.
+    device
+        auto, cpu or cuda. Default: cpu where there is no GPU, else cuda.
+    threads
+        Torch threads of every trial. Default: 1.
+    address
+        Ray cluster to run on (auto or HOST:PORT). Default: a local Ray, ended with the study.
+    require
+        Exit 3 where this could not be decided.
+    name
+        Name of the study's folder. Default: date and task.
+    out
+        Folder of studies. Default: results.
+    resume
+        Finish this study (a folder or a name under --out) instead of starting one.
+    json
+        Print summary.json on stdout, and nothing else there.
+    """
+    from parity.study.command import Options, run_study
+
+    given = {
+        "task": task,
+        "frameworks": frameworks,
+        "seeds": seeds,
+        "seed_start": seed_start,
+        "steps": steps,
+        "device": device,
+        "threads": threads,
+        "address": address,
+        "require": require,
+        "name": name,
+        "out": Path(out) if out is not None else None,
+    }
+    options = Options.resolve({key: value for key, value in given.items() if value is not None})
+    return run_study(options, resume, as_json=json)

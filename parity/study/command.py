@@ -1,0 +1,184 @@
+"""``parity run`` from options to exit code: inspect, store what was asked, run the trials, judge, report."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from parity import __version__, frameworks, tasks
+from parity.errors import CannotStart
+from parity.study import files, machine
+
+CONFIG_FILE = "parity.toml"
+
+
+class Options(BaseModel):
+    """The options of ``parity run``, from the command line or from ``parity.toml``, with their defaults."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: list[str] = Field([tasks.DEFAULT_TASK], min_length=1)
+    frameworks: list[str] = Field(["sb3", "rllib"], min_length=1)
+    seeds: int = Field(3, ge=1)
+    seed_start: int = Field(0, ge=0)
+    steps: int | None = Field(None, ge=1)
+    device: str = "auto"
+    threads: int = Field(1, ge=1)
+    address: str | None = None
+    require: list[str] = []
+    name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    out: Path = Path("results")
+
+    @classmethod
+    def resolve(cls, given: dict[str, Any]) -> Options:
+        """``given``: what the command line says; without a task there, ``parity.toml`` fills what it leaves open.
+
+        Raises:
+            CannotStart: an unknown option or a bad value, with where it stands.
+        """
+        config = Path(CONFIG_FILE)
+        stored: dict[str, Any] = {}
+        if "task" not in given and config.is_file():
+            try:
+                stored = {key.replace("-", "_"): value for key, value in tomllib.loads(config.read_text()).items()}
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise CannotStart(f"{CONFIG_FILE}: {error}.") from error
+            for several in ("task", "frameworks", "require"):
+                if isinstance(stored.get(several), str):
+                    stored[several] = [stored[several]]
+        try:
+            return cls.model_validate(stored | given)
+        except ValidationError as error:
+            first: Any = error.errors()[0]
+            option = str(first["loc"][0])
+            where = f"--{option.replace('_', '-')}" if option in given else f"{CONFIG_FILE}, {option}"
+            value = "" if first["type"] == "extra_forbidden" else f" {first['input']}"
+            raise CannotStart(f"{where}{value}: {first['msg'][0].lower()}{first['msg'][1:]}.") from error
+
+
+def run_study(options: Options, resume: str | None, as_json: bool) -> int:
+    """Runs or finishes a study and concludes it. Returns the exit code.
+
+    Raises:
+        CannotStart: bad input, before anything was computed.
+        Interrupted: Ctrl-C; what is done stays, and ``--resume`` finishes the rest.
+    """
+    from parity.errors import Interrupted
+
+    folder, refs = _resume(options, resume) if resume is not None else _create(options)
+    study = files.load_study(folder)
+    _say(f"Study {folder}: {len(study.trials)} trials of {', '.join(study.file.request.tasks)}")
+    from parity.study.runner import pending, run_trials
+
+    try:
+        run_trials(study, pending(study, refs), options.address)
+    except Interrupted as error:
+        raise Interrupted(f"{error}; finish with: parity run --resume {folder}") from error
+    return conclude(folder, as_json)
+
+
+def conclude(folder: Path, as_json: bool) -> int:
+    """Judges what lies in a study's folder, writes summary and report, says the verdict. Returns the exit code."""
+    from parity.report import write_report
+    from parity.verdict.judge import judge
+
+    study = files.load_study(folder)
+    summary = judge(study)
+    (folder / files.SUMMARY_FILE).write_text(summary.to_json() + "\n", encoding="utf-8")
+    write_report(study, summary)
+    if as_json:
+        print(summary.to_json())
+    _say(summary.sentence)
+    _say(f"{summary.verdict}. Report: {folder / 'report.html'}")
+    return summary.exit_code
+
+
+def _create(options: Options) -> tuple[Path, dict[str, tasks.TaskRef]]:
+    refs = [tasks.resolve(text) for text in options.task]
+    frameworks.check_names(options.frameworks)
+    if len(set(options.frameworks)) != len(options.frameworks):
+        raise CannotStart(f"--frameworks {' '.join(options.frameworks)}: a name stands twice.")
+    _check_writable(options.out)
+    answer = _inspect(refs, options.frameworks, options.steps, options.device, options.threads)
+    created = files.now()
+    name = options.name or _free_name(options.out, f"{created[:10]}-{'-'.join(answer.tasks)}"[:80])
+    folder = options.out / name
+    if (folder / files.STUDY_FILE).exists():
+        raise CannotStart(f"--name {name}: there is such a study already; choose another name, or --resume {name}.")
+    record = files.StudyFile(
+        study=name,
+        created=created,
+        command=_command(),
+        request=files.Request(
+            tasks=list(answer.tasks),
+            frameworks=options.frameworks,
+            seeds=list(range(options.seed_start, options.seed_start + options.seeds)),
+            steps=options.steps,
+            device=answer.device,
+            threads=options.threads,
+            require=options.require,
+            task_arguments=options.task,  # type: ignore[call-arg]
+        ),
+        tasks=answer.tasks,
+        versions={"parity": __version__, **answer.versions},
+        machine=machine.describe(answer.gpu),
+        git=machine.git_state(Path.cwd()),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    record.write(folder / files.STUDY_FILE)
+    return folder, dict(zip(answer.tasks, refs, strict=True))
+
+
+def _resume(options: Options, name: str) -> tuple[Path, dict[str, tasks.TaskRef]]:
+    """The study as it was asked for; the command line may only change where it runs."""
+    folder = files.find_study(name, options.out)
+    record = files.load_study(folder).file
+    refs = [tasks.resolve(text) for text in record.request.task_arguments]  # type: ignore[attr-defined]
+    request = record.request
+    answer = _inspect(refs, request.frameworks, request.steps, request.device, request.threads)
+    if list(answer.tasks) != request.tasks:
+        raise CannotStart(f"--resume {name}: the task files now define {', '.join(answer.tasks)}; start a new study.")
+    for task, then in record.tasks.items():
+        now = answer.tasks[task]
+        for field in ("ppo", "steps", "eval_every", "eval_episodes"):
+            if getattr(now, field) != getattr(then, field):
+                raise CannotStart(f"--resume {name}: task {task} has changed its {field} since; start a new study.")
+    return folder, dict(zip(answer.tasks, refs, strict=True))
+
+
+def _inspect(refs: list[tasks.TaskRef], names: list[str], steps: int | None, device: str, threads: int) -> Any:
+    from parity.study.preflight import Question, inspect
+
+    _say("Looking at the task and the frameworks")
+    return inspect(Question(refs, names, steps, device, threads))
+
+
+def _check_writable(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f".parity-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise CannotStart(f"--out {out}: cannot write there ({error.strerror}); choose another folder.") from error
+
+
+def _free_name(out: Path, name: str) -> str:
+    taken = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    return next(
+        candidate for n in range(1, len(taken) + 2) if (candidate := name if n == 1 else f"{name}-{n}") not in taken
+    )
+
+
+def _command() -> str:
+    return shlex.join(["parity", *sys.argv[1:]])
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

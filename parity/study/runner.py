@@ -1,0 +1,150 @@
+"""Ray Tune schedules the trials of a study, each in a process of its own; what they leave on disk is the study."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune import PlacementGroupFactory
+
+from parity.errors import Interrupted
+from parity.study import files
+from parity.study.progress import ProgressDisplay
+from parity.study.trial import Progress, TrialSpec, run_trial
+from parity.tasks import TaskRef
+
+# A trial hands nothing large to the driver; Ray's default would reserve a third of the machine's memory.
+OBJECT_STORE_BYTES = 128 * 2**20
+TUNE_FOLDER = "tune"
+
+
+def pending(study: files.StudyRecord, refs: dict[str, TaskRef]) -> list[TrialSpec]:
+    """The trials of a study that are not done, in the order in which they should start."""
+    request = study.file.request
+    unfinished = [trial for trial in study.trials if trial.meta is None or trial.meta.status != "done"]
+    specs = [
+        TrialSpec(
+            ref=refs[trial.task],
+            task=trial.task,
+            framework=trial.framework,
+            seed=trial.seed,
+            steps=study.file.tasks[trial.task].steps,
+            device=request.device,
+            threads=request.threads,
+            folder=str(trial.folder.resolve()),
+        )
+        for trial in unfinished
+    ]
+    # Frameworks alternate, so that each sees the same company on a shared machine.
+    return sorted(specs, key=lambda spec: (request.tasks.index(spec.task), spec.seed))
+
+
+def run_trials(study: files.StudyRecord, specs: list[TrialSpec], address: str | None) -> None:
+    """Runs them to their ends. A trial that crashes leaves its reason and log; the others go on.
+
+    Raises:
+        Interrupted: Ctrl-C came first.
+    """
+    if not specs:
+        return
+    needs = {spec.label: _resources(study.file, spec) for spec in specs}
+    _quiet()
+    _connect(address, cpus=max(need["CPU"] for need in needs.values()))
+    by_label = {spec.label: spec for spec in specs}
+    with ProgressDisplay(specs) as display:
+        tuner = tune.Tuner(
+            tune.with_resources(_tune_trial, lambda config: PlacementGroupFactory([needs[config["trial"]]])),
+            param_space={
+                "trial": tune.grid_search(list(by_label)),
+                "specs": {label: dataclasses.asdict(spec) for label, spec in by_label.items()},
+            },
+            tune_config=tune.TuneConfig(
+                reuse_actors=False,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_name,
+            ),
+            run_config=tune.RunConfig(
+                name=TUNE_FOLDER, storage_path=str(study.folder.resolve()), verbose=0, callbacks=[display.callback()]
+            ),
+        )
+        with contextlib.redirect_stdout(sys.stderr):
+            tuner.fit()
+    # Tune ends a Ctrl-C without an exception; a trial that was running then has left no trial.json.
+    unfinished = [spec for spec in specs if not (Path(spec.folder) / files.TRIAL_FILE).is_file()]
+    ray.shutdown()
+    if unfinished and display.interrupted:
+        raise Interrupted(f"{len(unfinished)} of {len(specs)} trials are not finished")
+
+
+def _tune_trial(config: dict[str, Any]) -> None:
+    raw = dict(config["specs"][config["trial"]])
+    spec = TrialSpec(**raw | {"ref": TaskRef(**raw["ref"])})
+
+    def report(progress: Progress) -> None:
+        tune.report({"timesteps_total": progress.steps, "episode_return_mean": progress.last_return})
+
+    with _output_to(Path(spec.folder)):
+        run_trial(spec, report)
+
+
+@contextlib.contextmanager
+def _output_to(folder: Path) -> Iterator[None]:
+    """Everything that this process and its libraries print goes into the trial's log.
+
+    A trial starts from an empty folder: what an interrupted one left there belongs to no run.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    saved = [os.dup(descriptor) for descriptor in (1, 2)]
+    with (folder / files.LOG_FILE).open("a", encoding="utf-8") as log:
+        try:
+            for descriptor in (1, 2):
+                os.dup2(log.fileno(), descriptor)
+            yield
+        finally:
+            for copy, descriptor in zip(saved, (1, 2), strict=True):
+                os.dup2(copy, descriptor)
+                os.close(copy)
+
+
+def _resources(study: files.StudyFile, spec: TrialSpec) -> dict[str, float]:
+    config = study.tasks[spec.task].frameworks[spec.framework]
+    return {"CPU": float(config.cpus)} | ({"GPU": config.gpus} if config.gpus else {})
+
+
+def _trial_name(trial: Any) -> str:
+    return str(trial.config["trial"]).replace("/", "-")
+
+
+def _quiet() -> None:
+    """Ray's and Tune's own reports give way to the progress display."""
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+
+
+def _connect(address: str | None, cpus: float) -> None:
+    if address is not None:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    ray.init(
+        # A port with more processes than this machine has cores still runs: slower, not never.
+        num_cpus=max(cores, int(cpus)),
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE_BYTES,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+    )
