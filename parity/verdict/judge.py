@@ -1,0 +1,172 @@
+"""From a stored study to its summary. ``judge`` runs nothing: the same files give the same verdict next year."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from parity.errors import ExitCode
+from parity.summary import (
+    Finding,
+    Learns,
+    Metrics,
+    RungResult,
+    Summary,
+    TaskSummary,
+    TrialSummary,
+    Verdict,
+)
+from parity.verdict.comparison import compare, correct_worse, gravest, invalidate, primary_verdict
+from parity.verdict.learning import framework_learns
+from parity.verdict.observed import mask_totals, observed_throughput
+from parity.verdict.runs import SB3, TaskRuns
+from parity.verdict.sentence import sentence
+from parity.verdict.statistics import more_collapses
+
+if TYPE_CHECKING:
+    from parity.study.files import StudyRecord
+
+# {framework: {rung name: result}}, and the same for every task.
+TaskLadder = Mapping[str, Mapping[str, RungResult]]
+Ladder = Mapping[str, TaskLadder]
+
+SB3_DOES_NOT_LEARN = "sb3 does not learn it: the task or its budget is wrong"
+
+
+def judge(study: StudyRecord, ladder: Ladder | None = None, findings: Sequence[Finding] = ()) -> Summary:
+    """The verdict on a study, from what is stored of it.
+
+    Args:
+        study: ``study.json`` and the trials of ``trials/``, as ``parity.study.files.load_study`` reads them.
+        ladder: results of the deterministic ladder, by task, framework and rung; a rung that failed, or should have run
+            and did not, makes its task INVALID. None where the ladder did not run.
+        findings: what the checks found; any of severity ``error`` makes the exit code 1.
+
+    Returns:
+        The whole of ``summary.json``, with verdict, exit code and one sentence for people.
+    """
+    file = study.file
+    all_runs = {task: TaskRuns.of(study, task) for task in file.request.tasks}
+    frameworks = list(file.request.frameworks)
+    ports = [framework for framework in frameworks if framework != SB3]
+    comparisons: dict[str, dict[str, Metrics]] = {task: {} for task in all_runs}
+    for port in ports:
+        pair = [SB3, port] if SB3 in frameworks else [port]
+        corrected = correct_worse([compare(runs, pair) for runs in all_runs.values()])
+        for task, metrics in zip(all_runs, corrected, strict=True):
+            comparisons[task][port] = metrics
+    tasks = {
+        task: _judge_task(runs, comparisons[task], (ladder or {}).get(task, {})) for task, runs in all_runs.items()
+    }
+    summary = Summary(
+        parity_version=file.parity_version,
+        study=file.study,
+        created=file.created,
+        frameworks=frameworks,
+        seeds=list(file.request.seeds),
+        verdict=gravest([task.verdict for task in tasks.values()]),
+        exit_code=ExitCode.HOLDS,
+        sentence="",
+        tasks=tasks,
+        findings=list(findings),
+        versions=dict(file.versions),
+        machine=dict(file.machine),
+    )
+    code = int(exit_code(summary, file.request.require))
+    return summary.model_copy(update={"exit_code": code, "sentence": sentence(summary)})
+
+
+def exit_code(summary: Summary, require: Iterable[str] = ()) -> ExitCode:
+    """The exit code of ``run`` and ``gate`` for a summary: the table of the contract.
+
+    ``require`` holds what must be decided: ``"equivalent"`` (or BETTER), ``"not-worse"`` (every primary interval above
+    minus the margin) or ``"learns"`` (which is always required). INCONCLUSIVE alone is no failure.
+    """
+    learns = {answer for task in summary.tasks.values() for answer in task.learns.values()}
+    failed = summary.verdict in (Verdict.INVALID, Verdict.WORSE) or Learns.DOES_NOT_LEARN in learns
+    if failed or any(finding.severity == "error" for finding in summary.findings):
+        return ExitCode.DOES_NOT_HOLD
+    require = set(require)
+    undecided = (
+        Learns.UNDECIDED in learns
+        or ("equivalent" in require and summary.verdict is Verdict.INCONCLUSIVE)
+        or ("not-worse" in require and not all(_not_worse(task) for task in summary.tasks.values()))
+    )
+    return ExitCode.UNDECIDED if undecided else ExitCode.HOLDS
+
+
+def _not_worse(task: TaskSummary) -> bool:
+    """Non-inferiority of every port on every primary metric; False where there is nothing to compare with."""
+    metrics = [metric for port in task.comparisons.values() for metric in port.primary.values()]
+    return bool(metrics) and all(
+        m.interval is not None and m.margin is not None and m.interval[0] > -m.margin for m in metrics
+    )
+
+
+def _judge_task(runs: TaskRuns, compared: Mapping[str, Metrics], ladder: TaskLadder) -> TaskSummary:
+    trials = [runs.trial_summary(run) for run in runs.runs]
+    learns = _learns(runs, trials)
+    collapsed = {
+        framework: [trial.seed for trial in trials if trial.framework == framework and trial.collapsed]
+        for framework in runs.frameworks
+    }
+    of_task = [SB3_DOES_NOT_LEARN] if learns.get(SB3) is Learns.DOES_NOT_LEARN else []
+    if not (runs.scale.zero < runs.scale.one or runs.reference.relative):
+        of_task.append("its reference is no scale: best is not above uniform_legal")
+    broken = {framework: _broken_rungs(framework, rungs) for framework, rungs in ladder.items()}
+    reasons = runs.problems(runs.frameworks) + of_task + [reason for rungs in broken.values() for reason in rungs]
+
+    comparisons, verdicts = dict(compared), {}
+    for port, metrics in compared.items():
+        invalid = runs.problems([SB3, port]) + of_task
+        extra = more_collapses(runs.scores(SB3, "final"), runs.scores(port, "final")) if SB3 in runs.frameworks else 0
+        if extra > 1:
+            reasons.append(f"{extra} more seeds of {port} collapsed than of sb3")
+        if invalid:
+            comparisons[port] = invalidate(metrics, invalid[0])
+        if invalid or broken.get(port):
+            verdicts[port] = Verdict.INVALID
+        else:
+            verdicts[port] = Verdict.WORSE if extra > 1 else primary_verdict(metrics)
+    shown = next(iter(comparisons.values()), None)
+    if shown is None:
+        alone = compare(runs, runs.frameworks)
+        shown = invalidate(alone, reasons[0]) if reasons else alone
+    of_all = [Verdict.INVALID] if of_task or runs.problems(runs.frameworks) or any(broken.values()) else []
+    return TaskSummary(
+        verdict=gravest([*of_all, *(verdicts.values() or [Verdict.INCONCLUSIVE])]),
+        reference=runs.reference,
+        learns=learns,
+        metrics=shown,
+        masks={framework: mask_totals(runs.of_framework(framework)) for framework in runs.frameworks},
+        ladder={framework: dict(rungs) for framework, rungs in ladder.items()},
+        observed_throughput={
+            framework: observed_throughput(runs.of_framework(framework)) for framework in runs.frameworks
+        },
+        trials=trials,
+        comparisons=comparisons,
+        verdicts=verdicts,
+        reasons=reasons,
+        collapsed=collapsed,
+        steps=runs.steps,
+    )
+
+
+def _learns(runs: TaskRuns, trials: Sequence[TrialSummary]) -> dict[str, Learns]:
+    return {
+        framework: framework_learns(
+            [trial.learned for trial in trials if trial.framework == framework],
+            runs.mean_score(framework),
+            runs.mean_score(SB3) if framework != SB3 and SB3 in runs.frameworks else None,
+        )
+        for framework in runs.frameworks
+    }
+
+
+def _broken_rungs(port: str, rungs: Mapping[str, RungResult]) -> list[str]:
+    return [
+        f"rung {result.rung} ({name}) of {port} {'failed' if result.status == 'fail' else 'should have run and did not'}"
+        + (f": {result.reason}" if result.reason else "")
+        for name, result in rungs.items()
+        if result.status in ("fail", "invalid")
+    ]

@@ -1,0 +1,110 @@
+"""The verdict of a study in one sentence, for the terminal, the report's first line and a pull request."""
+
+from __future__ import annotations
+
+import math
+
+from parity.summary import Learns, MetricComparison, Metrics, Summary, TaskSummary, Verdict
+from parity.verdict.learning import LEAST_SEEDS
+
+_METRIC_NAMES = {"final": "final score", "auc": "area under the curve"}
+
+
+def sentence(summary: Summary) -> str:
+    """One plain sentence: the verdict of each task and port, what is missing for one, and how many errors were found."""
+    clauses = [clause for task_id, task in summary.tasks.items() for clause in _task(task_id, task, summary)]
+    errors = [finding.code for finding in summary.findings if finding.severity == "error"]
+    if errors:
+        clauses.append(f"{_count(len(errors), 'error finding')} ({', '.join(dict.fromkeys(errors))})")
+    return "; ".join(clauses) + "."
+
+
+def _task(task_id: str, task: TaskSummary, summary: Summary) -> list[str]:
+    failing = [
+        _learning(framework, task_id, task)
+        for framework in summary.frameworks
+        if task.learns[framework] is Learns.DOES_NOT_LEARN
+    ]
+    if task.verdict is Verdict.INVALID:
+        reason = task.reasons[0] if task.reasons else "no reason was stored"
+        more = f" (and {_count(len(task.reasons) - 1, 'more reason')})" if len(task.reasons) > 1 else ""
+        # SB3 not learning is then a reason by itself.
+        return [
+            f"{task_id} is INVALID: {reason}{more}",
+            *(clause for clause in failing if not clause.startswith("sb3 ")),
+        ]
+    if not task.comparisons:
+        return [
+            f"{_learning(framework, task_id, task)}; nothing to compare it with" for framework in summary.frameworks
+        ]
+    clauses = []
+    if "sb3" in task.learns and task.learns["sb3"] is not Learns.LEARNS:
+        clauses.append(_learning("sb3", task_id, task))
+    for port, metrics in task.comparisons.items():
+        clauses.append(_learning(port, task_id, task))
+        comparison = _comparison(port, metrics, task)
+        if comparison and not (task.learns[port] is not Learns.LEARNS and task.verdicts[port] is Verdict.INCONCLUSIVE):
+            clauses.append(comparison)
+    return clauses
+
+
+def _learning(framework: str, task_id: str, task: TaskSummary) -> str:
+    if task.learns[framework] is Learns.LEARNS:
+        return f"{framework} learns {task_id}"
+    answers = [trial.learned for trial in task.trials if trial.framework == framework]
+    learned = f"{sum(answer is True for answer in answers)} of {_count(len(answers), 'seed')} learned"
+    scores = {name: _mean_final(name, task) for name in (framework, "sb3")}
+    if not math.isnan(scores[framework]):
+        learned += f", score {scores[framework]:.2f}"
+        if framework != "sb3" and not math.isnan(scores["sb3"]):
+            learned += f" where sb3 has {scores['sb3']:.2f}"
+    if task.learns[framework] is Learns.DOES_NOT_LEARN:
+        return f"{framework} does not learn {task_id} ({learned})"
+    if task.reference.full_score_return is None:
+        return (
+            f"whether {framework} learns {task_id} is UNDECIDED: no best return is known, and no sb3 run gives a scale"
+        )
+    least = f"; {LEAST_SEEDS} seeds are needed" if len(answers) < LEAST_SEEDS else ""
+    return f"whether {framework} learns {task_id} is UNDECIDED ({learned}{least})"
+
+
+def _mean_final(framework: str, task: TaskSummary) -> float:
+    finals = [trial.final for trial in task.trials if trial.framework == framework and trial.final is not None]
+    return sum(finals) / len(finals) if finals else math.nan
+
+
+def _comparison(port: str, metrics: Metrics, task: TaskSummary) -> str:
+    verdict = task.verdicts[port]
+    if verdict is Verdict.EQUIVALENT:
+        return f"it is EQUIVALENT to sb3 within {metrics.final.margin:g} of the normalised score"
+    if verdict is Verdict.INCONCLUSIVE:
+        return _inconclusive(metrics)
+    shown = [_figures(name, metric) for name, metric in metrics.primary.items() if metric.verdict is verdict]
+    if verdict is Verdict.WORSE:
+        collapses = [reason for reason in task.reasons if f" of {port} collapsed" in reason]
+        return f"it is WORSE than sb3: {', '.join(shown + collapses)}"
+    return f"it is BETTER than sb3: {', '.join(shown)}"
+
+
+def _inconclusive(metrics: Metrics) -> str:
+    open_metrics = [metric for metric in metrics.primary.values() if metric.verdict is Verdict.INCONCLUSIVE]
+    if all(metric.interval is None and metric.difference is None for metric in open_metrics):
+        return "nothing to compare it with"
+    seeds = min(min(metric.runs.values()) for metric in open_metrics)
+    text = f"{_count(seeds, 'seed')} cannot decide equivalence"
+    needed = [metric.seeds_needed for metric in open_metrics if metric.seeds_needed is not None]
+    if len(needed) == len(open_metrics):
+        text += f" ({max(needed) - seeds} more needed)"
+    return text
+
+
+def _figures(name: str, metric: MetricComparison) -> str:
+    assert metric.difference is not None and metric.interval is not None and metric.confidence is not None
+    low, high = metric.interval
+    return (
+        f"{_METRIC_NAMES[name]} {metric.difference:+.2f} ({metric.confidence:.0%} interval {low:+.2f} to {high:+.2f})"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,256 @@
+"""The statistics behind every verdict: pure functions on arrays, each with its source and its contract.
+
+The unit is one training run; arrays hold one number per run, in normalised score unless said otherwise. Functions that
+take ``axis`` work on many simulated studies at once. ``tests/verdict`` holds size, power and coverage by simulation.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from parity.summary import Verdict
+
+Floats = NDArray[np.float64]
+
+# TOST at 5 %: equivalence at level alpha is the (1 - 2 alpha) interval inside the margin.
+ALPHA = 0.05
+CONFIDENCE = 1 - 2 * ALPHA
+POWER = 0.8
+# One seed against uniform-legal play: many seeds are tested, and a false "learned" is worse than a missed one.
+ALPHA_LEARNED = 0.01
+# A run below this share of the way from uniform-legal play to the best has collapsed: it has not learned the task.
+COLLAPSED_BELOW = 0.2
+# Nobody trains more; a figure above it says that this route is closed.
+MOST_SEEDS = 1000
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Runs that end on the same score (a solved task) make SciPy warn about precision; the limits are handled here."""
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
+        warnings.filterwarnings("ignore", "invalid value encountered", RuntimeWarning)
+        warnings.filterwarnings("ignore", "One or more sample arguments is too small", RuntimeWarning)
+        yield
+
+
+def normalised_score(returns: ArrayLike, uniform_legal: float, best: float) -> Floats:
+    """``(returns - uniform_legal) / (best - uniform_legal)``: 0 is uniform play over legal actions, 1 the best known.
+
+    Both anchors are fixed by the task: min-max scaling over the compared runs would move the scale with the data.
+    NaN where ``best`` is not above ``uniform_legal``.
+    """
+    returns = np.asarray(returns, np.float64)
+    span = best - uniform_legal
+    return (returns - uniform_legal) / span if span > 0 else np.full_like(returns, np.nan)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of ``port`` minus mean of ``reference``; every field has the shape of the data without ``axis``.
+
+    ``low`` and ``high`` bound the two-sided interval at ``confidence``; ``p_equivalence`` is TOST's p-value for the
+    margin, ``p_worse`` that of the one-sided test against "not worse". NaN where an arm has fewer than two runs.
+    """
+
+    estimate: Floats
+    low: Floats
+    high: Floats
+    confidence: float
+    p_equivalence: Floats
+    p_worse: Floats
+
+
+def welch_difference(
+    reference: ArrayLike, port: ArrayLike, margin: float, confidence: float = CONFIDENCE, axis: int = -1
+) -> Difference:
+    """Welch's t-interval of ``mean(port) - mean(reference)``, and two one-sided tests against ``margin``.
+
+    Unequal variances are the rule between frameworks, and Student's t keeps its coverage on a handful of runs where
+    percentile bootstraps do not. The interval inside ``±margin`` and ``p_equivalence < (1 - confidence) / 2`` say the
+    same. If all runs of both arms are equal, the interval is a point: no variation was observed.
+
+    Source: Welch 1947; Schuirmann 1987 (TOST); ``scipy.stats.ttest_ind(equal_var=False)``.
+    """
+    a, b = np.asarray(reference, np.float64), np.asarray(port, np.float64)
+    with _quiet():
+        both = stats.ttest_ind(b, a, equal_var=False, axis=axis)
+        interval = both.confidence_interval(confidence)
+
+        def p_below(shift: float, side: str) -> Floats:
+            test: Any = stats.ttest_ind(b - shift, a, equal_var=False, axis=axis, alternative=side)
+            return np.asarray(test.pvalue)
+
+        above_lower, below_upper, worse = p_below(-margin, "greater"), p_below(margin, "less"), p_below(0.0, "less")
+    return Difference(
+        estimate=np.mean(b, axis=axis) - np.mean(a, axis=axis),
+        low=np.asarray(interval.low),
+        high=np.asarray(interval.high),
+        confidence=confidence,
+        p_equivalence=np.maximum(above_lower, below_upper),
+        # No variation and no difference: 0/0 for SciPy, no evidence for us.
+        p_worse=np.where(np.isnan(worse) & (interval.low == 0) & (interval.high == 0), 1.0, worse),
+    )
+
+
+def interval_verdicts(low: ArrayLike, high: ArrayLike, margin: float) -> NDArray[np.str_]:
+    """The four-way verdict of intervals of port minus reference, elementwise.
+
+    EQUIVALENT: the interval lies inside ``±margin``. WORSE: it lies below 0, and is not equivalent. BETTER: above 0,
+    and not equivalent. INCONCLUSIVE: anything else, and where the interval is NaN.
+    """
+    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    conditions = [(low > -margin) & (high < margin), high < 0, low > 0]
+    return np.select(conditions, [Verdict.EQUIVALENT, Verdict.WORSE, Verdict.BETTER], Verdict.INCONCLUSIVE)
+
+
+def interval_verdict(low: float, high: float, margin: float) -> Verdict:
+    """``interval_verdicts`` of one interval."""
+    return Verdict(str(interval_verdicts(low, high, margin)))
+
+
+def tost_power(n: ArrayLike, margin: float, sd: float, difference: float = 0.0, tasks: int = 1) -> Floats:
+    """Probability that ``n`` runs per arm show equivalence within ``margin``.
+
+    Assumes normal runs with the same standard deviation ``sd`` in both arms, a true ``difference``, and where there are
+    several ``tasks`` their variance pooled and their differences averaged: ``df = tasks * (2n - 2)``.
+
+    Source: Phillips 1990, the integral over the distribution of the observed variance, here by 1000 of its quantiles.
+    """
+    n = np.asarray(n, np.float64)[..., None]
+    df = tasks * (2 * n - 2)
+    quantiles = (np.arange(1000) + 0.5) / 1000
+    observed_sd = sd * np.sqrt(stats.chi2.ppf(quantiles, df) / df)
+    root = np.sqrt(2 / (n * tasks))
+    slack = margin - stats.t.ppf(1 - ALPHA, df) * observed_sd * root
+    inside = stats.norm.cdf(slack, difference, sd * root) - stats.norm.cdf(-slack, difference, sd * root)
+    return np.where(slack > 0, inside, 0.0).mean(axis=-1)
+
+
+def seeds_needed(
+    reference: ArrayLike, port: ArrayLike, margin: float, difference: float = 0.0, power: float = POWER
+) -> int | None:
+    """Seeds per framework with which TOST would show equivalence with probability ``power``.
+
+    Takes the pooled standard deviation of the runs at hand for the true one, and assumes that the frameworks truly
+    differ by ``difference`` (by default not at all), that runs are normal and that both arms are equally long. On three
+    to five runs the standard deviation is itself uncertain by about a third, so this is a plan, not a promise.
+
+    None where an arm has fewer than two runs, where ``|difference| >= margin`` (no number of seeds would do) and where
+    it would take more than ``MOST_SEEDS``.
+    """
+    a, b = np.asarray(reference, np.float64), np.asarray(port, np.float64)
+    if min(a.size, b.size) < 2 or not abs(difference) < margin:
+        return None
+    weights = [a.size - 1, b.size - 1]
+    sd = math.sqrt(np.average([np.var(a, ddof=1), np.var(b, ddof=1)], weights=weights))
+    if not math.isfinite(sd):
+        return None
+    if sd <= 1e-9 * margin:
+        return 2
+    candidates = np.arange(2, MOST_SEEDS + 1)
+    # The power grows with n: look up the first that suffices.
+    low, high = 0, candidates.size
+    while low < high:
+        middle = (low + high) // 2
+        if tost_power(candidates[middle], margin, sd, difference) >= power:
+            high = middle
+        else:
+            low = middle + 1
+    return int(candidates[low]) if low < candidates.size else None
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Holm's adjusted p-values, in the order given; NaNs stay NaN and are no part of the family.
+
+    Rejecting where the adjusted value is at most alpha keeps the chance of any false rejection in the family at alpha,
+    whatever the dependence. Source: Holm 1979.
+    """
+    p = np.asarray(p_values, np.float64)
+    adjusted = np.full(p.shape, np.nan)
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]
+    steps = p[order] * np.arange(order.size, 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
+
+def p_above_uniform_legal(
+    episode_returns: ArrayLike, uniform_legal: float, uniform_legal_returns: ArrayLike | None = None
+) -> float:
+    """One-sided p-value that a run's final evaluation is above uniform play over legal actions.
+
+    Compares mean episode returns: Welch's test where the returns of uniform-legal episodes were stored, so that their
+    own uncertainty counts; else Student's one-sample test against ``uniform_legal``, taken as exact. If all returns are
+    equal the answer is 0 or 1. NaN where there are fewer than two episodes.
+
+    Source: ``scipy.stats.ttest_ind(equal_var=False)``, ``scipy.stats.ttest_1samp``.
+    """
+    returns = np.asarray(episode_returns, np.float64)
+    baseline = np.asarray([] if uniform_legal_returns is None else uniform_legal_returns, np.float64)
+    if returns.size < 2:
+        return math.nan
+    with _quiet():
+        if baseline.size >= 2:
+            reference = float(baseline.mean())
+            p = float(stats.ttest_ind(returns, baseline, equal_var=False, alternative="greater").pvalue)
+        else:
+            reference = uniform_legal
+            p = float(stats.ttest_1samp(returns, uniform_legal, alternative="greater").pvalue)
+    if math.isnan(p) and np.isfinite(returns).all():
+        return 0.0 if returns.mean() > reference else 1.0
+    return p
+
+
+def collapsed(scores: ArrayLike, threshold: float = COLLAPSED_BELOW) -> NDArray[np.bool_]:
+    """Which runs have collapsed: a final score below ``threshold``. NaN counts as collapsed, never as fine."""
+    return ~(np.asarray(scores, np.float64) >= threshold)
+
+
+def more_collapses(reference: ArrayLike, port: ArrayLike, threshold: float = COLLAPSED_BELOW) -> int:
+    """Collapsed runs of the port beyond those of the reference; more than one is WORSE whatever the means say."""
+    return int(collapsed(port, threshold).sum()) - int(collapsed(reference, threshold).sum())
+
+
+def kaplan_meier_median(steps: ArrayLike, censored: ArrayLike) -> float:
+    """Median time to an event of right-censored runs; infinite where fewer than half are known to have had it.
+
+    ``steps`` is the time of the event, or where ``censored`` the last time at which it had not happened.
+    NaN without runs. Source: Kaplan and Meier 1958; ``scipy.stats.ecdf``.
+    """
+    steps, censored = np.asarray(steps, np.float64), np.asarray(censored, bool)
+    if steps.size == 0:
+        return math.nan
+    if censored.all():
+        return math.inf
+    survival = stats.ecdf(stats.CensoredData.right_censored(steps, censored)).sf
+    reached = survival.quantiles[survival.probabilities <= 0.5]
+    return float(reached[0]) if reached.size else math.inf
+
+
+def logrank_p(
+    reference_steps: ArrayLike, reference_censored: ArrayLike, port_steps: ArrayLike, port_censored: ArrayLike
+) -> float:
+    """Two-sided p-value of the logrank test between two arms of right-censored times: a difference to look at.
+
+    It tests for a difference and never shows equivalence, and with three runs an arm it cannot get far below 0.05.
+    1 where no arm had an event, NaN where an arm is empty. Source: Mantel 1966; ``scipy.stats.logrank``.
+    """
+    arms = [
+        (np.asarray(steps, np.float64), np.asarray(censored, bool))
+        for steps, censored in ((reference_steps, reference_censored), (port_steps, port_censored))
+    ]
+    if any(steps.size == 0 for steps, _ in arms):
+        return math.nan
+    with _quiet():
+        p = float(stats.logrank(*(stats.CensoredData.right_censored(s, c) for s, c in arms)).pvalue)
+    # All events at one time in both arms, or none at all: the arms do not differ.
+    return 1.0 if math.isnan(p) else p
