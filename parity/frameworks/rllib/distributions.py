@@ -1,0 +1,166 @@
+"""Masked action distributions for RLlib that do sb3-contrib's operations in sb3-contrib's order.
+
+sb3-contrib (``sb3_contrib/common/maskable/distributions.py``, 2.9.2) normalises the logits of each sub-action to
+log-probabilities, writes -1e8 over the illegal ones and normalises again. RLlib gives a distribution nothing but the
+module's ``action_dist_inputs``, so the first two operations are `mask_logits`, called in the module's forward pass, and
+the third is the distribution's own. Which actions were illegal is read back from the logits, so that the entropy leaves
+exactly those terms out that sb3-contrib leaves out. Log-probs, entropies, probabilities and their gradients are then
+equal to the last bit.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, cast
+
+import gymnasium
+import torch
+from ray.rllib.core.distribution.distribution import Distribution
+from ray.rllib.core.distribution.torch.torch_distribution import TorchCategorical, TorchDeterministic, TorchDistribution
+
+from parity.masks import choices
+
+# What MaskableCategorical.apply_masking writes over an illegal logit.
+MASKED_LOGIT = -1e8
+
+
+def mask_logits(logits: torch.Tensor, mask: torch.Tensor, action_space: gymnasium.Space) -> torch.Tensor:
+    """The ``action_dist_inputs`` of a masked module.
+
+    Args:
+        logits: float32 ``[B, n_logits]``, unmasked, the sub-actions' logits side by side.
+        mask: ``[B, n_logits]``, any dtype; non-zero is legal.
+        action_space: Discrete, MultiDiscrete or MultiBinary (two logits per entry).
+
+    Returns:
+        float32 ``[B, n_logits]``: log-probabilities of the unmasked distribution where legal, -1e8 elsewhere.
+    """
+    sizes = choices(action_space)
+    legal = mask.to(device=logits.device, dtype=torch.bool)
+    masked = torch.tensor(MASKED_LOGIT, dtype=logits.dtype, device=logits.device)
+    parts = [
+        torch.where(part_legal, part - part.logsumexp(dim=-1, keepdim=True), masked)
+        for part, part_legal in zip(_split(logits, sizes), _split(legal, sizes), strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+
+
+def masked_distribution(action_space: gymnasium.Space) -> type[TorchDistribution]:
+    """The distribution class for `mask_logits`'s output, to be a module's ``action_dist_cls``.
+
+    Raises:
+        CannotStart: MaskablePPO does not support the action space.
+    """
+    if isinstance(action_space, gymnasium.spaces.Discrete):
+        return TorchMaskedCategorical
+    return _multi_categorical(tuple(choices(action_space)))
+
+
+def inverse_cdf(probs: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """Categorical samples by inversion, so that two frameworks can draw from one stream of uniforms.
+
+    Args:
+        probs: float ``[B, n]``, non-negative; need not sum to exactly one.
+        uniforms: float64 ``[B]`` in [0, 1).
+
+    Returns:
+        int64 ``[B]``: the first index whose cumulative probability (summed in float64) exceeds the uniform. An index of
+        probability zero is never returned.
+    """
+    cdf = probs.detach().to(torch.float64).cumsum(dim=-1)
+    total = cdf[:, -1]
+    target = torch.minimum(uniforms.to(total) * total, torch.nextafter(total, torch.zeros_like(total)))
+    return (cdf <= target.unsqueeze(-1)).sum(dim=-1)
+
+
+class TorchMaskedCategorical(TorchCategorical):
+    """Counterpart of sb3-contrib's ``MaskableCategorical``; ``logits``: float32 ``[B, n]`` from `mask_logits`."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__(logits=logits)
+        # Half of -1e8 lies far below any log-probability of float32 and far above the logits of other mask arithmetics.
+        self._legal = logits > 0.5 * MASKED_LOGIT
+
+    @property
+    def probabilities(self) -> torch.Tensor:
+        """float32 ``[B, n]``."""
+        return self._dist.probs
+
+    def entropy(self) -> torch.Tensor:
+        p_log_p = self._dist.logits * self._dist.probs
+        p_log_p = torch.where(self._legal, p_log_p, torch.tensor(0.0, device=p_log_p.device))
+        return -p_log_p.sum(-1)
+
+    def to_deterministic(self) -> TorchDeterministic:
+        return TorchDeterministic(loc=torch.argmax(self.probabilities, dim=-1))
+
+    def sample_from(self, uniforms: torch.Tensor) -> torch.Tensor:
+        """Actions int64 ``[B]`` by `inverse_cdf`; ``uniforms``: float64 ``[B, 1]``."""
+        return inverse_cdf(self.probabilities, uniforms[:, 0])
+
+
+class TorchMaskedMultiCategorical(Distribution):
+    """Counterpart of ``MaskableMultiCategoricalDistribution`` (and of its Bernoulli form, two logits per entry).
+
+    A subclass with ``sizes`` set comes from `masked_distribution`; RLlib builds distributions from logits alone.
+    """
+
+    sizes: tuple[int, ...] = ()
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+        self.parts = [TorchMaskedCategorical(part) for part in _split(logits, self.sizes)]
+
+    @classmethod
+    def from_logits(cls, logits: torch.Tensor, **_: Any) -> TorchMaskedMultiCategorical:
+        return cls(logits)
+
+    @staticmethod
+    def required_input_dim(space: gymnasium.Space, **_: Any) -> int:
+        return sum(choices(space))
+
+    @property
+    def probabilities(self) -> torch.Tensor:
+        """float32 ``[B, n_logits]``, each sub-action's summing to one."""
+        return torch.cat([part.probabilities for part in self.parts], dim=-1)
+
+    def logp(self, value: torch.Tensor, **_: Any) -> torch.Tensor:
+        columns = torch.unbind(value.reshape(-1, len(self.parts)), dim=1)
+        return torch.stack([part.logp(column) for part, column in zip(self.parts, columns, strict=True)], dim=1).sum(
+            dim=1
+        )
+
+    def entropy(self) -> torch.Tensor:
+        return torch.stack([part.entropy() for part in self.parts], dim=1).sum(dim=1)
+
+    def kl(self, other: Distribution, **_: Any) -> torch.Tensor:
+        others = cast(TorchMaskedMultiCategorical, other).parts
+        return torch.stack([a.kl(b) for a, b in zip(self.parts, others, strict=True)], dim=1).sum(dim=1)
+
+    def sample(self, *, sample_shape: Any = None, **_: Any) -> torch.Tensor:
+        return torch.stack([part.sample(sample_shape=sample_shape) for part in self.parts], dim=-1)
+
+    def rsample(self, *, sample_shape: Any = None, **_: Any) -> torch.Tensor:
+        raise NotImplementedError("a categorical distribution has no reparameterised samples")
+
+    def to_deterministic(self) -> TorchDeterministic:
+        return TorchDeterministic(
+            loc=torch.stack([torch.argmax(part.probabilities, dim=-1) for part in self.parts], dim=-1)
+        )
+
+    def sample_from(self, uniforms: torch.Tensor) -> torch.Tensor:
+        """Actions int64 ``[B, k]`` by `inverse_cdf`; ``uniforms``: float64 ``[B, k]``, one per sub-action."""
+        return torch.stack(
+            [inverse_cdf(part.probabilities, uniforms[:, i]) for i, part in enumerate(self.parts)], dim=-1
+        )
+
+
+@functools.cache
+def _multi_categorical(sizes: tuple[int, ...]) -> Any:
+    return type("TorchMaskedMultiCategorical", (TorchMaskedMultiCategorical,), {"sizes": sizes})
+
+
+def _split(tensor: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
+    return (tensor,) if len(sizes) == 1 else torch.split(tensor, list(sizes), dim=-1)

@@ -1,0 +1,293 @@
+"""An RLlib env runner whose rollouts are those of Stable-Baselines3's ``DummyVecEnv``, step for step.
+
+RLlib 2.60's own (``rllib/env/multi_agent_env_runner.py``) resets a finished sub-environment one tick later and does not
+count that tick, so that ``sample()`` returns between N and N + num_envs - 1 steps, unevenly over the sub-environments.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis.inference_only_api import InferenceOnlyAPI
+from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+from ray.rllib.utils.metrics import (
+    ENV_TO_MODULE_CONNECTOR,
+    MODULE_TO_ENV_CONNECTOR,
+    NUM_AGENT_STEPS_SAMPLED,
+    NUM_AGENT_STEPS_SAMPLED_LIFETIME,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES,
+    NUM_EPISODES_LIFETIME,
+    NUM_MODULE_STEPS_SAMPLED,
+    NUM_MODULE_STEPS_SAMPLED_LIFETIME,
+    RLMODULE_INFERENCE_TIMER,
+    WEIGHTS_SEQ_NO,
+)
+from ray.rllib.utils.spaces.space_utils import batch as batch_items
+from ray.rllib.utils.torch_utils import convert_to_torch_tensor
+
+from parity.frameworks.rllib.exact import ROLLOUT_ORDER
+from parity.frameworks.rllib.returns import may_be_trained, values_of
+
+Uniforms = Callable[[int, int], np.ndarray]
+"""``(rows, sub_actions)`` -> float64 ``[rows, sub_actions]`` in [0, 1)."""
+
+
+class ExactEnvRunner(MultiAgentEnvRunner):
+    """Samples ``rollout_fragment_length`` steps from every sub-environment, as ``MaskablePPO.collect_rollouts`` does.
+
+    - A finished sub-environment is reset in the same step; its last observation goes into its episode.
+    - Sub-environment ``i`` is seeded once, with ``seed + i`` (counted over all env runners), and keeps its generator.
+    - Episodes come back sub-environment by sub-environment, in time order, which is the order of SB3's flattened buffer.
+    - Each step carries V of its observation (``vf_preds``) from the batch that the action was sampled on, and the last
+      step of a chunk V of the observation after it (``values_bootstrapped``): from the batch of all sub-environments
+      where the rollout was cut, from a batch of one where the episode was truncated, as in SB3. Modules that are not
+      trained, have no `ValueFunctionAPI`, leave their critic off the env runner, or take more than ``obs`` carry none;
+      the learner then computes values itself.
+    - An environment that reports a truncation for each agent and for ``"__all__"`` is truncated; RLlib's episode would
+      call it terminated (``rllib/env/multi_agent_episode.py``, ``add_env_step``).
+
+    Simultaneous and turn-based environments both work; a step is an environment step. Evaluation by episodes is RLlib's.
+    An exception of the environment is not caught, whatever ``restart_failed_sub_environments`` says. The order of rows
+    within one step is only defined where no two agents of an environment share a module.
+
+    Attributes:
+        uniforms: for a module id, the source that its actions are drawn from, by inverse CDF (its action distribution
+            must have ``sample_from``): one call per step with the number of rows. Other modules sample as ever.
+
+    Raises:
+        ValueError: the configuration counts agent steps or complete episodes.
+    """
+
+    def __init__(self, config: AlgorithmConfig, **kwargs: Any) -> None:
+        if not config.in_evaluation and (
+            config.batch_mode != "truncate_episodes" or config.count_steps_by != "env_steps"
+        ):
+            raise ValueError(
+                'ExactEnvRunner collects a fixed number of environment steps: set batch_mode="truncate_episodes" and '
+                'count_steps_by="env_steps".'
+            )
+        self.uniforms: dict[str, Uniforms] = {}
+        self._chunks = 0
+        super().__init__(config=config, **kwargs)
+        if self._seed is not None and self.worker_index:
+            # RLlib's seed + worker_index gives sub-environment 1 of one worker the seed of sub-environment 0 of the next.
+            self._seed += (self.worker_index - 1) * self.num_envs - self.worker_index
+
+    def make_module(self) -> None:
+        super().make_module()
+        if self.module is not None:
+            self.module.foreach_module(lambda _, module: module.eval() if isinstance(module, torch.nn.Module) else None)
+
+    def _sample(
+        self,
+        *,
+        num_timesteps: int | None = None,
+        num_episodes: int | None = None,
+        explore: bool,
+        random_actions: bool = False,
+        force_reset: bool = False,
+    ) -> list[MultiAgentEpisode]:
+        if num_timesteps is None or random_actions:
+            # The parent's loop may leave sub-environments that wait for their reset.
+            episodes = super()._sample(
+                num_timesteps=num_timesteps,
+                num_episodes=num_episodes,
+                explore=explore,
+                random_actions=random_actions,
+                force_reset=force_reset,
+            )
+            self._needs_initial_reset = True
+            return episodes
+        if force_reset or self._needs_initial_reset:
+            self._reset_envs_and_episodes(explore)
+
+        chunks: list[list[MultiAgentEpisode]] = [[] for _ in range(self.num_envs)]
+        counts: Counter[Any] = Counter()
+        for step in range(-(-num_timesteps // self.num_envs)):
+            self._step(explore, step * self.num_envs, chunks, counts)
+        self._cut(chunks)
+        self._log_counts(counts)
+        return [chunk for of_env in chunks for chunk in of_env]
+
+    def _step(self, explore: bool, sampled: int, chunks: list[list[MultiAgentEpisode]], counts: Counter[Any]) -> None:
+        """One step of every sub-environment, each reset at once where it ended."""
+        to_env = self._act(explore, sampled)
+        actions = to_env.pop(Columns.ACTIONS, [{} for _ in range(self.num_envs)])
+        actions_for_env = to_env.pop(Columns.ACTIONS_FOR_ENV, actions)
+        for index, env in enumerate(self.env.envs):
+            episode = self._ongoing_episodes[index]
+            observations, rewards, terminateds, truncateds, infos = env.step(actions_for_env[index])
+            terminateds, truncateds = _ends(terminateds, truncateds)
+            extra: dict[Any, dict[str, Any]] = defaultdict(dict)
+            for column, per_env in to_env.items():
+                for agent_id, value in per_env[index].items():
+                    extra[agent_id][column] = value
+                    extra[agent_id][WEIGHTS_SEQ_NO] = self._weights_seq_no
+            # An environment may return the same arrays at every step.
+            episode.add_env_step(
+                observations=copy.deepcopy(observations),
+                actions=actions[index],
+                rewards=rewards,
+                infos=infos,
+                terminateds=terminateds,
+                truncateds=truncateds,
+                extra_model_outputs=dict(extra),
+            )
+            counts[NUM_ENV_STEPS_SAMPLED] += 1
+            for agent_id in observations:
+                counts[NUM_AGENT_STEPS_SAMPLED, str(agent_id)] += 1
+                counts[NUM_MODULE_STEPS_SAMPLED, episode.module_for(agent_id)] += 1
+            self._make_on_episode_callback("on_episode_step", index, self._ongoing_episodes)
+            if episode.is_done:
+                counts[NUM_EPISODES] += 1
+                self._finish(index, chunks[index])
+                self._restart(index, env)
+        self._cached_to_module = self._to_module(self._ongoing_episodes, explore)
+
+    def _act(self, explore: bool, sampled: int) -> dict[str, Any]:
+        """What the modules answer to the current observations: per column a list over sub-environments of agents' values."""
+        to_module = self._cached_to_module
+        if not to_module:
+            return {}
+        with self.metrics.log_time(RLMODULE_INFERENCE_TIMER), torch.no_grad():
+            if explore:
+                outputs = self.module.forward_exploration(to_module, t=self.num_env_steps_sampled_lifetime + sampled)
+            else:
+                outputs = self.module.forward_inference(to_module)
+            for module_id, output in outputs.items():
+                if self._gives_values(module_id, to_module[module_id]):
+                    if Columns.VF_PREDS not in output:
+                        output[Columns.VF_PREDS] = values_of(self.module[module_id], to_module[module_id])
+                    output[Columns.VALUES_BOOTSTRAPPED] = torch.zeros_like(output[Columns.VF_PREDS])
+                if explore and module_id in self.uniforms:
+                    self._draw(module_id, output)
+        return self._module_to_env(
+            rl_module=self.module,
+            batch=outputs,
+            episodes=self._ongoing_episodes,
+            explore=explore,
+            shared_data=self._shared_data,
+            metrics=self.metrics,
+            metrics_prefix_key=(MODULE_TO_ENV_CONNECTOR,),
+        )
+
+    def _draw(self, module_id: str, output: dict[str, Any]) -> None:
+        inputs = output[Columns.ACTION_DIST_INPUTS]
+        distribution = self.module[module_id].get_exploration_action_dist_cls().from_logits(inputs)
+        sub_actions = len(getattr(distribution, "sizes", (1,)))
+        uniforms = self.uniforms[module_id](len(inputs), sub_actions)
+        output[Columns.ACTIONS] = distribution.sample_from(torch.as_tensor(uniforms, device=inputs.device))
+        output[Columns.ACTION_LOGP] = distribution.logp(output[Columns.ACTIONS])
+
+    def _gives_values(self, module_id: str, columns: dict[str, Any]) -> bool:
+        module = self.module[module_id]
+        without_critic = isinstance(module, InferenceOnlyAPI) and module.inference_only
+        if not isinstance(module, ValueFunctionAPI) or without_critic or set(columns) != {Columns.OBS}:
+            return False
+        return may_be_trained(self.config, module_id)
+
+    def _to_module(self, episodes: list[MultiAgentEpisode], explore: bool) -> Any:
+        """The env-to-module pipeline; it also rewrites the episodes' last observations where a connector does that."""
+        return self._env_to_module(
+            episodes=episodes,
+            batch={},
+            explore=explore,
+            rl_module=self.module,
+            shared_data=self._shared_data,
+            metrics=self.metrics,
+            metrics_prefix_key=(ENV_TO_MODULE_CONNECTOR,),
+        )
+
+    def _finish(self, index: int, chunks: list[MultiAgentEpisode]) -> None:
+        episode = self._ongoing_episodes[index]
+        self._make_on_episode_callback("on_episode_end", index, self._ongoing_episodes)
+        self._to_module([episode], explore=False)
+        self._add_bootstrap_values(episode, {})
+        self._prune_zero_len_sa_episodes(episode)
+        self._done_episodes_for_metrics.append(episode)
+        chunks.append(self._ordered(episode, index))
+
+    def _restart(self, index: int, env: Any) -> None:
+        self._new_episode(index, self._ongoing_episodes)
+        observations, infos = env.reset()
+        self._ongoing_episodes[index].add_env_reset(observations=copy.deepcopy(observations), infos=infos)
+        self._make_on_episode_callback("on_episode_start", index, self._ongoing_episodes)
+
+    def _cut(self, chunks: list[list[MultiAgentEpisode]]) -> None:
+        """Ends the rollout: hands over what the ongoing episodes have so far and goes on in new chunks of them."""
+        bootstrap = self._values_of_current_observations()
+        for index, episode in enumerate(self._ongoing_episodes):
+            if len(episode) == 0:
+                continue
+            successor = episode.cut(len_lookback_buffer=self.config.episode_lookback_horizon)
+            self._add_bootstrap_values(episode, bootstrap)
+            episode.validate()
+            self._ongoing_episodes_for_metrics[episode.id_].append(episode)
+            self._prune_zero_len_sa_episodes(episode)
+            chunks[index].append(self._ordered(episode, index))
+            self._ongoing_episodes[index] = successor
+
+    def _values_of_current_observations(self) -> dict[tuple[str, Any], np.float32]:
+        """V of the observations that the next actions will be chosen on, by episode and agent."""
+        values: dict[tuple[str, Any], np.float32] = {}
+        rows = self._shared_data.get("memorized_map_structure", {})
+        for module_id, columns in (self._cached_to_module or {}).items():
+            if self._gives_values(module_id, columns):
+                predicted = values_of(self.module[module_id], columns).cpu().numpy()
+                values.update(zip(rows[module_id], predicted, strict=True))
+        return values
+
+    def _add_bootstrap_values(self, episode: MultiAgentEpisode, known: dict[tuple[str, Any], np.float32]) -> None:
+        for agent_id, agent_episode in episode.agent_episodes.items():
+            wanted = Columns.VALUES_BOOTSTRAPPED in agent_episode.extra_model_outputs
+            if not wanted or len(agent_episode) == 0 or agent_episode.is_terminated:
+                continue
+            value = known.get((episode.id_, agent_id))
+            if value is None:
+                # Truncated, or (turn-based) the agent has acted on its last observation and waits for the next one.
+                value = self._value_of_last_observation(agent_episode)
+            agent_episode.set_extra_model_outputs(key=Columns.VALUES_BOOTSTRAPPED, new_data=value, at_indices=-1)
+
+    def _value_of_last_observation(self, agent_episode: SingleAgentEpisode) -> np.float32:
+        observation = batch_items([agent_episode.get_observations(-1)], individual_items_already_have_batch_dim="auto")
+        columns = {Columns.OBS: convert_to_torch_tensor(observation, device=self._device)}
+        return values_of(self.module[agent_episode.module_id], columns).cpu().numpy()[0]
+
+    def _ordered(self, episode: MultiAgentEpisode, index: int) -> MultiAgentEpisode:
+        self._chunks += 1
+        episode.custom_data[ROLLOUT_ORDER] = (self.worker_index or 0, index, self._chunks)
+        return episode.to_numpy() if self.episodes_to_numpy else episode
+
+    def _log_counts(self, counts: Counter[Any]) -> None:
+        """RLlib's step counters, once per rollout instead of several times per step."""
+        lifetime = {
+            NUM_ENV_STEPS_SAMPLED: NUM_ENV_STEPS_SAMPLED_LIFETIME,
+            NUM_EPISODES: NUM_EPISODES_LIFETIME,
+            NUM_AGENT_STEPS_SAMPLED: NUM_AGENT_STEPS_SAMPLED_LIFETIME,
+            NUM_MODULE_STEPS_SAMPLED: NUM_MODULE_STEPS_SAMPLED_LIFETIME,
+        }
+        for key, count in counts.items():
+            name, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
+            total = (lifetime[name], *rest)
+            self.metrics.log_value((name, *rest), count, reduce="sum")
+            self.metrics.log_value(total, count, reduce="lifetime_sum", with_throughput=name == NUM_ENV_STEPS_SAMPLED)
+        self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=counts[NUM_ENV_STEPS_SAMPLED])
+
+
+def _ends(terminateds: dict[Any, bool], truncateds: dict[Any, bool]) -> tuple[dict[Any, bool], dict[Any, bool]]:
+    """The flags as RLlib's episode reads them right: a truncation of all agents under ``"__all__"`` alone."""
+    if truncateds.get("__all__") and not terminateds.get("__all__"):
+        return terminateds, {"__all__": True}
+    return terminateds, truncateds

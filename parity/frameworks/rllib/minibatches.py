@@ -1,0 +1,74 @@
+"""Minibatches as Stable-Baselines3's rollout buffer deals them, for a learner with any number of modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator
+
+import numpy as np
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+
+from parity.frameworks.rllib.returns import take_rows
+
+Permutation = Callable[[str, int], np.ndarray]
+"""``(module_id, n)`` -> a permutation of ``range(n)``, int64 ``[n]``; asked once per module and epoch."""
+
+
+class ExactMinibatches:
+    """Every module's rows in a fresh permutation each epoch, cut into minibatches; the last one of an epoch may be short.
+
+    RLlib 2.60's ``MiniBatchCyclicIterator`` (``rllib/utils/minibatch_utils.py``) walks the first epoch in time order,
+    fills the last minibatch from the next epoch, and goes on until the *largest* module has seen its epochs, so that a
+    small one sees more. Here each module has its own epochs: a module that is through is missing from later minibatches.
+
+    Args:
+        batch: the train batch, tensors or arrays.
+        num_epochs: passes over each module's rows.
+        minibatch_size: rows per minibatch; None takes all of a module's rows at once.
+        permutation: source of the permutations.
+        stopped: module ids that get no further minibatch, looked up again before each.
+        num_total_minibatches: with several learners RLlib fixes how many minibatches each of them takes (gradients are
+            averaged over learners, so that none may stop early): this many, with every module in each of them.
+    """
+
+    def __init__(
+        self,
+        batch: MultiAgentBatch,
+        *,
+        num_epochs: int,
+        minibatch_size: int | None,
+        permutation: Permutation,
+        stopped: Container[str] = (),
+        num_total_minibatches: int = 0,
+    ) -> None:
+        self._batch = batch
+        self._num_epochs = num_epochs
+        self._minibatch_size = minibatch_size
+        self._permutation = permutation
+        self._stopped = stopped
+        self._total = num_total_minibatches
+
+    def __iter__(self) -> Iterator[MultiAgentBatch]:
+        pending = {mid: self._module_minibatches(mid, rows) for mid, rows in self._batch.policy_batches.items()}
+        dealt = 0
+        while pending and (self._total == 0 or dealt < self._total):
+            minibatch = {}
+            for module_id, minibatches in list(pending.items()):
+                following = None if module_id in self._stopped else next(minibatches, None)
+                if following is None:
+                    del pending[module_id]
+                else:
+                    minibatch[module_id] = following
+            if minibatch:
+                dealt += 1
+                yield MultiAgentBatch(minibatch, len(self._batch))
+
+    def _module_minibatches(self, module_id: str, rows: SampleBatch) -> Iterator[SampleBatch]:
+        size = self._minibatch_size or len(rows)
+        epoch = 0
+        if len(rows) == 0:
+            return
+        while self._total > 0 or epoch < self._num_epochs:
+            indices = self._permutation(module_id, len(rows))
+            for start in range(0, len(rows), size):
+                yield SampleBatch(take_rows(dict(rows), indices[start : start + size]))
+            epoch += 1

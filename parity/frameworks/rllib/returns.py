@@ -1,0 +1,170 @@
+"""Advantages and value targets as Stable-Baselines3's rollout buffer computes them, for RLlib's learner pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import tree
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.connectors.connector_v2 import ConnectorV2
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
+from ray.rllib.core.rl_module.rl_module import RLModule
+from ray.rllib.evaluation.postprocessing import Postprocessing
+
+
+def advantages_and_returns(
+    rewards: np.ndarray,
+    values: np.ndarray,
+    chunk_ends: np.ndarray,
+    bootstrap: np.ndarray,
+    gamma: float,
+    gae_lambda: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """GAE(lambda) with the float32 operations of ``RolloutBuffer.compute_returns_and_advantage``, in its order.
+
+    Stable-Baselines3 2.9.2 (``stable_baselines3/common/buffers.py``), and ``collect_rollouts`` for truncation: the
+    discounted value of the observation after the last step is added to that step's reward, and the recursion stops
+    there. The end of a rollout inside an episode comes to the same operations.
+
+    Args:
+        rewards: float32 ``[T]``, the chunks of episodes one after the other.
+        values: float32 ``[T]``, V of the observation of each row.
+        chunk_ends: bool ``[T]``, True at the last row of each chunk.
+        bootstrap: float32 ``[T]``, V of the observation after the row at chunk ends that did not terminate, else 0.
+        gamma: discount factor.
+        gae_lambda: GAE's lambda.
+
+    Returns:
+        advantages and returns (value targets), float32 ``[T]``.
+    """
+    rewards = rewards.astype(np.float32)
+    rewards[chunk_ends] += gamma * bootstrap[chunk_ends]
+    non_terminal = np.float32(1.0) - chunk_ends.astype(np.float32)
+    next_values = np.append(values[1:], np.float32(0.0))
+    deltas = rewards + gamma * next_values * non_terminal - values
+    decay = gamma * gae_lambda * non_terminal
+    advantages = np.zeros_like(values)
+    last = np.float32(0.0)
+    for step in reversed(range(len(values))):
+        last = deltas[step] + decay[step] * last
+        advantages[step] = last
+    return advantages, advantages + values
+
+
+class ExactReturns(ConnectorV2):
+    """Takes the place of RLlib's ``GeneralAdvantageEstimation`` at the end of the learner pipeline.
+
+    Adds to each module's batch raw (not standardised) ``advantages``, ``value_targets`` and ``vf_preds``, float32 ``[T]``,
+    and removes the rows that ``AddOneTsToEpisodesAndTruncate`` appended for bootstrapping, with their ``loss_mask``.
+
+    Values are those of sampling where the episodes carry them (`ExactEnvRunner` puts ``vf_preds`` and
+    ``values_bootstrapped`` there, computed on the batches that Stable-Baselines3 computes them on); otherwise one forward
+    pass of the module over the whole batch, as RLlib does it.
+
+    Args:
+        gamma: discount factor.
+        lambda_: GAE's lambda.
+        trained: whether a module may be trained; the others' batches stay as they are.
+    """
+
+    def __init__(
+        self,
+        input_observation_space: Any = None,
+        input_action_space: Any = None,
+        *,
+        gamma: float,
+        lambda_: float,
+        trained: Callable[[str], bool] = lambda _: True,
+    ):
+        super().__init__(input_observation_space, input_action_space)
+        self.gamma = gamma
+        self.lambda_ = lambda_
+        self._trained = trained
+
+    def __call__(self, *, rl_module: Any, batch: dict[str, Any], episodes: list[Any], **_: Any) -> dict[str, Any]:
+        for module_id in [mid for mid in batch if mid in rl_module and self._trained(mid)]:
+            module = rl_module[module_id].unwrapped()
+            if isinstance(module, ValueFunctionAPI):
+                batch[module_id] = self._with_returns(module, batch[module_id])
+        return batch
+
+    def _with_returns(self, module: RLModule, columns: dict[str, Any]) -> dict[str, Any]:
+        real = _numpy(columns.pop(Columns.LOSS_MASK)).astype(bool)
+        rows = np.flatnonzero(real)
+        # A chunk's appended row follows its last real one.
+        chunk_ends = ~np.append(real[1:], False)[rows]
+        terminated = _numpy(columns[Columns.TERMINATEDS])[rows].astype(bool)
+        if Columns.VF_PREDS in columns and Columns.VALUES_BOOTSTRAPPED in columns:
+            values = _numpy(columns[Columns.VF_PREDS])[rows]
+            bootstrap = _numpy(columns.pop(Columns.VALUES_BOOTSTRAPPED))[rows]
+        else:
+            predicted = _numpy(values_of(module, columns))
+            values = predicted[rows]
+            bootstrap = predicted[rows + 1]
+        bootstrap = np.where(chunk_ends & ~terminated, bootstrap, np.float32(0.0))
+        advantages, returns = advantages_and_returns(
+            _numpy(columns[Columns.REWARDS])[rows], values, chunk_ends, bootstrap, self.gamma, self.lambda_
+        )
+        kept = take_rows(columns, rows)
+        device = kept[Columns.REWARDS].device
+        for name, column in (
+            (Postprocessing.ADVANTAGES, advantages),
+            (Postprocessing.VALUE_TARGETS, returns),
+            (Columns.VF_PREDS, values),
+        ):
+            kept[name] = torch.as_tensor(column, device=device)
+        return kept
+
+
+def may_be_trained(config: AlgorithmConfig, module_id: str) -> bool:
+    """Whether ``policies_to_train`` lets the module be trained, as far as can be told before there is a batch."""
+    trained = config.policies_to_train
+    return trained is None or callable(trained) or module_id in trained
+
+
+def take_rows(columns: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
+    """The given rows of every column, nested ones included; ``rows``: int64 ``[n]``. Tensors stay on their device."""
+    on_device: dict[torch.device, torch.Tensor] = {}
+
+    def take(part: Any) -> Any:
+        if isinstance(part, torch.Tensor):
+            if part.device not in on_device:
+                on_device[part.device] = torch.as_tensor(rows, device=part.device)
+            return part[on_device[part.device]]
+        return part[rows]
+
+    return {
+        name: [column[row] for row in rows] if isinstance(column, list) else tree.map_structure(take, column)
+        for name, column in columns.items()
+    }
+
+
+def values_of(module: Any, columns: dict[str, Any]) -> torch.Tensor:
+    """V of every row, float32 ``[T]``, without gradients and in evaluation mode, as at sampling.
+
+    Raises:
+        ValueError: the module returned another shape; ``[T, 1]`` would broadcast against ``[T]`` without a word.
+    """
+    was_training = module.training
+    if was_training:
+        module.eval()
+    try:
+        with torch.no_grad():
+            values = module.compute_values(columns)
+    finally:
+        if was_training:
+            module.train()
+    if values.ndim != 1:
+        raise ValueError(
+            f"{type(module).__name__}.compute_values returned shape {list(values.shape)}: return [B], without a last "
+            "dimension of 1."
+        )
+    return values
+
+
+def _numpy(column: Any) -> np.ndarray:
+    return column.detach().cpu().numpy() if isinstance(column, torch.Tensor) else np.asarray(column)
