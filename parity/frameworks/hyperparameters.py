@@ -17,6 +17,9 @@ from parity.task import PPOParams
 # sb3-contrib sets Adam's epsilon in MaskableActorCriticPolicy.__init__; RLlib 2.60 leaves PyTorch's default.
 TORCH_ADAM_EPS = 1e-8
 
+# Fields of PPOParams that PPOConfig has no counterpart for; `to_rllib` says what happens instead.
+NOT_IN_RLLIB = ("adam_eps", "normalize_advantage", "clip_range_vf", "target_kl")
+
 
 def to_sb3(ppo: PPOParams) -> dict[str, Any]:
     """Keyword arguments of ``MaskablePPO``; ``n_envs`` belongs to the VecEnv and ``adam_eps`` to the policy."""

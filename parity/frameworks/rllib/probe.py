@@ -30,7 +30,7 @@ import contextlib
 import copy
 import dataclasses
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,8 @@ class Probe:
         recording: the environment's side of the rollout.
         batches: module id -> the learner's columns, tensors.
         modules: ids of the modules that are trained and have rows.
+        copies: the modules as they were before the update.
+        after: module id -> the observations that followed the last row of each chunk, columns of arrays.
     """
 
     port: Port
@@ -78,6 +80,8 @@ class Probe:
     recording: Recording | None = None
     batches: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     modules: list[str] = dataclasses.field(default_factory=list)
+    copies: dict[str, Any] = dataclasses.field(default_factory=dict)
+    after: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -92,11 +96,15 @@ class Probe:
             }
 
 
-def probe(port: Port, weights: dict[str, dict[str, torch.Tensor]] | None = None) -> Probe:
+Weights = dict[str, dict[str, torch.Tensor]]
+
+
+def probe(port: Port, initial: Callable[[Any], tuple[Weights, dict[str, Any]]]) -> Probe:
     """Opens a port and collects its numbers.
 
     Args:
-        weights: module id -> parameters to copy into it before anything is computed.
+        initial: given the learner, says which parameters to copy into which module before anything is computed, and how
+            they were paired (stored as ``facts["correspondence"]``).
     """
     found = Probe(port, Numbers())
     found.numbers.facts |= {
@@ -105,7 +113,7 @@ def probe(port: Port, weights: dict[str, dict[str, torch.Tensor]] | None = None)
         "raised": {},
     }
     with found.part("build"):
-        _build(found, weights or {})
+        _build(found, initial)
     if found.learner is None:
         return found
     episodes: list[Any] = []
@@ -125,7 +133,7 @@ def probe(port: Port, weights: dict[str, dict[str, torch.Tensor]] | None = None)
     return found
 
 
-def _build(found: Probe, weights: dict[str, dict[str, torch.Tensor]]) -> None:
+def _build(found: Probe, initial: Callable[[Any], tuple[Weights, dict[str, Any]]]) -> None:
     config = found.port.config.copy(copy_frozen=False)
     envs = min(SUB_ENVIRONMENTS, config.num_envs_per_env_runner)
     config.num_env_runners = 0
@@ -136,6 +144,7 @@ def _build(found: Probe, weights: dict[str, dict[str, torch.Tensor]]) -> None:
     found.runner = make_env_runner(config)
     found.recording = Recording([env.unwrapped for env in found.runner.env.envs])
     learner = config.build_learner(env=None, spaces=found.runner.get_spaces())
+    weights, found.numbers.facts["correspondence"] = initial(learner)
     for module_id, parameters in weights.items():
         module = learner.module[module_id].unwrapped()
         module.load_state_dict(parameters, strict=False)
@@ -213,6 +222,7 @@ def _batch(found: Probe, episodes: list[Any]) -> None:
             continue
         found.modules.append(module_id)
         found.batches[module_id] = dict(columns)
+        found.copies[module_id] = copy.deepcopy(found.learner.module[module_id].unwrapped())
         flat = _flat(columns)
         found.numbers.put(f"{module_id}/batch", flat)
         found.numbers.put(f"{module_id}/weights", _parameters(found, module_id))
@@ -258,8 +268,11 @@ def _identify(found: Probe, module_id: str, chunks: list[list[Move]], rows: int)
     if all(move.mask is not None for move in moves):
         numbers.put(f"{module_id}/env", {"mask": np.stack([move.mask for move in moves if move.mask is not None])})
     with found.part(f"observations {module_id}"):
-        space = found.learner.module[module_id].observation_space
-        numbers.put(f"{module_id}/env", _flat({"obs": _stack([move.observation for move in moves], space)}))
+        numbers.put(f"{module_id}/env", _flat({"obs": _stack([move.observation for move in moves])}))
+        # Where the recording ends at an agent's last action, what follows is not known; its own observation stands in.
+        ends = [chunk[-1] for chunk in chunks]
+        after = _stack([end.observation if end.after is None else end.after for end in ends])
+        found.after[module_id] = _flat(after) if isinstance(after, dict) else _array(after)
 
 
 def _forward(found: Probe, module_id: str) -> None:
@@ -466,7 +479,7 @@ def _rows(column: Any, rows: np.ndarray) -> Any:
     return tree.map_structure(lambda leaf: leaf[index.to(leaf.device)], column)
 
 
-def _stack(observations: list[Any], space: Any) -> Any:
+def _stack(observations: list[Any]) -> Any:
     """Observations as environments give them, stacked and typed as RLlib delivers them to modules."""
     stacked = tree.map_structure(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *observations)
     return convert_to_torch_tensor(stacked)

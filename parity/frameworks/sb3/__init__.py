@@ -12,20 +12,31 @@ import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    VecCheckNan,
+    VecEnv,
+    VecEnvWrapper,
+    VecMonitor,
+    VecNormalize,
+    VecTransposeImage,
+)
 
 from parity.errors import CannotStart
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import SEED_STRIDE, Effective, Framework, Iteration, Session, Stage
 from parity.frameworks.device import synchronizer
-from parity.frameworks.network import check_network, weights_hash
-from parity.frameworks.randomness import PolicyGenerator
+from parity.frameworks.network import check_network, check_observation_space, weights_hash
+from parity.frameworks.randomness import PolicyGenerator, undisturbed
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.frameworks.stopwatch import Stopwatch
-from parity.masks import MaskCounts, MaskedEnv
+from parity.masks import MaskCounts, masked_envs
 from parity.task import Task
 
 MODEL_FILE = "model.zip"
+NORMALIZER_FILE = "vecnormalize.pkl"
+# What a brought `sb3_model` may wrap its environments in: the evaluator does the same to its observations.
+KNOWN_WRAPPERS = (VecNormalize, VecTransposeImage, VecMonitor, VecCheckNan)
 
 
 class UnwrappedMaskablePPO(MaskablePPO):
@@ -65,14 +76,17 @@ class Sb3(Framework):
 
     def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> Stage:
         model = MaskablePPO.load(checkpoint / MODEL_FILE, device=device)
-        return Sb3Stage(model, task, slots)
+        normalizer = None
+        if (checkpoint / NORMALIZER_FILE).is_file():
+            normalizer = VecNormalize.load(str(checkpoint / NORMALIZER_FILE), vec_env(task, 1))
+        return Sb3Stage(model, task, slots, normalizer)
 
 
 class Sb3Session(Session):
     def __init__(self, task: Task, seed: int, device: str, threads: int) -> None:
         torch.set_num_threads(threads)
         self.task = task
-        self.env = DummyVecEnv([lambda: MaskedEnv(task.env(), task.mask) for _ in range(task.ppo.n_envs)])
+        self.env = vec_env(task, task.ppo.n_envs)
         self.model: Any = build_model(task, self.env, seed, device)
         self.model.set_logger(configure(None, []))
         # MaskablePPO.__init__ seeded the environments with `seed`; trials must not share environment streams.
@@ -100,7 +114,7 @@ class Sb3Session(Session):
         report()
 
     def stage(self, slots: int) -> Stage:
-        return Sb3Stage(self.model, self.task, slots)
+        return Sb3Stage(self.model, self.task, slots, self.model.get_vec_normalize_env())
 
     def sampling_masks(self) -> MaskCounts:
         return sum(self.env.get_attr("counts"), start=MaskCounts())
@@ -116,9 +130,23 @@ class Sb3Session(Session):
         folder.mkdir(parents=True, exist_ok=True)
         # The stopwatch's wrappers live on the instance and cannot be pickled.
         self.model.save(folder / MODEL_FILE, exclude=["collect_rollouts", "train", "env", "rollout_buffer"])
+        normalizer = self.model.get_vec_normalize_env()
+        if normalizer is not None:
+            normalizer.save(str(folder / NORMALIZER_FILE))
 
     def close(self) -> None:
         self.env.close()
+
+
+def vec_env(task: Task, n: int) -> DummyVecEnv:
+    """``n`` of the task's environments, masks in one place, observations as the environment gives them.
+
+    Raises:
+        CannotStart: the environment cannot be masked, or its observations are none that SB3 knows.
+    """
+    envs = masked_envs(task.env, task.mask, n)
+    check_observation_space(envs[0].observation_space)
+    return DummyVecEnv([lambda env=env: env for env in envs])  # type: ignore[misc]
 
 
 def build_model(task: Task, env: VecEnv, seed: int, device: str) -> MaskablePPO:
@@ -130,6 +158,7 @@ def build_model(task: Task, env: VecEnv, seed: int, device: str) -> MaskablePPO:
                 f"Task {task.id}: sb3_model returned a {type(model).__name__}; return a MaskablePPO "
                 f"(sb3-contrib {sb3_contrib.__version__})."
             )
+        _check_wrappers(task, model, env)
         return model
     assert task.network is not None
     return UnwrappedMaskablePPO(
@@ -140,6 +169,22 @@ def build_model(task: Task, env: VecEnv, seed: int, device: str) -> MaskablePPO:
         policy_kwargs={"network": task.network, "network_seed": seed, "adam_eps": task.ppo.adam_eps},
         **hyperparameters.to_sb3(task.ppo),
     )
+
+
+def _check_wrappers(task: Task, model: MaskablePPO, given: VecEnv) -> None:
+    env = model.get_env()
+    while isinstance(env, VecEnvWrapper):
+        if not isinstance(env, KNOWN_WRAPPERS):
+            names = ", ".join(wrapper.__name__ for wrapper in KNOWN_WRAPPERS)
+            raise CannotStart(
+                f"Task {task.id}: sb3_model wraps vec_env in a {type(env).__name__}, which the evaluator would have to "
+                f"do too; it knows {names}; wrap the environment itself, in `env`."
+            )
+        env = env.venv
+    if env is not given:
+        raise CannotStart(
+            f"Task {task.id}: sb3_model does not use the vec_env that it is given; pass it to MaskablePPO."
+        )
 
 
 class _AfterUpdate(BaseCallback):
@@ -158,11 +203,12 @@ class _AfterUpdate(BaseCallback):
 
 
 class Sb3Stage(Stage):
-    def __init__(self, model: MaskablePPO, task: Task, slots: int) -> None:
+    def __init__(self, model: MaskablePPO, task: Task, slots: int, normalizer: VecNormalize | None = None) -> None:
         self.slots = slots
         self.counts = MaskCounts()
-        self._model = model
-        self._envs = [MaskedEnv(task.env(), task.mask) for _ in range(slots)]
+        self._model, self._normalizer = model, normalizer
+        with undisturbed():
+            self._envs = masked_envs(task.env, task.mask, slots)
         self._observations: list[Any] = [None] * slots
         self._generator = PolicyGenerator()
 
@@ -171,23 +217,28 @@ class Sb3Stage(Stage):
 
     def reset(self, slot: int, seed: int) -> None:
         self._envs[slot].counts = self.counts
-        self._observations[slot], _ = self._envs[slot].reset(seed=seed)
+        with self._generator.drawing():
+            self._observations[slot], _ = self._envs[slot].reset(seed=seed)
 
     def step(self, slots: list[int], deterministic: bool) -> list[tuple[float, bool]]:
         rows = [self._observations[slot] for slot in slots]
         observations: Any
         if isinstance(rows[0], dict):
-            observations = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+            # Only what the space announces, as DummyVecEnv does.
+            keys = self._envs[0].observation_space.spaces  # type: ignore[attr-defined]
+            observations = {key: np.stack([row[key] for row in rows]) for key in keys}
         else:
             observations = np.stack(rows)
+        if self._normalizer is not None:
+            observations = self._normalizer.normalize_obs(observations)
         masks = np.stack([self._envs[slot].action_masks() for slot in slots])
+        outcomes = []
         with self._generator.drawing():
             actions, _ = self._model.predict(observations, deterministic=deterministic, action_masks=masks)
-        outcomes = []
-        for slot, action in zip(slots, actions, strict=True):
-            observation, reward, terminated, truncated, _ = self._envs[slot].step(action)
-            self._observations[slot] = observation
-            outcomes.append((float(reward), bool(terminated or truncated)))
+            for slot, action in zip(slots, actions, strict=True):
+                observation, reward, terminated, truncated, _ = self._envs[slot].step(action)
+                self._observations[slot] = observation
+                outcomes.append((float(reward), bool(terminated or truncated)))
         return outcomes
 
     def close(self) -> None:

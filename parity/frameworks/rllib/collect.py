@@ -1,0 +1,191 @@
+"""Everything that the ladder compares of one RLlib port: the port's own numbers and SB3's on the same rollout."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from ray.rllib.core.columns import Columns
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from parity.frameworks import hyperparameters
+from parity.frameworks.network import network_input
+from parity.frameworks.rllib.config import Port
+from parity.frameworks.rllib.env import OBSERVATIONS_KEY
+from parity.frameworks.rllib.module import unmasked_space
+from parity.frameworks.rllib.probe import Probe, probe
+from parity.frameworks.sb3 import build_model, counterpart
+from parity.frameworks.sb3.policy import SharedNetworkPolicy
+from parity.ladder.correspondence import Correspondence, correspond
+from parity.ladder.numbers import Numbers
+from parity.masks import MASK_KEY, MaskedEnv
+from parity.task import PPOParams, Task
+
+
+def collect(task: Task, port: Port, seed: int = 0) -> Numbers:
+    """The numbers of a port of ``task``, with SB3's weights in its learning module where parameters correspond.
+
+    What raises is noted in ``facts["raised"]``; nothing is judged.
+    """
+    env = DummyVecEnv([lambda: MaskedEnv(task.env(), task.mask)])
+    model = build_model(task, env, seed, "cpu")
+    found = probe(port, lambda learner: _weights(task, port, model.policy, learner))
+    numbers = found.numbers
+    numbers.facts["config"] = {
+        "port": hyperparameters.of_rllib(port.config),
+        "task": dataclasses.asdict(task.ppo),
+        "sb3": hyperparameters.of_sb3(model),
+        "rllib": _rllib_settings(port.config),
+    }
+    numbers.facts["declared"] = dict(task.declared)
+    numbers.facts["asked_module"] = None if task.rllib_module is None else task.rllib_module.__name__
+    for module_id in found.modules:
+        with found.part(f"sb3 {module_id}"):
+            _counterpart(found, task, module_id, model.policy)
+    env.close()
+    return numbers
+
+
+def _weights(task: Task, port: Port, policy: Any, learner: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Weights for the learning module, and the correspondence as a fact."""
+    module = learner.module[port.learning_module].unwrapped()
+    ours = {name: tuple(p.shape) for name, p in policy.named_parameters()}
+    theirs = {name: tuple(p.shape) for name, p in module.named_parameters()}
+    found = correspond(ours, theirs, task.parameter_map)
+    reason = found.reason or _other_observations(policy.observation_space, module.observation_space)
+    found = Correspondence({} if reason else found.pairs, reason)
+    parameters = dict(policy.named_parameters())
+    weights = {other: parameters[name].detach() for name, other in found.pairs.items()}
+    return {port.learning_module: weights} if weights else {}, dataclasses.asdict(found)
+
+
+def _other_observations(ours: spaces.Space, theirs: spaces.Space) -> str | None:
+    if not isinstance(theirs, spaces.Dict) or MASK_KEY not in theirs.spaces:
+        return "the module's observation space has no action_mask"
+    if unmasked_space(theirs) != ours:
+        return "the port observes something else than the single-agent environment shows"
+    return None
+
+
+def _rllib_settings(config: Any) -> dict[str, Any]:
+    """What the contract rung reads of the configuration beside the hyperparameters."""
+    return {
+        "batch_mode": config.batch_mode,
+        "seed": config.seed,
+        "use_kl_loss": config.use_kl_loss,
+        "vf_clip_param": str(config.vf_clip_param),
+        "torch_skip_nan_gradients": config.torch_skip_nan_gradients,
+        "count_steps_by": config.count_steps_by,
+        "num_envs_per_env_runner": config.num_envs_per_env_runner,
+        "num_env_runners": config.num_env_runners,
+        "num_learners": config.num_learners,
+        "episodes_to_numpy": config.episodes_to_numpy,
+        "explore_in_evaluation": bool(config.explore if config.evaluation_config is None else True),
+        "overrides_per_module": sorted(map(str, config.algorithm_config_overrides_per_module)),
+    }
+
+
+def _counterpart(found: Probe, task: Task, module_id: str, sb3_policy: Any) -> None:
+    numbers, module = found.numbers, found.copies[module_id]
+    correspondence = numbers.facts["correspondence"]
+    direct = module_id == found.port.learning_module and bool(correspondence["pairs"])
+    ppo = _settings(task, found.learner, module_id)
+    policy = sb3_policy if direct else _policy_around(module, ppo)
+    numbers.facts.setdefault("sb3_policy", {})[module_id] = "sb3" if direct else "module"
+    space = policy.observation_space
+    decisions = _decisions(numbers, module_id, found.after[module_id], space)
+    counterpart.forward(numbers, module_id, policy, decisions)
+    if f"{module_id}/space/logits" in numbers:
+        counterpart.forward_space(numbers, module_id, policy, _observations(numbers, f"{module_id}/space/obs", space))
+    counterpart.returns(numbers, module_id, policy, decisions, ppo.gamma, ppo.gae_lambda)
+    if f"{module_id}/update/rows" not in numbers or f"{module_id}/batch/advantages" not in numbers:
+        return
+    valid = np.flatnonzero(numbers[f"{module_id}/rows/valid"])
+    position = np.full(len(numbers[f"{module_id}/rows/valid"]), -1)
+    position[valid] = np.arange(len(valid))
+    settings = numbers.facts["update"]
+    minibatches = [position[rows[rows >= 0]] for rows in numbers[f"{module_id}/update/rows"]]
+    update = counterpart.PortUpdate(
+        minibatches=[rows[rows >= 0] for rows in minibatches],
+        advantages=numbers[f"{module_id}/batch/advantages"][valid].astype(np.float32),
+        batch_size=settings["minibatch_size"],
+        epochs=settings["epochs"],
+        adam_eps=_adam_eps(found.learner, module_id),
+    )
+    old_logp = numbers[f"{module_id}/batch/action_logp"][valid]
+    counterpart.update(numbers, module_id, policy, decisions, update, ppo, old_logp)
+    numbers.facts.setdefault("settings", {})[module_id] = dataclasses.asdict(ppo)
+
+
+def _settings(task: Task, learner: Any, module_id: str) -> PPOParams:
+    """The task's hyperparameters with the module's own where RLlib has them: the contract rung judges those that differ."""
+    config = learner.config.get_config_for_module(module_id)
+    settings = dataclasses.asdict(task.ppo)
+    for name, value in hyperparameters.of_rllib(config).items():
+        if name in settings and name not in hyperparameters.NOT_IN_RLLIB and isinstance(value, int | float):
+            settings[name] = value
+    if config.grad_clip is None:
+        settings["max_grad_norm"] = 1e30
+    # How many rows there are is the probe's choice, and early stopping would end the runs at different minibatches.
+    return PPOParams(**settings | {"n_envs": 1, "n_steps": 1, "target_kl": None})
+
+
+def _adam_eps(learner: Any, module_id: str) -> float:
+    """Adam's epsilon as the port's optimiser has it."""
+    _, optimizer = learner.get_optimizers_for_module(module_id)[0]
+    return float(optimizer.defaults.get("eps", hyperparameters.TORCH_ADAM_EPS))
+
+
+def _policy_around(module: Any, ppo: PPOParams) -> SharedNetworkPolicy:
+    """SB3's policy with the port's own module as its network: everything but the forward pass is then comparable."""
+    return SharedNetworkPolicy(
+        module.observation_space,
+        module.action_space,
+        lambda _: ppo.learning_rate,
+        network=lambda *_: _ModuleAsNetwork(module),
+        network_seed=None,
+        adam_eps=ppo.adam_eps,
+    )
+
+
+class _ModuleAsNetwork(torch.nn.Module):
+    """An RLModule as a network of the contract; its logits come masked, which SB3's masking leaves as they are."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, obs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        out = self.module.forward_train({Columns.OBS: obs})
+        values = self.module.compute_values({Columns.OBS: obs}, embeddings=out.get(Columns.EMBEDDINGS))
+        return out[Columns.ACTION_DIST_INPUTS], values
+
+
+def _decisions(numbers: Numbers, module_id: str, after: Any, space: spaces.Space) -> counterpart.Decisions:
+    env = f"{module_id}/env"
+    return counterpart.Decisions(
+        observations=_observations(numbers, f"{env}/obs", space),
+        masks=numbers[f"{env}/mask"],
+        actions=numbers[f"{env}/action"],
+        rewards=numbers[f"{env}/reward"],
+        chunk=numbers[f"{module_id}/rows/chunk"],
+        terminated=numbers[f"{env}/terminated"],
+        truncated=numbers[f"{env}/truncated"],
+        after=_for_policy(after, space),
+    )
+
+
+def _observations(numbers: Numbers, folder: str, space: spaces.Space) -> Any:
+    below = numbers.below(folder)
+    return _for_policy(below if below else numbers[folder], space)
+
+
+def _for_policy(observations: Any, space: spaces.Space) -> Any:
+    """RLlib's observation as the policy with this space takes it: with or without mask and wrapping."""
+    if isinstance(observations, dict) and not isinstance(space, spaces.Dict):
+        observations = observations[OBSERVATIONS_KEY]
+    tensors = network_input(observations, space)
+    return {k: v.numpy() for k, v in tensors.items()} if isinstance(tensors, dict) else tensors.numpy()

@@ -1,0 +1,87 @@
+"""Which parameter of the port is which parameter of SB3: inferred from names and shapes where that is unambiguous."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Correspondence:
+    """Attributes:
+    pairs: SB3's name -> the port's name; empty where there is none.
+    reason: why there is none, in a sentence.
+    """
+
+    pairs: dict[str, str]
+    reason: str | None = None
+
+
+def correspond(sb3: Shapes, port: Shapes, given: dict[str, str] | None = None) -> Correspondence:
+    """Pairs all parameters, or none.
+
+    ``given`` (``Task.parameter_map``) is taken as it is. Otherwise a shape that each side has once is a pair; among
+    several of one shape, the name with the most trailing parts in common decides, where that is one name only.
+
+    Args:
+        sb3, port: name -> shape, of every parameter.
+        given: SB3's name -> the port's name.
+    """
+    if given is not None:
+        for name, other in given.items():
+            if name not in sb3 or other not in port:
+                missing = name if name not in sb3 else other
+                return Correspondence({}, f'parameter_map names "{missing}", which does not exist')
+            if sb3[name] != port[other]:
+                return Correspondence(
+                    {}, f"parameter_map pairs {name} {list(sb3[name])} with {other} {list(port[other])}"
+                )
+        missing_names = [name for name in sb3 if name not in given]
+        if missing_names:
+            return Correspondence({}, f"parameter_map leaves out {', '.join(missing_names[:3])}")
+        return Correspondence(dict(given))
+    if sorted(sb3.values()) != sorted(port.values()):
+        return Correspondence(
+            {}, "the port's network has other parameters than SB3's; bring parameter_map if it has not"
+        )
+    by_shape: dict[tuple[int, ...], tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for name, shape in sb3.items():
+        by_shape[shape][0].append(name)
+    for name, shape in port.items():
+        by_shape[shape][1].append(name)
+    pairs: dict[str, str] = {}
+    for names, others in by_shape.values():
+        found = _by_name(names, others)
+        if found is None:
+            return Correspondence(
+                {},
+                f"{', '.join(names[:3])} could each be any of {', '.join(others[:3])}: give the task a parameter_map",
+            )
+        pairs |= found
+    return Correspondence(pairs)
+
+
+def _by_name(names: list[str], others: list[str]) -> dict[str, str] | None:
+    if len(names) == len(others) == 1:
+        return {names[0]: others[0]}
+    pairs = {}
+    for name in names:
+        common = {other: _common_tail(name, other) for other in others}
+        best = max(common.values())
+        closest = [other for other, length in common.items() if length == best]
+        if len(closest) != 1:
+            return None
+        pairs[name] = closest[0]
+    return pairs if len(set(pairs.values())) == len(names) else None
+
+
+def _common_tail(name: str, other: str) -> int:
+    """Number of trailing dotted parts that two names share."""
+    length = 0
+    for a, b in zip(reversed(name.split(".")), reversed(other.split(".")), strict=False):
+        if a != b:
+            break
+        length += 1
+    return length
