@@ -18,5 +18,10 @@ class CannotStart(Exception):
     """
 
 
+def one_line(error: BaseException) -> str:
+    """An exception's message on one line, without a full stop, for the middle of a sentence."""
+    return " ".join(str(error).split()).rstrip(".") or "no message"
+
+
 class Interrupted(Exception):
     """The user stopped a study; what was computed is on disk and ``--resume`` goes on. Exit code 130."""

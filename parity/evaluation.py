@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parity.errors import CannotStart
 from parity.masks import MaskCounts
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 FIRST_EVALUATION_SEED = 1_000_000_000
 # Episodes played side by side: enough to amortise a forward pass, few enough that building environments stays cheap.
 SLOTS = 20
+# A policy may play on for ever; a score needs an end.
+MAX_EPISODE_STEPS = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +41,9 @@ def evaluate(stage: Stage, episodes: int, deterministic: bool, first_seed: int =
 
     Every slot plays a fixed share of the seeds to the end, so that short episodes are not favoured (the bias that
     stable_baselines3.common.evaluation describes for vectorised environments).
+
+    Raises:
+        CannotStart: an episode does not end.
     """
     stage.counts = MaskCounts()
     stage.seed_policy(first_seed)
@@ -53,6 +59,11 @@ def evaluate(stage: Stage, episodes: int, deterministic: bool, first_seed: int =
             episode = playing[slot]
             returns[episode] += reward
             lengths[episode] += 1
+            if not done and lengths[episode] >= MAX_EPISODE_STEPS:
+                raise CannotStart(
+                    f"No end after {MAX_EPISODE_STEPS} steps of an evaluated episode; add a TimeLimit wrapper to the "
+                    "environment."
+                )
             if done:
                 following = episode + stage.slots
                 if following < episodes:

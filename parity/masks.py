@@ -53,8 +53,11 @@ def choices(action_space: spaces.Space) -> list[int]:
     """Number of options of each sub-action: ``[n]``, ``nvec`` or ``[2] * n``.
 
     Raises:
-        CannotStart: the action space is none that MaskablePPO supports.
+        CannotStart: the action space is none that MaskablePPO supports, or does not count from 0.
     """
+    if np.any(getattr(action_space, "start", 0)):
+        # Neither framework's categorical distribution knows of `start`.
+        raise CannotStart(f"The action space {action_space} starts above 0: let the actions count from 0.")
     match action_space:
         case spaces.Discrete():
             return [int(action_space.n)]
@@ -76,8 +79,6 @@ def is_legal(mask: np.ndarray, action: Any, action_space: spaces.Space) -> bool:
     """Whether every sub-action is allowed. ``mask``: bool ``[n_logits]``, sub-actions concatenated."""
     sizes = choices(action_space)
     picked = np.asarray(action).reshape(-1).astype(np.int64)
-    if isinstance(action_space, spaces.Discrete):
-        picked = picked - int(action_space.start)
     if len(picked) != len(sizes) or (picked < 0).any() or (picked >= sizes).any():
         return False
     offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
@@ -98,7 +99,10 @@ def as_mask(raw: Any, action_space: spaces.Space, where: str) -> np.ndarray:
     """
     try:
         flat = np.concatenate([np.asarray(part).reshape(-1) for part in raw]) if isinstance(raw, list | tuple) else None
-        mask = np.asarray(raw if flat is None else flat).reshape(-1).astype(bool)
+        numbers = np.asarray(raw if flat is None else flat).reshape(-1)
+        if numbers.dtype.kind not in "biuf":
+            raise TypeError(f"it holds {numbers.dtype}")
+        mask = numbers.astype(bool)
     except (TypeError, ValueError) as error:
         raise CannotStart(f"The mask of {where} cannot be read as an array of booleans: {error}.") from None
     expected = n_logits(action_space)
@@ -137,11 +141,24 @@ def find_convention(env: gymnasium.Env, observation: Any, info: dict[str, Any]) 
     )
 
 
+def masked_envs(make: Callable[[], gymnasium.Env], mask: str | None, n: int) -> list[MaskedEnv]:
+    """``n`` environments of their own, each with its mask in one place.
+
+    Raises:
+        CannotStart: ``make`` returns the same environment again, or none that is masked.
+    """
+    envs = [MaskedEnv(make(), mask) for _ in range(n)]
+    if len({id(env.unwrapped) for env in envs}) < n:
+        raise CannotStart(f"env returns the same {envs[0].name} at every call: make a new one each time.")
+    return envs
+
+
 class MaskedEnv(gymnasium.Wrapper):
     """An environment with its mask in one place: ``action_masks()``, bool ``[n_logits]``, of the state just returned.
 
-    The mask's entry is taken out of a ``Dict`` observation and its space, nothing else is changed. Every action is checked
-    against the mask of the state that it was chosen in, and counted in ``counts``.
+    The mask's entry is taken out of a ``Dict`` observation and its space, nothing else is changed; an entry "action_mask"
+    goes too where the mask comes from elsewhere, as RLlib's modules read the mask under that name. Every action is
+    checked against the mask of the state that it was chosen in, and counted in ``counts``.
 
     Args:
         env: the user's environment.
@@ -164,12 +181,12 @@ class MaskedEnv(gymnasium.Wrapper):
         self._kind, self._key = kind, key
         if kind == "method" and _method(env, key) is None:
             raise CannotStart(f'Task(mask="{mask}"): {self.name} has no method {key}().')
-        if kind == "obs":
-            if not isinstance(env.observation_space, spaces.Dict) or key not in env.observation_space.spaces:
-                raise CannotStart(f'Task(mask="{mask}"): the observation space of {self.name} has no entry "{key}".')
-            self.observation_space = spaces.Dict(
-                {name: space for name, space in env.observation_space.spaces.items() if name != key}
-            )
+        parts = env.observation_space.spaces if isinstance(env.observation_space, spaces.Dict) else {}
+        if kind == "obs" and key not in parts:
+            raise CannotStart(f'Task(mask="{mask}"): the observation space of {self.name} has no entry "{key}".')
+        self._hidden = parts.keys() & {MASK_KEY, key if kind == "obs" else MASK_KEY}
+        if self._hidden:
+            self.observation_space = spaces.Dict({n: space for n, space in parts.items() if n not in self._hidden})
 
     def action_masks(self) -> np.ndarray:
         """The mask of the current state: bool ``[n_logits]``."""
@@ -177,13 +194,17 @@ class MaskedEnv(gymnasium.Wrapper):
             raise RuntimeError("action_masks() before reset()")
         return self._mask
 
-    def _take(self, observation: Any, info: dict[str, Any]) -> Any:
+    def _take(self, observation: Any, info: dict[str, Any], ended: bool = False) -> Any:
         where = f"{self.name} ({self.convention})"
         raw: Any
         match self._kind:
             case "obs":
+                if not isinstance(observation, dict) or self._key not in observation:
+                    raise CannotStart(f'{where}: the observation has no "{self._key}", which its space announces.')
                 raw = observation[self._key]
-                observation = {name: part for name, part in observation.items() if name != self._key}
+            case "info" if self._key not in info and ended:
+                # No decision follows; many environments leave the mask out there.
+                raw = np.ones(n_logits(self.action_space))
             case "info":
                 if self._key not in info:
                     raise CannotStart(
@@ -195,6 +216,8 @@ class MaskedEnv(gymnasium.Wrapper):
                 assert method is not None
                 raw = method()
         self._mask = as_mask(raw, self.action_space, where)
+        if self._hidden:
+            observation = {name: part for name, part in observation.items() if name not in self._hidden}
         return observation
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -204,4 +227,4 @@ class MaskedEnv(gymnasium.Wrapper):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         self.counts.check(self.action_masks(), action, self.action_space)
         observation, reward, terminated, truncated, info = self.env.step(action)
-        return self._take(observation, info), reward, terminated, truncated, info
+        return self._take(observation, info, bool(terminated or truncated)), reward, terminated, truncated, info

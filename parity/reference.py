@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 from gymnasium import spaces
 
-from parity.errors import CannotStart
-from parity.evaluation import FIRST_EVALUATION_SEED
+from parity.errors import CannotStart, one_line
+from parity.evaluation import FIRST_EVALUATION_SEED, MAX_EPISODE_STEPS
 from parity.masks import MaskedEnv, choices, is_empty
 from parity.task import Task
 
 # The standard error of the anchor is then a twentieth of the spread of single episodes.
 UNIFORM_EPISODES = 400
-# An episode of random play may never end; the anchor needs a return, not an end.
-MAX_EPISODE_STEPS = 100_000
 
 
 def uniform_legal_returns(task: Task, episodes: int = UNIFORM_EPISODES) -> np.ndarray:
@@ -30,8 +28,7 @@ def uniform_legal_returns(task: Task, episodes: int = UNIFORM_EPISODES) -> np.nd
         raise
     except Exception as error:
         raise CannotStart(
-            f"Task {task.id}: env raised {type(error).__name__}: {' '.join(str(error).split())}, played by uniform legal "
-            "actions."
+            f"Task {task.id}: env raised {type(error).__name__}: {one_line(error)}, played by uniform legal actions."
         ) from error
     return returns
 
@@ -57,5 +54,5 @@ def uniform_action(mask: np.ndarray, action_space: spaces.Space, generator: np.r
     parts = np.split(legal, np.cumsum(sizes)[:-1])
     picked = np.array([generator.choice(np.flatnonzero(part)) for part in parts], dtype=np.int64)
     if isinstance(action_space, spaces.Discrete):
-        return int(picked[0]) + int(action_space.start)
+        return int(picked[0])
     return picked.astype(action_space.dtype)

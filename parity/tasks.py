@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from parity.errors import CannotStart
+from parity.errors import CannotStart, one_line
 
 if TYPE_CHECKING:
     from parity.task import Task
@@ -28,6 +28,8 @@ BUILT_IN: dict[str, str] = {
 }
 DEFAULT_TASK = "tiles"
 DEFAULT_NAME = "task"
+# A task file becomes a module of this name and the file's stem: no such module exists elsewhere.
+FILE_MODULE_PREFIX = "parity_task_"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,11 @@ class TaskRef:
     name: str
     is_file: bool
     python_path: str | None = None
+
+    @property
+    def folder(self) -> str | None:
+        """What has to be on Python's path to import the task; None for an installed one."""
+        return str(Path(self.location).parent) if self.is_file else self.python_path
 
     @property
     def source(self) -> str:
@@ -125,12 +132,12 @@ def _import(ref: TaskRef) -> ModuleType:
         raise CannotStart(f"--task {ref.text}: {error}; install it, or correct the name.") from error
     except Exception as error:
         place = _last_line_in(error, ref.location)
-        raise CannotStart(f"--task {ref.text}: {place} raised {type(error).__name__}: {_one_line(error)}.") from error
+        raise CannotStart(f"--task {ref.text}: {place} raised {type(error).__name__}: {one_line(error)}.") from error
 
 
 def _import_file(path: Path) -> ModuleType:
     """A task file as a module of its own name, importable again by pickle in this process."""
-    name = f"parity_task_{path.stem}"
+    name = f"{FILE_MODULE_PREFIX}{path.stem}"
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
         return loaded
@@ -166,7 +173,3 @@ def _last_line_in(error: BaseException, location: str) -> str:
         trace = trace.tb_next
     name = Path(location).name
     return f"{name}, line {line}" if line else name
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".") or "no message"

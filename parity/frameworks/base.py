@@ -42,8 +42,8 @@ class Effective:
         devices: component -> device.
         threads: torch threads of a process.
         processes: processes of one trial.
-        cpus: CPU cores that a scheduler should reserve for one trial.
-        gpus: GPUs likewise.
+        bundles: what a scheduler should reserve for one trial, ``{"CPU": …, "GPU": …}`` for the main process and then for
+            each further one, as in a Ray placement group.
     """
 
     hyperparameters: dict[str, Any]
@@ -52,8 +52,7 @@ class Effective:
     devices: dict[str, str]
     threads: int
     processes: int = 1
-    cpus: int = 1
-    gpus: float = 0.0
+    bundles: list[dict[str, float]] = dataclasses.field(default_factory=lambda: [{"CPU": 1.0}])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,7 +46,8 @@ def to_rllib(ppo: PPOParams) -> tuple[dict[str, Any], dict[str, Any], list[Untra
         "gamma": ppo.gamma,
         "lambda_": ppo.gae_lambda,
         "train_batch_size_per_learner": ppo.rollout_steps,
-        "minibatch_size": ppo.batch_size,
+        # SB3 takes a whole rollout where a minibatch would be longer; RLlib refuses it.
+        "minibatch_size": min(ppo.batch_size, ppo.rollout_steps),
         "num_epochs": ppo.n_epochs,
         "clip_param": ppo.clip_range,
         # RLlib clamps the squared error, which stops the critic's gradient; SB3 has no such thing.

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
+import numpy as np
 import torch
 from gymnasium import spaces
 
-from parity.errors import CannotStart
+from parity.errors import CannotStart, one_line
+from parity.frameworks.randomness import seeded
 from parity.masks import n_logits
 
 NetworkFactory = Callable[[gymnasium.Space, gymnasium.Space], torch.nn.Module]
@@ -19,21 +24,19 @@ NetworkFactory = Callable[[gymnasium.Space, gymnasium.Space], torch.nn.Module]
 def build_network(
     factory: NetworkFactory, observation_space: spaces.Space, action_space: spaces.Space, seed: int | None = None
 ) -> torch.nn.Module:
-    """Builds the network; with a ``seed``, the weights depend on it alone and the global generator is left as it was.
+    """Builds the network; with a ``seed``, the weights depend on it alone and the global generators are left as they were.
 
     Raises:
         CannotStart: it cannot be built for these spaces, or its outputs have other shapes than the contract's.
     """
     name = getattr(factory, "__name__", repr(factory))
-    with torch.random.fork_rng(devices=[], enabled=seed is not None):
-        if seed is not None:
-            torch.manual_seed(seed)
+    with seeded(seed) if seed is not None else contextlib.nullcontext():
         try:
             network = factory(observation_space, action_space)
         except Exception as error:
             raise CannotStart(
                 f"network {name} cannot be built for {observation_space} and {action_space}: "
-                f"{type(error).__name__}: {error}."
+                f"{type(error).__name__}: {one_line(error)}."
             ) from error
     if not isinstance(network, torch.nn.Module):
         raise CannotStart(f"network {name} returned a {type(network).__name__}: return a torch.nn.Module.")
@@ -55,7 +58,7 @@ def check_network(network: torch.nn.Module, observation_space: spaces.Space, act
             out = network(batch)
     except Exception as error:
         raise CannotStart(
-            f"network {name}: forward(obs) raised {type(error).__name__}: {error}; obs arrives without the mask, as "
+            f"network {name}: forward(obs) raised {type(error).__name__}: {one_line(error)}; obs arrives without the mask, as "
             f"{_shapes(batch)}."
         ) from error
     if not (isinstance(out, tuple) and len(out) == 2 and all(isinstance(part, torch.Tensor) for part in out)):
@@ -79,8 +82,7 @@ def check_network(network: torch.nn.Module, observation_space: spaces.Space, act
 
 def sample_observations(observation_space: spaces.Space, batch: int, seed: int = 0) -> Any:
     """Observations drawn from the space itself, as the network gets them: a dict of tensors or a tensor, on the CPU."""
-    import numpy as np
-
+    observation_space = copy.deepcopy(observation_space)
     observation_space.seed(seed)
     drawn = [observation_space.sample() for _ in range(batch)]
     if isinstance(observation_space, spaces.Dict):
@@ -101,18 +103,37 @@ def network_input(observations: Any, space: spaces.Space, device: torch.device |
             raise TypeError(f"the observation space is a Dict, the observations are a {type(observations).__name__}")
         return {key: network_input(observations[key], part, device) for key, part in space.spaces.items()}
     tensor = torch.as_tensor(observations, device=device)
-    return tensor.reshape(-1, *(space.shape or ())).to(_dtype(space, tensor.dtype))
+    # By the space, not by what arrives: environments return float64 or ints for a float32 Box.
+    return tensor.reshape(-1, *(space.shape or ())).to(_dtype(space))
 
 
-def _dtype(space: spaces.Space, given: torch.dtype) -> torch.dtype:
+def _dtype(space: spaces.Space) -> torch.dtype:
     match space:
         case spaces.Discrete() | spaces.MultiDiscrete():
             return torch.int64
         case spaces.MultiBinary():
             return torch.int8
-    if given == torch.float64:
-        return torch.float32
-    return given
+    return _torch_dtype(str(space.dtype))
+
+
+@functools.cache
+def _torch_dtype(name: str) -> torch.dtype:
+    return torch.float32 if name == "float64" else torch.from_numpy(np.empty(0, name)).dtype
+
+
+def check_observation_space(space: spaces.Space) -> None:
+    """Raises CannotStart for a space that SB3 or the contract has no tensors for."""
+    parts: dict[str, spaces.Space] = dict(space.spaces) if isinstance(space, spaces.Dict) else {"": space}
+    for key, part in parts.items():
+        match part:
+            case spaces.Box() | spaces.Discrete() | spaces.MultiBinary():
+                continue
+            case spaces.MultiDiscrete() if part.nvec.ndim == 1:
+                continue
+        where = f'entry "{key}" of the observation space' if key else "observation space"
+        raise CannotStart(
+            f"The {where} is {part}: use Box, Discrete, MultiDiscrete (one-dimensional) or MultiBinary, or one Dict of them."
+        )
 
 
 def weights_hash(parameters: Mapping[str, torch.Tensor]) -> str:

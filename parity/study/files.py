@@ -50,8 +50,7 @@ class EffectiveConfig(_Stored):
     devices: dict[str, str] = {}
     threads: int = 1
     processes: int = 1
-    cpus: int = 1
-    gpus: float = 0.0
+    bundles: list[dict[str, float]] = [{"CPU": 1.0}]
 
 
 class ReferenceScores(_Stored):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import os
 import shutil
 import sys
@@ -16,7 +17,7 @@ import ray
 from ray import tune
 from ray.tune import PlacementGroupFactory
 
-from parity.errors import Interrupted
+from parity.errors import CannotStart, Interrupted, one_line
 from parity.study import files
 from parity.study.progress import ProgressDisplay
 from parity.study.trial import Progress, TrialSpec, run_trial
@@ -41,6 +42,7 @@ def pending(study: files.StudyRecord, refs: dict[str, TaskRef]) -> list[TrialSpe
             device=request.device,
             threads=request.threads,
             folder=str(trial.folder.resolve()),
+            processes=study.file.tasks[trial.task].frameworks[trial.framework].processes,
         )
         for trial in unfinished
     ]
@@ -56,13 +58,14 @@ def run_trials(study: files.StudyRecord, specs: list[TrialSpec], address: str | 
     """
     if not specs:
         return
-    needs = {spec.label: _resources(study.file, spec) for spec in specs}
+    needs = {spec.label: _bundles(study.file, spec) for spec in specs}
     _quiet()
-    _connect(address, cpus=max(need["CPU"] for need in needs.values()))
+    cpus = max(sum(bundle.get("CPU", 0.0) for bundle in bundles) for bundles in needs.values())
+    _connect(address, cpus, {folder for spec in specs if (folder := spec.ref.folder) is not None})
     by_label = {spec.label: spec for spec in specs}
     with ProgressDisplay(specs) as display:
         tuner = tune.Tuner(
-            tune.with_resources(_tune_trial, lambda config: PlacementGroupFactory([needs[config["trial"]]])),
+            tune.with_resources(_tune_trial, lambda config: PlacementGroupFactory(needs[config["trial"]])),
             param_space={
                 "trial": tune.grid_search(list(by_label)),
                 "specs": {label: dataclasses.asdict(spec) for label, spec in by_label.items()},
@@ -116,9 +119,8 @@ def _output_to(folder: Path) -> Iterator[None]:
                 os.close(copy)
 
 
-def _resources(study: files.StudyFile, spec: TrialSpec) -> dict[str, float]:
-    config = study.tasks[spec.task].frameworks[spec.framework]
-    return {"CPU": float(config.cpus)} | ({"GPU": config.gpus} if config.gpus else {})
+def _bundles(study: files.StudyFile, spec: TrialSpec) -> list[dict[str, float]]:
+    return study.tasks[spec.task].frameworks[spec.framework].bundles
 
 
 def _trial_name(trial: Any) -> str:
@@ -135,14 +137,19 @@ def _quiet() -> None:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 
-def _connect(address: str | None, cpus: float) -> None:
+def _connect(address: str | None, cpus: float, folders: set[str]) -> None:
+    """``folders``: where task files and what they import lie; the processes that a trial starts look there too."""
     if address is not None:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        try:
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        except Exception as error:
+            raise CannotStart(f"--address {address}: no Ray cluster answers there ({one_line(error)}).") from error
         return
+    os.environ["PYTHONPATH"] = os.pathsep.join([*sorted(folders), *filter(None, [os.environ.get("PYTHONPATH")])])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     ray.init(
         # A port with more processes than this machine has cores still runs: slower, not never.
-        num_cpus=max(cores, int(cpus)),
+        num_cpus=max(cores, math.ceil(cpus)),
         include_dashboard=False,
         object_store_memory=OBJECT_STORE_BYTES,
         logging_level=logging.ERROR,

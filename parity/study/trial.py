@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from parity import frameworks
+from parity.errors import one_line
 from parity.evaluation import SLOTS, Evaluation, evaluate
 from parity.frameworks.base import Iteration, Session, Stage
 from parity.masks import MaskCounts
@@ -38,6 +39,7 @@ class TrialSpec:
     device: str
     threads: int
     folder: str
+    processes: int = 1
 
     @property
     def label(self) -> str:
@@ -70,7 +72,7 @@ def run_trial(spec: TrialSpec, on_progress: Callable[[Progress], None]) -> files
     except BaseException as error:
         crashed = isinstance(error, Exception)
         recorder.log(traceback.format_exc())
-        recorder.write("crashed" if crashed else "interrupted", f"{type(error).__name__}: {_one_line(error)}")
+        recorder.write("crashed" if crashed else "interrupted", f"{type(error).__name__}: {one_line(error)}")
         raise
     return recorder.write("done", None)
 
@@ -163,6 +165,7 @@ class _Recorder:
             wall_s=time.perf_counter() - self._start,
             peak_memory_mb=_peak_memory_mb(),
             threads=self._spec.threads,
+            processes=self._spec.processes,
             **self._meta,
         )
         meta.write(self._folder / files.TRIAL_FILE)
@@ -186,7 +189,7 @@ def _returns(prefix: str, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _peak_memory_mb() -> float:
-    """Peak resident memory of this process and, where the framework started some, of its children, in MiB."""
+    """Peak resident memory of this process, in MiB; a framework's further processes are not in it."""
     try:
         import resource
     except ImportError:  # Windows
@@ -195,7 +198,3 @@ def _peak_memory_mb() -> float:
         return psutil.Process(os.getpid()).memory_info().peak_wset / 2**20
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes / 1024
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or "no message"

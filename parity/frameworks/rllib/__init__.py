@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -10,21 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ray.rllib.core import COMPONENT_RL_MODULE
+from ray.rllib.core import COMPONENT_ENV_RUNNER, COMPONENT_ENV_TO_MODULE_CONNECTOR, COMPONENT_RL_MODULE
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import Effective, Framework, Iteration, Session, Stage
 from parity.frameworks.device import synchronizer
 from parity.frameworks.network import weights_hash
-from parity.frameworks.rllib.config import Port, build_port
+from parity.frameworks.rllib.config import Port, build_port, is_whole
 from parity.frameworks.rllib.env import audit_masks
 from parity.frameworks.rllib.stage import RllibStage
 from parity.frameworks.stopwatch import Stopwatch
 from parity.masks import MaskCounts
 from parity.task import Task
-
-ENV_TO_MODULE = "env_to_module_connector"
 
 
 class Rllib(Framework):
@@ -34,19 +31,16 @@ class Rllib(Framework):
     def effective(self, task: Task, device: str, threads: int) -> Effective:
         port = self.port(task, seed=0, device=device)
         config = port.config
-        whole = task.rllib_config is not None and not callable(task.rllib_config)
-        workers = config.num_env_runners + config.num_learners
+        bundles = _bundles(config)
         gpu = config.num_gpus_per_learner > 0
         return Effective(
             hyperparameters=hyperparameters.of_rllib(config),
-            untranslated=[] if whole else self.untranslated(task),
+            untranslated=[] if is_whole(task) else self.untranslated(task),
             native=_flat(config.to_dict()),
             devices={"learner": "cuda" if gpu else "cpu", "env_runner": _env_runner_device(config)},
             threads=threads,
-            processes=1 + workers,
-            cpus=max(1, config.num_cpus_for_main_process) + workers * max(1, config.num_cpus_per_env_runner),
-            gpus=config.num_gpus_per_learner * max(1, config.num_learners)
-            + config.num_gpus_per_env_runner * config.num_env_runners,
+            processes=len(bundles),
+            bundles=bundles,
         )
 
     def untranslated(self, task: Task) -> list[Any]:
@@ -62,14 +56,15 @@ class Rllib(Framework):
     def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> Stage:
         port = self.port(task, seed=0, device=device)
         learner = checkpoint / "learner_group" / "learner"
-        modules = MultiRLModule.from_checkpoint(learner / COMPONENT_RL_MODULE)
-        return RllibStage(port, slots, lambda: {COMPONENT_RL_MODULE: modules.get_state()})
+        state = {COMPONENT_RL_MODULE: MultiRLModule.from_checkpoint(learner / COMPONENT_RL_MODULE).get_state()}
+        stage = RllibStage(port, slots, lambda: state)
+        state[COMPONENT_ENV_TO_MODULE_CONNECTOR] = stage.connectors_from(checkpoint / COMPONENT_ENV_RUNNER)
+        return stage
 
 
 class RllibSession(Session):
     def __init__(self, task: Task, port: Port, threads: int) -> None:
         torch.set_num_threads(threads)
-        logging.getLogger("ray.rllib").setLevel(logging.ERROR)
         self.task, self.port = task, port
         self.algorithm: Any = port.config.copy(copy_frozen=False).build_algo()
         # After the build: RLlib's own check of the environment may step it with illegal actions.
@@ -109,7 +104,7 @@ class RllibSession(Session):
         state = {COMPONENT_RL_MODULE: self.algorithm.learner_group.get_weights()}
         runner = self.algorithm.env_runner
         if runner is not None and runner._env_to_module is not None:
-            state[ENV_TO_MODULE] = runner._env_to_module.get_state()
+            state[COMPONENT_ENV_TO_MODULE_CONNECTOR] = runner._env_to_module.get_state()
         return state
 
     def _learning_weights(self) -> dict[str, torch.Tensor]:
@@ -160,6 +155,12 @@ def _device(runner: Any) -> str | None:
 def _env_runner_device(config: Any) -> str:
     # The local env runner is always on the CPU (multi_agent_env_runner.py:100, ray 2.60.0).
     return "cuda" if config.num_env_runners and config.num_gpus_per_env_runner else "cpu"
+
+
+def _bundles(config: Any) -> list[dict[str, float]]:
+    """What RLlib itself asks Tune for: it looks up its processes' places by their numbers in this list."""
+    request = config.algo_class.default_resource_request(config.copy(copy_frozen=False).to_dict())
+    return [{name: float(amount) for name, amount in bundle.items()} for bundle in request.bundles]
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import logging
+import sys
 from typing import Any
 
 import gymnasium
+from ray import cloudpickle
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
-from ray.tune.registry import ENV_CREATOR, _global_registry, register_env
+from ray.rllib.env.env_context import EnvContext
+from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
+from ray.tune.registry import register_env
 
-from parity.errors import CannotStart
+from parity.errors import CannotStart, one_line
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import SEED_STRIDE
-from parity.frameworks.network import build_network, check_network
-from parity.frameworks.rllib.env import agent_spaces, learning_agent, make_multi_agent_env
+from parity.frameworks.network import build_network, check_network, check_observation_space
+from parity.frameworks.rllib.env import agent_spaces, has_choice, learning_agent, make_multi_agent_env
 from parity.frameworks.rllib.module import FlatNetwork, SharedNetworkModule, unmasked_space
-from parity.masks import MASK_KEY, n_logits
+from parity.masks import MASK_KEY
 from parity.task import Task
+from parity.tasks import FILE_MODULE_PREFIX
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,39 +53,81 @@ def build_port(task: Task, seed: int, device: str) -> Port:
     Raises:
         CannotStart: the port's environment, modules or configuration cannot be used.
     """
-    whole = task.rllib_config is not None and (isinstance(task.rllib_config, PPOConfig | dict))
-    config = _brought_config(task) if whole else None
-    env = _env_of(config) if config is not None and task.multi_agent_env is None else make_multi_agent_env(task)
-    try:
-        agents = agent_spaces(env, task.id)
-    finally:
-        env.close()
-    agent = learning_agent(task, {name: space for name, (_, space) in agents.items()})
-    if config is None:
+    logging.getLogger("ray.rllib").setLevel(logging.ERROR)
+    _check_brought(task)
+    _pickle_task_files_by_value()
+    if is_whole(task):
+        config = _brought_config(task).debugging(seed=seed * SEED_STRIDE)
+        agents = _agents(_env_of(config), task)
+        agent = _learner(task, agents)
+    else:
+        agents = _agents(make_multi_agent_env(task), task)
+        agent = _learner(task, agents)
         config = _reference_config(task, agents, agent, seed, device)
+        given = config.env
         if task.rllib_config is not None:
             config = _last_word(task, config)
-    else:
-        config.debugging(seed=seed * SEED_STRIDE)
-    module = config.policy_mapping_fn(agent, None)
-    is_reference = task.rllib_module is None and not whole
-    return Port(config, agent, module, agents, is_reference)
+        if config.env != given:
+            agents = _agents(_env_of(config), task)
+            agent = _learner(task, agents)
+    if not (config.enable_rl_module_and_learner and config.enable_env_runner_and_connector_v2):
+        raise CannotStart(
+            f"Task {task.id}: rllib_config is on RLlib's old API stack; parity compares the new one: "
+            "config.api_stack(enable_rl_module_and_learner=True, enable_env_runner_and_connector_v2=True)."
+        )
+    module = config.policy_mapping_fn(agent, MultiAgentEpisode())
+    return Port(config, agent, module, agents, task.rllib_module is None and not is_whole(task))
+
+
+def is_whole(task: Task) -> bool:
+    """Whether the task brings a finished configuration, in which parity sets nothing but the seed."""
+    return isinstance(task.rllib_config, PPOConfig | dict)
+
+
+def _check_brought(task: Task) -> None:
+    brought = task.rllib_config
+    wanted = "give a function that takes and returns a PPOConfig, a finished PPOConfig, or a dict of its fields"
+    if isinstance(brought, type):
+        raise CannotStart(f"Task {task.id}: rllib_config is the class {brought.__name__}; {wanted}.")
+    if not (brought is None or is_whole(task) or callable(brought)):
+        raise CannotStart(f"Task {task.id}: rllib_config is a {type(brought).__name__}; {wanted}.")
+    if is_whole(task) and (task.rllib_module is not None or task.other_modules):
+        raise CannotStart(
+            f"Task {task.id}: rllib_config is a finished configuration, which is taken whole: put rllib_module and "
+            "other_modules into its rl_module(...), or give a function as rllib_config."
+        )
+
+
+def _pickle_task_files_by_value() -> None:
+    """Ray's other processes cannot import a task file under the name that it has here."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(FILE_MODULE_PREFIX):
+            cloudpickle.register_pickle_by_value(module)
+
+
+def _agents(env: Any, task: Task) -> dict[str, tuple[gymnasium.Space, gymnasium.Space]]:
+    try:
+        return agent_spaces(env, task.id)
+    finally:
+        env.close()
+
+
+def _learner(task: Task, agents: dict[str, tuple[gymnasium.Space, gymnasium.Space]]) -> str:
+    return learning_agent(task, {name: space for name, (_, space) in agents.items()})
 
 
 def _reference_config(
     task: Task, agents: dict[str, tuple[gymnasium.Space, gymnasium.Space]], learner: str, seed: int, device: str
 ) -> PPOConfig:
     training, env_runners, _ = hyperparameters.to_rllib(task.ppo)
-    name = f"parity-{task.id}"
-    register_env(name, lambda _: make_multi_agent_env(task))
     # A module whose agent has one action has nothing to learn; training it costs time and changes nothing.
-    trained = [agent for agent, (_, space) in agents.items() if n_logits(space) > 1] or [learner]
+    trained = [agent for agent, (_, space) in agents.items() if has_choice(space)] or [learner]
     return (
         PPOConfig()
         .api_stack(enable_rl_module_and_learner=True, enable_env_runner_and_connector_v2=True)
         .framework("torch")
         # RLlib's own check steps the environment with an unmasked random action, which a strict one refuses.
-        .environment(name, disable_env_checking=True)
+        .environment(_register(task), disable_env_checking=True)
         .env_runners(**env_runners)
         .training(**training)
         .learners(num_learners=0, num_gpus_per_learner=1 if device == "cuda" else 0)
@@ -93,6 +142,13 @@ def _reference_config(
         )
         .debugging(seed=seed * SEED_STRIDE, log_level="ERROR")
     )
+
+
+def _register(task: Task) -> str:
+    """Makes the task's multi-agent environment known to RLlib; returns its name there."""
+    name = f"parity-{task.id}"
+    register_env(name, lambda _: make_multi_agent_env(task))
+    return name
 
 
 def _agent_is_module(agent_id: Any, episode: Any = None, **kwargs: Any) -> Any:
@@ -114,6 +170,7 @@ def _module_spec(
     network = task.network if agent == learner or agents[agent] == agents[learner] else FlatNetwork
     assert network is not None
     space = unmasked_space(observation_space)
+    check_observation_space(space)
     check_network(build_network(network, space, action_space, seed), space, action_space)
     return RLModuleSpec(module_class=SharedNetworkModule, model_config={"network": network, "seed": seed})
 
@@ -128,14 +185,17 @@ def _last_word(task: Task, config: PPOConfig) -> PPOConfig:
 
 
 def _brought_config(task: Task) -> PPOConfig:
-    """The user's finished configuration, copied: parity sets nothing in it but the seed."""
+    """The user's finished configuration, copied."""
     if isinstance(task.rllib_config, dict):
-        config = PPOConfig()
         try:
-            return config.update_from_dict(dict(task.rllib_config))
+            config = PPOConfig().update_from_dict(copy.deepcopy(task.rllib_config))
         except Exception as error:
-            raise CannotStart(f"Task {task.id}: rllib_config: {type(error).__name__}: {error}.") from error
-    return task.rllib_config.copy(copy_frozen=False)
+            raise CannotStart(f"Task {task.id}: rllib_config: {type(error).__name__}: {one_line(error)}.") from error
+    else:
+        config = task.rllib_config.copy(copy_frozen=False)
+    if config.env is None and task.multi_agent_env is not None:
+        config.environment(_register(task))
+    return config
 
 
 def _env_of(config: PPOConfig) -> Any:
@@ -143,10 +203,11 @@ def _env_of(config: PPOConfig) -> Any:
     env = config.env
     if env is None:
         raise CannotStart("rllib_config has no env: set config.environment(...), or give the task a multi_agent_env.")
-    if isinstance(env, str):
-        if not _global_registry.contains(ENV_CREATOR, env):
-            raise CannotStart(
-                f'rllib_config: env "{env}" is not registered; call ray.tune.register_env in the task file.'
-            )
-        return _global_registry.get(ENV_CREATOR, env)(config.env_config)
-    return env(config.env_config)
+    try:
+        _, make = config.algo_class._get_env_id_and_creator(env, config)
+        return make(EnvContext(config.env_config, worker_index=0))
+    except Exception as error:
+        raise CannotStart(
+            f"rllib_config: env {env if isinstance(env, str) else env.__name__} cannot be made: {type(error).__name__}: "
+            f"{one_line(error)}; a name must be registered with ray.tune.register_env in the task file."
+        ) from error

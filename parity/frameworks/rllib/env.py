@@ -78,9 +78,14 @@ def agent_spaces(env: MultiAgentEnv, task_id: str) -> dict[str, tuple[spaces.Spa
     """Agent id -> (observation space, action space).
 
     Raises:
-        CannotStart: ``possible_agents`` is missing or an agent has no space.
+        CannotStart: ``env`` has a single agent, ``possible_agents`` is missing or an agent has no space.
     """
     name = type(env).__name__
+    if not isinstance(env, MultiAgentEnv):
+        raise CannotStart(
+            f"Task {task_id}: rllib_config trains the single-agent environment {name}; make it a MultiAgentEnv (for one "
+            "agent, ray.rllib.env.multi_agent_env.make_multi_agent does)."
+        )
     agents = list(getattr(env, "possible_agents", None) or [])
     if not agents:
         raise CannotStart(f"Task {task_id}: {name} has no possible_agents; set self.possible_agents in its __init__.")
@@ -112,13 +117,21 @@ def learning_agent(task: Task, action_spaces: dict[str, spaces.Space]) -> str:
                 f'Task {task.id}: learning_agent "{task.learning_agent}" is not among the agents {", ".join(agents)}.'
             )
         return task.learning_agent
-    choosers = [agent for agent in agents if n_logits(action_spaces[agent]) > 1]
+    choosers = [agent for agent in agents if has_choice(action_spaces[agent])]
     for candidates in (agents, choosers):
         if len(candidates) == 1:
             return candidates[0]
     raise CannotStart(
         f"Task {task.id}: which agent is compared with SB3? Set learning_agent to one of {', '.join(agents)}."
     )
+
+
+def has_choice(action_space: spaces.Space) -> bool:
+    """Whether there is more than one action; also of agents whose actions cannot be masked."""
+    try:
+        return n_logits(action_space) > 1
+    except CannotStart:
+        return True
 
 
 def audit_masks(env: MultiAgentEnv) -> MaskCounts:

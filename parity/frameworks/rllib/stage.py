@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core import COMPONENT_ENV_TO_MODULE_CONNECTOR
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from parity.frameworks.base import Stage
-from parity.frameworks.randomness import PolicyGenerator
+from parity.frameworks.randomness import PolicyGenerator, undisturbed
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import audit_masks
 from parity.masks import MaskCounts
@@ -33,7 +36,8 @@ class RllibStage(Stage):
         self.slots = slots
         self._port, self._state = port, state
         self._generator = PolicyGenerator()
-        self._runner = make_env_runner(port.config, slots)
+        with undisturbed():
+            self._runner = make_env_runner(port.config, slots)
         self._envs = [env.unwrapped for env in self._runner.env.envs]
         self._audits = [audit_masks(env) for env in self._envs]
         self._episodes: list[MultiAgentEpisode | None] = [None] * slots
@@ -51,26 +55,37 @@ class RllibStage(Stage):
         self._generator.seed(seed)
         self._runner.set_state(self._state())
 
+    def connectors_from(self, checkpoint: Path) -> dict[str, Any]:
+        """The state of the env-to-module connectors in an env runner's checkpoint."""
+        connectors: Any = self._runner._env_to_module
+        connectors.restore_from_path(str((checkpoint / COMPONENT_ENV_TO_MODULE_CONNECTOR).resolve()))
+        return connectors.get_state()
+
     def reset(self, slot: int, seed: int) -> None:
         config = self._port.config
-        observations, infos = self._envs[slot].reset(seed=seed)
+        with self._generator.drawing():
+            observations, infos = self._envs[slot].reset(seed=seed)
         episode = MultiAgentEpisode(
             observation_space={agent: space for agent, (space, _) in self._port.agents.items()},
             action_space={agent: space for agent, (_, space) in self._port.agents.items()},
             agent_to_module_mapping_fn=config.policy_mapping_fn,
         )
-        episode.add_env_reset(observations=observations, infos=infos)
+        # Copies, as RLlib's own vector environment makes them: an environment may return the same arrays at every step.
+        episode.add_env_reset(observations=copy.deepcopy(observations), infos=infos)
         self._episodes[slot] = episode
 
     def step(self, slots: list[int], deterministic: bool) -> list[tuple[float, bool]]:
         episodes = [self._episodes[slot] for slot in slots]
-        actions, actions_for_env, extra = self._act(episodes, explore=not deterministic)
+        with self._generator.drawing():
+            return self._step(slots, episodes, explore=not deterministic)
+
+    def _step(self, slots: list[int], episodes: list[Any], explore: bool) -> list[tuple[float, bool]]:
+        actions, actions_for_env, extra = self._act(episodes, explore)
         outcomes = []
         for i, (slot, episode) in enumerate(zip(slots, episodes, strict=True)):
-            assert episode is not None
             observations, rewards, terminateds, truncateds, infos = self._envs[slot].step(actions_for_env[i])
             episode.add_env_step(
-                observations, actions[i], rewards, infos, terminateds=terminateds, truncateds=truncateds,
+                copy.deepcopy(observations), actions[i], rewards, infos, terminateds=terminateds, truncateds=truncateds,
                 extra_model_outputs=extra[i],
             )  # fmt: skip
             outcomes.append((float(rewards.get(self._port.learning_agent, 0.0)), episode.is_done))
@@ -78,20 +93,19 @@ class RllibStage(Stage):
 
     def _act(self, episodes: list[Any], explore: bool) -> tuple[list[Any], list[Any], list[dict[Any, Any]]]:
         runner, module = self._runner, self._runner.module
-        with self._generator.drawing():
-            shared: dict[str, Any] = {}
-            batch = runner._env_to_module(
-                rl_module=module, batch={}, episodes=episodes, explore=explore, shared_data=shared, metrics=None
-            )
-            forward = module.forward_exploration if explore else module.forward_inference
-            out = runner._module_to_env(
-                rl_module=module,
-                batch=forward(batch),
-                episodes=episodes,
-                explore=explore,
-                shared_data=shared,
-                metrics=None,
-            )
+        shared: dict[str, Any] = {}
+        batch = runner._env_to_module(
+            rl_module=module, batch={}, episodes=episodes, explore=explore, shared_data=shared, metrics=None
+        )
+        forward = module.forward_exploration if explore else module.forward_inference
+        out = runner._module_to_env(
+            rl_module=module,
+            batch=forward(batch),
+            episodes=episodes,
+            explore=explore,
+            shared_data=shared,
+            metrics=None,
+        )
         actions = out.pop(Columns.ACTIONS)
         extra: list[dict[Any, Any]] = [{} for _ in episodes]
         actions_for_env = out.pop(Columns.ACTIONS_FOR_ENV, actions)

@@ -66,7 +66,7 @@ class Sb3(Framework):
                 | {"vec_env": type(session.env).__name__},
                 devices=session.devices(),
                 threads=threads,
-                gpus=1.0 if device == "cuda" else 0.0,
+                bundles=[{"CPU": 1.0} | ({"GPU": 1.0} if device == "cuda" else {})],
             )
         finally:
             session.close()

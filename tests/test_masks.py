@@ -1,0 +1,265 @@
+"""The mask adapter: four conventions, three kinds of action space, and what it must leave alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from worlds import Maze
+
+from parity.errors import CannotStart
+from parity.masks import MaskCounts, MaskedEnv, as_mask, choices, is_empty, is_legal, masked_envs, n_logits
+
+CONVENTIONS = {
+    "method": "method:action_masks",
+    "obs": "obs:action_mask",
+    "info": "info:action_mask",
+    "other": "method:legal",
+}
+
+
+def play(env: MaskedEnv, steps: int = 40) -> list[Any]:
+    """Masks, observations and rewards of seeded play by the first legal action."""
+    seen = []
+    observation, _ = env.reset(seed=7)
+    for _ in range(steps):
+        seen.append((env.action_masks().tolist(), {k: np.array(v).tolist() for k, v in observation.items()}))
+        observation, reward, terminated, truncated, _ = env.step(int(np.flatnonzero(env.action_masks())[0]))
+        seen.append(reward)
+        if terminated or truncated:
+            observation, _ = env.reset()
+    return seen
+
+
+def test_the_four_conventions_give_the_same_masks_and_observations() -> None:
+    named = {"other": "method:legal"}
+    seen = {name: play(MaskedEnv(Maze(name), named.get(name))) for name in CONVENTIONS}
+    assert seen["method"] == seen["obs"] == seen["info"] == seen["other"]
+
+
+@pytest.mark.parametrize("name", ["method", "obs", "info"])
+def test_a_convention_is_found_without_being_named(name: str) -> None:
+    assert MaskedEnv(Maze(name)).convention == CONVENTIONS[name]
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_a_convention_may_be_named(name: str) -> None:
+    env = MaskedEnv(Maze(name), CONVENTIONS[name])
+    env.reset(seed=0)
+    assert env.action_masks().dtype == bool and env.action_masks().tolist() == env.unwrapped.mask.tolist()
+
+
+def test_a_mask_method_is_found_below_wrappers() -> None:
+    env = MaskedEnv(gymnasium.wrappers.TimeLimit(Maze(), 2))
+    env.reset(seed=0)
+    assert env.action_masks().tolist() == env.unwrapped.mask.tolist()
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_every_mask_is_the_one_of_the_state_just_returned(name: str) -> None:
+    env = MaskedEnv(Maze(name), CONVENTIONS[name])
+    env.reset(seed=3)
+    for _ in range(20):
+        assert env.action_masks().tolist() == env.unwrapped.mask.tolist()
+        _, _, terminated, _, _ = env.step(int(np.flatnonzero(env.action_masks())[0]))
+        if terminated:
+            env.reset()
+
+
+def test_the_mask_entry_leaves_the_space_and_the_observation_and_nothing_else_changes() -> None:
+    inner = Maze("obs")
+    env = MaskedEnv(inner)
+    assert dict(env.observation_space.spaces) == {
+        key: space for key, space in inner.observation_space.spaces.items() if key != "action_mask"
+    }
+    assert env.action_space is inner.action_space
+    observation, _ = env.reset(seed=1)
+    assert list(observation) == ["state", "last"]
+    assert observation["state"].dtype == np.float32
+
+
+def test_an_entry_called_action_mask_is_hidden_where_the_mask_comes_from_a_method() -> None:
+    """RLlib's modules find the mask under that name: left in, the network would see it under SB3 alone."""
+    inner = Maze("obs")
+    inner.action_masks = lambda: inner.mask  # type: ignore[attr-defined]
+    env = MaskedEnv(inner)
+    assert env.convention == "method:action_masks"
+    assert list(env.observation_space.spaces) == ["last", "state"]
+    assert "action_mask" not in env.reset(seed=0)[0]
+
+
+def test_a_mask_under_another_key_is_taken_out_by_that_key() -> None:
+    class Renamed(gymnasium.ObservationWrapper):
+        def __init__(self) -> None:
+            super().__init__(Maze("obs"))
+            parts = dict(self.env.observation_space.spaces)
+            self.observation_space = spaces.Dict({"legal" if k == "action_mask" else k: v for k, v in parts.items()})
+
+        def observation(self, observation: Any) -> Any:
+            return {"legal" if k == "action_mask" else k: v for k, v in observation.items()}
+
+    env = MaskedEnv(Renamed(), "obs:legal")
+    observation, _ = env.reset(seed=0)
+    assert "legal" not in observation and "legal" not in env.observation_space.spaces
+    assert env.action_masks().tolist() == env.unwrapped.mask.tolist()
+
+
+def test_the_adapter_keeps_its_own_copy_of_the_mask() -> None:
+    env = MaskedEnv(Maze())
+    env.reset(seed=0)
+    before = env.action_masks().tolist()
+    env.unwrapped.mask[:] = ~env.unwrapped.mask
+    assert env.action_masks().tolist() == before
+
+
+def test_info_may_leave_the_mask_out_when_the_episode_has_ended() -> None:
+    class Forgetful(gymnasium.Wrapper):
+        def step(self, action: Any) -> Any:
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            return observation, reward, terminated, truncated, {} if terminated else info
+
+    env = MaskedEnv(Forgetful(Maze("info")))
+    assert len(play(env)) == 80
+
+
+def test_info_may_not_leave_the_mask_out_before_the_end() -> None:
+    class Never(gymnasium.Wrapper):
+        def step(self, action: Any) -> Any:
+            return *self.env.step(action)[:4], {}
+
+    env = MaskedEnv(Never(Maze("info")))
+    env.reset(seed=1)
+    with pytest.raises(CannotStart, match='info has no "action_mask" at this step'):
+        env.step(int(np.flatnonzero(env.action_masks())[0]))
+
+
+DISCRETE, MULTI, BINARY = spaces.Discrete(3), spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(2)
+
+
+@pytest.mark.parametrize(("space", "sizes"), [(DISCRETE, [3]), (MULTI, [2, 3]), (BINARY, [2, 2])])
+def test_a_mask_has_one_entry_per_option_of_each_sub_action(space: spaces.Space, sizes: list[int]) -> None:
+    assert choices(space) == sizes and n_logits(space) == sum(sizes)
+
+
+@pytest.mark.parametrize(
+    ("space", "mask", "legal", "illegal"),
+    [
+        (DISCRETE, [0, 1, 1], [1, np.int64(2), np.array(1)], [0, 3, -1]),
+        (MULTI, [0, 1, 1, 0, 1], [[1, 0], [1, 2], np.array([1, 2])], [[0, 0], [1, 1], [0, 1], [1, 3]]),
+        # The mask of an entry is (off allowed, on allowed).
+        (BINARY, [1, 1, 0, 1], [[0, 1], [1, 1]], [[0, 0], [1, 0]]),
+    ],
+)
+def test_an_action_is_legal_where_every_sub_action_is_allowed(
+    space: spaces.Space, mask: list[int], legal: list[Any], illegal: list[Any]
+) -> None:
+    allowed = np.array(mask, bool)
+    assert all(is_legal(allowed, action, space) for action in legal)
+    assert not any(is_legal(allowed, action, space) for action in illegal)
+
+
+@pytest.mark.parametrize(
+    ("space", "mask", "empty"),
+    [
+        (DISCRETE, [0, 0, 0], True),
+        (DISCRETE, [0, 0, 1], False),
+        (MULTI, [1, 1, 0, 0, 0], True),
+        (MULTI, [0, 1, 0, 1, 0], False),
+        (BINARY, [0, 0, 1, 1], True),
+        (BINARY, [1, 0, 0, 1], False),
+    ],
+)
+def test_a_mask_is_empty_where_some_sub_action_has_no_option(space: spaces.Space, mask: list[int], empty: bool) -> None:
+    assert is_empty(np.array(mask, bool), space) is empty
+
+
+def test_decisions_violations_and_empty_masks_are_counted_apart() -> None:
+    counts = MaskCounts()
+    counts.check(np.array([1, 0, 0], bool), 0, DISCRETE)
+    counts.check(np.array([1, 0, 0], bool), 1, DISCRETE)
+    counts.check(np.array([0, 0, 0], bool), 1, DISCRETE)
+    assert counts == MaskCounts(decisions=3, violations=1, empty=1)
+    assert counts + counts == MaskCounts(6, 2, 2)
+
+
+def test_the_environment_counts_against_the_mask_of_the_state_that_was_acted_in() -> None:
+    class Tolerant(Maze):
+        def step(self, action: Any) -> Any:
+            self.mask[:] = True
+            return super().step(action)
+
+    env = MaskedEnv(Tolerant())
+    env.reset(seed=0)
+    illegal = 0
+    for k in range(30):
+        action = k % 4
+        illegal += not env.action_masks()[action]
+        if env.step(action)[2]:
+            env.reset()
+    assert 0 < illegal < 30
+    assert env.counts == MaskCounts(decisions=30, violations=illegal, empty=0)
+
+
+@pytest.mark.parametrize(
+    "raw", [[True, False, True], (1, 0, 1), np.array([[1, 0, 1]], np.int8), np.array([1.0, 0.0, 2.0])]
+)
+def test_masks_of_any_shape_and_dtype_become_booleans(raw: Any) -> None:
+    mask = as_mask(raw, DISCRETE, "env")
+    assert mask.dtype == bool and mask.tolist() == [True, False, True]
+
+
+def test_a_list_of_masks_per_sub_action_is_concatenated() -> None:
+    raw = [np.array([1, 0]), np.array([0, 1, 1])]
+    assert as_mask(raw, MULTI, "env").tolist() == [True, False, False, True, True]
+
+
+@pytest.mark.parametrize("raw", [[1, 0], np.ones(4), None, [], {"a": 1}, [[1, 0], "x"]])
+def test_a_mask_that_does_not_fit_is_one_sentence(raw: Any) -> None:
+    with pytest.raises(CannotStart, match=r"^The mask of Maze \(method\) ") as stopped:
+        as_mask(raw, DISCRETE, "Maze (method)")
+    assert "\n" not in str(stopped.value)
+
+
+def test_a_mask_of_the_wrong_length_names_environment_place_and_both_lengths() -> None:
+    class Short(Maze):
+        def _view(self) -> Any:
+            observation, info = super()._view()
+            self.mask = self.mask[:3]
+            return observation, info
+
+    env = MaskedEnv(Short())
+    with pytest.raises(CannotStart) as stopped:
+        env.reset(seed=0)
+    assert str(stopped.value) == (
+        "The mask of Short (method:action_masks) has 3 entries, the action space Discrete(4) needs 4: "
+        "return one entry per action (sub-actions concatenated)."
+    )
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.Box(-1, 1, (2,)), spaces.Discrete(3, start=1), spaces.MultiDiscrete([2, 2], start=[1, 0])]
+)
+def test_an_action_space_that_cannot_be_masked_is_one_sentence(space: spaces.Space) -> None:
+    with pytest.raises(CannotStart, match=r"^The action space"):
+        n_logits(space)
+
+
+@pytest.mark.parametrize("mask", ["method:legal", "obs:legal"])
+def test_a_mask_that_is_not_where_the_task_says_is_one_sentence(mask: str) -> None:
+    with pytest.raises(CannotStart, match=f'^Task\\(mask="{mask}"\\): .*legal'):
+        MaskedEnv(Maze(), mask)
+
+
+def test_an_environment_without_a_mask_is_one_sentence_that_says_where_it_was_sought() -> None:
+    with pytest.raises(CannotStart, match=r"CartPoleEnv shows no action mask: looked for a method action_masks\(\)"):
+        MaskedEnv(gymnasium.make("CartPole-v1"))
+
+
+def test_one_environment_for_all_slots_is_refused() -> None:
+    shared = Maze()
+    with pytest.raises(CannotStart, match="returns the same Maze at every call"):
+        masked_envs(lambda: shared, None, 2)
+    assert len(masked_envs(Maze, None, 2)) == 2
