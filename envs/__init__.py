@@ -1,0 +1,1 @@
+"""Environments and tasks that come with parity, installed as ``parity_envs``."""

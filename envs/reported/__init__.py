@@ -1,0 +1,1 @@
+"""A port as it was reported: it samples legal actions and does not learn."""
