@@ -17,6 +17,7 @@ from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY
 from parity.frameworks.rllib.module import unmasked_space
 from parity.frameworks.rllib.probe import Probe, probe
+from parity.frameworks.rllib.view import view
 from parity.frameworks.sb3 import build_model, counterpart
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.ladder.correspondence import Correspondence, correspond
@@ -41,10 +42,13 @@ def collect(task: Task, port: Port, seed: int = 0) -> Numbers:
         "rllib": _rllib_settings(port.config),
     }
     numbers.facts["declared"] = dict(task.declared)
+    numbers.facts["untranslated"] = [dataclasses.asdict(each) for each in hyperparameters.to_rllib(task.ppo)[2]]
     numbers.facts["asked_module"] = None if task.rllib_module is None else task.rllib_module.__name__
-    for module_id in found.modules:
-        with found.part(f"sb3 {module_id}"):
-            _counterpart(found, task, module_id, model.policy)
+    if found.learner is not None:
+        for module_id in found.trained():
+            _sb3_side(found, task, module_id, model.policy)
+    with found.part("view"):
+        view(numbers, task, port)
     env.close()
     return numbers
 
@@ -84,22 +88,34 @@ def _rllib_settings(config: Any) -> dict[str, Any]:
         "num_learners": config.num_learners,
         "episodes_to_numpy": config.episodes_to_numpy,
         "explore_in_evaluation": bool(config.explore if config.evaluation_config is None else True),
-        "overrides_per_module": sorted(map(str, config.algorithm_config_overrides_per_module)),
+        "overrides_per_module": {
+            str(module_id): {"gamma": own.gamma, "gae_lambda": own.lambda_}
+            for module_id in config.algorithm_config_overrides_per_module
+            for own in [config.get_config_for_module(module_id)]
+        },
     }
 
 
-def _counterpart(found: Probe, task: Task, module_id: str, sb3_policy: Any) -> None:
-    numbers, module = found.numbers, found.copies[module_id]
-    correspondence = numbers.facts["correspondence"]
-    direct = module_id == found.port.learning_module and bool(correspondence["pairs"])
+def _sb3_side(found: Probe, task: Task, module_id: str, sb3_policy: Any) -> None:
+    numbers = found.numbers
     ppo = _settings(task, found.learner, module_id)
-    policy = sb3_policy if direct else _policy_around(module, ppo)
+    numbers.facts.setdefault("settings", {})[module_id] = dataclasses.asdict(ppo)
+    direct = module_id == found.port.learning_module and bool(numbers.facts["correspondence"]["pairs"])
     numbers.facts.setdefault("sb3_policy", {})[module_id] = "sb3" if direct else "module"
-    space = policy.observation_space
-    decisions = _decisions(numbers, module_id, found.after[module_id], space)
+    if direct and f"{module_id}/space/logits" in numbers:
+        with found.part(f"sb3 space {module_id}"):
+            observations = _observations(numbers, f"{module_id}/space/obs", sb3_policy.observation_space)
+            counterpart.forward_space(numbers, module_id, sb3_policy, observations)
+    if module_id in found.modules and module_id in found.after:
+        with found.part(f"sb3 {module_id}"):
+            policy = sb3_policy if direct else _policy_around(found.copies[module_id], ppo)
+            _counterpart(found, module_id, policy, ppo)
+
+
+def _counterpart(found: Probe, module_id: str, policy: Any, ppo: PPOParams) -> None:
+    numbers = found.numbers
+    decisions = _decisions(numbers, module_id, found.after[module_id], policy.observation_space)
     counterpart.forward(numbers, module_id, policy, decisions)
-    if f"{module_id}/space/logits" in numbers:
-        counterpart.forward_space(numbers, module_id, policy, _observations(numbers, f"{module_id}/space/obs", space))
     counterpart.returns(numbers, module_id, policy, decisions, ppo.gamma, ppo.gae_lambda)
     if f"{module_id}/update/rows" not in numbers or f"{module_id}/batch/advantages" not in numbers:
         return
@@ -117,7 +133,6 @@ def _counterpart(found: Probe, task: Task, module_id: str, sb3_policy: Any) -> N
     )
     old_logp = numbers[f"{module_id}/batch/action_logp"][valid]
     counterpart.update(numbers, module_id, policy, decisions, update, ppo, old_logp)
-    numbers.facts.setdefault("settings", {})[module_id] = dataclasses.asdict(ppo)
 
 
 def _settings(task: Task, learner: Any, module_id: str) -> PPOParams:

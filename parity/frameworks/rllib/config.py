@@ -58,7 +58,7 @@ def build_port(task: Task, seed: int, device: str) -> Port:
     _pickle_task_files_by_value()
     if is_whole(task):
         config = _brought_config(task).debugging(seed=seed * SEED_STRIDE)
-        agents = _agents(_env_of(config), task)
+        agents = _agents(make_env(config), task)
         agent = _learner(task, agents)
     else:
         agents = _agents(make_multi_agent_env(task), task)
@@ -68,7 +68,7 @@ def build_port(task: Task, seed: int, device: str) -> Port:
         if task.rllib_config is not None:
             config = _last_word(task, config)
         if config.env != given:
-            agents = _agents(_env_of(config), task)
+            agents = _agents(make_env(config), task)
             agent = _learner(task, agents)
     if not (config.enable_rl_module_and_learner and config.enable_env_runner_and_connector_v2):
         raise CannotStart(
@@ -198,7 +198,7 @@ def _brought_config(task: Task) -> PPOConfig:
     return config
 
 
-def _env_of(config: PPOConfig) -> Any:
+def make_env(config: PPOConfig) -> Any:
     """An environment as the configuration itself makes it."""
     env = config.env
     if env is None:

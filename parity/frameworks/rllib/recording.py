@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import hashlib
 from typing import Any
 
 import numpy as np
+import tree
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from parity.masks import MASK_KEY
@@ -18,7 +20,7 @@ class Move:
     """One decision of one agent, as the environment saw it.
 
     Attributes:
-        env, episode: sub-environment and the number of its episode.
+        env, episode, agent, step: sub-environment, number of its episode, agent, number of the agent's decision in it.
         observation: a copy of what the environment showed the agent before the decision.
         mask: bool ``[n_logits]``, the mask in it, or None.
         action: what reached ``env.step``.
@@ -29,6 +31,8 @@ class Move:
 
     env: int
     episode: int
+    agent: Any
+    step: int
     observation: Any
     mask: np.ndarray | None
     action: Any
@@ -44,6 +48,7 @@ class Recording:
     def __init__(self, envs: list[MultiAgentEnv]) -> None:
         self.moves: dict[tuple[int, int, Any], list[Move]] = {}  # (env, episode, agent) -> in time order
         self.seeds: list[list[int | None]] = [[] for _ in envs]  # per env, per episode: what reset() was given
+        self.starts: list[list[str]] = [[] for _ in envs]  # per env, per episode: a hash of what reset() returned
         self.shared_arrays: set[str] = set()  # agents whose successive observations share memory
         for index, env in enumerate(envs):
             self._attach(index, env)
@@ -56,7 +61,7 @@ class Recording:
 
         def show(observations: dict[Any, Any]) -> None:
             for agent, observation in observations.items():
-                if agent in given and _share_memory(given[agent], observation):
+                if agent in given and shares_memory(given[agent], observation):
                     self.shared_arrays.add(str(agent))
                 given[agent] = observation
                 shown[agent] = copy.deepcopy(observation)
@@ -71,6 +76,7 @@ class Recording:
             given.clear()
             show(observations)
             self.seeds[index].append(kwargs.get("seed"))
+            self.starts[index].append(_hash(observations))
             return observations, infos
 
         @functools.wraps(step)
@@ -78,8 +84,9 @@ class Recording:
             episode = len(self.seeds[index]) - 1
             for agent, action in action_dict.items():
                 observation = shown.pop(agent, None)
-                move = Move(index, episode, observation, _mask(observation), copy.deepcopy(action))
-                self.moves.setdefault((index, episode, agent), []).append(move)
+                moves = self.moves.setdefault((index, episode, agent), [])
+                move = Move(index, episode, agent, len(moves), observation, _mask(observation), copy.deepcopy(action))
+                moves.append(move)
                 latest[agent] = move
             result = step(action_dict)
             observations, rewards, terminateds, truncateds, _ = result
@@ -97,15 +104,24 @@ class Recording:
         env.reset, env.step = recorded_reset, recorded_step  # type: ignore[method-assign]
 
 
+def _hash(observations: Any) -> str:
+    digest = hashlib.sha256()
+    for leaf in tree.flatten(observations):
+        array = np.asarray(leaf)
+        digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()[:16]
+
+
 def _mask(observation: Any) -> np.ndarray | None:
     if not isinstance(observation, dict) or MASK_KEY not in observation:
         return None
     return np.array(observation[MASK_KEY]).reshape(-1).astype(bool)
 
 
-def _share_memory(before: Any, after: Any) -> bool:
+def shares_memory(before: Any, after: Any) -> bool:
+    """Whether two observations, nested or not, share an array."""
     if isinstance(before, dict) and isinstance(after, dict):
-        return any(_share_memory(before[key], after[key]) for key in before if key in after)
+        return any(shares_memory(before[key], after[key]) for key in before if key in after)
     if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
         return before.size > 0 and np.shares_memory(before, after)
     return False

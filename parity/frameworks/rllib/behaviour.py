@@ -1,0 +1,176 @@
+"""What a module computes by itself: on the rollout, on observations drawn from its space, and when it is disturbed."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import tree
+from ray.rllib.core.columns import Columns
+from ray.rllib.utils.torch_utils import convert_to_torch_tensor
+
+from parity.frameworks.network import sample_observations
+from parity.frameworks.rllib.arrays import array, flat, probability, take
+from parity.ladder.numbers import Numbers
+from parity.masks import MASK_KEY
+
+SPACE_SAMPLES = 32
+# Rows on which single parameters are disturbed: enough to reach every input, few enough for large networks.
+REACH_ROWS = 64
+# Relative to a parameter's spread: far above float32's noise, too little to wake up a unit that is off.
+DISTURBANCE = 1e-2
+
+
+def has_values(module: Any) -> bool:
+    """Whether ``compute_values`` can be called; RLlib's loss asks no more than that (ppo_torch_learner.py:96, ray 2.60.0)."""
+    return callable(getattr(module, "compute_values", None))
+
+
+def forward(numbers: Numbers, module_id: str, module: Any, columns: dict[str, Any], after: Any) -> None:
+    """The module on the rows that stand for decisions, in each of its phases.
+
+    Args:
+        columns: the learner's batch of the module.
+        after: observations that followed the last row of each chunk, columns of arrays; None if unknown.
+    """
+    valid = numbers.get(f"{module_id}/rows/valid")
+    rows = np.arange(len(columns[Columns.ACTIONS])) if valid is None else np.flatnonzero(valid)
+    batch = {Columns.OBS: take(columns[Columns.OBS], rows)}
+    actions = take(columns[Columns.ACTIONS], rows)
+    before = flat(copy.deepcopy(batch))
+    with torch.no_grad():
+        first = module._forward(dict(batch))
+        second = module._forward(dict(batch))
+        phases = {
+            "exploration": (module.forward_exploration, module.get_exploration_action_dist_cls),
+            "inference": (module.forward_inference, module.get_inference_action_dist_cls),
+            "train": (module.forward_train, module.get_train_action_dist_cls),
+        }
+        outs = {}
+        for phase, (forward_phase, distribution_class) in phases.items():
+            out = outs[phase] = forward_phase(dict(batch))
+            logits = out[Columns.ACTION_DIST_INPUTS]
+            distribution = distribution_class().from_logits(logits)
+            numbers.put(
+                f"{module_id}/phase/{phase}",
+                {
+                    "logits": array(logits),
+                    "logp": array(distribution.logp(actions)),
+                    "entropy": array(distribution.entropy()),
+                    "probability": array(probability(distribution)),
+                },
+            )
+        numbers.facts.setdefault("forward_columns", {})[module_id] = {
+            phase: sorted(map(str, out)) for phase, out in outs.items()
+        }
+        for name, out in (("first", first), ("second", second)):
+            numbers.put(f"{module_id}/twice", {name: array(out[Columns.ACTION_DIST_INPUTS])})
+        now = flat(batch)
+        changed = [name for name in before if name not in now or not np.array_equal(before[name], now[name])]
+        numbers.facts.setdefault("batch_changed", {})[module_id] = changed
+        if has_values(module):
+            numbers.put(module_id, {"values": array(module.compute_values(dict(columns)))})
+            embeddings = outs["train"].get(Columns.EMBEDDINGS)
+            shared = module.compute_values(dict(batch), embeddings=embeddings)
+            numbers.put(f"{module_id}/phase/train", {"values": array(shared)})
+            if after is not None:
+                nested = tree.map_structure(
+                    lambda leaf, like: leaf.to(device=like.device, dtype=like.dtype),
+                    _nested(after),
+                    columns[Columns.OBS],
+                )
+                numbers.put(module_id, {"bootstrap": array(module.compute_values({Columns.OBS: nested}))})
+
+
+def space(numbers: Numbers, module_id: str, module: Any) -> None:
+    """The module on observations that the environment may never show, with one and with many legal actions."""
+    drawn = sample_observations(module.observation_space, SPACE_SAMPLES)
+    if not isinstance(drawn, dict) or MASK_KEY not in drawn:
+        return
+    mask = torch.zeros_like(drawn[MASK_KEY])
+    sizes = numbers.facts["modules"][module_id]["choices"] or [mask.shape[-1]]
+    generator = np.random.default_rng(0)
+    for row in range(SPACE_SAMPLES):
+        for start, size in zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True):
+            legal = generator.permutation(size)[: 1 if row % 2 else 1 + generator.integers(size)]
+            mask[row, torch.as_tensor(start + legal)] = 1
+    drawn[MASK_KEY] = mask
+    drawn = _on(module, drawn)
+    with torch.no_grad():
+        out = module.forward_train({Columns.OBS: drawn})
+        logits = out[Columns.ACTION_DIST_INPUTS]
+        distribution = module.get_train_action_dist_cls().from_logits(logits)
+        numbers.put(f"{module_id}/space", flat({"obs": drawn}))
+        numbers.put(
+            f"{module_id}/space",
+            {"logits": array(logits), "mask": array(mask), "probability": array(probability(distribution))},
+        )
+        if has_values(module):
+            values = module.compute_values({Columns.OBS: drawn}, embeddings=out.get(Columns.EMBEDDINGS))
+            numbers.put(f"{module_id}/space", {"values": array(values)})
+
+
+def reach(numbers: Numbers, module_id: str, module: Any, columns: dict[str, Any]) -> None:
+    """How far the outputs move when one parameter is disturbed: which gradients may be zero, and which may not."""
+    valid = numbers.get(f"{module_id}/rows/valid")
+    rows = np.arange(len(columns[Columns.ACTIONS])) if valid is None else np.flatnonzero(valid)
+    rows = rows[np.linspace(0, len(rows) - 1, min(REACH_ROWS, len(rows))).astype(np.int64)]
+    batch = {Columns.OBS: take(columns[Columns.OBS], rows)}
+    actions = take(columns[Columns.ACTIONS], rows)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        logp, values = _outputs(module, batch, actions)
+        for name, parameter in module.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator).to(parameter.device)
+            with _disturbed(parameter, noise * (DISTURBANCE * float(parameter.abs().mean()) + 1e-3)):
+                other_logp, other_values = _outputs(module, batch, actions)
+            moved = [_moved(logp, other_logp), _moved(values, other_values)]
+            numbers.put(f"{module_id}/reach", {name: np.array(moved)})
+
+
+def _outputs(module: Any, batch: dict[str, Any], actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    out = module.forward_train(dict(batch))
+    distribution = module.get_train_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
+    values = None
+    if has_values(module):
+        values = module.compute_values(dict(batch), embeddings=out.get(Columns.EMBEDDINGS))
+    return distribution.logp(actions), values
+
+
+@contextlib.contextmanager
+def _disturbed(parameter: torch.nn.Parameter, noise: torch.Tensor) -> Iterator[None]:
+    before = parameter.detach().clone()
+    parameter.add_(noise)
+    try:
+        yield
+    finally:
+        parameter.copy_(before)
+
+
+def _moved(before: torch.Tensor | None, now: torch.Tensor | None) -> float:
+    if before is None or now is None:
+        return 0.0
+    return float((now - before).abs().nan_to_num().max())
+
+
+def _nested(columns: Any) -> Any:
+    """Flat paths as RLlib's nested dicts of tensors."""
+    if not isinstance(columns, dict):
+        return convert_to_torch_tensor(columns)
+    nested: dict[str, Any] = {}
+    for path, leaf in columns.items():
+        *folders, name = path.split("/")
+        below = nested
+        for folder in folders:
+            below = below.setdefault(folder, {})
+        below[name] = convert_to_torch_tensor(leaf)
+    return nested
+
+
+def _on(module: torch.nn.Module, columns: Any) -> Any:
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    return tree.map_structure(lambda leaf: leaf.to(device), columns)

@@ -1,0 +1,115 @@
+"""One short update by RLlib's own learner, watched: rows, losses, gradients and parameters on their way through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+
+from parity.frameworks.rllib.arrays import array, parameters
+from parity.ladder.numbers import Numbers
+
+# Two correct implementations part after some hundred minibatches (contract, rung 8); a dozen shows every difference.
+MINIBATCHES = 12
+ROW = "parity_row"
+
+
+def watched_update(numbers: Numbers, learner: Any, batches: dict[str, dict[str, Any]]) -> None:
+    """``learner.update`` on the modules' batches; stores below ``M/update`` what `parity.frameworks.rllib.probe` lists."""
+    config = learner.config
+    batch = MultiAgentBatch(
+        {
+            module_id: SampleBatch({**columns, ROW: torch.arange(len(columns[Columns.ACTIONS]))})
+            for module_id, columns in batches.items()
+        },
+        env_steps=max(len(columns[Columns.ACTIONS]) for columns in batches.values()),
+    )
+    rows = max(len(columns[Columns.ACTIONS]) for columns in batches.values())
+    epochs = min(config.num_epochs, 3)
+    minibatch = max(config.minibatch_size or rows, -(-rows * epochs // MINIBATCHES))
+    watch = _Watch(numbers, learner, list(batches))
+    learner.update(
+        batch=batch,
+        num_epochs=epochs,
+        minibatch_size=min(minibatch, rows),
+        shuffle_batch_per_epoch=config.shuffle_batch_per_epoch,
+    )
+    watch.store()
+    numbers.facts["update"] = {"epochs": epochs, "minibatch_size": min(minibatch, rows)}
+
+
+class _Watch:
+    """Wraps a learner's steps of an update on the instance and keeps what passes through them."""
+
+    def __init__(self, numbers: Numbers, learner: Any, modules: list[str]) -> None:
+        self._numbers, self._learner, self._modules = numbers, learner, modules
+        self._rows: dict[str, list[np.ndarray]] = {module_id: [] for module_id in modules}
+        self._losses: dict[str, dict[str, list[float]]] = {
+            module_id: {"total": [], "policy": [], "value": [], "entropy": []} for module_id in modules
+        }
+        self._steps = 0
+        compute_losses, postprocess, apply = (
+            learner.compute_losses, learner.postprocess_gradients, learner.apply_gradients,
+        )  # fmt: skip
+
+        def watched_losses(*, fwd_out: Any, batch: Any) -> Any:
+            losses = compute_losses(fwd_out=fwd_out, batch=batch)
+            for module_id, columns in batch.items():
+                if module_id in self._rows:
+                    self._rows[module_id].append(array(columns[ROW]).astype(np.int64))
+                    self._note_losses(module_id, losses.get(module_id))
+            return losses
+
+        def watched_postprocess(gradients: Any) -> Any:
+            if self._steps == 0:
+                self._put("raw_gradient", gradients)
+            clipped = postprocess(gradients)
+            if self._steps == 0:
+                self._put("gradient", clipped)
+            return clipped
+
+        def watched_apply(gradients: Any) -> Any:
+            result = apply(gradients)
+            if self._steps == 0:
+                for module_id in modules:
+                    numbers.put(f"{module_id}/update/first", parameters(learner.module[module_id].unwrapped()))
+            self._steps += 1
+            return result
+
+        learner.compute_losses = watched_losses
+        learner.postprocess_gradients = watched_postprocess
+        learner.apply_gradients = watched_apply
+
+    def _note_losses(self, module_id: str, total: Any) -> None:
+        metrics, losses = self._learner.metrics, self._losses[module_id]
+        losses["total"].append(float("nan") if total is None else float(total.detach()))
+        for name, key in (("policy", POLICY_LOSS_KEY), ("value", VF_LOSS_KEY), ("entropy", ENTROPY_KEY)):
+            try:
+                losses[name].append(float(array(metrics.peek((module_id, key)))))
+            except KeyError:
+                losses[name].append(float("nan"))
+
+    def _put(self, folder: str, gradients: Any) -> None:
+        for module_id in self._modules:
+            module = self._learner.module[module_id].unwrapped()
+            named = {
+                name: array(gradients[parameter])
+                for name, parameter in module.named_parameters()
+                if parameter in gradients and gradients[parameter] is not None
+            }
+            self._numbers.put(f"{module_id}/update/{folder}", {k: v.copy() for k, v in named.items()})
+
+    def store(self) -> None:
+        numbers = self._numbers
+        for module_id, minibatches in self._rows.items():
+            longest = max((len(rows) for rows in minibatches), default=0)
+            table = np.full((len(minibatches), longest), -1, dtype=np.int64)
+            for i, rows in enumerate(minibatches):
+                table[i, : len(rows)] = rows
+            numbers.put(f"{module_id}/update", {"rows": table})
+            numbers.put(f"{module_id}/update/loss", self._losses[module_id])
+            numbers.put(f"{module_id}/update/last", parameters(self._learner.module[module_id].unwrapped()))

@@ -1,0 +1,224 @@
+"""The learning agent's view of the multi-agent environment beside the single-agent environment, on the same moves.
+
+Both are reset with the same seed and get the same actions of the learning agent, drawn uniformly from what the single-agent
+environment allows; the other agents play uniformly over what their own masks allow. Stored, one row per decision of the
+learning agent, and one per end:
+
+    view/{single,again,multi}/obs/…    what it sees, mask left out; ``again`` is a second single-agent environment
+    view/{single,again,multi}/mask     bool [rows, n_logits]
+    view/{single,again,multi}/{reward, terminated, truncated}   what led there; 0 and False at a reset
+    view/{episode, step}               int64 [rows]; step 0 is the reset
+
+``facts["view"]``: ``spaces`` (what differs between the spaces, or None), ``stopped`` (episode -> what the multi-agent side
+raised), ``shared_arrays`` (whether successive observations of the learning agent share memory), ``starts_differ`` (whether
+different seeds start the single-agent environment differently).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from parity.errors import CannotStart, one_line
+from parity.frameworks.rllib.arrays import array, flat, stack
+from parity.frameworks.rllib.config import Port, make_env
+from parity.frameworks.rllib.env import OBSERVATIONS_KEY
+from parity.frameworks.rllib.module import unmasked_space
+from parity.frameworks.rllib.recording import shares_memory
+from parity.ladder.numbers import Numbers
+from parity.masks import MASK_KEY, MaskedEnv, choices
+from parity.task import Task
+
+EPISODES = 6
+MOST_STEPS = 200
+SIDES = ("single", "again", "multi")
+
+
+def view(numbers: Numbers, task: Task, port: Port) -> None:
+    """Plays a few episodes side by side and stores both views."""
+    single, again = (MaskedEnv(task.env(), task.mask) for _ in range(2))
+    multi = make_env(port.config)
+    seen = port.agents[port.learning_agent][0]
+    facts: dict[str, Any] = {"spaces": _spaces_differ(single.observation_space, seen), "stopped": {}}
+    numbers.facts["view"] = facts
+    rows = _Rows()
+    try:
+        for episode in range(EPISODES):
+            player = _Player(multi, port.learning_agent, episode, isinstance(single.observation_space, spaces.Dict))
+            try:
+                _episode(rows, episode, single, again, player)
+            except CannotStart:
+                raise
+            except _Stopped as stopped:
+                facts["stopped"][str(episode)] = str(stopped)
+            facts["shared_arrays"] = facts.get("shared_arrays", False) or player.shares_memory
+    finally:
+        for env in (single, again, multi):
+            env.close()
+    rows.store(numbers)
+    facts["starts_differ"] = rows.starts_differ()
+
+
+class _Stopped(Exception):
+    """The multi-agent side raised."""
+
+
+class _Player:
+    """The multi-agent environment as its learning agent meets it: one step per decision of that agent."""
+
+    def __init__(self, env: Any, agent: str, seed: int, is_dict: bool) -> None:
+        self._env, self._agent, self._seed, self._is_dict = env, agent, seed, is_dict
+        self._generator = np.random.default_rng(seed)
+        self._shown: dict[str, Any] = {}
+        self._last: Any = None
+        self.shares_memory = False
+
+    def reset(self) -> dict[str, Any]:
+        try:
+            self._shown, _ = self._env.reset(seed=self._seed)
+            return self._advance(None)
+        except Exception as error:
+            raise _Stopped(f"reset(seed={self._seed}): {type(error).__name__}: {one_line(error)}") from error
+
+    def step(self, action: Any) -> dict[str, Any]:
+        try:
+            return self._advance(action)
+        except Exception as error:
+            raise _Stopped(f"step: {type(error).__name__}: {one_line(error)}") from error
+
+    def _advance(self, action: Any) -> dict[str, Any]:
+        """Steps until the learning agent sees something again, or the episode is over for it."""
+        reward, terminated, truncated = 0.0, False, False
+        for _ in range(MOST_STEPS):
+            if action is not None or self._agent not in self._shown:
+                actions = {
+                    agent: self._play(agent, seen) for agent, seen in self._shown.items() if agent != self._agent
+                }
+                if action is not None:
+                    actions[self._agent], action = action, None
+                self._shown, rewards, terminateds, truncateds, _ = self._env.step(actions)
+                reward += float(rewards.get(self._agent, 0.0))
+                terminated = bool(terminateds.get("__all__") or terminateds.get(self._agent))
+                truncated = bool(truncateds.get("__all__") or truncateds.get(self._agent)) and not terminated
+            if self._agent in self._shown or terminated or truncated:
+                break
+        observation = self._shown.get(self._agent, self._last)
+        if self._last is not None and observation is not self._last and shares_memory(self._last, observation):
+            self.shares_memory = True
+        self._last = observation
+        mask = observation.get(MASK_KEY) if isinstance(observation, dict) else None
+        return {
+            "obs": self._unmasked(observation),
+            "mask": None if mask is None else np.array(mask).reshape(-1).astype(bool),
+            "reward": reward,
+            "terminated": terminated,
+            "truncated": truncated,
+        }
+
+    def _unmasked(self, observation: Any) -> Any:
+        if not isinstance(observation, dict):
+            return np.array(observation)
+        rest = {key: np.array(part) for key, part in observation.items() if key != MASK_KEY}
+        return rest if self._is_dict or list(rest) != [OBSERVATIONS_KEY] else rest[OBSERVATIONS_KEY]
+
+    def _play(self, agent: str, seen: Any) -> Any:
+        space = self._env.get_action_space(agent)
+        mask = seen.get(MASK_KEY) if isinstance(seen, dict) else None
+        if mask is None:
+            space.seed(int(self._generator.integers(2**31)))
+            return space.sample()
+        return uniform_legal(np.asarray(mask).reshape(-1).astype(bool), space, self._generator)
+
+
+def uniform_legal(mask: np.ndarray, space: spaces.Space, generator: np.random.Generator) -> Any:
+    """An action uniform over the legal ones; ``mask``: bool ``[n_logits]``."""
+    picked, start = [], 0
+    for size in choices(space):
+        legal = np.flatnonzero(mask[start : start + size])
+        picked.append(int(generator.choice(legal if len(legal) else np.arange(size))))
+        start += size
+    return np.array(picked, dtype=np.int64) if space.shape else picked[0]
+
+
+class _Rows:
+    """What was seen, side by side."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+        self._episode: list[int] = []
+        self._step: list[int] = []
+
+    def add(self, episode: int, step: int, **sides: dict[str, Any]) -> None:
+        self._episode.append(episode)
+        self._step.append(step)
+        for side, row in sides.items():
+            self._rows[side].append(row)
+
+    def starts_differ(self) -> bool:
+        starts = [row for row, step in zip(self._rows["single"], self._step, strict=True) if step == 0]
+        first = flat({"obs": stack([row["obs"] for row in starts])}) if starts else {}
+        return any(len(np.unique(leaf.reshape(len(starts), -1), axis=0)) > 1 for leaf in first.values())
+
+    def store(self, numbers: Numbers) -> None:
+        numbers.put("view", {"episode": np.array(self._episode), "step": np.array(self._step)})
+        for side, rows in self._rows.items():
+            if not rows:
+                continue
+            numbers.put(
+                f"view/{side}",
+                {name: np.array([row[name] for row in rows]) for name in ("reward", "terminated", "truncated")},
+            )
+            if all(row["mask"] is not None for row in rows):
+                numbers.put(f"view/{side}", {"mask": np.stack([row["mask"] for row in rows])})
+            seen = stack([row["obs"] for row in rows])
+            numbers.put(f"view/{side}", flat({"obs": seen}) if isinstance(seen, dict) else {"obs": array(seen)})
+
+
+def _episode(rows: _Rows, episode: int, single: MaskedEnv, again: MaskedEnv, player: _Player) -> None:
+    generator = np.random.default_rng([episode, 1])
+    seen = [_own(env, *env.reset(seed=episode)[:1]) for env in (single, again)]
+    rows.add(episode, 0, single=seen[0], again=seen[1], multi=player.reset())
+    for step in range(1, MOST_STEPS):
+        action = uniform_legal(single.action_masks(), single.action_space, generator)
+        other = player.step(action)
+        seen = []
+        for env in (single, again):
+            observation, reward, terminated, truncated, _ = env.step(action)
+            seen.append(_own(env, observation, reward, terminated, truncated and not terminated))
+        rows.add(episode, step, single=seen[0], again=seen[1], multi=other)
+        if any(row["terminated"] or row["truncated"] for row in (*seen, other)):
+            return
+
+
+def _own(
+    env: MaskedEnv, observation: Any, reward: Any = 0.0, terminated: bool = False, truncated: bool = False
+) -> dict[str, Any]:
+    """A row of the single-agent environment, copied: it may return the same arrays again."""
+    is_dict = isinstance(observation, dict)
+    return {
+        "obs": {key: np.array(part) for key, part in observation.items()} if is_dict else np.array(observation),
+        "mask": env.action_masks().copy(),
+        "reward": float(reward),
+        "terminated": bool(terminated),
+        "truncated": bool(truncated),
+    }
+
+
+def _spaces_differ(single: spaces.Space, multi: spaces.Space) -> str | None:
+    """What the learning agent's space has other than the single-agent environment's; None where they are equal."""
+    if not isinstance(multi, spaces.Dict) or MASK_KEY not in multi.spaces:
+        return f'it has no entry "{MASK_KEY}"'
+    other = unmasked_space(multi)
+    if other == single:
+        return None
+    if isinstance(other, spaces.Dict) and isinstance(single, spaces.Dict):
+        for key in [*single.spaces, *other.spaces]:
+            if key not in other.spaces:
+                return f'entry "{key}" is missing'
+            if key not in single.spaces:
+                return f'entry "{key}" is not in the single-agent environment'
+            if single.spaces[key] != other.spaces[key]:
+                return f'entry "{key}" is {other.spaces[key]}, in the single-agent environment {single.spaces[key]}'
+    return f"it is {other}, in the single-agent environment {single}"
