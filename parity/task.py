@@ -50,6 +50,14 @@ class PPOParams:
     normalize_advantage: bool = True
     target_kl: Positive | None = None
 
+    def __post_init__(self) -> None:
+        if self.normalize_advantage and self.rollout_steps % self.batch_size == 1:
+            # sb3-contrib 2.9.2 divides its advantage by the standard deviation of one value, which is NaN.
+            raise ValueError(
+                f"n_envs * n_steps = {self.rollout_steps} rows leave a last minibatch of one row at batch_size "
+                f"{self.batch_size}, which cannot be normalised; change one of them"
+            )
+
     @property
     def rollout_steps(self) -> int:
         """Environment steps of one rollout over all sub-environments."""
@@ -104,7 +112,7 @@ class Task:
     eval_episodes: Count = 100
     reference: Reference | None = None
     margin: Positive = DEFAULT_MARGIN
-    mask: Annotated[str, Field(pattern=r"^(obs|info|method):.+$")] | None = None
+    mask: str | None = None
     multi_agent_env: Callable[[], Any] | None = None
     learning_agent: str | None = None
     rllib_module: type | None = None
@@ -113,6 +121,14 @@ class Task:
     sb3_model: Callable[..., Any] | None = None
     parameter_map: dict[str, str] | None = None
     declared: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @field_validator("mask")
+    @classmethod
+    def _names_a_place(cls, mask: str | None) -> str | None:
+        kind, _, name = (mask or "obs:-").partition(":")
+        if kind not in ("obs", "info", "method") or not name:
+            raise ValueError(f'"{mask}" names no place of the mask; write "obs:KEY", "info:KEY" or "method:NAME"')
+        return mask
 
     @field_validator("reference")
     @classmethod
@@ -125,6 +141,13 @@ class Task:
         if best is not None and best <= reference["uniform_legal"]:
             raise ValueError("best must be above uniform_legal")
         return reference
+
+    @field_validator("network")
+    @classmethod
+    def _is_not_built(cls, network: Any) -> Any:
+        if hasattr(network, "state_dict") and not isinstance(network, type):
+            raise ValueError("give the class, or a function (observation_space, action_space) -> Module, not a module")
+        return network
 
     def __post_init__(self) -> None:
         if self.network is None and (self.sb3_model is None or self.rllib_config is None):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib
 import importlib.util
 import os
+import reprlib
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -77,10 +79,10 @@ def resolve(text: str) -> TaskRef:
         head, name = text, DEFAULT_NAME
     if head.endswith(".py") or os.sep in head or "/" in head:
         path = Path(head)
-        if not path.is_file():
+        if not _is_file(path):
             raise CannotStart(f"--task {text}: there is no file {head}.")
         return TaskRef(text, str(path.resolve()), name, is_file=True)
-    if colon:
+    if head != text and all(part.isidentifier() for part in head.split(".")):
         return TaskRef(text, head, name, is_file=False, python_path=str(Path.cwd()))
     raise CannotStart(
         f"--task {text}: no such task; the built-in ones are {', '.join(BUILT_IN)}, "
@@ -126,11 +128,11 @@ def _import(ref: TaskRef) -> ModuleType:
     except ValidationError as error:
         raise CannotStart(f"--task {ref.text}: {validation_sentence(error)}") from error
     except SyntaxError as error:
-        place = f"{Path(error.filename).name if error.filename else ref.location}, line {error.lineno}"
+        place = Path(error.filename or ref.location).name + (f", line {error.lineno}" if error.lineno else "")
         raise CannotStart(f"--task {ref.text}: syntax error in {place}: {error.msg}.") from error
     except ModuleNotFoundError as error:
         raise CannotStart(f"--task {ref.text}: {error}; install it, or correct the name.") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         place = _last_line_in(error, ref.location)
         raise CannotStart(f"--task {ref.text}: {place} raised {type(error).__name__}: {one_line(error)}.") from error
 
@@ -157,11 +159,31 @@ def _import_file(path: Path) -> ModuleType:
 
 def validation_sentence(error: ValidationError) -> str:
     """The first complaint of pydantic as one sentence with the field and what it wants."""
+    from parity.task import PPOParams, Reference, Task
+
+    fields = {cls.__name__: list(cls.__annotations__) for cls in (Task, PPOParams, Reference)}
     first: Any = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or error.title
+    names = fields.get(error.title, [])
+    # A positional argument is told by its number.
+    loc = [names[p] if i == 0 and isinstance(p, int) and p < len(names) else p for i, p in enumerate(first["loc"])]
+    field = ".".join(str(part) for part in loc)
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        close = difflib.get_close_matches(str(loc[-1]), [name for names in fields.values() for name in names], n=1)
+        return f"{error.title} has no field `{field}`" + (f"; did you mean `{close[0]}`?" if close else ".")
+    if first["type"] in ("missing", "missing_argument"):
+        return f"{error.title} field `{field}` is missing."
     message = first["msg"].removeprefix("Value error, ")
-    given = "" if first["type"] in ("missing", "missing_argument", "value_error") else f" (given: {first['input']!r})"
-    return f"{error.title} field `{field}`: {message[0].lower()}{message[1:]}{given}."
+    message = f"{message[0].lower()}{message[1:]}"
+    if first["type"] == "value_error":
+        return f"{error.title}{f' field `{field}`' if field else ''}: {message}."
+    return f"{error.title} field `{field}`: {message} (given: {reprlib.repr(first['input'])})."
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _last_line_in(error: BaseException, location: str) -> str:
