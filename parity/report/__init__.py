@@ -1,0 +1,40 @@
+"""From a judged study to what people and CI systems read. Nothing here runs or imports a framework."""
+
+from __future__ import annotations
+
+from parity.report.content import content
+from parity.report.junit import junit_xml
+from parity.report.page import html_report
+from parity.report.pull_request import markdown_report
+from parity.report.static import write_figures
+from parity.study.files import StudyRecord
+from parity.summary import Summary
+
+HTML_FILE = "report.html"
+MARKDOWN_FILE = "report.md"
+FIGURES = "figures"
+JUNIT_FILE = "junit.xml"
+
+__all__ = ["HTML_FILE", "write_html", "write_report"]
+
+
+def write_report(study: StudyRecord, summary: Summary) -> None:
+    """Writes ``report.html``, ``report.md`` with ``figures/*.svg``, and ``junit.xml`` into the study's folder.
+
+    A study of which nothing is left but ``study.json`` has a report too: it says what is missing.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    write_html(study, summary)
+    says = content(study, summary)
+    figures = {task.id: write_figures(task, study.folder / FIGURES) for task in says.tasks}
+    (study.folder / MARKDOWN_FILE).write_text(markdown_report(says, figures), encoding="utf-8")
+    (study.folder / JUNIT_FILE).write_text(junit_xml(says), encoding="utf-8")
+
+
+def write_html(study: StudyRecord, summary: Summary) -> str:
+    """Writes ``report.html`` alone and returns its text."""
+    page = html_report(content(study, summary))
+    (study.folder / HTML_FILE).write_text(page, encoding="utf-8")
+    return page

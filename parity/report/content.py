@@ -1,0 +1,380 @@
+"""What a report says, before it is laid out: the rows of its tables and its sentences, for HTML and Markdown alike."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from parity.report import text
+from parity.report.configuration import ConfigRow, config_rows, runtime_rows
+from parity.report.curves import TaskCurves
+from parity.report.throughput import PhaseTimes, phase_times
+from parity.study.files import LOG_FILE, StudyRecord, TaskRecord, TrialRecord
+from parity.summary import Finding, Learns, MetricComparison, Metrics, Summary, TaskSummary, TrialSummary, Verdict
+
+SB3 = "sb3"
+
+
+@dataclass(frozen=True)
+class Forest:
+    """An interval drawn in a table cell: positions from -1 to 1 of a scale that reaches ``reach`` to both sides."""
+
+    reach: float
+    margin: float
+    point: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One primary metric of a port beside SB3."""
+
+    port: str
+    name: str
+    metric: MetricComparison
+    forest: Forest | None
+
+    @property
+    def label(self) -> str:
+        return text.METRIC_WORDS.get(self.name, self.name)
+
+    @property
+    def seeds(self) -> int:
+        """Runs of each framework that the comparison rests on."""
+        return min(self.metric.runs.values(), default=0)
+
+    @property
+    def seeds_needed(self) -> str:
+        """``9 (6 more)``: seeds per framework with which equivalence would be shown with 80 % power."""
+        needed = self.metric.seeds_needed
+        if needed is None:
+            return text.UNKNOWN
+        return f"{needed} ({needed - self.seeds} more)" if needed > self.seeds else str(needed)
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial that was asked for: how it ended, and what the judge made of it."""
+
+    record: TrialRecord
+    summary: TrialSummary
+    log: str | None
+    """Where its log lies, as a relative URL from the study's folder."""
+    weights: str
+
+    @property
+    def learned(self) -> str:
+        return {True: "yes", False: "no", None: text.UNKNOWN}[self.summary.learned]
+
+    @property
+    def reason(self) -> str | None:
+        """As a sentence about the trial."""
+        if self.summary.reason is None:
+            return None
+        return text.sentence_case(f"{self.summary.framework} seed {self.summary.seed} {self.summary.reason}")
+
+
+@dataclass(frozen=True)
+class FrameworkRow:
+    """A framework on a task, for the table under the verdict."""
+
+    task: str
+    framework: str
+    learns: Learns
+    seeds: int
+    seeds_learned: int
+    mean_final: float
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class ThroughputRow:
+    framework: str
+    steps_per_s: float | None
+    ratio: float | None
+    times: PhaseTimes | None
+    device: str | None
+    threads: int | None
+    peak_memory_mb: float | None
+
+
+@dataclass(frozen=True)
+class TaskContent:
+    """Everything about one task."""
+
+    id: str
+    summary: TaskSummary
+    record: TaskRecord
+    curves: TaskCurves
+    metrics: list[MetricRow]
+    config: list[ConfigRow]
+    runtime: list[ConfigRow]
+    throughput: list[ThroughputRow]
+    trials: list[TrialRow]
+    findings: list[Finding]
+    frameworks: list[str]
+
+    @property
+    def ports(self) -> dict[str, Metrics]:
+        return _ports(self.summary, self.frameworks)
+
+    @property
+    def steps(self) -> int:
+        """Environment steps asked of a trial."""
+        return self.summary.steps or self.record.steps
+
+    @property
+    def curveless(self) -> list[TrialRow]:
+        """Trials without a curve: missing from the figures, so the text has to name them."""
+        drawn = {(curve.framework, curve.seed) for curve in self.curves.seeds}
+        return [row for row in self.trials if (row.summary.framework, row.summary.seed) not in drawn]
+
+    @property
+    def score_words(self) -> str:
+        """What a score of 0 and of 1 is."""
+        reference = self.summary.reference
+        zero = f"0 is uniform play over legal actions (return {text.number(reference.uniform_legal)})"
+        if reference.best is not None and not reference.relative:
+            return f"{zero}, 1 the best known (return {text.number(reference.best)})"
+        if reference.full_score_return is None:
+            return f"{zero}; there is no score, as no best return is known and no sb3 run gives a scale"
+        return (
+            f"{zero}, 1 the mean of sb3 in this study (return {text.number(reference.full_score_return)}), as no best "
+            "return is known: such a score must not be compared across studies"
+        )
+
+    def curve_alt(self, axis: str, policy: str = "deterministic") -> str:
+        """The figure in words, for people who do not see it."""
+        against = "environment steps" if axis == "steps" else "training seconds"
+        ends = []
+        for framework in self.frameworks:
+            mean = self.curves.mean(framework, policy)  # type: ignore[arg-type]
+            seeds = text.plural(mean.runs, "complete seed") if mean else "no complete seed"
+            ends.append(
+                f"{framework} ends at {text.number(mean.mean[-1], 3)} ({seeds})" if mean else f"{framework}: {seeds}"
+            )
+        anchors = f"uniform play over legal actions {text.number(self.curves.uniform_legal, 3)}"
+        if self.curves.best is not None:
+            anchors += f", best known {text.number(self.curves.best, 3)}"
+        return (
+            f"Learning curves of {self.id}: return of the {policy} policy against {against}, every seed and the mean "
+            f"per framework. {'; '.join(ends)}; {anchors}."
+        )
+
+    @property
+    def difference_alt(self) -> str:
+        parts = [
+            f"{row.port}, {row.label}: {text.signed(row.metric.difference)}, interval {text.interval(row.metric.interval)}"
+            for row in self.metrics
+            if row.forest
+        ]
+        return f"Differences from sb3 in normalised score on {self.id}, margin ±{self.record.margin:g}. {'; '.join(parts)}."
+
+    @property
+    def throughput_alt(self) -> str:
+        parts = [
+            f"{row.framework}: {text.number(sum(s for s in row.times.seconds.values() if math.isfinite(s)), 3)} s"
+            for row in self.throughput
+            if row.times
+        ]
+        return f"Seconds per 1000 environment steps by phase on {self.id}, in total {'; '.join(parts)}."
+
+
+@dataclass(frozen=True)
+class Content:
+    """A whole report."""
+
+    study: StudyRecord
+    summary: Summary
+    tasks: list[TaskContent]
+    frameworks: list[FrameworkRow]
+    missing: list[str]
+    general_findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def verdict_words(self) -> str:
+        if self.summary.verdict is Verdict.INCONCLUSIVE and not any(row.verdict for row in self.frameworks):
+            return "There is nothing to compare: the study has sb3 alone, or a port without sb3."
+        comparisons = sum(row.verdict is not None for row in self.frameworks)
+        if comparisons > 1 and self.summary.verdict is not Verdict.INVALID:
+            return f"The study makes {comparisons} comparisons; its verdict is the gravest of theirs."
+        return text.VERDICT_WORDS[self.summary.verdict]
+
+
+def content(study: StudyRecord, summary: Summary) -> Content:
+    tasks = [_task(study, summary, name) for name in study.file.request.tasks if name in summary.tasks]
+    return Content(
+        study=study,
+        summary=summary,
+        tasks=tasks,
+        frameworks=[row for task in tasks for row in _framework_rows(task)],
+        missing=[sentence for task in tasks for sentence in _missing(task, several=len(tasks) > 1)],
+        general_findings=[finding for finding in summary.findings if finding.task not in summary.tasks],
+    )
+
+
+def _task(study: StudyRecord, summary: Summary, name: str) -> TaskContent:
+    task, record = summary.tasks[name], study.file.tasks[name]
+    frameworks = list(study.file.request.frameworks)
+    records = {(t.framework, t.seed): t for t in study.trials if t.task == name}
+    return TaskContent(
+        id=name,
+        summary=task,
+        record=record,
+        curves=TaskCurves.of(study, name, task),
+        metrics=_metric_rows(_ports(task, frameworks)),
+        config=config_rows(record, frameworks),
+        runtime=runtime_rows(record, frameworks),
+        throughput=_throughput_rows(task, frameworks, records),
+        trials=[
+            _trial_row(study, records[trial.framework, trial.seed], trial, records)
+            for trial in task.trials
+            if (trial.framework, trial.seed) in records
+        ],
+        findings=[finding for finding in summary.findings if finding.task == name],
+        frameworks=frameworks,
+    )
+
+
+def _ports(task: TaskSummary, frameworks: list[str]) -> dict[str, Metrics]:
+    """Comparisons by port; a summary that has only the contract's ``metrics`` means its first port."""
+    if SB3 not in frameworks:
+        return {}
+    if task.comparisons:
+        return task.comparisons
+    ports = [framework for framework in frameworks if framework != SB3]
+    return {ports[0]: task.metrics} if ports else {}
+
+
+def _metric_rows(ports: dict[str, Metrics]) -> list[MetricRow]:
+    metrics = [(port, name, metric) for port, found in ports.items() for name, metric in found.primary.items()]
+    reach = _reach([metric for _, _, metric in metrics])
+    return [MetricRow(port, name, metric, _forest(metric, reach)) for port, name, metric in metrics]
+
+
+def _reach(metrics: list[MetricComparison]) -> float:
+    """Half the width of the scale: what the intervals need, at least twice the margin, at most a whole score."""
+    margin = max((metric.margin or 0.0 for metric in metrics), default=0.0) or 0.15
+    bounds = [
+        abs(b) for m in metrics for b in (*(m.interval or ()), m.difference) if b is not None and math.isfinite(b)
+    ]
+    return min(max([2 * margin, *(1.08 * bound for bound in bounds)]), max(6 * margin, 1.2))
+
+
+def _forest(metric: MetricComparison, reach: float) -> Forest | None:
+    if metric.difference is None or not math.isfinite(metric.difference):
+        return None
+    low, high = metric.interval if metric.interval is not None else (None, None)
+
+    def place(value: float | None) -> float | None:
+        return None if value is None or math.isnan(value) else max(-1.0, min(1.0, value / reach))
+
+    point = place(metric.difference)
+    assert point is not None
+    return Forest(reach, (metric.margin or 0.0) / reach, point, place(low), place(high))
+
+
+def _framework_rows(task: TaskContent) -> list[FrameworkRow]:
+    rows = []
+    for framework in task.frameworks:
+        trials = [trial for trial in task.summary.trials if trial.framework == framework]
+        finals = [trial.final for trial in trials if trial.final is not None and math.isfinite(trial.final)]
+        verdict = task.summary.verdicts.get(framework)
+        if verdict is None and framework in task.ports and SB3 in task.frameworks:
+            verdict = task.summary.verdict
+        rows.append(
+            FrameworkRow(
+                task=task.id,
+                framework=framework,
+                learns=task.summary.learns.get(framework, Learns.UNDECIDED),
+                seeds=len(trials),
+                seeds_learned=sum(trial.learned is True for trial in trials),
+                mean_final=sum(finals) / len(finals) if finals else math.nan,
+                verdict=verdict if SB3 in task.frameworks else None,
+            )
+        )
+    return rows
+
+
+def _throughput_rows(
+    task: TaskSummary, frameworks: list[str], records: dict[tuple[str, int], TrialRecord]
+) -> list[ThroughputRow]:
+    complete = {(t.framework, t.seed) for t in task.trials if t.final_return is not None}
+    sb3 = task.observed_throughput.get(SB3)
+    rows = []
+    for framework in frameworks:
+        seen = task.observed_throughput.get(framework)
+        rate = seen.env_steps_per_s if seen else None
+        base = sb3.env_steps_per_s if sb3 else None
+        rows.append(
+            ThroughputRow(
+                framework=framework,
+                steps_per_s=rate,
+                ratio=rate / base if rate and base and framework != SB3 else None,
+                times=phase_times(
+                    framework, [r for key, r in records.items() if key in complete and key[0] == framework]
+                ),
+                device=seen.device if seen else None,
+                threads=seen.threads if seen else None,
+                peak_memory_mb=seen.peak_memory_mb if seen else None,
+            )
+        )
+    return rows
+
+
+def _trial_row(
+    study: StudyRecord, record: TrialRecord, trial: TrialSummary, records: dict[tuple[str, int], TrialRecord]
+) -> TrialRow:
+    log = record.folder / LOG_FILE
+    relative = None
+    if log.is_file():
+        parts = ("trials", record.task, record.framework, str(record.seed), LOG_FILE)
+        relative = "/".join(quote(part, safe="") for part in parts)
+    weights = record.meta.initial_weights if record.meta else None
+    sb3 = records.get((SB3, record.seed))
+    same = weights and record.framework != SB3 and sb3 and sb3.meta and sb3.meta.initial_weights == weights
+    return TrialRow(record, trial, relative, "as sb3" if same else (weights[:8] if weights else text.UNKNOWN))
+
+
+def _missing(task: TaskContent, several: bool) -> list[str]:
+    """What stands between this study and an answer, as sentences; the judge's own reasons first."""
+    sentences = list(task.summary.reasons)
+    for framework, learns in task.summary.learns.items():
+        if learns is Learns.UNDECIDED:
+            trials = [t for t in task.summary.trials if t.framework == framework]
+            good = sum(t.learned is True for t in trials)
+            sentences.append(
+                f"it is undecided whether {framework} learns: {good} of {text.plural(len(trials), 'seed')} learned"
+                + ("; at least 3 seeds are needed" if len(trials) < 3 else "")
+            )
+    for row in task.metrics:
+        if row.metric.verdict is Verdict.INCONCLUSIVE:
+            sentences.append(f"{row.port}, {row.label}: {_undecided_metric(row)}")
+    if SB3 not in task.frameworks:
+        sentences.append("no sb3 was asked for, so there is nothing to compare with")
+    elif len(task.frameworks) == 1:
+        sentences.append("no port was asked for, so there is nothing to compare sb3 with")
+    prefix = f"{task.id}: " if several else ""
+    return [text.sentence_case(prefix + sentence) for sentence in sentences]
+
+
+def _undecided_metric(row: MetricRow) -> str:
+    metric = row.metric
+    if metric.interval is None:
+        return metric.reason or "no interval"
+    where = f"the interval {text.interval(metric.interval)} reaches beyond the margin ±{metric.margin:g}"
+    if metric.reason:
+        where = metric.reason
+    if metric.seeds_needed is None:
+        return f"{where}; no affordable number of seeds would decide"
+    return f"{where}; {metric.seeds_needed} seeds per framework would probably decide ({row.seeds} so far)"
+
+
+def evidence(finding: Finding) -> list[tuple[str, str]]:
+    def show(value: Any) -> str:
+        return text.number(value) if isinstance(value, float) else str(value)
+
+    return [(key, show(value)) for key, value in finding.evidence.items()]

@@ -1,0 +1,128 @@
+"""``junit.xml``: one test case for each claim of a study, for CI systems that show such files.
+
+A case fails where the claim makes the exit code 1 or 3, is an error where it could not be judged, and is skipped where
+it is open and nobody required it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+from xml.etree import ElementTree
+
+from parity.report import text
+from parity.report.content import Content, MetricRow, TaskContent
+from parity.summary import Learns, Verdict
+
+Outcome = Literal["failure", "error", "skipped"] | None
+# What XML 1.0 cannot hold at all; a traceback's last line may have an escape sequence in it.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Claim:
+    suite: str
+    name: str
+    outcome: Outcome
+    message: str
+
+
+def junit_xml(content: Content) -> str:
+    claims = [claim for task in content.tasks for claim in _claims(task, content.study.file.request.require)]
+    claims += [
+        Claim(
+            "findings",
+            f"{finding.code} {finding.framework or ''} {finding.where or ''}".strip(),
+            "failure" if finding.severity == "error" else None,
+            f"{finding.severity}: {finding.title}",
+        )
+        for finding in content.summary.findings
+    ]
+    root = ElementTree.Element("testsuites", {"name": _xml(content.summary.study), **_totals(claims)})
+    for suite in dict.fromkeys(claim.suite for claim in claims):
+        members = [claim for claim in claims if claim.suite == suite]
+        timestamp = content.summary.created.removesuffix("Z")
+        attributes = {"name": _xml(suite), "timestamp": _xml(timestamp)} | _totals(members)
+        node = ElementTree.SubElement(root, "testsuite", attributes)
+        for claim in members:
+            case = ElementTree.SubElement(
+                node, "testcase", classname=_xml(f"parity.{suite}"), name=_xml(claim.name), time="0"
+            )
+            if claim.outcome is not None:
+                ElementTree.SubElement(case, claim.outcome, message=_xml(claim.message)).text = _xml(claim.message)
+            elif claim.message:
+                ElementTree.SubElement(case, "system-out").text = _xml(claim.message)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _claims(task: TaskContent, require: list[str]) -> Iterator[Claim]:
+    for framework, learns in task.summary.learns.items():
+        trials = [trial for trial in task.summary.trials if trial.framework == framework]
+        good = f"{sum(trial.learned is True for trial in trials)} of {text.plural(len(trials), 'seed')} learned"
+        # LEARNS is required of every study, so that UNDECIDED is exit code 3.
+        outcome: Outcome = None if learns is Learns.LEARNS else "failure"
+        yield Claim(f"{task.id}.learns", f"{framework} learns", outcome, f"{text.LEARNS_WORDS[learns]}: {good}")
+    for row in task.metrics:
+        yield Claim(
+            f"{task.id}.equivalence", f"{row.port} {row.name}", _equivalence(row, require), _equivalence_words(row)
+        )
+    for port, verdict in task.summary.verdicts.items():
+        # Collapsed seeds make a port WORSE, and a failed rung INVALID, whatever its metrics say.
+        outcomes: dict[str, Outcome] = {Verdict.WORSE: "failure", Verdict.INVALID: "error"}
+        yield Claim(f"{task.id}.equivalence", f"{port} verdict", outcomes.get(verdict), verdict)
+    if not task.metrics and {"equivalent", "not-worse"} & set(require):
+        yield Claim(f"{task.id}.equivalence", "comparison", "failure", "there is nothing to compare")
+    for framework, masks in task.summary.masks.items():
+        broken = masks.violations or masks.empty
+        words = f"{masks.violations} illegal actions and {masks.empty} empty masks in {masks.decisions} decisions"
+        outcome = "failure" if broken else (None if masks.decisions else "error")
+        yield Claim(f"{task.id}.masks", f"{framework} masks", outcome, words)
+    for framework, rungs in task.summary.ladder.items():
+        for name, rung in rungs.items():
+            outcomes = {"fail": "failure", "invalid": "error", "not_applicable": "skipped"}
+            words = f"{rung.status}: {rung.reason or rung.where or ''}".rstrip(": ")
+            yield Claim(f"{task.id}.ladder", f"{framework} {rung.rung} {name}", outcomes.get(rung.status), words)
+    for trial in task.trials:
+        words = trial.reason or ""
+        outcome = "error" if trial.summary.reason else None
+        yield Claim(f"{task.id}.trials", f"{trial.summary.framework} seed {trial.summary.seed}", outcome, words)
+
+
+def _equivalence(row: MetricRow, require: list[str]) -> Outcome:
+    metric = row.metric
+    if metric.verdict is Verdict.INVALID:
+        return "error"
+    not_worse = metric.interval is not None and metric.margin is not None and metric.interval[0] > -metric.margin
+    if metric.verdict is Verdict.WORSE or ("not-worse" in require and not not_worse):
+        return "failure"
+    if metric.verdict in (Verdict.EQUIVALENT, Verdict.BETTER):
+        return None
+    return "failure" if "equivalent" in require else "skipped"
+
+
+def _equivalence_words(row: MetricRow) -> str:
+    metric = row.metric
+    words = f"{metric.verdict or Verdict.INCONCLUSIVE}: difference {text.signed(metric.difference)}"
+    if metric.interval is not None and metric.confidence is not None:
+        words += (
+            f", {100 * metric.confidence:.0f} % interval {text.interval(metric.interval)}, margin {metric.margin:g}"
+        )
+    return words + (f"; {metric.reason}" if metric.reason else "")
+
+
+def _totals(claims: list[Claim]) -> dict[str, str]:
+    outcomes = [claim.outcome for claim in claims]
+    return {
+        "tests": str(len(claims)),
+        "failures": str(outcomes.count("failure")),
+        "errors": str(outcomes.count("error")),
+        "skipped": str(outcomes.count("skipped")),
+        "time": "0",
+    }
+
+
+def _xml(value: str) -> str:
+    return _NOT_XML.sub("\ufffd", value)

@@ -1,0 +1,147 @@
+"""The figures of ``report.md`` as SVG, by Matplotlib. The same study gives the same bytes, so that diffs stay empty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from parity.report import text
+from parity.report.content import TaskContent
+from parity.report.curves import AXES, Axis
+from parity.report.interactive import AXIS_TITLES, GREY
+from parity.report.style import PHASE_COLOURS, colour, marker
+from parity.report.throughput import PHASES
+
+# matplotlib's stubs want the names of its parameters as literals.
+_STYLE: Any = {
+    "svg.hashsalt": "parity",
+    # Text stays text: it can be searched and read aloud, and the bytes do not depend on the fonts of the machine.
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e7ea",
+    "axes.edgecolor": "#9aa1a8",
+    "figure.facecolor": "white",
+}
+_AXIS_FILES: dict[Axis, str] = {"steps": "steps", "train_s": "seconds"}
+
+
+def write_figures(task: TaskContent, folder: Path) -> dict[str, str]:
+    """Writes what there is to draw of a task. Returns the file names by figure: axes, ``difference``, ``throughput``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written: dict[str, str] = {}
+
+    def write(name: str, file: str, figure: Figure, title: str) -> None:
+        FigureCanvasSVG(figure).print_svg(
+            folder / file, metadata={"Date": None, "Creator": "parity", "Title": title, "Format": "image/svg+xml"}
+        )
+        written[name] = file
+
+    with mpl.rc_context(_STYLE):
+        if task.curves.value_range() is not None and task.curves.seeds:
+            for axis in AXES:
+                file = f"{task.id}-{_AXIS_FILES[axis]}.svg"
+                write(axis, file, _curves(task, axis), task.curve_alt(axis))
+        if any(row.forest for row in task.metrics):
+            write("difference", f"{task.id}-difference.svg", _differences(task), task.difference_alt)
+        if any(row.times for row in task.throughput):
+            write("throughput", f"{task.id}-throughput.svg", _throughput(task), task.throughput_alt)
+    return written
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(8, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _curves(task: TaskContent, axis: Axis) -> Figure:
+    figure, axes = _figure(3.9)
+    curves = task.curves
+    for framework in curves.frameworks:
+        shade = colour(curves.frameworks, framework)
+        for curve in curves.of_framework(framework):
+            (line,) = axes.plot(curve.x(axis), curve.returns("deterministic"), color=shade, linewidth=0.8, alpha=0.55)
+            line.set_linestyle("-" if curve.complete else ":")
+        mean = curves.mean(framework, "deterministic")
+        if mean is None:
+            # A proxy, so that the legend names a framework of which only pieces are there.
+            axes.plot([], [], color=shade, linewidth=0.8, linestyle=":", label=f"{framework}, no complete seed")
+            continue
+        axes.fill_between(mean.x(axis), mean.low, mean.high, color=shade, alpha=0.15, linewidth=0)
+        (line,) = axes.plot(mean.x(axis), mean.mean, color=shade, linewidth=2.2, markersize=4.5)
+        line.set_marker(marker(curves.frameworks, framework))
+        line.set_label(f"{framework}, {text.plural(mean.runs, 'seed')}")
+    anchors = {"uniform over legal actions": curves.uniform_legal, "best known": curves.best}
+    for label, value in anchors.items():
+        if value is not None:
+            axes.axhline(value, color=GREY, linewidth=1, linestyle="--")
+            # Curves start low on the left and end high on the right: the labels keep out of their way.
+            above = label == "best known"
+            axes.annotate(
+                f"{label}: {text.number(value, 3)}",
+                xy=(0 if above else 1, value),
+                xycoords=("axes fraction", "data"),
+                xytext=(2, 3) if above else (-2, -3),
+                textcoords="offset points",
+                ha="left" if above else "right",
+                va="bottom" if above else "top",
+                fontsize=8,
+                color=GREY,
+            )
+    axes.set_ylim(curves.value_range())
+    axes.set_xlim(left=0)
+    axes.set_xlabel(AXIS_TITLES[axis])
+    axes.set_ylabel("return, deterministic policy")
+    if axis == "steps":
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
+    return figure
+
+
+def _differences(task: TaskContent) -> Figure:
+    rows = [row for row in task.metrics if row.forest]
+    figure, axes = _figure(1.0 + 0.42 * len(rows))
+    margin = task.record.margin
+    axes.axvspan(-margin, margin, color="#1f9e78", alpha=0.12, linewidth=0)
+    axes.axvline(0, color=GREY, linewidth=1)
+    for place, row in enumerate(rows):
+        shade = colour(task.frameworks, row.port)
+        if row.metric.interval is not None:
+            axes.plot(row.metric.interval, [place, place], color=shade, linewidth=2.5, solid_capstyle="butt")
+        assert row.metric.difference is not None
+        axes.plot([row.metric.difference], [place], marker=marker(task.frameworks, row.port), color=shade, markersize=7)
+    assert rows[0].forest is not None
+    axes.set_xlim(-rows[0].forest.reach, rows[0].forest.reach)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), [f"{row.port}: {row.label}" for row in rows])
+    axes.grid(visible=False, axis="y")
+    confidence = next((row.metric.confidence for row in rows if row.metric.confidence), None)
+    shown = f", {100 * confidence:.0f} % interval" if confidence else ""
+    axes.set_xlabel(f"score minus sb3's{shown}; shaded: margin ±{margin:g}")
+    return figure
+
+
+def _throughput(task: TaskContent) -> Figure:
+    times = [row.times for row in task.throughput if row.times]
+    figure, axes = _figure(1.15 + 0.45 * len(times))
+    left = [0.0] * len(times)
+    for phase, label in PHASES.items():
+        seconds = [row.seconds[phase] if row.seconds[phase] == row.seconds[phase] else 0.0 for row in times]
+        if any(seconds):
+            axes.barh([row.framework for row in times], seconds, 0.6, left, color=PHASE_COLOURS[phase], label=label)
+            left = [start + width for start, width in zip(left, seconds, strict=True)]
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("seconds per 1000 environment steps, seen while trials shared the machine")
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=5)
+    return figure

@@ -1,0 +1,74 @@
+"""The Jinja2 environments of HTML and Markdown. Both escape whatever a study says: a reason may hold anything."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from parity.report import text
+
+_FILTERS = {
+    "number": text.number,
+    "fixed": text.fixed,
+    "signed": text.signed,
+    "interval": text.interval,
+    "count": text.count,
+    "duration": text.duration,
+    "megabytes": text.megabytes,
+    "setting": text.setting,
+    "p_value": text.p_value,
+    "date": text.date,
+    "tone": text.tone,
+    "learns_words": text.LEARNS_WORDS.__getitem__,
+    "plural": text.plural,
+}
+
+
+def html_environment() -> Environment:
+    return _environment(autoescape=True)
+
+
+def markdown_environment() -> Environment:
+    """Every value that a template prints is escaped for Markdown, unless it is ``Markup``."""
+    environment = _environment(autoescape=False, finalize=_finalize)
+    environment.filters |= {"code": markdown_code, "fenced": fenced}
+    return environment
+
+
+def escape_markdown(value: str) -> str:
+    """One line of plain text: no HTML, no Markdown, no cell border of a table."""
+    line = re.sub(r"[\r\n]+", " ", value)
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*|\[\]~])|(?<!\w)(_)|(_)(?!\w)", lambda found: f"\\{found.group()}", line)
+
+
+def markdown_code(value: Any) -> Markup:
+    """A code span, also inside a table."""
+    return Markup("`{}`").format(Markup(re.sub(r"[\r\n]+", " ", str(value)).replace("`", "'").replace("|", "\\|")))
+
+
+def fenced(value: str) -> Markup:
+    """A code block with a fence that its text cannot end."""
+    longest = max((len(run) for run in re.findall("`+", value)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return Markup("{0}\n{1}\n{0}").format(Markup(fence), Markup(value))
+
+
+def _finalize(value: Any) -> Any:
+    return value if isinstance(value, Markup) else Markup(escape_markdown(str(value)))
+
+
+def _environment(**options: Any) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("parity.report"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        **options,
+    )
+    environment.filters |= _FILTERS
+    return environment

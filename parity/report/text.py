@@ -1,0 +1,155 @@
+"""Numbers and words as reports show them. What is not known is a dash, never a zero or an empty cell."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from parity.summary import Learns, Verdict
+
+UNKNOWN = "\u2013"
+MINUS = "\u2212"
+
+VERDICT_WORDS = {
+    Verdict.EQUIVALENT: "The port learns as well as SB3, within the margin.",
+    Verdict.WORSE: "The port learns worse than SB3.",
+    Verdict.BETTER: "The port scores higher than SB3. Worth a look too: is its environment easier?",
+    Verdict.INCONCLUSIVE: "These runs do not decide whether the port learns as well as SB3.",
+    Verdict.INVALID: "These runs cannot be judged; whatever the figures below look like, they are no comparison.",
+}
+LEARNS_WORDS = {
+    Learns.LEARNS: "LEARNS",
+    Learns.DOES_NOT_LEARN: "DOES NOT LEARN",
+    Learns.UNDECIDED: "UNDECIDED",
+}
+METRIC_WORDS = {
+    "final": "final score",
+    "auc": "area under the curve",
+}
+METRIC_MEANINGS = {
+    "final": "mean of the evaluations in the last tenth of the training",
+    "auc": "mean of the whole curve, from step 0 on",
+}
+
+# How a word looks: good, bad, open (not decided), note (worth a look).
+TONES: dict[str, str] = {
+    Verdict.EQUIVALENT: "good",
+    Verdict.WORSE: "bad",
+    Verdict.BETTER: "note",
+    Verdict.INCONCLUSIVE: "open",
+    Verdict.INVALID: "bad",
+    Learns.LEARNS: "good",
+    Learns.DOES_NOT_LEARN: "bad",
+    Learns.UNDECIDED: "open",
+    # Trials.
+    "crashed": "bad",
+    "interrupted": "bad",
+    "missing": "bad",
+    # Findings.
+    "error": "bad",
+    "warning": "open",
+    "info": "note",
+    # Rungs.
+    "pass": "good",
+    "explained": "note",
+    "declared": "note",
+    "fail": "bad",
+    "invalid": "bad",
+}
+
+
+def tone(word: Any) -> str:
+    return TONES.get(word, "plain")
+
+
+def known(value: Any) -> bool:
+    """False for None and NaN."""
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """``digits`` significant digits; for returns, seconds and other quantities without a natural scale."""
+    if not known(value):
+        return UNKNOWN
+    assert value is not None
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{MINUS}∞"
+    return _typographic(f"{value:.{digits}g}")
+
+
+def fixed(value: float | None, decimals: int = 2) -> str:
+    """For scores: the same number of decimals everywhere, so that a column can be read down."""
+    if not known(value):
+        return UNKNOWN
+    assert value is not None
+    return number(value) if math.isinf(value) else _typographic(f"{value:.{decimals}f}")
+
+
+def signed(value: float | None, decimals: int = 2) -> str:
+    if not known(value):
+        return UNKNOWN
+    assert value is not None
+    return number(value) if math.isinf(value) else _typographic(f"{value:+.{decimals}f}")
+
+
+def interval(bounds: tuple[float, float] | None, decimals: int = 2) -> str:
+    if bounds is None or not all(map(known, bounds)):
+        return UNKNOWN
+    return f"{signed(bounds[0], decimals)} to {signed(bounds[1], decimals)}"
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands apart."""
+    if not known(value):
+        return UNKNOWN
+    assert value is not None
+    return number(value) if math.isinf(value) else f"{round(value):,}"
+
+
+def plural(value: int, noun: str) -> str:
+    return f"{value:,} {noun}{'' if value == 1 else 's'}"
+
+
+def duration(seconds: float | None) -> str:
+    if not known(seconds):
+        return UNKNOWN
+    assert seconds is not None
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def megabytes(value: float | None) -> str:
+    return f"{value:,.0f} MB" if known(value) and value else UNKNOWN
+
+
+def setting(value: Any) -> str:
+    """A hyperparameter's value, as Python would be given it."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def p_value(value: float | None) -> str:
+    if not known(value):
+        return UNKNOWN
+    assert value is not None
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def date(created: str) -> str:
+    """``2026-11-22T09:00:00Z`` as ``2026-11-22 09:00 UTC``; anything else as it is."""
+    return f"{created[:10]} {created[11:16]} UTC" if created[10:11] == "T" and created.endswith("Z") else created
+
+
+def sentence_case(text: str) -> str:
+    """A clause as a sentence of its own: reasons in a summary are stored without either end."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def _typographic(text: str) -> str:
+    return text.replace("-", MINUS, 1) if text.startswith("-") else text

@@ -1,0 +1,59 @@
+"""Seconds by phase as they were seen during training. Trials shared the machine, so nothing is decided by them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from parity.study.files import TrialRecord
+
+# "rest" is training time that no phase accounts for: the framework's own bookkeeping, and what it cannot tell apart.
+PHASES = {
+    "sample": "sampling",
+    "returns": "returns",
+    "update": "update",
+    "rest": "rest",
+    "evaluate": "evaluation",
+}
+
+
+@dataclass(frozen=True)
+class PhaseTimes:
+    """Seconds per 1000 environment steps by phase, median over trials; NaN where the framework cannot tell."""
+
+    framework: str
+    seconds: dict[str, float]
+    trials: int
+
+
+def phase_times(framework: str, trials: Sequence[TrialRecord]) -> PhaseTimes | None:
+    """None where no trial left a timing."""
+    rows = [row for trial in trials if (row := _of_trial(trial)) is not None]
+    if not rows:
+        return None
+    seconds = {}
+    for phase in PHASES:
+        finite = [row[phase] for row in rows if math.isfinite(row[phase])]
+        seconds[phase] = float(np.median(finite)) if finite else math.nan
+    return PhaseTimes(framework, seconds, len(rows))
+
+
+def _of_trial(trial: TrialRecord) -> dict[str, float] | None:
+    timing, curve = trial.timing, trial.curve
+    if timing is None or timing.empty:
+        return None
+    thousands = float(timing["steps"].iloc[-1]) / 1000
+    if not thousands > 0:
+        return None
+    row = {
+        phase: float(timing[f"{phase}_s"].mean()) * len(timing) / thousands if f"{phase}_s" in timing else math.nan
+        for phase in ("sample", "returns", "update", "evaluate")
+    }
+    row["rest"] = math.nan
+    if curve is not None and not curve.empty and curve["steps"].iloc[-1] > 0 and "train_s" in curve:
+        trained = float(curve["train_s"].iloc[-1]) * 1000 / float(curve["steps"].iloc[-1])
+        row["rest"] = max(0.0, trained - float(np.nansum([row["sample"], row["returns"], row["update"]])))
+    return row

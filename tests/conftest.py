@@ -1,0 +1,66 @@
+"""A real browser for tests, and a last line that says when there was none."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_NO_BROWSER = pytest.StashKey[str]()
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def _missing_browser() -> str | None:
+    if not any(map(shutil.which, _BROWSERS)):
+        return "there is no Chromium on the PATH"
+    if not shutil.which("chromedriver"):
+        return "there is no chromedriver on the PATH"
+    try:
+        import selenium  # noqa: F401
+    except ImportError:
+        return "selenium is not installed"
+    return None
+
+
+@pytest.fixture(scope="session")
+def chromium(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless Chromium, a selenium WebDriver that logs requests and the console; skips where there is none."""
+    if missing := _missing_browser():
+        request.config.stash[_NO_BROWSER] = missing
+        pytest.skip(missing)
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = next(filter(None, map(shutil.which, _BROWSERS)))
+    profile: Path = tmp_path_factory.mktemp("profile")
+    for flag in (*_FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """The outermost of all: what it writes stands below pytest's own summary, as the run's last line."""
+    result = yield
+    missing = session.config.stash.get(_NO_BROWSER, None)
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if missing and reporter is not None:
+        reporter.write_line(f"The report was not tested in a browser: {missing}.", yellow=True)
+    return result
