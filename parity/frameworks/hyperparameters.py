@@ -17,7 +17,8 @@ from parity.task import PPOParams
 # sb3-contrib sets Adam's epsilon in MaskableActorCriticPolicy.__init__; RLlib 2.60 leaves PyTorch's default.
 TORCH_ADAM_EPS = 1e-8
 
-# Fields of PPOParams that PPOConfig has no counterpart for; `to_rllib` says what happens instead.
+# Fields of PPOParams that PPOConfig has no counterpart for; `to_rllib` says what happens instead, and ExactPPOLearner takes
+# them as options.
 NOT_IN_RLLIB = ("adam_eps", "normalize_advantage", "clip_range_vf", "target_kl")
 
 
@@ -67,6 +68,12 @@ def to_rllib(ppo: PPOParams) -> tuple[dict[str, Any], dict[str, Any], list[Untra
         "episodes_to_numpy": False,
     }
     return training, env_runners, _rllib_differences(ppo)
+
+
+def to_rllib_exact(ppo: PPOParams) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """As `to_rllib`, and in place of its differences the ``learner_config_dict`` of ``ExactPPOLearner``: there are none."""
+    training, env_runners, _ = to_rllib(ppo)
+    return training, env_runners, {name: getattr(ppo, name) for name in NOT_IN_RLLIB}
 
 
 def _rllib_differences(ppo: PPOParams) -> list[Untranslated]:
@@ -122,6 +129,10 @@ def of_rllib(config: Any) -> dict[str, Any]:
     }
     if float(read["n_steps"]).is_integer():
         read["n_steps"] = int(read["n_steps"])
+    # A learner class that knows these (ExactPPOLearner) says what it makes of the configuration.
+    exact = getattr(config.learner_class, "hyperparameters", None)
+    if exact is not None:
+        read |= exact(config)
     if config.use_kl_loss:
         read["kl_coeff"] = config.kl_coeff
     return read

@@ -13,7 +13,7 @@ from ray.rllib.core import COMPONENT_ENV_RUNNER, COMPONENT_ENV_TO_MODULE_CONNECT
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 
 from parity.frameworks import hyperparameters
-from parity.frameworks.base import Effective, Framework, Iteration, Session, Stage
+from parity.frameworks.base import Effective, Framework, Iteration, Session, Stage, Untranslated
 from parity.frameworks.device import synchronizer
 from parity.frameworks.network import weights_hash
 from parity.frameworks.rllib.config import Port, build_port, is_whole
@@ -35,7 +35,7 @@ class Rllib(Framework):
         gpu = config.num_gpus_per_learner > 0
         return Effective(
             hyperparameters=hyperparameters.of_rllib(config),
-            untranslated=[] if is_whole(task) else self.untranslated(task),
+            untranslated=self.untranslated(task),
             native=_flat(config.to_dict()),
             devices={"learner": "cuda" if gpu else "cpu", "env_runner": _env_runner_device(config)},
             threads=threads,
@@ -43,8 +43,9 @@ class Rllib(Framework):
             bundles=bundles,
         )
 
-    def untranslated(self, task: Task) -> list[Any]:
-        return hyperparameters.to_rllib(task.ppo)[2]
+    def untranslated(self, task: Task) -> list[Untranslated]:
+        # Nothing is translated where the configuration is brought whole.
+        return [] if is_whole(task) else hyperparameters.to_rllib(task.ppo)[2]
 
     def port(self, task: Task, seed: int, device: str) -> Port:
         """The configuration of one trial; variants of this framework edit it here."""

@@ -116,6 +116,15 @@ class ExactPPOLearner(PPOTorchLearner):
 
     permutation_source: Permutation | None = None
 
+    @staticmethod
+    def hyperparameters(config: AlgorithmConfig) -> dict[str, Any]:
+        """The options as the learner will read them from this configuration.
+
+        Raises:
+            ValueError: as `ExactOptions.from_config`.
+        """
+        return dataclasses.asdict(ExactOptions.from_config(config))
+
     def build(self) -> None:
         if self._is_built:
             return

@@ -20,7 +20,9 @@ from parity.masks import MASK_KEY, n_logits
 class SharedNetworkModule(TorchRLModule, ValueFunctionAPI):
     """A masked actor-critic around ``Network(observation_space, action_space)``.
 
-    ``model_config``: ``network``, the factory; ``seed``, an int that alone determines the initial weights, or None.
+    ``model_config``: ``network``, the factory; ``seed``, an int that alone determines the initial weights, or None;
+    ``vf_preds``, whether sampling returns the values of the same forward pass as ``vf_preds`` (`ExactEnvRunner` takes them
+    from there; RLlib's own env runner has no use for them).
     The observation space is a ``Dict`` with an entry ``action_mask``; the rest is what the network sees (an entry
     ``observations`` beside the mask alone stands for an observation that is no ``Dict``).
     """
@@ -35,6 +37,12 @@ class SharedNetworkModule(TorchRLModule, ValueFunctionAPI):
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         return {Columns.ACTION_DIST_INPUTS: self._logits_and_values(batch)[0]}
+
+    def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        with torch.no_grad():
+            logits, values = self._logits_and_values(batch)
+        wanted = self.model_config.get("vf_preds", False)
+        return {Columns.ACTION_DIST_INPUTS: logits} | ({Columns.VF_PREDS: values} if wanted else {})
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         logits, values = self._logits_and_values(batch)
