@@ -186,6 +186,7 @@ class TrialSummary(_Model):
     auc: Number | None = None
     final_return: Number | None = None
     p_above_uniform_legal: Number | None = None
+    p_above_start: Number | None = None
     learned: bool | None = None
     collapsed: bool | None = None
 

@@ -13,19 +13,26 @@ from parity.summary import Learns
 from parity.verdict.statistics import ALPHA_LEARNED, COLLAPSED_BELOW
 
 LEAST_SEEDS = 3
+# A policy that starts here was trained before; luck does not reach it, and there is less room to rise.
+HEAD_START = 0.5
 # A port's mean score as a share of SB3's: it learns from the first on, and does not learn below the second.
 ENOUGH_OF_SB3 = 0.5
 TOO_LITTLE_OF_SB3 = 0.25
 
 
-def seed_learned(score: float, p_above_uniform_legal: float) -> bool | None:
+def seed_learned(
+    score: float, p_above_uniform_legal: float, p_above_start: float = 0.0, start_score: float = 0.0
+) -> bool | None:
     """Did one seed learn: above uniform-legal play at 1 % over its evaluation episodes, and a score of at least 0.2.
 
-    None where that cannot be told: no usable evaluation, or no scale for the score and the test alone does not refute.
+    An untrained network that plays deterministically may score that by luck, so the run must also be above its own first
+    evaluation at 1 %, unless that already scored ``HEAD_START``. None where it cannot be told: no usable evaluation, or no
+    scale for the score and the tests alone do not refute.
     """
     if math.isnan(p_above_uniform_legal):
         return None
-    if p_above_uniform_legal >= ALPHA_LEARNED:
+    moved = not p_above_start >= ALPHA_LEARNED or start_score >= HEAD_START
+    if p_above_uniform_legal >= ALPHA_LEARNED or not moved:
         return False
     return None if math.isnan(score) else score >= COLLAPSED_BELOW
 

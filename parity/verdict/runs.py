@@ -12,7 +12,7 @@ import numpy as np
 from parity.summary import ReferenceSummary, TrialSummary
 from parity.verdict import metrics
 from parity.verdict.learning import seed_learned
-from parity.verdict.statistics import collapsed, normalised_score, p_above_uniform_legal
+from parity.verdict.statistics import collapsed, normalised_score, p_above_start, p_above_uniform_legal
 from parity.verdict.validity import curve_problem, mask_problem, status_problem
 
 if TYPE_CHECKING:
@@ -144,13 +144,16 @@ class TaskRuns:
             return summary
         score = self.scale.score(run.final)
         p = p_above_uniform_legal(run.curve["returns"].iloc[-1], self.scale.zero, self.uniform_legal_returns)
+        start = run.curve.iloc[0]
+        p_start = p_above_start(run.curve["returns"].iloc[-1], start["returns"])
         return summary.model_copy(
             update={
                 "final": score,
                 "auc": self.scale.score(run.auc),
                 "final_return": run.final,
                 "p_above_uniform_legal": p,
-                "learned": seed_learned(score, p),
+                "p_above_start": p_start,
+                "learned": seed_learned(score, p, p_start, self.scale.score(float(start["return_mean"]))),
                 "collapsed": None if math.isnan(score) else bool(collapsed(score)),
             }
         )

@@ -210,6 +210,24 @@ def p_above_uniform_legal(
     return p
 
 
+def p_above_start(final_returns: ArrayLike, first_returns: ArrayLike) -> float:
+    """One-sided p-value that a run's final evaluation is above its own first one, before any training.
+
+    Both evaluations play the same environment seeds, so the test is paired. If all pairs differ by the same amount the
+    answer is 0 or 1. NaN where there are fewer than two pairs.
+
+    Source: ``scipy.stats.ttest_rel``.
+    """
+    final, first = np.asarray(final_returns, np.float64), np.asarray(first_returns, np.float64)
+    if final.shape != first.shape or final.size < 2:
+        return math.nan
+    with _quiet():
+        p = float(stats.ttest_rel(final, first, alternative="greater").pvalue)
+    if math.isnan(p) and np.isfinite(final - first).all():
+        return 0.0 if final.mean() > first.mean() else 1.0
+    return p
+
+
 def collapsed(scores: ArrayLike, threshold: float = COLLAPSED_BELOW) -> NDArray[np.bool_]:
     """Which runs have collapsed: a final score below ``threshold``. NaN counts as collapsed, never as fine."""
     return ~(np.asarray(scores, np.float64) >= threshold)

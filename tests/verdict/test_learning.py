@@ -30,6 +30,12 @@ def test_a_seed_learned_above_uniform_legal_at_one_percent_and_a_fifth_of_the_sc
     assert seed_learned(score, p) is learned
 
 
+def test_a_lucky_start_that_never_moves_has_not_learned() -> None:
+    assert seed_learned(0.3, 0.001, p_above_start=1.0, start_score=0.3) is False
+    assert seed_learned(0.9, 0.001, p_above_start=0.0001, start_score=0.3) is True
+    assert seed_learned(0.6, 0.001, p_above_start=0.5, start_score=0.6) is True, "trained before the study began"
+
+
 @pytest.mark.parametrize(
     ("learned", "mean", "sb3", "answer"),
     [

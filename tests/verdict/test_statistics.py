@@ -244,3 +244,13 @@ class TestStepsToThreshold:
 def test_score_is_zero_at_uniform_legal_and_one_at_best() -> None:
     assert s.normalised_score([0.31, 0.69, 0.5], 0.31, 0.69) == pytest.approx([0, 1, 0.5])
     assert np.isnan(s.normalised_score([0.5], 0.69, 0.31)).all()
+
+
+def test_above_start_is_paired_and_a_run_that_never_moved_is_not_above_it() -> None:
+    rng = np.random.default_rng(0)
+    first = rng.normal(0.4, 0.35, 100)
+    assert s.p_above_start(first, first) == 1.0
+    assert s.p_above_start(first + 0.1, first) == 0.0
+    noisy = first + 0.05 + rng.normal(0, 0.05, 100)
+    assert s.p_above_start(noisy, first) < 1e-6 < s.p_above_uniform_legal(noisy, 0.4)
+    assert math.isnan(s.p_above_start([1.0], [0.5]))
