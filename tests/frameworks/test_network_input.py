@@ -20,7 +20,7 @@ from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import nn
 
-from parity import PPOParams, Task
+from parity import PPOParams, Task, frameworks
 from parity.evaluation import evaluate
 from parity.frameworks.network import network_input
 from parity.frameworks.rllib.config import build_port
@@ -193,9 +193,10 @@ def test_sb3_rollout_train_and_predict(part: str | None) -> None:
         check(take(), part)
 
 
+@pytest.mark.parametrize("name", ["rllib", "rllib-exact"])
 @pytest.mark.parametrize("part", KINDS)
-def test_rllib_sampling_training_and_inference(part: str | None) -> None:
-    port = build_port(make_task(part), seed=0, device="cpu")
+def test_rllib_sampling_training_and_inference(name: str, part: str | None) -> None:
+    port = frameworks.get(name).port(make_task(part), seed=0, device="cpu")  # type: ignore[attr-defined]
     runner = make_env_runner(port.config)
     learner = port.config.build_learner(env=None, spaces=runner.get_spaces())
     runner.set_state({COMPONENT_RL_MODULE: learner.module.get_state()})
