@@ -90,10 +90,10 @@ def conclude(folder: Path, as_json: bool) -> int:
 
     study = files.load_study(folder)
     summary = judge(study)
-    (folder / files.SUMMARY_FILE).write_text(summary.to_json() + "\n", encoding="utf-8")
+    (folder / files.SUMMARY_FILE).write_text(summary.to_json(), encoding="utf-8")
     write_report(study, summary)
     if as_json:
-        print(summary.to_json())
+        print(summary.to_json(), end="")
     _say(summary.sentence)
     _say(f"{summary.verdict}. Report: {folder / 'report.html'}")
     return summary.exit_code
