@@ -137,7 +137,7 @@ class Rollout:
 
 
 def log_likelihoods(classifier: TileClassifier, values: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
-    """``[n, 16, K]`` from noisy codes of whole images, ``[n, 16, 8]``."""
+    """``[n, 16, K]`` from noisy codes of whole images, ``[n, 16, 9]``."""
     per_tile = [classifier.log_likelihood(tile, values[:, tile], noise) for tile in range(N_TILES)]
     return np.stack(per_tile, axis=1)
 

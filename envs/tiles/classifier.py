@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 GRID = 4
 N_TILES = GRID * GRID
-CODE_SIZE = 8
+CODE_SIZE = 9
 TILE_SHAPE = (3, 8, 8)
 
-# Fixes codes and pixels: the problem is the same for every seed of an episode. Among 60 seeds tried, one of those with the
-# widest gap between the best fixed order of tiles and a policy that looks, for 16 classes and for 100.
-CODES_SEED = 55
+# Fixes codes and pixels: the problem is the same for every seed of an episode. Of 60 seeds tried, the one with the widest
+# gap between the best fixed order of tiles and a policy that looks, for 16 classes.
+CODES_SEED = 18
 
 # A revealed tile is mid-grey plus its picture: 3 standard deviations of a code under the default noise stay in 0..255.
 MID_GREY = 128.0
@@ -30,7 +30,7 @@ class TileClassifier:
     """Codes, pictures and likelihoods of a problem with ``n_classes`` classes.
 
     Attributes:
-        codes: float64 ``[K, 16, 8]``, zero outside a class's informative block.
+        codes: float64 ``[K, 16, 9]``, zero outside a class's informative block.
         informative: bool ``[K, 16]``, the informative block of each class.
 
     Raises:
@@ -61,8 +61,8 @@ class TileClassifier:
 
         Args:
             tile: 0..15, row by row.
-            value: float64 ``[..., 8]``, the noisy code of the tile.
-            noise: standard deviation of the noise in each of the 8 numbers.
+            value: float64 ``[..., 9]``, the noisy code of the tile.
+            noise: standard deviation of the noise in each of the 9 numbers.
 
         Returns:
             float64 ``[..., K]``.
@@ -70,7 +70,7 @@ class TileClassifier:
         return (value @ self.codes[:, tile].T - self._half_square_norms[:, tile]) / noise**2
 
     def picture(self, value: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """Pixels of a revealed tile, uint8 ``[3, 8, 8]``: a fixed linear picture of ``value`` (float64 ``[8]``)."""
+        """Pixels of a revealed tile, uint8 ``[3, 8, 8]``: a fixed linear picture of ``value`` (float64 ``[9]``)."""
         pixels = self._picture @ value
         pixels += MID_GREY
         # A revealed pixel is never 0, which means "not revealed".

@@ -149,7 +149,7 @@ class TilesEnv(gymnasium.Env[Observation, np.int64]):
         return self._limits[0] >= self.horizon
 
     def noisy_code(self, tile: int, resolution: int = 0) -> NDArray[np.float64]:
-        """What ``tile`` of this episode's image shows, float64 ``[8]``."""
+        """What ``tile`` of this episode's image shows, float64 ``[9]``."""
         return self.classifier.codes[self.label, tile] + self._noise_of(resolution) * self._unit_noise[tile]
 
     def _noise_of(self, resolution: int) -> float:

@@ -67,16 +67,16 @@ def _small(id: str, reference: Reference, rllib_config: Any = None, **kwargs: An
 
 
 # 16 classes, 4 tiles; res_selector has one action, so the second agent changes nothing.
-tiles = _small("tiles", _reference(0.306, 0.634))
+tiles = _small("tiles", _reference(0.347, 0.668))
 
 # Limits of 2, 3 and 4 steps are equally likely; at 4 the episode terminates, at the others it is truncated.
-tiles_time_limit = _small("tiles-time-limit", _reference(0.231, 0.507), time_limit=(2, 4))
+tiles_time_limit = _small("tiles-time-limit", _reference(0.26, 0.535), time_limit=(2, 4))
 
 # res_selector has three actions and a fixed policy, the same on both sides.
-tiles_resolution = _small("tiles-resolution", _reference(0.325, 0.668), freeze_res_selector, res_actions=3)
+tiles_resolution = _small("tiles-resolution", _reference(0.367, 0.698), freeze_res_selector, res_actions=3)
 
 # Both agents learn. SB3 has no second agent: it learns beside the fixed policy, and `best` is the best single resolution.
-tiles_two_learners = _small("tiles-two-learners", _reference(0.325, 0.696), res_actions=3)
+tiles_two_learners = _small("tiles-two-learners", _reference(0.367, 0.724), res_actions=3)
 
 _HUNDRED: dict[str, Any] = {"n_classes": 100, "horizon": 8}
 
@@ -89,7 +89,7 @@ tiles_100 = Task(
     steps=262_144,
     eval_every=32_768,
     eval_episodes=100,
-    reference=_reference(0.364, 0.652),
+    reference=_reference(0.423, 0.719),
     multi_agent_env=partial(make_multi_agent_env, **_HUNDRED),
     learning_agent=LEARNING_AGENT,
 )
