@@ -19,11 +19,11 @@ from ray.tune.registry import register_env
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from parity.frameworks.rllib.distributions import inverse_cdf
 from parity.frameworks.rllib.env import SingleAgentAsMultiAgent
 from parity.frameworks.rllib.env_runner import ExactEnvRunner
 from parity.frameworks.rllib.exact import ExactPPOLearner
 from parity.frameworks.rllib.module import SharedNetworkModule
+from parity.frameworks.sampling import inverse_cdf
 from parity.frameworks.sb3 import UnwrappedMaskablePPO
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.masks import MaskedEnv, choices, n_logits

@@ -16,11 +16,12 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from sb3_contrib.common.maskable.distributions import make_masked_proba_distribution
 
-from parity.frameworks.rllib.distributions import inverse_cdf, mask_logits, masked_distribution
+from parity.frameworks.rllib.distributions import mask_logits, masked_distribution
 from parity.frameworks.rllib.exact import ExactPPOLearner
 from parity.frameworks.rllib.minibatches import ExactMinibatches
 from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.frameworks.rllib.returns import advantages_and_returns, take_rows
+from parity.frameworks.sampling import inverse_cdf
 from parity.masks import choices, n_logits
 
 ABSOLUTE, RELATIVE = 1e-6, 1e-5  # shared with the ladder: parity's contract for float32 on a CPU

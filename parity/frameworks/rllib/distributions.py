@@ -57,23 +57,6 @@ def masked_distribution(action_space: gymnasium.Space) -> type[TorchDistribution
     return _multi_categorical(tuple(choices(action_space)))
 
 
-def inverse_cdf(probs: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
-    """Categorical samples by inversion, so that two frameworks can draw from one stream of uniforms.
-
-    Args:
-        probs: float ``[B, n]``, non-negative; need not sum to exactly one.
-        uniforms: float64 ``[B]`` in [0, 1).
-
-    Returns:
-        int64 ``[B]``: the first index whose cumulative probability (summed in float64) exceeds the uniform. An index of
-        probability zero is never returned.
-    """
-    cdf = probs.detach().to(torch.float64).cumsum(dim=-1)
-    total = cdf[:, -1]
-    target = torch.minimum(uniforms.to(total) * total, torch.nextafter(total, torch.zeros_like(total)))
-    return (cdf <= target.unsqueeze(-1)).sum(dim=-1)
-
-
 class TorchMaskedCategorical(TorchCategorical):
     """Counterpart of sb3-contrib's ``MaskableCategorical``; ``logits``: float32 ``[B, n]`` from `mask_logits`."""
 
@@ -94,10 +77,6 @@ class TorchMaskedCategorical(TorchCategorical):
 
     def to_deterministic(self) -> TorchDeterministic:
         return TorchDeterministic(loc=torch.argmax(self.probabilities, dim=-1))
-
-    def sample_from(self, uniforms: torch.Tensor) -> torch.Tensor:
-        """Actions int64 ``[B]`` by `inverse_cdf`; ``uniforms``: float64 ``[B, 1]``."""
-        return inverse_cdf(self.probabilities, uniforms[:, 0])
 
 
 class TorchMaskedMultiCategorical(Distribution):
@@ -148,12 +127,6 @@ class TorchMaskedMultiCategorical(Distribution):
     def to_deterministic(self) -> TorchDeterministic:
         return TorchDeterministic(
             loc=torch.stack([torch.argmax(part.probabilities, dim=-1) for part in self.parts], dim=-1)
-        )
-
-    def sample_from(self, uniforms: torch.Tensor) -> torch.Tensor:
-        """Actions int64 ``[B, k]`` by `inverse_cdf`; ``uniforms``: float64 ``[B, k]``, one per sub-action."""
-        return torch.stack(
-            [inverse_cdf(part.probabilities, uniforms[:, i]) for i, part in enumerate(self.parts)], dim=-1
         )
 
 

@@ -37,8 +37,11 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.spaces.space_utils import batch as batch_items
 from ray.rllib.utils.torch_utils import convert_to_torch_tensor
 
+from parity.frameworks.rllib.arrays import probability
 from parity.frameworks.rllib.exact import ROLLOUT_ORDER
 from parity.frameworks.rllib.returns import may_be_trained, values_of
+from parity.frameworks.sampling import draw
+from parity.masks import choices
 
 Uniforms = Callable[[int, int], np.ndarray]
 """``(rows, sub_actions)`` -> float64 ``[rows, sub_actions]`` in [0, 1)."""
@@ -64,7 +67,7 @@ class ExactEnvRunner(MultiAgentEnvRunner):
 
     Attributes:
         uniforms: for a module id, the source that its actions are drawn from, by inverse CDF (its action distribution
-            must have ``sample_from``): one call per step with the number of rows. Other modules sample as ever.
+            must be categorical): one call per step with the number of rows. Other modules sample as ever.
 
     Raises:
         ValueError: the configuration counts agent steps or complete episodes.
@@ -185,10 +188,11 @@ class ExactEnvRunner(MultiAgentEnvRunner):
 
     def _draw(self, module_id: str, output: dict[str, Any]) -> None:
         inputs = output[Columns.ACTION_DIST_INPUTS]
-        distribution = self.module[module_id].get_exploration_action_dist_cls().from_logits(inputs)
-        sub_actions = len(getattr(distribution, "sizes", (1,)))
-        uniforms = self.uniforms[module_id](len(inputs), sub_actions)
-        output[Columns.ACTIONS] = distribution.sample_from(torch.as_tensor(uniforms, device=inputs.device))
+        module = self.module[module_id]
+        distribution = module.get_exploration_action_dist_cls().from_logits(inputs)
+        sizes = choices(module.action_space)
+        uniforms = torch.as_tensor(self.uniforms[module_id](len(inputs), len(sizes)), device=inputs.device)
+        output[Columns.ACTIONS] = draw(probability(distribution), uniforms, sizes)
         output[Columns.ACTION_LOGP] = distribution.logp(output[Columns.ACTIONS])
 
     def _gives_values(self, module_id: str, columns: dict[str, Any]) -> bool:

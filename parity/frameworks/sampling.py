@@ -1,0 +1,72 @@
+"""One stream of randomness for two frameworks: actions by inverse CDF from shared uniforms, shared permutations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+
+def inverse_cdf(probs: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """Categorical samples by inversion, so that two frameworks can draw from one stream of uniforms.
+
+    Args:
+        probs: float ``[B, n]``, non-negative; need not sum to exactly one.
+        uniforms: float64 ``[B]`` in [0, 1).
+
+    Returns:
+        int64 ``[B]``: the first index whose cumulative probability (summed in float64) exceeds the uniform. An index of
+        probability zero is never returned.
+    """
+    cdf = probs.detach().to(torch.float64).cumsum(dim=-1)
+    total = cdf[:, -1]
+    target = torch.minimum(uniforms.to(total) * total, torch.nextafter(total, torch.zeros_like(total)))
+    return (cdf <= target.unsqueeze(-1)).sum(dim=-1)
+
+
+def draw(probs: torch.Tensor, uniforms: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+    """Actions of one or several categorical sub-actions.
+
+    Args:
+        probs: float ``[B, sum(sizes)]``, the sub-actions' probabilities side by side.
+        uniforms: float64 ``[B, len(sizes)]`` in [0, 1).
+        sizes: options of each sub-action.
+
+    Returns:
+        int64 ``[B]`` for one sub-action, else ``[B, len(sizes)]``.
+    """
+    parts = torch.split(probs, list(sizes), dim=-1)
+    drawn = torch.stack([inverse_cdf(part, uniforms[:, i]) for i, part in enumerate(parts)], dim=-1)
+    return drawn.squeeze(-1) if len(sizes) == 1 else drawn
+
+
+def margins(probs: torch.Tensor, uniforms: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+    """How much a cumulative probability would have to be off for `draw` to give another action: float64 ``[B]``."""
+    nearest = []
+    for i, part in enumerate(torch.split(probs, list(sizes), dim=-1)):
+        cdf = part.detach().to(torch.float64).cumsum(dim=-1)
+        cdf = cdf / cdf[:, -1:]
+        # The last boundary is 1 whatever the probabilities are.
+        distance = (cdf[:, :-1] - uniforms[:, i : i + 1].to(cdf)).abs()
+        nearest.append(torch.cat([distance, torch.ones_like(cdf[:, :1])], dim=-1).amin(dim=-1))
+    return torch.stack(nearest).amin(dim=0)
+
+
+class Streams:
+    """The randomness of one run in lockstep, a function of ``seed`` and the number of the iteration."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def uniforms(self, iteration: int, steps: int, rows: int, sub_actions: int) -> np.ndarray:
+        """float64 ``[steps, rows, sub_actions]`` in [0, 1)."""
+        return np.random.default_rng([self.seed, iteration, 1]).random((steps, rows, sub_actions))
+
+    def permutations(self, iteration: int) -> np.random.RandomState:
+        """The generator of an iteration's permutations, each framework's own copy of the same."""
+        return np.random.RandomState(self.permutations_seed(iteration))
+
+    def permutations_seed(self, iteration: int) -> list[int]:
+        """For ``np.random.seed``, whose generator Stable-Baselines3 permutes rows with."""
+        return [self.seed, iteration, 2]
