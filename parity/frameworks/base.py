@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from parity.masks import MaskCounts
 
 if TYPE_CHECKING:
+    from parity.ladder.numbers import Numbers
     from parity.task import Task
 
 # Sub-environment i of trial `seed` starts from seed * SEED_STRIDE + i: neighbouring trials share no environment stream.
@@ -150,3 +151,12 @@ class Framework(ABC):
     @abstractmethod
     def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> Stage:
         """A stage that plays a checkpoint written by ``Session.save``."""
+
+    def collect(self, task: Task, device: str) -> Numbers:
+        """The numbers that the ladder compares; one short rollout and update, nothing judged.
+
+        Raises:
+            NotImplementedError: this framework has none: its rungs are not applicable.
+            CannotStart: the task cannot be run by this framework.
+        """
+        raise NotImplementedError(f"{self.name} collects no numbers for the ladder")

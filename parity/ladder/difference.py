@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -34,8 +35,16 @@ class Difference:
 NONE = Difference(0.0, 0.0, 0.0, None)
 
 
-def elementwise(value: np.ndarray, reference: np.ndarray, tolerance: Tolerance, name: str = "") -> Difference:
-    """Every element within ``absolute`` or within ``relative`` of the reference's element."""
+Rows = Callable[[int], str]
+
+
+def elementwise(
+    value: np.ndarray, reference: np.ndarray, tolerance: Tolerance, name: str = "", rows: Rows | None = None
+) -> Difference:
+    """Every element within ``absolute`` or within ``relative`` of the reference's element.
+
+    ``rows``: says in words what a row number (first index) stands for.
+    """
     if value.shape != reference.shape:
         return Difference(
             math.inf, math.inf, math.inf, f"{name}: shape {list(value.shape)} and {list(reference.shape)}"
@@ -55,7 +64,7 @@ def elementwise(value: np.ndarray, reference: np.ndarray, tolerance: Tolerance, 
         float(absolute.max()) if finite else math.nan,
         float(np.where(absolute > tolerance.absolute, relative, 0.0).max()) if finite else math.nan,
         float(needed[worst]),
-        _place(name, worst) if needed[worst] > 0 else None,
+        _place(name, worst, rows) if needed[worst] > 0 else None,
     )
 
 
@@ -98,7 +107,8 @@ def _max(values: object) -> float:
     return math.nan if any(math.isnan(v) for v in found) else max(found)
 
 
-def _place(name: str, index: tuple[np.intp, ...]) -> str:
+def _place(name: str, index: tuple[np.intp, ...], rows: Rows | None) -> str:
     row, *rest = (int(i) for i in index) if index else (0,)
     column = f", column {rest[0] if len(rest) == 1 else rest}" if rest else ""
-    return f"{name} row {row}{column}".strip()
+    where = f"row {row}" if rows is None else rows(row)
+    return f"{name}{', ' if rows is not None and name else ' '}{where}{column}".strip()

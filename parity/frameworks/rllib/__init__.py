@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from parity.frameworks.rllib.config import Port, build_port, is_whole
 from parity.frameworks.rllib.env import audit_masks
 from parity.frameworks.rllib.stage import RllibStage
 from parity.frameworks.stopwatch import Stopwatch
+from parity.ladder.numbers import Numbers
 from parity.masks import MaskCounts
 from parity.task import Task
 
@@ -50,6 +52,15 @@ class Rllib(Framework):
     def port(self, task: Task, seed: int, device: str) -> Port:
         """The configuration of one trial; variants of this framework edit it here."""
         return build_port(task, seed, device)
+
+    def collect(self, task: Task, device: str) -> Numbers:
+        # SB3 is needed on this path alone.
+        from parity.frameworks.rllib.collect import collect
+
+        numbers = collect(task, self.port(task, seed=0, device=device))
+        numbers.facts["framework"] = self.name
+        numbers.facts["untranslated"] = [dataclasses.asdict(each) for each in self.untranslated(task)]
+        return numbers
 
     def open(self, task: Task, seed: int, device: str, threads: int) -> RllibSession:
         return RllibSession(task, self.port(task, seed, device), threads)

@@ -42,7 +42,6 @@ def collect(task: Task, port: Port, seed: int = 0) -> Numbers:
         "rllib": _rllib_settings(port.config),
     }
     numbers.facts["declared"] = dict(task.declared)
-    numbers.facts["untranslated"] = [dataclasses.asdict(each) for each in hyperparameters.to_rllib(task.ppo)[2]]
     numbers.facts["asked_module"] = None if task.rllib_module is None else task.rllib_module.__name__
     if found.learner is not None:
         for module_id in found.trained():
@@ -98,7 +97,9 @@ def _rllib_settings(config: Any) -> dict[str, Any]:
 
 def _sb3_side(found: Probe, task: Task, module_id: str, sb3_policy: Any) -> None:
     numbers = found.numbers
-    ppo = _settings(task, found.learner, module_id)
+    ppo = task.ppo
+    with found.part(f"settings {module_id}"):
+        ppo = _settings(task, found.learner, module_id)
     numbers.facts.setdefault("settings", {})[module_id] = dataclasses.asdict(ppo)
     direct = module_id == found.port.learning_module and bool(numbers.facts["correspondence"]["pairs"])
     numbers.facts.setdefault("sb3_policy", {})[module_id] = "sb3" if direct else "module"
@@ -145,7 +146,7 @@ def _settings(task: Task, learner: Any, module_id: str) -> PPOParams:
     if config.grad_clip is None:
         settings["max_grad_norm"] = 1e30
     # How many rows there are is the probe's choice, and early stopping would end the runs at different minibatches.
-    return PPOParams(**settings | {"n_envs": 1, "n_steps": 1, "target_kl": None})
+    return PPOParams(**settings | {"n_envs": 1, "n_steps": settings["batch_size"], "target_kl": None})
 
 
 def _adam_eps(learner: Any, module_id: str) -> float:
@@ -181,9 +182,13 @@ class _ModuleAsNetwork(torch.nn.Module):
 
 def _decisions(numbers: Numbers, module_id: str, after: Any, space: spaces.Space) -> counterpart.Decisions:
     env = f"{module_id}/env"
+    masks = numbers.get(f"{env}/mask")
+    if masks is None:
+        columns = sum(numbers.facts["modules"][module_id]["choices"])
+        masks = np.ones((len(numbers[f"{env}/reward"]), columns), dtype=bool)
     return counterpart.Decisions(
         observations=_observations(numbers, f"{env}/obs", space),
-        masks=numbers[f"{env}/mask"],
+        masks=masks,
         actions=numbers[f"{env}/action"],
         rewards=numbers[f"{env}/reward"],
         chunk=numbers[f"{module_id}/rows/chunk"],

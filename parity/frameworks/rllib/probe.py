@@ -168,7 +168,8 @@ def _build(found: Probe, initial: Callable[[Any], tuple[Weights, dict[str, Any]]
     config.num_learners = 0
     config.num_envs_per_env_runner = envs
     config.train_batch_size_per_learner = ENV_STEPS
-    config.rollout_fragment_length = ENV_STEPS // envs
+    # At least two samples: whether each starts anew shows only then, and episodes are cut between them.
+    config.rollout_fragment_length = ENV_STEPS // (2 * envs)
     found.runner = make_env_runner(config)
     found.recording = Recording([env.unwrapped for env in found.runner.env.envs])
     learner = config.build_learner(env=None, spaces=found.runner.get_spaces())

@@ -10,8 +10,8 @@ learning agent, and one per end:
     view/{episode, step}               int64 [rows]; step 0 is the reset
 
 ``facts["view"]``: ``spaces`` (what differs between the spaces, or None), ``stopped`` (episode -> what the multi-agent side
-raised), ``shared_arrays`` (whether successive observations of the learning agent share memory), ``starts_differ`` (whether
-different seeds start the single-agent environment differently).
+raised), ``shared_arrays`` (whether successive observations of the learning agent share memory), ``distinct_starts`` (how
+many different observations the single-agent environment starts with, over these seeds).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def view(numbers: Numbers, task: Task, port: Port) -> None:
         for env in (single, again, multi):
             env.close()
     rows.store(numbers)
-    facts["starts_differ"] = rows.starts_differ()
+    facts["distinct_starts"] = rows.distinct_starts()
 
 
 class _Stopped(Exception):
@@ -156,10 +156,9 @@ class _Rows:
         for side, row in sides.items():
             self._rows[side].append(row)
 
-    def starts_differ(self) -> bool:
+    def distinct_starts(self) -> int:
         starts = [row for row, step in zip(self._rows["single"], self._step, strict=True) if step == 0]
-        first = flat({"obs": stack([row["obs"] for row in starts])}) if starts else {}
-        return any(len(np.unique(leaf.reshape(len(starts), -1), axis=0)) > 1 for leaf in first.values())
+        return len({b"".join(leaf.tobytes() for leaf in flat({"obs": stack([row["obs"]])}).values()) for row in starts})
 
     def store(self, numbers: Numbers) -> None:
         numbers.put("view", {"episode": np.array(self._episode), "step": np.array(self._step)})

@@ -1,0 +1,37 @@
+"""Every defect that parity knows by name. A code is stable: it is never renamed, moved or given to something else."""
+
+from __future__ import annotations
+
+from parity.errors import CannotStart
+from parity.findings import contract, distribution, forward, gradient, loss, returns, rollout, step, update
+from parity.findings.rule import Rule
+
+RULES: dict[str, Rule] = {
+    rule.code: rule
+    for part in (contract, forward, distribution, rollout, returns, loss, gradient, step, update)
+    for rule in part.RULES
+}
+
+
+def rule(code: str) -> Rule:
+    """The rule of a code, in any case.
+
+    Raises:
+        CannotStart: there is none.
+    """
+    found = RULES.get(code.upper())
+    if found is None:
+        raise CannotStart(f"There is no rule {code}; `parity rules` lists them.")
+    return found
+
+
+def consequences(code: str) -> set[str]:
+    """Codes that may follow from this one, directly or by way of others."""
+    found: set[str] = set()
+    waiting = [code]
+    while waiting:
+        for following in RULES[waiting.pop()].explains:
+            if following not in found:
+                found.add(following)
+                waiting.append(following)
+    return found

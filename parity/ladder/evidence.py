@@ -1,0 +1,227 @@
+"""A port's numbers as the rungs read them, and the sheet that each rung fills in."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from parity.findings import RULES
+from parity.findings.found import Found
+from parity.ladder.difference import Difference, Rows, elementwise
+from parity.ladder.numbers import Numbers
+from parity.ladder.tolerances import Tolerance
+from parity.summary import Severity
+
+PHASES = ("exploration", "inference", "train")
+
+
+class Missing(Exception):
+    """A number that should be there is not; ``str`` says which part of the port raised, where one did."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """One port's numbers.
+
+    Attributes:
+        numbers: as collected.
+        tolerance: of the device that they were computed on.
+    """
+
+    numbers: Numbers
+    tolerance: Tolerance
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return self.numbers.facts
+
+    @property
+    def learning(self) -> str:
+        """Id of the learning agent's module."""
+        return str(self.facts["learning_module"])
+
+    def modules(self) -> list[str]:
+        """Ids of the trained modules, the learning agent's first.
+
+        Raises:
+            Missing: the port could not be built.
+        """
+        facts = self.fact("modules", parts=("build",))
+        trained = [module for module, about in facts.items() if about["trained"]]
+        return sorted(trained, key=lambda module: module != self.learning)
+
+    def frozen(self) -> list[str]:
+        return [module for module, about in self.fact("modules", parts=("build",)).items() if not about["trained"]]
+
+    def about(self, module: str) -> dict[str, Any]:
+        """Facts of a module: class, parameters, choices, …"""
+        return self.fact("modules", parts=("build",))[module]
+
+    def settings(self, module: str) -> dict[str, Any]:
+        """Hyperparameters that the counterpart ran with, by PPOParams' names."""
+        return self.fact("settings", parts=("build",))[module]
+
+    def fact(self, name: str, parts: Iterable[str] = ()) -> Any:
+        if name not in self.facts:
+            raise Missing(self._why(name, parts))
+        return self.facts[name]
+
+    def need(self, name: str) -> np.ndarray:
+        """An array that has to be there.
+
+        Raises:
+            Missing: it is not.
+        """
+        array = self.numbers.get(name)
+        if array is None:
+            raise Missing(self._why(name, _parts(name)))
+        return array
+
+    def need_below(self, folder: str) -> dict[str, np.ndarray]:
+        """The arrays under a path.
+
+        Raises:
+            Missing: there is none.
+        """
+        arrays = self.numbers.below(folder)
+        if not arrays:
+            raise Missing(self._why(folder, _parts(folder)))
+        return arrays
+
+    def rows(self, module: str) -> Rows:
+        """Decision number -> whose decision it is, in words."""
+        columns = {name: self.numbers.get(f"{module}/rows/{name}") for name in ("agent", "env", "episode", "step")}
+        agents = self.facts.get("agents", [])
+
+        def place(row: int) -> str:
+            if any(column is None or row >= len(column) for column in columns.values()):
+                return f"row {row}"
+            at = {name: int(column[row]) for name, column in columns.items() if column is not None}
+            return (
+                f"agent {agents[at['agent']]}, sub-environment {at['env']}, episode {at['episode']}, step {at['step']}"
+            )
+
+        return place
+
+    def is_same_network(self, module: str) -> bool:
+        """Whether SB3's side is its own network with corresponding weights, and not the port's module itself."""
+        return self.facts.get("sb3_policy", {}).get(module) == "sb3"
+
+    def as_ports(self, module: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """SB3's arrays by the port's parameter names."""
+        pairs = self.facts["correspondence"]["pairs"] if self.is_same_network(module) else {}
+        return {pairs.get(name) or name.removeprefix("network.module."): array for name, array in arrays.items()}
+
+    def _why(self, name: str, parts: Iterable[str]) -> str:
+        raised = self.facts.get("raised", {})
+        for part in parts:
+            if part in raised:
+                return f"{part} raised {raised[part]['type']}: {raised[part]['message']}"
+        return f"{name} was not collected"
+
+
+def _parts(name: str) -> list[str]:
+    """The parts of the collection that an array passes through, first to last."""
+    if name.startswith("view/"):
+        return ["build", "view"]
+    module, _, rest = name.partition("/")
+    if rest.startswith("sb3/space"):
+        return ["build", f"space {module}", f"sb3 space {module}"]
+    if rest.startswith("space"):
+        return ["build", f"space {module}"]
+    earlier = ["build", "sample", "batch", f"observations {module}"]
+    if rest.startswith("sb3/f"):
+        return [*earlier, f"forward {module}", "update", f"sb3 {module}"]
+    if rest.startswith("sb3"):
+        return [*earlier, f"sb3 {module}"]
+    if rest.startswith("update"):
+        return [*earlier, "update"]
+    if rest.startswith("reach"):
+        return [*earlier, f"reach {module}"]
+    return [*earlier, f"forward {module}"]
+
+
+@dataclasses.dataclass
+class Sheet:
+    """What one rung saw.
+
+    Attributes:
+        rung: its number.
+        differences: all comparisons that decide about it.
+        found: its findings.
+        explained: differences that RLlib has by design, in words.
+        shares: of the update, by what makes the difference.
+        skipped: why it has no counterpart in this port.
+        missing: why a part of it could not run.
+    """
+
+    rung: int
+    differences: list[Difference] = dataclasses.field(default_factory=list)
+    found: list[Found] = dataclasses.field(default_factory=list)
+    explained: list[str] = dataclasses.field(default_factory=list)
+    shares: dict[str, float] = dataclasses.field(default_factory=dict)
+    skipped: list[str] = dataclasses.field(default_factory=list)
+    missing: list[str] = dataclasses.field(default_factory=list)
+
+    def compare(self, difference: Difference) -> bool:
+        """Counts a comparison; whether it holds."""
+        self.differences.append(difference)
+        return bool(difference)
+
+    def report(
+        self,
+        code: str,
+        where: str,
+        message: str,
+        evidence: dict[str, Any] | None = None,
+        *,
+        module: str | None = None,
+        severity: Severity | None = None,
+        fix: str | None = None,
+        explains: tuple[str, ...] = (),
+        declared: str | None = None,
+    ) -> None:
+        self.found.append(
+            Found(
+                code=code,
+                rung=self.rung,
+                where=where,
+                message=message,
+                evidence=evidence or {},
+                severity=severity or RULES[code].severity,
+                module=module,
+                fix=fix,
+                explains=explains,
+                declared=declared,
+            )
+        )
+
+
+def figures(difference: Difference) -> dict[str, Any]:
+    """A difference as evidence."""
+    return {
+        "max_abs": difference.max_abs,
+        "max_rel": difference.max_rel,
+        "tolerance_needed": difference.tolerance_needed,
+        "at": difference.where,
+    }
+
+
+def scaled(tolerance: Tolerance, reference: np.ndarray) -> Tolerance:
+    """The absolute tolerance in units of the reference's largest magnitude, where that is above 1.
+
+    A sum of float32 terms is as accurate as its largest term; a small result of large terms is not wrong for that.
+    """
+    finite = np.abs(reference[np.isfinite(reference)])
+    magnitude = max(1.0, float(finite.max(initial=0.0)))
+    return dataclasses.replace(tolerance, absolute=tolerance.absolute * magnitude)
+
+
+def compare_column(
+    evidence: Evidence, module: str, value: np.ndarray, reference: np.ndarray, name: str, rows: Rows | None = None
+) -> Difference:
+    """Elementwise, in units of the reference's magnitude, places named by agent, episode and step."""
+    return elementwise(value, reference, scaled(evidence.tolerance, reference), name, rows or evidence.rows(module))

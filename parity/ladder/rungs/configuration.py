@@ -1,0 +1,152 @@
+"""Rung 0, the effective configuration against the task's hyperparameters."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from parity.ladder.evidence import Evidence, Sheet
+
+# PPOParams' names -> where PPOConfig has them; what a task declares may be named either way.
+RLLIB_NAMES = {
+    "n_envs": "num_envs_per_env_runner",
+    "n_steps": "train_batch_size_per_learner",
+    "batch_size": "minibatch_size",
+    "n_epochs": "num_epochs",
+    "learning_rate": "lr",
+    "gamma": "gamma",
+    "gae_lambda": "lambda_",
+    "clip_range": "clip_param",
+    "ent_coef": "entropy_coeff",
+    "vf_coef": "vf_loss_coeff",
+    "max_grad_norm": "grad_clip",
+}
+IN_ENV_RUNNERS = ("n_envs",)
+FIELDS_OF = {"PAR011": ("vf_clip_param", "clip_range_vf"), "PAR012": ("use_kl_loss", "kl_coeff")}
+# Where RLlib's value is no number, SB3's side runs with the task's: what differs from there on follows.
+_UPDATE = ("PAR603", "PAR701", "PAR801")
+
+
+def configuration(sheet: Sheet, evidence: Evidence) -> None:
+    """Every hyperparameter that RLlib would use otherwise, and settings of RLlib that SB3 has nothing like."""
+    config = evidence.fact("config", parts=("build",))
+    declared = evidence.facts.get("declared", {})
+    _hyperparameters(sheet, config["port"], config["task"], declared)
+    rllib = config.get("rllib", {})
+    _value_clamp(sheet, evidence, rllib, _reason(declared, "PAR011"))
+    if rllib.get("use_kl_loss") and config["port"].get("kl_coeff", 1.0) != 0:
+        coefficient = config["port"].get("kl_coeff")
+        message = f"the loss has a term of {coefficient} times the KL divergence, adapted during training"
+        reason = _reason(declared, "PAR012")
+        sheet.report("PAR012", "config.training", message, {"kl_coeff": coefficient}, declared=reason)
+    if rllib.get("torch_skip_nan_gradients"):
+        sheet.report("PAR017", "config.training", "torch_skip_nan_gradients is True")
+    if rllib.get("count_steps_by") == "agent_steps":
+        sheet.report("PAR021", "config.multi_agent", 'count_steps_by is "agent_steps"')
+    _complete_episodes(sheet, evidence, rllib)
+    for module, own in (rllib.get("overrides_per_module") or {}).items():
+        ignored = {name: value for name, value in own.items() if value != config["port"].get(name)}
+        if ignored:
+            what = ", ".join(f"{name} {value}" for name, value in ignored.items())
+            message = f"module {module} asks for {what}; its advantages are computed with the global values"
+            sheet.report("PAR018", f"module {module}", message, ignored, module=module)
+    fields = {each["field"]: each["reason"] for each in evidence.facts.get("untranslated", [])}
+    if fields:
+        what = "; ".join(f"{name}: {reason}" for name, reason in fields.items())
+        sheet.report("PAR013", "config", what, fields)
+
+
+def _reason(declared: dict[str, str], code: str) -> str | None:
+    return next((declared[field] for field in FIELDS_OF[code] if field in declared), None)
+
+
+def _hyperparameters(sheet: Sheet, port: dict[str, Any], task: dict[str, Any], declared: dict[str, str]) -> None:
+    wanted = dict(task)
+    wanted["batch_size"] = min(task["batch_size"], task["n_envs"] * task["n_steps"])
+    differ = {
+        name: {"task": wanted[name], "port": port.get(name)}
+        for name in RLLIB_NAMES
+        if name in wanted and not _equal(wanted[name], port.get(name))
+    }
+    reasons = {name: declared.get(name) or declared.get(RLLIB_NAMES[name]) for name in differ}
+    for name, reason in reasons.items():
+        if reason:
+            message = f"{name} is {differ[name]['port']}, the task has {differ[name]['task']}"
+            sheet.report("PAR010", f"config, {name}", message, {name: differ.pop(name)}, declared=reason)
+    if not differ:
+        return
+    message = "; ".join(f"{name} is {each['port']}, the task has {each['task']}" for name, each in differ.items())
+    no_numbers = [name for name, each in differ.items() if not isinstance(each["port"], int | float)]
+    consequences = _UPDATE if any(name != "max_grad_norm" or differ[name]["port"] for name in no_numbers) else ()
+    sheet.report(
+        "PAR010", "config", message, differ, fix=_fix({n: wanted[n] for n in differ}, wanted), explains=consequences
+    )
+
+
+def _fix(fields: dict[str, Any], task: dict[str, Any]) -> str:
+    runners = {RLLIB_NAMES[name]: value for name, value in fields.items() if name in IN_ENV_RUNNERS}
+    training = {RLLIB_NAMES[name]: value for name, value in fields.items() if name not in IN_ENV_RUNNERS}
+    if "n_steps" in fields:
+        training[RLLIB_NAMES["n_steps"]] = task["n_steps"] * task["n_envs"]
+        runners["rollout_fragment_length"] = task["n_steps"]
+    if "max_grad_norm" in fields:
+        training["grad_clip_by"] = "global_norm"
+    calls = (("env_runners", runners), ("training", training))
+    return "config" + "".join(
+        f".{method}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+        for method, arguments in calls
+        if arguments
+    )
+
+
+def _equal(a: Any, b: Any) -> bool:
+    numbers = isinstance(a, int | float) and isinstance(b, int | float)
+    return math.isclose(a, b, rel_tol=1e-9) if numbers else a == b
+
+
+def _value_clamp(sheet: Sheet, evidence: Evidence, rllib: dict[str, Any], reason: str | None) -> None:
+    """The bound on the squared error: an error where some row of the rollout feels it, else a risk."""
+    bound = float(rllib.get("vf_clip_param") or "inf")
+    if math.isinf(bound):
+        return
+    module = evidence.learning
+    values, targets = evidence.numbers.get(f"{module}/values"), evidence.numbers.get(f"{module}/batch/value_targets")
+    share = largest = None
+    if values is not None and targets is not None and values.shape == targets.shape:
+        valid = evidence.numbers.get(f"{module}/rows/valid")
+        squared = (values.astype(np.float64) - targets) ** 2
+        squared = squared if valid is None else squared[valid]
+        share, largest = float((squared > bound).mean()), float(squared.max(initial=0.0))
+    found = {"vf_clip_param": bound, "share_of_rows_beyond": share, "largest_squared_error": largest}
+    if share:
+        message = (
+            f"{share:.0%} of the rollout's value errors are beyond it and have no gradient (vf_clip_param {bound:g})"
+        )
+    else:
+        message = f"vf_clip_param is {bound:g}; no error of this rollout reaches it"
+    sheet.report(
+        "PAR011",
+        "config.training",
+        message,
+        found,
+        module=module,
+        severity="error" if share else "warning",
+        declared=reason,
+    )
+
+
+def _complete_episodes(sheet: Sheet, evidence: Evidence, rllib: dict[str, Any]) -> None:
+    envs = rllib.get("num_envs_per_env_runner", 1)
+    if rllib.get("batch_mode") != "complete_episodes" or envs <= 1:
+        return
+    lost = _lost(evidence)
+    found = {"num_envs_per_env_runner": envs, "decisions_thrown_away": lost}
+    message = f"{envs} sub-environments; {lost} decisions of this rollout were thrown away with unfinished episodes"
+    sheet.report("PAR016", "config.env_runners", message, found, severity="error" if lost else "warning")
+
+
+def _lost(evidence: Evidence) -> int:
+    counts = evidence.facts.get("decisions", {})
+    return sum(c["played"] - c["learned_from"] for a, c in counts.items() if a == evidence.facts["learning_agent"])

@@ -1,0 +1,120 @@
+"""Rung 0: modules, masks, configuration, and the learning agent's view of its environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from parity.ladder.evidence import Evidence, Sheet
+from parity.ladder.rungs.attempt import attempt
+from parity.ladder.rungs.configuration import configuration
+from parity.ladder.rungs.legal import empty
+from parity.ladder.rungs.resets import resets
+from parity.ladder.rungs.view import view
+
+# A factor of two in the spread of a weight matrix is no longer the same initialisation drawn with another seed.
+SAME_SCALE = 2.0
+COMPUTED_BY_RLLIB = ("advantages", "value_targets")
+
+
+def contract(evidence: Evidence) -> Sheet:
+    """Whether the port is what was asked for, and shows the learning agent what the single-agent environment shows."""
+    sheet = Sheet(0)
+    attempt(sheet, _learning_module, evidence)
+    attempt(sheet, _trained_modules, evidence)
+    attempt(sheet, _initial_scale, evidence)
+    attempt(sheet, configuration, evidence)
+    attempt(sheet, resets, evidence)
+    attempt(sheet, view, evidence)
+    return sheet
+
+
+def _learning_module(sheet: Sheet, evidence: Evidence) -> None:
+    learning, trained = evidence.learning, evidence.modules()
+    about, facts = evidence.about(learning), evidence.facts
+    where = f"module {learning}"
+    asked = facts.get("asked_module")
+    runs = {"learner": about["class"], "env runner": about["runner_class"]}
+    if asked is not None and set(runs.values()) != {asked}:
+        message = f"{asked} was asked for; the learner trains a {runs['learner']}, the env runner plays a {runs['env runner']}"
+        sheet.report("PAR002", where, message, {"asked": asked, **runs}, module=learning)
+    if learning not in trained:
+        message = f"policies_to_train is {facts.get('policies_to_train')}: {learning} is not among them"
+        evidence_ = {"policies_to_train": facts.get("policies_to_train")}
+        sheet.report("PAR006", where, message, evidence_, fix=_train(learning), module=learning)
+    elif "decisions" in facts and f"{learning}/batch/actions" not in evidence.numbers:
+        message = (
+            f"{learning} is to be trained and gets no rows: policy_mapping_fn gives its decisions to another module"
+        )
+        sheet.report("PAR006", where, message, {"rows": 0}, module=learning)
+    has_mask = about["mask_in_space"] or f"{learning}/env/mask" in evidence.numbers
+    if not has_mask and about["choices"] != [1]:
+        message = f"the observations of agent {facts['learning_agent']} have no entry action_mask"
+        sheet.report("PAR004", where, message, {"class": about["class"]}, module=learning)
+
+
+def _train(module: str) -> str:
+    return f'config.multi_agent(policies_to_train=["{module}"])'
+
+
+def _trained_modules(sheet: Sheet, evidence: Evidence) -> None:
+    for module in evidence.modules():
+        about = evidence.about(module)
+        if not about["value_function_api"]:
+            _no_value_function(sheet, evidence, module, about)
+        returned = sorted(
+            {
+                column
+                for columns in evidence.facts.get("forward_columns", {}).get(module, {}).values()
+                for column in columns
+                if column in COMPUTED_BY_RLLIB
+            }
+        )
+        if returned and about["value_function_api"]:
+            message = f"{about['class']} returns {' and '.join(returned)}, which RLlib computes and overwrites"
+            sheet.report("PAR007", f"module {module}", message, {"columns": returned}, module=module)
+        mask = evidence.numbers.get(f"{module}/env/mask")
+        rows = np.flatnonzero(empty(mask, about["choices"])) if mask is not None else np.zeros(0, int)
+        if len(rows):
+            assert mask is not None
+            message = f"{len(rows)} of {len(mask)} decisions have no legal action"
+            found = {"empty": len(rows), "decisions": len(mask)}
+            sheet.report("PAR005", evidence.rows(module)(int(rows[0])), message, found, module=module)
+
+
+def _no_value_function(sheet: Sheet, evidence: Evidence, module: str, about: dict[str, Any]) -> None:
+    found: dict[str, Any] = {"class": about["class"], "defines_compute_values": about["compute_values"]}
+    advantages = evidence.numbers.get(f"{module}/batch/advantages")
+    if advantages is not None:
+        valid = evidence.numbers.get(f"{module}/rows/valid")
+        found["advantage_std"] = float(np.std(advantages if valid is None else advantages[valid]))
+    message = f"{about['class']} is no ValueFunctionAPI, so RLlib computes neither advantages nor value targets for it"
+    if about["compute_values"]:
+        message += "; its method compute_values is not asked there"
+    fix = f"class {about['class']}(TorchRLModule, ValueFunctionAPI)"
+    sheet.report("PAR003", f"module {module}", message, found, fix=fix, module=module)
+
+
+def _initial_scale(sheet: Sheet, evidence: Evidence) -> None:
+    module = evidence.learning
+    if not evidence.is_same_network(module):
+        return
+    own, sb3 = evidence.need_below(f"{module}/initial"), evidence.need_below(f"{module}/weights")
+    spreads = {
+        name: {"port": float(own[name].std()), "sb3": float(sb3[name].std())}
+        for name in evidence.facts["correspondence"]["pairs"].values()
+        if own[name].ndim >= 2
+    }
+    other = {
+        name: spread
+        for name, spread in spreads.items()
+        if spread["sb3"] > 0 and not 1 / SAME_SCALE < spread["port"] / spread["sb3"] < SAME_SCALE
+    }
+    if other:
+        name, spread = max(other.items(), key=lambda item: abs(np.log(max(item[1]["port"], 1e-12) / item[1]["sb3"])))
+        message = (
+            f"{len(other)} of {len(spreads)} weight tensors start with another spread: {name} with a standard deviation of "
+            f"{spread['port']:.3g}, SB3's with {spread['sb3']:.3g}"
+        )
+        sheet.report("PAR020", f"module {module}, parameter {name}", message, {"std": other}, module=module)

@@ -1,0 +1,102 @@
+"""Rung 2: masked probabilities, log-probabilities and entropies, in each phase of the module."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from parity.ladder.difference import elementwise
+from parity.ladder.evidence import PHASES, Evidence, Sheet, compare_column, figures
+from parity.ladder.rungs.attempt import attempt
+from parity.ladder.rungs.legal import empty, illegal_probability, largest_entropy
+
+# exp of any usual mask constant (-1e8, -1e10, float32's minimum, -inf) is 0 in float32; this allows nothing to be played.
+IMPOSSIBLE = 1e-12
+# float32 entropies of up to some hundred actions; a mask that is not honoured is off by tenths.
+ENTROPY_SLACK = 1e-5
+# Methods of an RLModule, for the message.
+METHODS = {"exploration": "_forward_exploration", "inference": "_forward_inference", "train": "_forward_train"}
+
+
+def distribution(evidence: Evidence) -> Sheet:
+    """P(illegal) = 0 and H ≤ log(legal) in every phase; one distribution in all; SB3's log-probs and entropies."""
+    sheet = Sheet(2)
+    attempt(sheet, _modules, evidence)
+    return sheet
+
+
+def _modules(sheet: Sheet, evidence: Evidence) -> None:
+    for module in evidence.modules():
+        attempt(sheet, _mask_honoured, evidence, module)
+        attempt(sheet, _entropy_bound, evidence, module)
+        attempt(sheet, _phases, evidence, module)
+        attempt(sheet, _against_sb3, evidence, module)
+
+
+def _mask_honoured(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    choices = evidence.about(module)["choices"]
+    worst: dict[str, float] = {}
+    if evidence.about(module)["mask_in_space"]:
+        drawn = evidence.need(f"{module}/space/mask").astype(bool)
+        illegal = illegal_probability(evidence.need(f"{module}/space/probability"), drawn, choices)
+        worst["train, drawn observations"] = float(illegal.max(initial=0.0))
+    mask = evidence.numbers.get(f"{module}/env/mask")
+    if mask is not None and f"{module}/phase/train/probability" in evidence.numbers:
+        for phase in PHASES:
+            illegal = illegal_probability(evidence.need(f"{module}/phase/{phase}/probability"), mask, choices)
+            worst[phase] = float(illegal.max(initial=0.0))
+    wrong = {phase: p for phase, p in worst.items() if p > IMPOSSIBLE}
+    if wrong:
+        phases = [phase for phase in PHASES if any(name.startswith(phase) for name in wrong)]
+        message = f"an illegal action has a probability of {max(wrong.values()):.3g} in {', '.join(METHODS[p] for p in phases)}"
+        where = f"module {module}, {', '.join(phases)}"
+        sheet.report("PAR201", where, message, {"largest_probability": worst}, module=module)
+
+
+def _entropy_bound(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    mask = evidence.numbers.get(f"{module}/env/mask")
+    if mask is None:
+        return
+    bound = largest_entropy(mask, evidence.about(module)["choices"])
+    for phase in PHASES:
+        excess = evidence.need(f"{module}/phase/{phase}/entropy").astype(np.float64) - bound
+        row = int(np.argmax(np.where(np.isfinite(excess), excess, -np.inf)))
+        if excess[row] > ENTROPY_SLACK:
+            found = {"entropy": float(excess[row] + bound[row]), "log_legal": float(bound[row])}
+            message = f"entropy {found['entropy']:.4g} where log(legal actions) is {found['log_legal']:.4g}, in {phase}"
+            where = f"module {module}, {phase}, {evidence.rows(module)(row)}"
+            sheet.report("PAR202", where, message, found, module=module)
+            return
+
+
+def _phases(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    mask = evidence.numbers.get(f"{module}/env/mask")
+    reference = evidence.need(f"{module}/phase/exploration/probability")
+    usable = np.ones(len(reference), bool) if mask is None else ~empty(mask, evidence.about(module)["choices"])
+    for phase in ("train", "inference"):
+        probability = evidence.need(f"{module}/phase/{phase}/probability")
+        if probability.shape != reference.shape:
+            continue
+        kept = usable[:, None]
+        difference = elementwise(
+            np.where(kept, probability, 0.0),
+            np.where(kept, reference, 0.0),
+            evidence.tolerance,
+            "probability",
+            evidence.rows(module),
+        )
+        if not sheet.compare(difference):
+            message = f"probabilities in {phase} and exploration differ by up to {difference.max_abs:.3g}"
+            where = f"module {module}, {phase}, {difference.where}"
+            sheet.report("PAR205", where, message, figures(difference), module=module)
+            return
+
+
+def _against_sb3(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    mask = evidence.numbers.get(f"{module}/env/mask")
+    for code, name, words in (("PAR203", "logp", "log-probabilities"), ("PAR204", "entropy", "entropies")):
+        ours, theirs = evidence.need(f"{module}/phase/train/{name}"), evidence.need(f"{module}/sb3/{name}")
+        usable = np.ones(len(theirs), bool) if mask is None else ~empty(mask, evidence.about(module)["choices"])
+        difference = compare_column(evidence, module, np.where(usable, ours, 0.0), np.where(usable, theirs, 0.0), words)
+        if not sheet.compare(difference):
+            message = f"{words} differ by up to {difference.max_abs:.3g} ({difference.where})"
+            sheet.report(code, f"module {module}, {difference.where}", message, figures(difference), module=module)

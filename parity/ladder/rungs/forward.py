@@ -1,0 +1,132 @@
+"""Rung 1: logits on legal actions and values, on the same weights and observations."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from parity.ladder.difference import elementwise
+from parity.ladder.evidence import Evidence, Sheet, compare_column, figures, scaled
+from parity.ladder.rungs.attempt import attempt
+from parity.ladder.rungs.legal import legal_log_probabilities
+
+
+def forward(evidence: Evidence) -> Sheet:
+    """Against SB3's network where parameters correspond; and what needs no counterpart: shapes, NaN, repeatability."""
+    sheet = Sheet(1)
+    attempt(sheet, _modules, evidence)
+    return sheet
+
+
+def _modules(sheet: Sheet, evidence: Evidence) -> None:
+    for module in evidence.modules():
+        attempt(sheet, _drawn, evidence, module)
+        attempt(sheet, _own, evidence, module)
+        attempt(sheet, _values_agree, evidence, module)
+        if evidence.is_same_network(module):
+            attempt(sheet, _against_sb3, evidence, module)
+        elif module == evidence.learning:
+            correspondence = evidence.fact("correspondence", parts=("build",))
+            sheet.skipped.append(correspondence["reason"] or "no parameters correspond")
+
+
+def _mask(evidence: Evidence, module: str, like: np.ndarray) -> np.ndarray:
+    mask = evidence.numbers.get(f"{module}/env/mask")
+    return np.ones(like.shape, dtype=bool) if mask is None else mask
+
+
+def _own(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    where, about = f"module {module}", evidence.about(module)
+    logits = evidence.need(f"{module}/phase/train/logits")
+    changed = evidence.facts.get("batch_changed", {}).get(module, [])
+    if changed:
+        message = f"after forward() of {about['class']} the batch has other contents: {', '.join(changed)}"
+        sheet.report("PAR103", where, message, {"columns": changed}, module=module)
+    first, second = evidence.need(f"{module}/twice/first"), evidence.need(f"{module}/twice/second")
+    mask = _mask(evidence, module, first)
+    if first.shape == mask.shape:
+        again = elementwise(np.where(mask, second, 0), np.where(mask, first, 0), scaled(evidence.tolerance, first))
+        if not sheet.compare(again):
+            message = f"logits of the same batch differ by up to {again.max_abs:.3g} between two calls"
+            sheet.report("PAR104", where, message, figures(again), module=module)
+    _shapes(sheet, evidence, module)
+    values = evidence.numbers.get(f"{module}/phase/train/values")
+    legal = np.where(mask, logits, 0.0) if logits.shape == mask.shape else logits
+    for name, array in (("logits", legal), ("values", values)):
+        if array is not None and not np.isfinite(array).all():
+            row = int(np.argwhere(~np.isfinite(array))[0][0])
+            bad = int((~np.isfinite(array.reshape(len(array), -1))).any(axis=1).sum())
+            message = f"{name} of {bad} of {len(array)} rows are not finite"
+            place = f"{where}, {evidence.rows(module)(row)}"
+            sheet.report("PAR106", place, message, {"rows": bad}, module=module)
+
+
+def _shapes(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    about = evidence.about(module)
+    rows = len(evidence.need(f"{module}/batch/actions"))
+    logits, values = evidence.need(f"{module}/phase/train/logits"), evidence.numbers.get(f"{module}/values")
+    wanted = sum(about["choices"]) if about["choices"] else logits.shape[-1]
+    wrong = {}
+    if logits.ndim != 2 or logits.shape[1] != wanted:
+        wrong["logits"] = {"shape": list(logits.shape), "wanted": [len(logits), wanted]}
+    if values is not None and values.shape != (rows,):
+        wrong["values"] = {"shape": list(values.shape), "wanted": [rows]}
+    for name, shapes in wrong.items():
+        message = f"{name} of {about['class']} have shape {shapes['shape']}, wanted {shapes['wanted']}"
+        sheet.report("PAR105", f"module {module}, {name}", message, shapes, module=module)
+
+
+def _values_agree(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """compute_values by itself, as GAE calls it, and with the embeddings of forward_train, as the loss does."""
+    if not evidence.about(module)["compute_values"]:
+        return
+    alone, shared = evidence.need(f"{module}/values"), evidence.need(f"{module}/phase/train/values")
+    valid = evidence.need(f"{module}/rows/valid")
+    if alone.shape != valid.shape:
+        return
+    difference = compare_column(evidence, module, shared, alone[valid], "values")
+    if not sheet.compare(difference):
+        message = f"compute_values with and without embeddings differ by up to {difference.max_abs:.3g}"
+        sheet.report("PAR102", f"module {module}, {difference.where}", message, figures(difference), module=module)
+
+
+def _against_sb3(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    choices = evidence.about(module)["choices"]
+    logits, reference = evidence.need(f"{module}/phase/train/logits"), evidence.need(f"{module}/sb3/logits")
+    mask = _mask(evidence, module, reference)
+    if logits.shape == reference.shape:
+        ours, theirs = (legal_log_probabilities(each, mask, choices) for each in (logits, reference))
+        difference = compare_column(evidence, module, ours, theirs, "logits")
+        if not sheet.compare(difference):
+            message = f"logits on legal actions differ by up to {difference.max_abs:.3g} ({difference.where})"
+            sheet.report("PAR101", f"module {module}, {difference.where}", message, figures(difference), module=module)
+    if evidence.about(module)["compute_values"]:
+        values = evidence.need(f"{module}/phase/train/values")
+        difference = compare_column(evidence, module, values, evidence.need(f"{module}/sb3/values"), "values")
+        if not sheet.compare(difference):
+            message = f"values differ by up to {difference.max_abs:.3g} ({difference.where})"
+            sheet.report("PAR102", f"module {module}, {difference.where}", message, figures(difference), module=module)
+
+
+def _drawn(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """The same on observations drawn from the space: inputs that were constant in the rollout show here."""
+    if not evidence.is_same_network(module) or not evidence.about(module)["mask_in_space"]:
+        return
+    choices = evidence.about(module)["choices"]
+    mask = evidence.need(f"{module}/space/mask").astype(bool)
+    logits, reference = evidence.need(f"{module}/space/logits"), evidence.need(f"{module}/sb3/space/logits")
+    if logits.shape == reference.shape:
+        ours, theirs = (legal_log_probabilities(each, mask, choices) for each in (logits, reference))
+        difference = elementwise(ours, theirs, scaled(evidence.tolerance, theirs), "drawn observation", _row)
+        if not sheet.compare(difference):
+            message = f"logits differ by up to {difference.max_abs:.3g} on observations drawn from the space"
+            sheet.report("PAR101", f"module {module}, {difference.where}", message, figures(difference), module=module)
+    if evidence.about(module)["compute_values"]:
+        values, reference = evidence.need(f"{module}/space/values"), evidence.need(f"{module}/sb3/space/values")
+        difference = elementwise(values, reference, scaled(evidence.tolerance, reference), "drawn observation", _row)
+        if not sheet.compare(difference):
+            message = f"values differ by up to {difference.max_abs:.3g} on observations drawn from the space"
+            sheet.report("PAR102", f"module {module}, {difference.where}", message, figures(difference), module=module)
+
+
+def _row(row: int) -> str:
+    return f"row {row}"

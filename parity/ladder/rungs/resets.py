@@ -1,0 +1,42 @@
+"""Rung 0, whether episodes and sub-environments start anew."""
+
+from __future__ import annotations
+
+from parity.ladder.evidence import Evidence, Sheet
+
+# Equal starts of several sub-environments are no coincidence where a seed decides about this many different ones.
+DISTINCT_STARTS = 3
+EQUAL_EPISODES = 3
+
+
+def resets(sheet: Sheet, evidence: Evidence) -> None:
+    """Seeds that were given twice, sub-environments that are copies of each other, arrays that are used again."""
+    seeds = evidence.fact("reset_seeds", parts=("build", "sample"))
+    for env, given in enumerate(seeds):
+        known = [seed for seed in given if seed is not None]
+        again = {seed: known.count(seed) for seed in known if known.count(seed) > 1}
+        if again:
+            seed, times = next(iter(again.items()))
+            message = f"sub-environment {env} was reset {times} times with seed {seed} in one short rollout"
+            sheet.report("PAR014", f"sub-environment {env}", message, {"seed": seed, "times": times})
+            break
+    first = [given[0] for given in seeds if given and given[0] is not None]
+    twice = next((seed for seed in first if first.count(seed) > 1), None)
+    starts = [env for env in evidence.facts.get("starts", []) if env]
+    equal = min((len(env) for env in starts), default=0)
+    distinct = evidence.facts.get("view", {}).get("distinct_starts", 0)
+    copies = len(starts) > 1 and all(env[:equal] == starts[0][:equal] for env in starts)
+    if twice is not None:
+        message = f"{first.count(twice)} of {len(first)} sub-environments were reset with seed {twice}"
+        sheet.report("PAR015", "sub-environments", message, {"seeds": first})
+    elif copies and equal >= EQUAL_EPISODES and distinct >= DISTINCT_STARTS:
+        message = (
+            f"the {len(starts)} sub-environments start their first {equal} episodes with the same observations, and the "
+            f"single-agent environment starts {distinct} seeds differently"
+        )
+        found = {"sub_environments": len(starts), "equal_episodes": equal}
+        sheet.report("PAR015", "sub-environments", message, found)
+    agents = evidence.facts.get("shared_arrays", [])
+    if agents:
+        message = f"successive observations of {', '.join(agents)} share memory"
+        sheet.report("PAR019", f"agent {agents[0]}", message, {"agents": agents})

@@ -1,0 +1,178 @@
+"""Rung 4: advantages and value targets, against SB3's buffer and against a reference of ten lines."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from parity.ladder.difference import Difference, elementwise
+from parity.ladder.evidence import Evidence, Missing, Sheet, compare_column, figures, scaled
+from parity.ladder.rungs.attempt import attempt
+
+# Spread below which numbers count as constant: float32's noise on values of order 1.
+CONSTANT = 1e-6
+# GeneralAdvantageEstimation divides by at least this (general_advantage_estimation.py:148, ray 2.60.0).
+RLLIB_SMALLEST_STD = 1e-4
+
+
+def generalised_advantages(
+    rewards: np.ndarray,
+    values: np.ndarray,
+    bootstrap: np.ndarray,
+    terminated: np.ndarray,
+    chunk: np.ndarray,
+    gamma: float,
+    gae_lambda: float,
+) -> np.ndarray:
+    """GAE(lambda), Schulman et al. 2016, equation 16, in float64: the reference that no framework had a hand in.
+
+    Args:
+        rewards, values: ``[T]``, episode chunks one after the other, each in time order.
+        bootstrap: ``[chunks]``, value of what followed each chunk's last row.
+        terminated: bool ``[T]``.
+        chunk: int ``[T]``, number of the chunk.
+    """
+    advantages = np.zeros(len(rewards))
+    for t in reversed(range(len(rewards))):
+        last = t + 1 == len(rewards) or chunk[t + 1] != chunk[t]
+        following = bootstrap[chunk[t]] if last else values[t + 1]
+        delta = rewards[t] + gamma * (0.0 if terminated[t] else following) - values[t]
+        advantages[t] = delta + (0.0 if last or terminated[t] else gamma * gae_lambda * advantages[t + 1])
+    return advantages
+
+
+def returns(evidence: Evidence) -> Sheet:
+    """Value targets straight; advantages raw, or standardised as RLlib does it, which is explained."""
+    sheet = Sheet(4)
+    attempt(sheet, _modules, evidence)
+    return sheet
+
+
+def _modules(sheet: Sheet, evidence: Evidence) -> None:
+    for module in evidence.modules():
+        attempt(sheet, _module, evidence, module)
+
+
+def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    evidence.need(f"{module}/batch/actions")
+    absent = [name for name in ("advantages", "value_targets") if f"{module}/batch/{name}" not in evidence.numbers]
+    where = f"module {module}"
+    if absent:
+        sheet.report("PAR403", where, f"the batch has no {' and no '.join(absent)}", {"absent": absent}, module=module)
+        return
+    valid = evidence.need(f"{module}/rows/valid")
+    advantages = evidence.need(f"{module}/batch/advantages")
+    targets = evidence.need(f"{module}/batch/value_targets")
+    finite = np.isfinite(advantages[valid]) & np.isfinite(targets[valid])
+    if not finite.all():
+        row = int(np.flatnonzero(~finite)[0])
+        message = f"{int((~finite).sum())} of {len(finite)} rows are not finite"
+        place = f"{where}, {evidence.rows(module)(row)}"
+        sheet.report("PAR406", place, message, {"rows": int((~finite).sum())}, module=module)
+    references = _references(evidence, module)
+    _constant(sheet, where, module, advantages[valid], targets[valid], references)
+    for name, (_, target) in references.items():
+        difference = compare_column(evidence, module, targets[valid], target, "value target")
+        if not sheet.compare(difference):
+            message = f"value targets differ from {name} by up to {difference.max_abs:.3g} ({difference.where})"
+            place = f"{where}, {difference.where}"
+            sheet.report("PAR404", place, message, {"against": name, **figures(difference)}, module=module)
+            break
+    _advantages(sheet, evidence, module, references)
+    if not references:
+        raise Missing(f"module {module} has no values to compute advantages from")
+
+
+def _references(evidence: Evidence, module: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Raw advantages and value targets by who computed them."""
+    found = {}
+    numbers = evidence.numbers
+    if f"{module}/sb3/returns" in numbers:
+        found["SB3's buffer"] = (numbers[f"{module}/sb3/raw_advantages"], numbers[f"{module}/sb3/returns"])
+    values, bootstrap = numbers.get(f"{module}/values"), numbers.get(f"{module}/bootstrap")
+    valid = evidence.need(f"{module}/rows/valid")
+    if values is not None and bootstrap is not None and values.shape == valid.shape and bootstrap.ndim == 1:
+        settings = evidence.settings(module)
+        own = values[valid].astype(np.float64)
+        advantages = generalised_advantages(
+            evidence.need(f"{module}/env/reward"),
+            own,
+            bootstrap.astype(np.float64),
+            evidence.need(f"{module}/env/terminated"),
+            evidence.need(f"{module}/rows/chunk"),
+            settings["gamma"],
+            settings["gae_lambda"],
+        )
+        found["the reference on the port's own values"] = (advantages, advantages + own)
+    return found
+
+
+def _constant(
+    sheet: Sheet,
+    where: str,
+    module: str,
+    advantages: np.ndarray,
+    targets: np.ndarray,
+    references: dict[str, tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """Constant numbers where the references vary; a task whose rewards say nothing has constant ones by right."""
+    for code, name, column, i in (
+        ("PAR401", "advantages", advantages, 0),
+        ("PAR402", "value targets", targets, 1),
+    ):
+        varies = all(np.ptp(reference[i]) > CONSTANT for reference in references.values())
+        if len(column) > 1 and varies and np.ptp(column) <= CONSTANT:
+            key = "advantage_std" if i == 0 else "value_target_std"
+            found = {key: float(column.std()), "mean": float(column.mean()), "rows": len(column)}
+            message = f"all {len(column)} {name} are {column[0]:.3g}"
+            sheet.report(code, where, message, found, module=module)
+
+
+def _advantages(
+    sheet: Sheet, evidence: Evidence, module: str, references: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> None:
+    valid = evidence.need(f"{module}/rows/valid")
+    advantages = evidence.need(f"{module}/batch/advantages")
+    raw = [compare_column(evidence, module, advantages[valid], ref[0], "advantage") for ref in references.values()]
+    if raw and all(raw):
+        for difference in raw:
+            sheet.compare(difference)
+        return
+    standardised = _standardised(evidence, module, advantages, valid, references)
+    if standardised is not None and sheet.compare(standardised):
+        sheet.explained.append(
+            "RLlib standardises advantages over all rows of the batch, bootstrap rows included "
+            "(general_advantage_estimation.py:148)"
+        )
+        return
+    if standardised is None and not raw:
+        return
+    difference = raw[0] if standardised is None else standardised
+    sheet.compare(difference)
+    message = f"advantages are off by up to {difference.max_abs:.3g} ({difference.where})"
+    sheet.report("PAR405", f"module {module}, {difference.where}", message, figures(difference), module=module)
+
+
+def _standardised(
+    evidence: Evidence,
+    module: str,
+    advantages: np.ndarray,
+    valid: np.ndarray,
+    references: dict[str, tuple[np.ndarray, np.ndarray]],
+) -> Difference | None:
+    """The batch's advantages against ``(target - value - mean) / max(1e-4, std)`` over all rows."""
+    values = evidence.numbers.get(f"{module}/values")
+    if values is None or values.shape != advantages.shape:
+        return None
+    raw = evidence.need(f"{module}/batch/value_targets").astype(np.float64) - values
+    # Rows for bootstrapping have no reference of their own: only their part in mean and std is RLlib's.
+    for reference, _ in list(references.values())[:1]:
+        raw[valid] = reference
+    std = max(RLLIB_SMALLEST_STD, float(raw.std()))
+    expected = (raw - raw.mean()) / std
+    allowed = scaled(evidence.tolerance, expected)
+    # An error of the raw numbers grows with the division.
+    magnitude = max(1.0, float(np.abs(evidence.need(f"{module}/batch/value_targets")).max(initial=0.0)))
+    allowed = dataclasses.replace(allowed, absolute=allowed.absolute * max(1.0, magnitude / std))
+    return elementwise(advantages[valid], expected[valid], allowed, "advantage", evidence.rows(module))

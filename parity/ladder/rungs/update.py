@@ -1,0 +1,67 @@
+"""Rung 8: parameters after a dozen minibatches, and the share of each difference that RLlib has by design."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from parity.ladder.difference import per_tensor
+from parity.ladder.evidence import Evidence, Sheet, figures
+from parity.ladder.rungs.attempt import attempt
+from parity.ladder.rungs.shares import share
+
+# Run of the counterpart with one difference switched on -> its finding and name.
+TOGGLES = {
+    "full_advantages": ("PAR810", "advantages", "advantages standardised over the batch"),
+    "full_adam_eps": ("PAR811", "adam_eps", "Adam's epsilon"),
+    "full_minibatches": ("PAR812", "minibatches", "composition and order of minibatches"),
+}
+
+
+def update(evidence: Evidence) -> Sheet:
+    """Against SB3's update; else against SB3's with RLlib's known differences, each of them also alone."""
+    sheet = Sheet(8)
+    attempt(sheet, _modules, evidence)
+    return sheet
+
+
+def _modules(sheet: Sheet, evidence: Evidence) -> None:
+    for module in evidence.modules():
+        attempt(sheet, _module, evidence, module)
+
+
+def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    ours, before = evidence.need_below(f"{module}/update/last"), evidence.need_below(f"{module}/weights")
+    bad = [name for name, array in ours.items() if not np.isfinite(array).all()]
+    if bad:
+        message = f"{len(bad)} parameters are not finite after the update: {', '.join(bad[:4])}"
+        where = f"module {module}, parameter {bad[0]}"
+        sheet.report("PAR802", where, message, {"parameters": bad}, module=module)
+    runs = {
+        run: evidence.as_ports(module, evidence.need_below(f"{module}/sb3/{run}/last"))
+        for run in ("full_sb3", *TOGGLES, "full_all")
+    }
+    direct, explained = (per_tensor(ours, runs[run], evidence.tolerance) for run in ("full_sb3", "full_all"))
+    if direct:
+        sheet.compare(direct)
+        return
+    shares = {run: share(runs[run], runs["full_sb3"], before) for run in TOGGLES}
+    left_over = share(ours, runs["full_all"], before)
+    minibatches = len(evidence.need(f"{module}/update/rows"))
+    if sheet.compare(explained):
+        parts = []
+        for run, (code, name, words) in TOGGLES.items():
+            sheet.shares[name] = max(sheet.shares.get(name, 0.0), shares[run])
+            if shares[run] > 0:
+                parts.append(f"{words} {shares[run]:.1%}")
+                message = f"alone it changes an update of {minibatches} minibatches by {shares[run]:.1%}"
+                found = {"share_of_update": shares[run], "minibatches": minibatches}
+                sheet.report(code, f"module {module}", message, found, module=module)
+        sheet.explained.append(f"of the update, each alone: {', '.join(parts)}; left over: {left_over:.1e}")
+        return
+    message = (
+        f"after {minibatches} minibatches parameters differ by {explained.max_rel:.3g} of their norm ({explained.where}), "
+        f"{left_over:.1%} of the update, beyond what RLlib does otherwise by design"
+    )
+    found = {"unexplained_share_of_update": left_over, **figures(explained)}
+    where = f"module {module}, parameter {explained.where}"
+    sheet.report("PAR801", where, message, found, module=module)

@@ -1,0 +1,72 @@
+"""Rung 0, what the learning agent meets in the multi-agent environment against the single-agent environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from parity.ladder.difference import Difference, elementwise
+from parity.ladder.evidence import Evidence, Sheet, figures
+
+_WORDS = {
+    "PAR030": ("observations", "what it sees"),
+    "PAR031": ("masks", "what is legal"),
+    "PAR032": ("rewards", "what it is paid"),
+    "PAR033": ("ends", "when an episode ends"),
+}
+
+
+def view(sheet: Sheet, evidence: Evidence) -> None:
+    """Same seed, same actions of the learning agent: same observations, masks, rewards and ends."""
+    facts = evidence.fact("view", parts=("build", "view"))
+    where = f"agent {evidence.facts['learning_agent']}"
+    if facts["spaces"] is not None:
+        sheet.report("PAR034", where, f"its observation space: {facts['spaces']}", {"difference": facts["spaces"]})
+    for episode, error in facts["stopped"].items():
+        found = {"episodes": len(facts["stopped"]), "exception": error}
+        sheet.report("PAR036", f"{where}, episode {episode}", f"the multi-agent environment raised: {error}", found)
+        break
+    if "view/episode" not in evidence.numbers:
+        if facts["stopped"]:
+            return
+        evidence.need("view/episode")
+    repeats = [difference for _, difference in _differences(evidence, "again")]
+    if not all(repeats):
+        worst = next(difference for difference in repeats if not difference)
+        message = "two copies of the single-agent environment with one seed and the same actions differ"
+        sheet.report("PAR035", "single-agent environment", message, figures(worst))
+        return
+    reported: set[str] = set()
+    for code, difference in _differences(evidence, "multi"):
+        if sheet.compare(difference) or code in reported:
+            continue
+        reported.add(code)
+        name, meaning = _WORDS[code]
+        message = f"{name} differ by up to {difference.max_abs:.3g} ({difference.where}): {meaning} is not the same"
+        sheet.report(code, f"{where}, {difference.where}", message, figures(difference))
+
+
+def _differences(evidence: Evidence, side: str) -> Iterator[tuple[str, Difference]]:
+    """Every comparison with ``side``, by the code of its finding."""
+    episodes, steps = evidence.need("view/episode"), evidence.need("view/step")
+
+    def rows(row: int) -> str:
+        return f"episode {int(episodes[row])}, step {int(steps[row])}"
+
+    single = evidence.need_below("view/single")
+    other = evidence.numbers.below(f"view/{side}")
+    codes = {"mask": "PAR031", "reward": "PAR032", "terminated": "PAR033", "truncated": "PAR033"}
+    for name, reference in single.items():
+        code = codes.get(name, "PAR030")
+        label = name.removeprefix("obs/")
+        if name in other:
+            yield code, elementwise(_numbers(other[name]), _numbers(reference), evidence.tolerance, label, rows)
+        elif evidence.facts["view"]["spaces"] is None:
+            yield code, Difference(np.inf, np.inf, np.inf, f"{label}: missing")
+
+
+def _numbers(array: np.ndarray) -> np.ndarray:
+    """Booleans and integers as floats; a trailing axis of 1 is no difference (RLlib keeps Discrete entries ``[B]``)."""
+    array = array.astype(np.float64)
+    return array[..., 0] if array.ndim == 2 and array.shape[1] == 1 else array
