@@ -62,7 +62,8 @@ def to_rllib(ppo: PPOParams) -> tuple[dict[str, Any], dict[str, Any], list[Untra
     env_runners = {
         "num_env_runners": 0,
         "num_envs_per_env_runner": ppo.n_envs,
-        "rollout_fragment_length": ppo.n_steps,
+        # `n_steps`, also where a port shares the rollout out among env runners of its own.
+        "rollout_fragment_length": "auto",
         "batch_mode": "truncate_episodes",
         # Otherwise every finished episode is converted again at every step (multi_agent_env_runner.py:558, ray 2.60.0).
         "episodes_to_numpy": False,

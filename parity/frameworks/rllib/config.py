@@ -9,12 +9,14 @@ import sys
 from typing import Any
 
 import gymnasium
+import ray
 from ray import cloudpickle
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.env_context import EnvContext
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
+from ray.tune.experiment.trial import TRIAL_INFO
 from ray.tune.registry import register_env
 
 from parity.errors import CannotStart, one_line
@@ -61,7 +63,13 @@ def build_port(task: Task, seed: int, device: str) -> Port:
         agents = _agents(make_env(config), task)
         agent = _learner(task, agents)
     else:
-        agents = _agents(make_multi_agent_env(task), task)
+        env = make_multi_agent_env(task)
+        if make_multi_agent_env(task) is env:
+            raise CannotStart(
+                f"Task {task.id}: multi_agent_env returns the same {type(env).__name__} at every call: make a new one "
+                "each time."
+            )
+        agents = _agents(env, task)
         agent = _learner(task, agents)
         config = _reference_config(task, agents, agent, seed, device)
         given = config.env
@@ -188,14 +196,26 @@ def _brought_config(task: Task) -> PPOConfig:
     """The user's finished configuration, copied."""
     if isinstance(task.rllib_config, dict):
         try:
+            unknown = [key for key in task.rllib_config if not _is_field(key)]
             config = PPOConfig().update_from_dict(copy.deepcopy(task.rllib_config))
         except Exception as error:
             raise CannotStart(f"Task {task.id}: rllib_config: {type(error).__name__}: {one_line(error)}.") from error
+        if unknown:
+            raise CannotStart(
+                f"Task {task.id}: rllib_config has {', '.join(map(repr, unknown))}, no field of the PPOConfig of ray "
+                f"{ray.__version__}, which would take it and never read it; correct or delete it."
+            )
     else:
         config = task.rllib_config.copy(copy_frozen=False)
     if config.env is None and task.multi_agent_env is not None:
         config.environment(_register(task))
     return config
+
+
+def _is_field(key: str) -> bool:
+    """Whether ``AlgorithmConfig.update_from_dict`` does anything with this key; it accepts every other in silence."""
+    name = PPOConfig._translate_special_keys(key, warn_deprecated=False)
+    return key in ("multiagent", "_enable_new_api_stack", TRIAL_INFO) or hasattr(PPOConfig(), name)
 
 
 def make_env(config: PPOConfig) -> Any:
