@@ -1,10 +1,9 @@
-"""One stream of randomness for two frameworks: actions by inverse CDF from shared uniforms, shared permutations."""
+"""Actions by inverse CDF from given uniforms, so that two frameworks can act on one stream of randomness."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 
@@ -51,22 +50,3 @@ def margins(probs: torch.Tensor, uniforms: torch.Tensor, sizes: Sequence[int]) -
         distance = (cdf[:, :-1] - uniforms[:, i : i + 1].to(cdf)).abs()
         nearest.append(torch.cat([distance, torch.ones_like(cdf[:, :1])], dim=-1).amin(dim=-1))
     return torch.stack(nearest).amin(dim=0)
-
-
-class Streams:
-    """The randomness of one run in lockstep, a function of ``seed`` and the number of the iteration."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def uniforms(self, iteration: int, steps: int, rows: int, sub_actions: int) -> np.ndarray:
-        """float64 ``[steps, rows, sub_actions]`` in [0, 1)."""
-        return np.random.default_rng([self.seed, iteration, 1]).random((steps, rows, sub_actions))
-
-    def permutations(self, iteration: int) -> np.random.RandomState:
-        """The generator of an iteration's permutations, each framework's own copy of the same."""
-        return np.random.RandomState(self.permutations_seed(iteration))
-
-    def permutations_seed(self, iteration: int) -> list[int]:
-        """For ``np.random.seed``, whose generator Stable-Baselines3 permutes rows with."""
-        return [self.seed, iteration, 2]
