@@ -16,9 +16,11 @@ app = App(
     help="Is an RLlib port of a Stable-Baselines3 set-up computed the same, does it learn as well, is it as fast?",
 )
 app.command("parity.cli.run:run")
+app.command("parity.cli.check:check")
 app.command("parity.cli.report:report")
 app.command("parity.cli.report:view")
 app.command("parity.cli.tasks:tasks")
+app.command("parity.cli.rules:rules")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

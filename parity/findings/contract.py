@@ -9,10 +9,10 @@ _UPDATE = ("PAR603", "PAR701", "PAR801")
 RULES = (
     Rule(
         code="PAR001",
-        title="the port stops with an exception",
+        title="the port cannot be opened",
         severity="error",
-        explanation="What depends on the part that raised could not be compared, and counts as not holding.",
-        origin="An exception in the port's environment, module, connector or configuration.",
+        explanation="An exception before there was anything to compare: every rung counts as not holding.",
+        origin="An exception while environments, modules, learner or configuration are built, or in one of the environments.",
         fix="The log has the traceback; the exception's own message names the place.",
     ),
     Rule(
@@ -43,7 +43,7 @@ RULES = (
             "overridden by TorchLearner's, so nothing complains."
         ),
         fix="class MyModule(TorchRLModule, ValueFunctionAPI)",
-        explains=("PAR001", "PAR401", "PAR402", "PAR403", "PAR404", "PAR405", "PAR501", "PAR502", "PAR602", "PAR702"),
+        explains=("PAR506", "PAR401", "PAR402", "PAR403", "PAR404", "PAR405", "PAR501", "PAR502", "PAR602", "PAR702"),
         links=(f"{UPSTREAM}/pull/46657", "https://docs.ray.io/en/latest/rllib/rl-modules.html"),
     ),
     Rule(

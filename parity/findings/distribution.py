@@ -17,7 +17,7 @@ RULES = (
             "multiplied by the mask (a logit of 0 is not impossible); a penalty that is too small."
         ),
         fix="logits.masked_fill(mask == 0, torch.finfo(logits.dtype).min)  # in every forward method",
-        explains=("PAR001", "PAR202", "PAR203", "PAR204", "PAR205", "PAR302", "PAR303", *_LATER),
+        explains=("PAR312", "PAR202", "PAR203", "PAR204", "PAR205", "PAR302", "PAR303", *_LATER),
     ),
     Rule(
         code="PAR202",

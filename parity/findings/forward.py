@@ -32,7 +32,7 @@ RULES = (
         explanation="Whoever uses the batch afterwards (value function, loss, another module) reads something else.",
         origin='obs.pop("action_mask") or an operation in place, as in RLlib\'s own example of a masked module.',
         fix='mask = obs["action_mask"]; rest = {key: obs[key] for key in obs if key != "action_mask"}',
-        explains=("PAR001",),
+        explains=("PAR107", "PAR312", "PAR506"),
     ),
     Rule(
         code="PAR104",
@@ -50,7 +50,7 @@ RULES = (
         explanation="Values [B, 1] against targets [B] broadcast to [B, B] without a word: the loss becomes an average.",
         origin="The last dimension of the value head is kept.",
         fix="return self.vf(features).squeeze(-1)",
-        explains=("PAR001", "PAR102", "PAR404", "PAR405", "PAR501", "PAR502", *_LATER),
+        explains=("PAR107", "PAR506", "PAR102", "PAR404", "PAR405", "PAR501", "PAR502", *_LATER),
     ),
     Rule(
         code="PAR106",
@@ -60,5 +60,13 @@ RULES = (
         origin="Zero times infinity in the masking, a division by zero, -inf on a row without a legal action.",
         fix="logits.masked_fill(mask == 0, torch.finfo(logits.dtype).min)",
         explains=("PAR201", "PAR202", "PAR203", "PAR204", "PAR205", "PAR303", "PAR505", "PAR601", *_LATER),
+    ),
+    Rule(
+        code="PAR107",
+        title="a forward pass stops with an exception",
+        severity="error",
+        explanation="What needs the module's outputs could not be compared, and counts as not holding.",
+        origin="An exception in one of the module's forward methods, compute_values or its distribution class.",
+        fix="The log has the traceback; the exception's own message names the place.",
     ),
 )

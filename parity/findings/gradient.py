@@ -24,7 +24,7 @@ RULES = (
         explanation="Changing the parameter changes the outputs, but the loss does not reach it: it is never learned.",
         origin="torch.no_grad(), detach(), a numpy round trip or .data between the parameter and the loss.",
         fix="Remove detach() and torch.no_grad() from the forward pass and from compute_values.",
-        explains=("PAR001", "PAR603", "PAR605", "PAR701", "PAR702", "PAR801"),
+        explains=("PAR506", "PAR603", "PAR605", "PAR701", "PAR702", "PAR801"),
     ),
     Rule(
         code="PAR603",

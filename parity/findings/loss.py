@@ -52,4 +52,12 @@ RULES = (
         fix="Mask by a large finite negative number; config.training(use_kl_loss=False)",
         explains=("PAR501", "PAR502", "PAR503", "PAR504", "PAR601", *_LATER, "PAR802"),
     ),
+    Rule(
+        code="PAR506",
+        title="the update stops with an exception",
+        severity="error",
+        explanation="Losses, gradients and parameters could not be compared.",
+        origin="Columns that are missing from the batch, gradients that do not exist, an exception in a learner of the port's.",
+        fix="The log has the traceback; the exception's own message names the place.",
+    ),
 )

@@ -32,7 +32,7 @@ RULES = (
         explanation="The loss stops with a KeyError.",
         origin="No module with ValueFunctionAPI, or a learner pipeline without GeneralAdvantageEstimation.",
         fix="class MyModule(TorchRLModule, ValueFunctionAPI)",
-        explains=("PAR001",),
+        explains=("PAR506",),
     ),
     Rule(
         code="PAR404",

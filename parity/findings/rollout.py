@@ -119,4 +119,12 @@ RULES = (
         fix="Keep Columns.LOSS_MASK.",
         explains=("PAR501", "PAR502", "PAR603", "PAR701", "PAR801"),
     ),
+    Rule(
+        code="PAR312",
+        title="the rollout stops with an exception",
+        severity="error",
+        explanation="No batch was collected, so nothing that needs one could be compared.",
+        origin="An exception in the environment, a connector or the module; an illegal action in a strict environment.",
+        fix="The log has the traceback; the exception's own message names the place.",
+    ),
 )

@@ -32,20 +32,22 @@ RUNGS: dict[str, Callable[[Evidence], Sheet]] = {
     "step": step,
     "update": update,
 }
-# Part of the collection -> the rung that it stops, where it raises; parts are named after their module's id too.
+# Part of the collection -> the rung that it stops where it raises, and the finding; a module's id follows the part's name.
 PARTS = {
-    "build": "contract",
-    "view": "contract",
-    "sample": "rollout",
-    "batch": "rollout",
-    "observations": "rollout",
-    "forward": "forward",
-    "space": "forward",
-    "sb3 space": "forward",
-    "sb3": "forward",
-    "reach": "gradient",
-    "update": "loss",
+    "build": ("contract", "PAR001"),
+    "settings": ("contract", "PAR001"),
+    "view": ("contract", "PAR001"),
+    "forward": ("forward", "PAR107"),
+    "space": ("forward", "PAR107"),
+    "sb3 space": ("forward", "PAR107"),
+    "reach": ("gradient", "PAR107"),
+    "sample": ("rollout", "PAR312"),
+    "batch": ("rollout", "PAR312"),
+    "observations": ("rollout", "PAR312"),
+    "update": ("loss", "PAR506"),
+    "sb3": ("loss", "PAR506"),
 }
+STOPPED = frozenset(code for _, code in PARTS.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +89,10 @@ def climb(numbers: Numbers, declared: Mapping[str, str] | None = None, tolerance
     evidence = Evidence(numbers, tolerance)
     sheets = {name: judge(evidence) for name, judge in RUNGS.items()}
     for part, error in numbers.facts.get("raised", {}).items():
-        rung = rung_of(part)
+        rung, code = rung_of(part)
         message = f"{part} raised {error['type']}: {error['message']}"
         sheets[rung].report(
-            "PAR001",
+            code,
             f"rung {sheets[rung].rung} ({rung}), {part}",
             message,
             {"exception": error["type"], "message": error["message"]},
@@ -101,9 +103,9 @@ def climb(numbers: Numbers, declared: Mapping[str, str] | None = None, tolerance
     return Climb({name: _result(sheet) for name, sheet in sheets.items()}, found)
 
 
-def rung_of(part: str) -> str:
-    """The rung that a part of the collection stops."""
-    return next((rung for name, rung in sorted(PARTS.items(), reverse=True) if part.startswith(name)), "contract")
+def rung_of(part: str) -> tuple[str, str]:
+    """The rung that a part of the collection stops where it raises, and the code of that finding."""
+    return next(place for name, place in sorted(PARTS.items(), reverse=True) if part.startswith(name))
 
 
 def _result(sheet: Sheet) -> RungResult:
@@ -127,7 +129,7 @@ def _result(sheet: Sheet) -> RungResult:
 
 
 def _status(sheet: Sheet) -> tuple[RungStatus, str | None]:
-    errors = [each for each in sheet.found if each.is_error and each.code != "PAR001"]
+    errors = [each for each in sheet.found if each.is_error and each.code not in STOPPED]
     declared = [each for each in sheet.found if each.severity == "error" and each.declared is not None]
     if errors:
         return "fail", _words(next((each for each in errors if each.root is None), errors[0]))

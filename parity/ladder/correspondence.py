@@ -64,17 +64,29 @@ def correspond(sb3: Shapes, port: Shapes, given: dict[str, str] | None = None) -
 
 
 def _by_name(names: list[str], others: list[str]) -> dict[str, str] | None:
-    if len(names) == len(others) == 1:
-        return {names[0]: others[0]}
-    pairs = {}
-    for name in names:
-        common = {other: _common_tail(name, other) for other in others}
-        best = max(common.values())
-        closest = [other for other, length in common.items() if length == best]
-        if len(closest) != 1:
+    """Pairs of names that are each other's closest, one after the other; what is left at the end is a pair."""
+    pairs: dict[str, str] = {}
+    names, others = list(names), list(others)
+    while len(names) > 1:
+        found = [
+            (name, other)
+            for name in names
+            if (other := _closest(name, others)) is not None and _closest(other, names) == name
+        ]
+        if not found:
             return None
-        pairs[name] = closest[0]
-    return pairs if len(set(pairs.values())) == len(names) else None
+        for name, other in found:
+            pairs[name] = other
+            names.remove(name)
+            others.remove(other)
+    return pairs | dict(zip(names, others, strict=True))
+
+
+def _closest(name: str, others: list[str]) -> str | None:
+    """The one name with the most trailing parts in common, None where there are several."""
+    common = {other: _common_tail(name, other) for other in others}
+    best = [other for other, length in common.items() if length == max(common.values())]
+    return best[0] if len(best) == 1 else None
 
 
 def _common_tail(name: str, other: str) -> int:

@@ -56,6 +56,10 @@ class Evidence:
     def frozen(self) -> list[str]:
         return [module for module, about in self.fact("modules", parts=("build",)).items() if not about["trained"]]
 
+    def label(self, module: str) -> str:
+        """The module's name before a sentence, where there are several."""
+        return f"{module}: " if len(self.modules()) > 1 else ""
+
     def about(self, module: str) -> dict[str, Any]:
         """Facts of a module: class, parameters, choices, …"""
         return self.fact("modules", parts=("build",))[module]

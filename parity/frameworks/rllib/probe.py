@@ -39,12 +39,14 @@ import dataclasses
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from ray.rllib.core import COMPONENT_RL_MODULE
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
+from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from parity.errors import CannotStart
 from parity.frameworks.rllib import behaviour
@@ -218,18 +220,35 @@ def _sample(found: Probe) -> list[Any]:
     """One rollout as the algorithm would take it, until an episode has ended by itself."""
     runner, recording = found.runner, found.recording
     assert recording is not None
+    env_of: dict[str, int] = {}
     starts: dict[str, tuple[int, int]] = {}
-    created: list[int] = [0] * runner.num_envs
-    new_episode = runner._new_episode
+    new_episode, add_env_reset = runner._new_episode, MultiAgentEpisode.add_env_reset
 
-    def numbered(env_index: int, episodes: Any = None) -> Any:
+    def placed(env_index: int, episodes: Any = None) -> Any:
         result = new_episode(env_index, episodes)
-        held = runner._ongoing_episodes if episodes is None else episodes
-        starts[held[env_index].id_] = (env_index, created[env_index])
-        created[env_index] += 1
+        env_of[(runner._ongoing_episodes if episodes is None else episodes)[env_index].id_] = env_index
         return result
 
-    runner._new_episode = numbered
+    def numbered(episode: Any, *args: Any, **kwargs: Any) -> Any:
+        # The episode begins with its environment's latest reset; one that is only prepared has none yet.
+        env = env_of.get(episode.id_)
+        if env is not None:
+            starts[episode.id_] = (env, len(recording.seeds[env]) - 1)
+        return add_env_reset(episode, *args, **kwargs)
+
+    runner._new_episode = placed
+    with mock.patch.object(MultiAgentEpisode, "add_env_reset", numbered):
+        calls = _sample_until_an_end(runner, recording)
+    found.numbers.facts["episode_ids"] = {str(key): list(value) for key, value in starts.items()}
+    found.numbers.facts["reset_seeds"] = recording.seeds
+    found.numbers.facts["sample_calls"] = len(calls)
+    found.numbers.facts["starts"] = recording.starts
+    found.numbers.facts["shared_arrays"] = sorted(recording.shared_arrays)
+    return [episode for call in calls for episode in call]
+
+
+def _sample_until_an_end(runner: Any, recording: Recording) -> list[list[Any]]:
+    """Episodes of each ``sample()``."""
     calls: list[list[Any]] = []
     wanted = ENV_STEPS
     while True:
@@ -237,14 +256,8 @@ def _sample(found: Probe) -> list[Any]:
             calls.append(runner.sample())
         ended = any(move.terminated or move.truncated for moves in recording.moves.values() for move in moves)
         if ended or wanted >= MOST_ENV_STEPS:
-            break
+            return calls
         wanted = MOST_ENV_STEPS
-    found.numbers.facts["episode_ids"] = {str(key): list(value) for key, value in starts.items()}
-    found.numbers.facts["reset_seeds"] = recording.seeds
-    found.numbers.facts["sample_calls"] = len(calls)
-    found.numbers.facts["starts"] = recording.starts
-    found.numbers.facts["shared_arrays"] = sorted(recording.shared_arrays)
-    return [episode for call in calls for episode in call]
 
 
 def _batch(found: Probe, episodes: list[Any]) -> None:

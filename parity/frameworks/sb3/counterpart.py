@@ -219,6 +219,7 @@ class _Trainer:
         model._setup_model()
         model.n_epochs, model._current_progress_remaining = 1, 1.0
         model.set_logger(configure(None, []))
+        self._normalize = ppo.normalize_advantage
         policy.optimizer = torch.optim.Adam(policy.parameters(), lr=ppo.learning_rate, eps=ppo.adam_eps)
         self._dealt: list[Any] = []
         self.values = self.returns = np.zeros(2)
@@ -237,6 +238,8 @@ class _Trainer:
             observations = _tensors(_take(self._observations, rows))
             taken = {name: torch.as_tensor(column[rows]) for name, column in columns.items()}
             self._dealt = [MaskableDictRolloutBufferSamples(observations=observations, **taken)]
+            # MaskablePPO 2.9.2 divides by the NaN spread of a single row; SB3's PPO leaves it as it is.
+            self._model.normalize_advantage = self._normalize and len(rows) > 1
             self._model.train()
             logged = self._model.logger.name_to_value
             losses["policy"].append(float(logged["train/policy_gradient_loss"]))

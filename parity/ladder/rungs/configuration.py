@@ -25,6 +25,8 @@ RLLIB_NAMES = {
 }
 IN_ENV_RUNNERS = ("n_envs",)
 FIELDS_OF = {"PAR011": ("vf_clip_param", "clip_range_vf"), "PAR012": ("use_kl_loss", "kl_coeff")}
+# What the update's rung measures when it is there; `normalize_advantage=False` it does not.
+MEASURED = ("adam_eps", "batch_size", "normalize_advantage")
 # Where RLlib's value is no number, SB3's side runs with the task's: what differs from there on follows.
 _UPDATE = ("PAR603", "PAR701", "PAR801")
 
@@ -52,7 +54,11 @@ def configuration(sheet: Sheet, evidence: Evidence) -> None:
             what = ", ".join(f"{name} {value}" for name, value in ignored.items())
             message = f"module {module} asks for {what}; its advantages are computed with the global values"
             sheet.report("PAR018", f"module {module}", message, ignored, module=module)
-    fields = {each["field"]: each["reason"] for each in evidence.facts.get("untranslated", [])}
+    fields = {
+        each["field"]: each["reason"]
+        for each in evidence.facts.get("untranslated", [])
+        if not (each["field"] in MEASURED and each["value"])
+    }
     if fields:
         what = "; ".join(f"{name}: {reason}" for name, reason in fields.items())
         sheet.report("PAR013", "config", what, fields)

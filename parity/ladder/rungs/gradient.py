@@ -10,6 +10,9 @@ from parity.ladder.difference import per_tensor
 from parity.ladder.evidence import Evidence, Sheet, figures
 from parity.ladder.rungs.attempt import attempt
 
+# A gradient of this part of the largest one's norm is float32's noise on zero (a KL term at equal policies makes such).
+NOTHING = 1e-7
+
 
 def gradient(evidence: Evidence) -> Sheet:
     """Finite, not zero where the parameter matters, and SB3's (with its own or, explained, the port's advantages)."""
@@ -35,11 +38,19 @@ def _finite(sheet: Sheet, evidence: Evidence, module: str) -> None:
 
 
 def without_gradient(evidence: Evidence, module: str) -> list[str]:
-    """Parameters that are to be trained and whose gradient is missing or zero throughout."""
+    """Parameters that are to be trained and whose gradient is missing or zero but for float noise."""
     about = evidence.about(module)
     raw = evidence.numbers.below(f"{module}/update/raw_gradient")
     wanted = [name for name in about["parameters"] if name not in about["frozen"]]
-    return [name for name in wanted if name not in raw or not raw[name].any()]
+    zero = zeros(raw)
+    return [name for name in wanted if name not in raw or name in zero]
+
+
+def zeros(gradients: dict[str, np.ndarray]) -> set[str]:
+    """Names of gradients whose norm is nothing beside the largest."""
+    norms = {name: float(np.linalg.norm(array.astype(np.float64))) for name, array in gradients.items()}
+    largest = max((norm for norm in norms.values() if np.isfinite(norm)), default=0.0)
+    return {name for name, norm in norms.items() if norm <= NOTHING * largest}
 
 
 def _reaches(sheet: Sheet, evidence: Evidence, module: str) -> None:
@@ -47,11 +58,12 @@ def _reaches(sheet: Sheet, evidence: Evidence, module: str) -> None:
     reach = evidence.need_below(f"{module}/reach")
     sb3 = evidence.as_ports(module, evidence.numbers.below(f"{module}/sb3/first_sb3/gradient"))
     settings = evidence.settings(module)
+    off = zeros(sb3)
     cut: dict[str, Any] = {}
     unused: list[str] = []
     for name in without_gradient(evidence, module):
         # By the same weights and rows SB3's gradient is zero too where a unit is off or an input is dead.
-        if evidence.is_same_network(module) and name in sb3 and not sb3[name].any():
+        if evidence.is_same_network(module) and name in off:
             continue
         policy, value = (float(each) for each in reach[name])
         if policy == 0 and value == 0:

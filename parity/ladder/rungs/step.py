@@ -65,7 +65,7 @@ def _against_sb3(sheet: Sheet, evidence: Evidence, module: str) -> None:
         for name, value in shares.items():
             sheet.shares[name] = max(sheet.shares.get(name, 0.0), value)
         sheet.explained.append(
-            f"of the step, the port's advantages make {shares['advantages']:.1%} and Adam's epsilon "
+            f"{evidence.label(module)}of the step, the port's advantages make {shares['advantages']:.1%} and Adam's epsilon "
             f"{shares['adam_eps']:.1%}"
         )
     else:

@@ -56,7 +56,9 @@ def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
                 message = f"alone it changes an update of {minibatches} minibatches by {shares[run]:.1%}"
                 found = {"share_of_update": shares[run], "minibatches": minibatches}
                 sheet.report(code, f"module {module}", message, found, module=module)
-        sheet.explained.append(f"of the update, each alone: {', '.join(parts)}; left over: {left_over:.1e}")
+        sheet.explained.append(
+            f"{evidence.label(module)}of the update, each alone: {', '.join(parts)}; left over: {left_over:.1e}"
+        )
         return
     message = (
         f"after {minibatches} minibatches parameters differ by {explained.max_rel:.3g} of their norm ({explained.where}), "

@@ -1,0 +1,67 @@
+"""``parity check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from parity.cli.options import DEFAULT_OUT, Json, Out
+
+
+def check(
+    *,
+    task: str | None = None,
+    frameworks: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    device: str = "cpu",
+    save: Path | None = None,
+    load: Path | None = None,
+    trace: Annotated[bool, Parameter(negative="")] = False,
+    out: Out = None,
+    json: Json = False,
+) -> int:
+    """Compare a port with SB3 number by number, without training, and name what differs.
+
+    Parameters
+    ----------
+    task
+        Built-in id, file.py, file.py:name or package.module:name. Default: what parity.toml in the current folder says,
+        else tiles.
+    frameworks
+        Names of frameworks to compare with sb3. Default: rllib rllib-exact.
+    device
+        cpu, cuda or auto. Default: cpu, where the tolerances are tightest.
+    save
+        Write the collected numbers to this file, to be judged later or elsewhere.
+    load
+        Judge the numbers of such a file instead of running anything.
+    trace
+        Print one episode per agent: legal actions and their probabilities, action, reward, value, ends.
+    out
+        Folder of the log, where the port raised. Default: results.
+    json
+        Print one document with ladder and findings on stdout, and nothing else there.
+    """
+    from parity.errors import CannotStart
+    from parity.ladder.command import Request, run_check
+
+    if task is None and load is None:
+        from parity.study.command import Options
+
+        configured = Options.resolve({})
+        if len(configured.task) > 1:
+            raise CannotStart("parity check takes one task, parity.toml names several: choose one with --task.")
+        task = configured.task[0]
+    return run_check(
+        Request(
+            task=task or "",
+            frameworks=frameworks,
+            device=device,
+            save=save,
+            load=load,
+            out=Path(out if out is not None else DEFAULT_OUT),
+            trace=trace,
+            as_json=json,
+        )
+    )

@@ -1,0 +1,40 @@
+"""What ``parity check --json`` prints."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from parity.summary import Finding, RungResult
+
+
+class CheckDocument(BaseModel):
+    """One task, checked: ``ladder`` and ``findings`` as in ``summary.json``.
+
+    ``logs`` names the file with the tracebacks, null where nothing raised; ``trace`` holds the episodes of ``--trace``, by
+    framework.
+    """
+
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="strings")
+
+    schema_version: Literal[1] = 1
+    task: str
+    frameworks: list[str]
+    ladder: dict[str, dict[str, RungResult]]
+    findings: list[Finding]
+    exit_code: int
+    device: str = "cpu"
+    log: str | None = None
+    trace: dict[str, list[dict[str, Any]]] = {}
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=1, exclude={"trace"} if not self.trace else None)
+
+
+def number(value: float) -> float | str:
+    """A float as parity's JSON has it: NaN and infinities as strings."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
