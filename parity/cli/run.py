@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from parity.cli.options import Json, Out
+from parity.cli.options import Count, Json, Out
 
 Requirement = Literal["equivalent", "not-worse", "learns"]
 
@@ -16,13 +16,14 @@ def run(
     *,
     task: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     frameworks: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
-    seeds: int | None = None,
-    seed_start: int | None = None,
-    steps: int | None = None,
+    seeds: Count = None,
+    seed_start: Count = None,
+    steps: Count = None,
     device: str | None = None,
-    threads: int | None = None,
+    threads: Count = None,
     address: str | None = None,
     require: Annotated[list[Requirement] | None, Parameter(consume_multiple=True, negative="")] = None,
+    train_on_error: bool | None = None,
     name: str | None = None,
     out: Out = None,
     resume: str | None = None,
@@ -51,6 +52,8 @@ def run(
         Ray cluster to run on (auto or HOST:PORT). Default: a local Ray, ended with the study.
     require
         Exit 3 where this could not be decided.
+    train_on_error
+        Train even where the numbers already differ (the default), so that the curve shows what it costs.
     name
         Name of the study's folder. Default: date and task.
     out
@@ -60,9 +63,10 @@ def run(
     json
         Print summary.json on stdout, and nothing else there.
     """
+    from parity.errors import CannotStart
     from parity.study.command import Options, run_study
 
-    given = {
+    options = {
         "task": task,
         "frameworks": frameworks,
         "seeds": seeds,
@@ -72,8 +76,12 @@ def run(
         "threads": threads,
         "address": address,
         "require": require,
+        "train_on_error": train_on_error,
         "name": name,
         "out": Path(out) if out is not None else None,
     }
-    options = Options.resolve({key: value for key, value in given.items() if value is not None})
-    return run_study(options, resume, as_json=json)
+    given = {key: value for key, value in options.items() if value is not None}
+    fixed = [f"--{key.replace('_', '-')}" for key in given if key not in ("address", "out")]
+    if resume is not None and fixed:
+        raise CannotStart(f"--resume finishes a study as it was asked for: leave out {', '.join(fixed)}.")
+    return run_study(Options.resolve(given), resume, as_json=json)

@@ -188,7 +188,7 @@ def _show(
     from parity.ladder import table
 
     out = table.console()
-    document.log, stops = _write_log(request.out, document.task, collected)
+    document.log, stops = write_log(request.out, document.task, collected)
     episodes = {name: trace(numbers) for name, numbers in collected.items() if numbers} if request.trace else {}
     if request.trace:
         document.trace = episodes
@@ -213,7 +213,7 @@ def _verdict(document: CheckDocument, broken: Iterable[str]) -> str:
     return f"{document.task}: {' and '.join(broken)} does not hold ({', '.join(dict.fromkeys(roots)) or 'see above'})."
 
 
-def _write_log(out: Path, task_id: str, collected: dict[str, Numbers | None]) -> tuple[str | None, list[str]]:
+def write_log(out: Path, task_id: str, collected: dict[str, Numbers | None]) -> tuple[str | None, list[str]]:
     """Tracebacks of what the ports raised, and one sentence for each framework. Returns the file's name."""
     raised: list[tuple[str, str, dict[str, Any]]] = [
         (name, part, error)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shlex
+import shutil
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -28,10 +30,10 @@ class Options(BaseModel):
     seeds: int = Field(3, ge=1)
     seed_start: int = Field(0, ge=0)
     steps: int | None = Field(None, ge=1)
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1)
     address: str | None = None
-    require: list[str] = []
+    require: list[Literal["equivalent", "not-worse", "learns"]] = []
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     out: Path = Path("results")
 
@@ -58,8 +60,19 @@ class Options(BaseModel):
             first: Any = error.errors()[0]
             option = str(first["loc"][0])
             where = f"--{option.replace('_', '-')}" if option in given else f"{CONFIG_FILE}, {option}"
-            value = "" if first["type"] == "extra_forbidden" else f" {first['input']}"
-            raise CannotStart(f"{where}{value}: {first['msg'][0].lower()}{first['msg'][1:]}.") from error
+            raise CannotStart(f"{where}{_complaint(first)}.") from error
+
+
+def _complaint(error: dict[str, Any]) -> str:
+    match error["type"]:
+        case "extra_forbidden":
+            known = ", ".join(name.replace("_", "-") for name in Options.model_fields)
+            return f": no such option; there are {known}"
+        case "too_short":
+            return ": name at least one"
+        case "string_pattern_mismatch":
+            return f' {error["input"]}: use letters, digits and ". _ -", a letter or digit first'
+    return f" {error['input']}: {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
 def run_study(options: Options, resume: str | None, as_json: bool) -> int:
@@ -71,8 +84,20 @@ def run_study(options: Options, resume: str | None, as_json: bool) -> int:
     """
     from parity.errors import Interrupted
 
+    _check_scheduler()
+    from parity.study.ladder import LADDER_FILE, climb_study
+
     folder, refs = _resume(options, resume) if resume is not None else _create(options)
     study = files.load_study(folder)
+    if not (folder / LADDER_FILE).is_file():
+        _say("Comparing numbers before training")
+        if not climb_study(folder, refs, study.file.request.frameworks):
+            _say(
+                "The numbers differ; `parity check` says where"
+                + (", training shows what it costs" if options.train_on_error else "")
+            )
+            if not options.train_on_error:
+                return conclude(folder, as_json)
     _say(f"Study {folder}: {len(study.trials)} trials of {', '.join(study.file.request.tasks)}")
     from parity.study.runner import pending, run_trials
 
@@ -80,16 +105,22 @@ def run_study(options: Options, resume: str | None, as_json: bool) -> int:
         run_trials(study, pending(study, refs), options.address)
     except Interrupted as error:
         raise Interrupted(f"{error}; finish with: parity run --resume {folder}") from error
+    except CannotStart:
+        if resume is None:
+            shutil.rmtree(folder)  # nothing ran; it would be the newest study
+        raise
     return conclude(folder, as_json)
 
 
 def conclude(folder: Path, as_json: bool) -> int:
     """Judges what lies in a study's folder, writes summary and report, says the verdict. Returns the exit code."""
     from parity.report import write_report
+    from parity.study.ladder import load_ladder
     from parity.verdict.judge import judge
 
     study = files.load_study(folder)
-    summary = judge(study)
+    ladder, findings = load_ladder(folder)
+    summary = judge(study, ladder=ladder, findings=findings)
     (folder / files.SUMMARY_FILE).write_text(summary.to_json(), encoding="utf-8")
     write_report(study, summary)
     if as_json:
@@ -123,7 +154,7 @@ def _create(options: Options) -> tuple[Path, dict[str, tasks.TaskRef]]:
             device=answer.device,
             threads=options.threads,
             require=options.require,
-            task_arguments=options.task,  # type: ignore[call-arg]
+            task_arguments=options.task,
         ),
         tasks=answer.tasks,
         versions={"parity": __version__, **answer.versions},
@@ -139,7 +170,7 @@ def _resume(options: Options, name: str) -> tuple[Path, dict[str, tasks.TaskRef]
     """The study as it was asked for; the command line may only change where it runs."""
     folder = files.find_study(name, options.out)
     record = files.load_study(folder).file
-    refs = [tasks.resolve(text) for text in record.request.task_arguments]  # type: ignore[attr-defined]
+    refs = [tasks.resolve(text) for text in record.request.task_arguments]
     request = record.request
     answer = _inspect(refs, request.frameworks, request.steps, request.device, request.threads)
     if list(answer.tasks) != request.tasks:
@@ -157,6 +188,17 @@ def _inspect(refs: list[tasks.TaskRef], names: list[str], steps: int | None, dev
 
     _say("Looking at the task and the frameworks")
     return inspect(Question(refs, names, steps, device, threads))
+
+
+def _check_scheduler() -> None:
+    try:
+        found = importlib.util.find_spec("ray")
+    except ImportError:
+        found = None
+    if found is None:
+        raise CannotStart(
+            "parity run schedules its trials with Ray, which is not installed: pip install 'parity[rllib]'."
+        )
 
 
 def _check_writable(out: Path) -> None:

@@ -84,6 +84,7 @@ class Request(_Stored):
     device: str = "cpu"
     threads: int = 1
     require: list[str] = []
+    task_arguments: list[str] = []
 
 
 class StudyFile(_Stored):
@@ -167,7 +168,7 @@ def load_study(folder: Path) -> StudyRecord:
         raise CannotStart(f"{folder} is not a study: it has no {STUDY_FILE}.")
     try:
         file = StudyFile.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
+    except (ValidationError, UnicodeDecodeError, OSError) as error:
         raise CannotStart(f"{path} cannot be read: {_first_line(error)}.") from error
     trials = [
         load_trial(folder, task, framework, seed)

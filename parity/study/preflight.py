@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from importlib import metadata
 from typing import Any
 
 from parity import tasks
+from parity.errors import CannotStart, one_line
 from parity.study.files import EffectiveConfig, ReferenceScores, TaskRecord
 
 
@@ -41,13 +45,25 @@ def inspect(question: Question) -> Answer:
     Raises:
         CannotStart: a task, framework, option or device cannot be used.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_inspect, question).result()
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_start_child) as pool:
+        try:
+            return pool.submit(_inspect, question).result()
+        except BrokenProcessPool:
+            given = ", ".join(ref.text for ref in question.refs)
+            raise CannotStart(
+                f"--task {given}: the process that looked at it died (out of memory, os._exit, or a crash of native code)."
+            ) from None
+
+
+def _start_child() -> None:
+    """Standard output is the driver's document alone; Ctrl-C ends this process without a traceback of its own."""
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _inspect(question: Question) -> Answer:
     from parity import frameworks
-    from parity.errors import CannotStart
     from parity.frameworks.device import resolve_device
 
     adapters = {name: frameworks.get(name) for name in question.frameworks}
@@ -76,8 +92,6 @@ def _inspect(question: Question) -> Answer:
 
 
 def _effective(adapter: Any, task: Any, device: str, threads: int) -> EffectiveConfig:
-    from parity.errors import CannotStart
-
     try:
         effective = adapter.effective(task, device, threads)
     except CannotStart:
@@ -85,7 +99,7 @@ def _effective(adapter: Any, task: Any, device: str, threads: int) -> EffectiveC
     except Exception as error:
         # A port that raises is a result of the study: its trials will say the same, with the traceback in their logs.
         return EffectiveConfig(
-            hyperparameters={}, native={"error": f"{type(error).__name__}: {error}"}, threads=threads
+            hyperparameters={}, native={"error": f"{type(error).__name__}: {one_line(error)}"}, threads=threads
         )
     return EffectiveConfig.model_validate(dataclasses.asdict(effective))
 
@@ -112,7 +126,14 @@ def _reference(task: Any) -> ReferenceScores:
 
 def _versions(adapters: Any) -> dict[str, str]:
     wanted = {"gymnasium", "numpy", "torch"}.union(*(adapter.packages for adapter in adapters))
-    return {name: metadata.version(name) for name in sorted(wanted)}
+    return {name: version for name in sorted(wanted) if (version := _version(name)) is not None}
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:  # installed under another name, or without metadata
+        return None
 
 
 def _gpu() -> str | None:

@@ -1,0 +1,69 @@
+"""The ladder of a study: climbed before anything trains, numbers collected in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from parity import frameworks
+from parity.ladder.command import collect, judge, write_log
+from parity.ladder.numbers import Numbers
+from parity.summary import Finding, RungResult
+from parity.tasks import TaskRef, load
+
+LADDER_FILE = "ladder.json"
+Ladders = dict[str, dict[str, dict[str, RungResult]]]
+
+
+def climb_study(folder: Path, refs: dict[str, TaskRef], names: list[str]) -> bool:
+    """Compares every framework but the reference with it, on every task; stores and returns whether all of it holds.
+
+    Args:
+        folder: the study.
+        refs: task id -> where it is defined.
+        names: the study's frameworks; without the reference among them there is nothing to compare with.
+    """
+    others = [name for name in names if name != frameworks.REFERENCE]
+    if frameworks.REFERENCE not in names or not others:
+        return True
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        collected = {task: pool.submit(_collect, ref, others).result() for task, ref in refs.items()}
+    documents = {}
+    for task, numbers in collected.items():
+        documents[task], _ = judge(task, numbers)
+        documents[task].log, _ = write_log(folder, task, numbers)
+    stored = {task: json.loads(document.to_json()) for task, document in documents.items()}
+    (folder / LADDER_FILE).write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    return all(document.exit_code == 0 for document in documents.values())
+
+
+def load_ladder(folder: Path) -> tuple[Ladders | None, list[Finding]]:
+    """What `climb_study` stored: task -> framework -> rung -> result, and all findings; None where it was not climbed."""
+    path = folder / LADDER_FILE
+    if not path.is_file():
+        return None, []
+    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    ladders = {
+        task: {
+            framework: {rung: RungResult.model_validate(result) for rung, result in rungs.items()}
+            for framework, rungs in document["ladder"].items()
+        }
+        for task, document in stored.items()
+    }
+    findings = [Finding.model_validate(each) for document in stored.values() for each in document["findings"]]
+    return ladders, findings
+
+
+def _collect(ref: TaskRef, names: list[str]) -> dict[str, Numbers | None]:
+    import warnings
+
+    import torch
+
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    task = load(ref)
+    # On the CPU whatever the trials run on: there the tolerances are tightest.
+    return {name: collect(task, name, "cpu") for name in names}
