@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
 from parity import __version__
-from parity.errors import CannotStart, ExitCode, Interrupted
+from parity.errors import CannotStart, ExitCode, Interrupted, one_line
+
+# A file that may not be written or read, a full disk, a name that is too long: the user's to mend, in a sentence.
+REFUSED_BY_THE_SYSTEM = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENAMETOOLONG}
 
 app = App(
     name="parity",
@@ -42,7 +46,25 @@ def call(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("parity: interrupted.", file=sys.stderr)
         return ExitCode.INTERRUPTED
+    except OSError as error:
+        if error.errno not in REFUSED_BY_THE_SYSTEM:
+            return _own_error(error)
+        return _refuse(f"{error.filename}: {error.strerror}.")
+    except Exception as error:
+        return _own_error(error)
     return int(outcome) if outcome is not None else ExitCode.HOLDS
+
+
+def _own_error(error: Exception) -> int:
+    """Nothing that a user gave should end here: the traceback is for those who mend parity."""
+    import traceback
+
+    traceback.print_exception(error)
+    print(
+        f"parity: internal error: {type(error).__name__}: {one_line(error)}; please report the lines above.",
+        file=sys.stderr,
+    )
+    return ExitCode.DOES_NOT_HOLD
 
 
 def _refuse(sentence: str) -> int:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 DEFAULT_OUT = "results"
+
+
+def _whole(type_: Any, tokens: Sequence[Token]) -> int:
+    # cyclopts' own conversion rounds 1.5 to 2.
+    return int(tokens[0].value)
+
+
+Count = Annotated[int | None, Parameter(converter=_whole)]
 
 Out = Annotated[str | None, Parameter(name="--out")]
 Json = Annotated[bool, Parameter(name="--json", negative="")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
-from parity.errors import CannotStart
+from parity.errors import CannotStart, one_line
 
 if TYPE_CHECKING:
     from parity.frameworks.base import Framework
@@ -37,10 +37,15 @@ def get(name: str) -> Framework:
         CannotStart: there is none, or a package that it needs is not installed.
     """
     check_names([name])
+    entry = _entries()[name]
     try:
-        return _entries()[name].load()()
+        return entry.load()()
     except ModuleNotFoundError as error:
+        missing = (error.name or str(error)).partition(".")[0]
+        own = entry.dist is not None and entry.dist.name == "parity"
+        extra = f": pip install 'parity[{name.partition('-')[0]}]'" if own else ""
+        raise CannotStart(f"--frameworks {name} needs the package {missing}, which is not installed{extra}.") from error
+    except (ImportError, AttributeError) as error:
         raise CannotStart(
-            f"--frameworks {name} needs the package {(error.name or str(error)).partition('.')[0]}, which is not "
-            f"installed: pip install 'parity[{name.partition('-')[0]}]'."
+            f"--frameworks {name} cannot be loaded from {entry.value}: {type(error).__name__}: {one_line(error)}."
         ) from error
