@@ -34,6 +34,7 @@ class Options(BaseModel):
     threads: int = Field(1, ge=1)
     address: str | None = None
     require: list[Literal["equivalent", "not-worse", "learns"]] = []
+    train_on_error: bool = True
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     out: Path = Path("results")
 
@@ -153,7 +154,7 @@ def _create(options: Options) -> tuple[Path, dict[str, tasks.TaskRef]]:
             steps=options.steps,
             device=answer.device,
             threads=options.threads,
-            require=options.require,
+            require=list(options.require),
             task_arguments=options.task,
         ),
         tasks=answer.tasks,

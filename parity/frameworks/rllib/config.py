@@ -55,7 +55,8 @@ def build_port(task: Task, seed: int, device: str) -> Port:
     Raises:
         CannotStart: the port's environment, modules or configuration cannot be used.
     """
-    logging.getLogger("ray.rllib").setLevel(logging.ERROR)
+    for name in ("ray.rllib", "ray._common.deprecation"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     _check_brought(task)
     _pickle_task_files_by_value()
     if is_whole(task):
