@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from parity.cli.options import DEFAULT_OUT, Json, Out
 
@@ -18,6 +18,7 @@ def check(
     save: Path | None = None,
     load: Path | None = None,
     trace: Annotated[bool, Parameter(negative="")] = False,
+    lockstep: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
     out: Out = None,
     json: Json = False,
 ) -> int:
@@ -38,6 +39,8 @@ def check(
         Judge the numbers of such a file instead of running anything.
     trace
         Print one episode per agent: legal actions and their probabilities, action, reward, value, ends.
+    lockstep
+        Run so many whole iterations of rung 9 with SB3, as long as the task trains them. Default: three short ones.
     out
         Folder of the log, where the port raised. Default: results.
     json
@@ -62,6 +65,7 @@ def check(
             load=load,
             out=Path(out if out is not None else DEFAULT_OUT),
             trace=trace,
+            lockstep=lockstep,
             as_json=json,
         )
     )

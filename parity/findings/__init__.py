@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from parity.errors import CannotStart
-from parity.findings import contract, distribution, forward, gradient, loss, returns, rollout, step, update
+from parity.findings import contract, distribution, forward, gradient, lockstep, loss, returns, rollout, step, update
 from parity.findings.rule import Rule
 
 RULES: dict[str, Rule] = {
     rule.code: rule
-    for part in (contract, forward, distribution, rollout, returns, loss, gradient, step, update)
+    for part in (contract, forward, distribution, rollout, returns, loss, gradient, step, update, lockstep)
     for rule in part.RULES
 }
 
@@ -34,4 +34,7 @@ def consequences(code: str) -> set[str]:
             if following not in found:
                 found.add(following)
                 waiting.append(following)
+    if RULES[code].rung < 9:
+        # Whole iterations go through everything that the lower rungs look at one by one.
+        found |= {each.code for each in lockstep.RULES if each.severity == "error"}
     return found

@@ -152,8 +152,10 @@ class Framework(ABC):
     def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> Stage:
         """A stage that plays a checkpoint written by ``Session.save``."""
 
-    def collect(self, task: Task, device: str) -> Numbers:
+    def collect(self, task: Task, device: str, lockstep: int | None = None) -> Numbers:
         """The numbers that the ladder compares; one short rollout and update, nothing judged.
+
+        ``lockstep``: whole iterations to run beside SB3; None runs a few short ones.
 
         Raises:
             NotImplementedError: this framework has none: its rungs are not applicable.

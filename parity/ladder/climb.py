@@ -13,6 +13,7 @@ from parity.ladder.rungs.contract import contract
 from parity.ladder.rungs.distribution import distribution
 from parity.ladder.rungs.forward import forward
 from parity.ladder.rungs.gradient import gradient
+from parity.ladder.rungs.lockstep import lockstep
 from parity.ladder.rungs.loss import loss
 from parity.ladder.rungs.returns import returns
 from parity.ladder.rungs.rollout import rollout
@@ -31,6 +32,7 @@ RUNGS: dict[str, Callable[[Evidence], Sheet]] = {
     "gradient": gradient,
     "step": step,
     "update": update,
+    "lockstep": lockstep,
 }
 # Part of the collection -> the rung that it stops where it raises, and the finding; a module's id follows the part's name.
 PARTS = {
@@ -46,6 +48,7 @@ PARTS = {
     "observations": ("rollout", "PAR312"),
     "update": ("loss", "PAR506"),
     "sb3": ("loss", "PAR506"),
+    "lockstep": ("lockstep", "PAR903"),
 }
 STOPPED = frozenset(code for _, code in PARTS.values())
 

@@ -36,6 +36,7 @@ class Request:
         save, load: a file of collected numbers; with several frameworks, the framework's name goes into the file's.
         out: folder of the log.
         trace: whether to print one episode per agent.
+        lockstep: whole iterations of rung 9; None runs a few short ones.
         as_json: whether to print the document on stdout.
     """
 
@@ -46,6 +47,7 @@ class Request:
     load: Path | None = None
     out: Path = Path("results")
     trace: bool = False
+    lockstep: int | None = None
     as_json: bool = False
 
 
@@ -101,8 +103,10 @@ def _names(wanted: list[str] | None) -> list[str]:
     return names
 
 
-def collect(task: Task, name: str, device: str) -> Numbers | None:
+def collect(task: Task, name: str, device: str, lockstep: int | None = None) -> Numbers | None:
     """A framework's numbers; what the port raises before there are any is noted like everything else that it raises.
+
+    ``lockstep``: whole iterations of rung 9; None runs a few short ones.
 
     Raises:
         CannotStart: the task cannot be run by this framework.
@@ -111,7 +115,7 @@ def collect(task: Task, name: str, device: str) -> Numbers | None:
         framework = frameworks.get(name)
         # After the import, which sets it; deprecations inside RLlib are not the reader's.
         logging.getLogger("ray.rllib").setLevel(logging.ERROR)
-        return framework.collect(task, device)
+        return framework.collect(task, device, lockstep)
     except NotImplementedError:
         return None
     except CannotStart:
@@ -137,7 +141,7 @@ def _collected(request: Request, names: list[str]) -> tuple[str, dict[str, Numbe
     task = tasks.load(reference)
     found: dict[str, Numbers | None] = {}
     for name in names:
-        numbers = collect(task, name, device)
+        numbers = collect(task, name, device, request.lockstep)
         if numbers is not None:
             numbers.facts |= {"task": task.id, "framework": name, "device": device}
             if request.save is not None:

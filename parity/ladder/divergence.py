@@ -100,6 +100,14 @@ class Divergence:
     origin: Origin | None
     held: Difference
 
+    def length(self) -> str:
+        """How long it holds, in words."""
+        return f"{_count(self.iterations, 'iteration')} ({_count(self.minibatches, 'minibatch', 'minibatches')})"
+
+
+def _count(n: int, one: str, many: str | None = None) -> str:
+    return f"{n} {one if n == 1 else many or one + 's'}"
+
 
 def diverge(numbers: Numbers, tolerance: Tolerance) -> Divergence:
     """Reads ``lockstep`` (see `parity.frameworks.rllib.lockstep`) in the order of time."""
@@ -255,7 +263,8 @@ def _update(numbers: Numbers, iteration: int, tolerance: Tolerance) -> Iterator[
         )
         yield place, relative
     if counts[0] != counts[1]:
-        yield Place(iteration, "number of minibatches", math.inf, abs(counts[0] - counts[1]), *counts), 0.0
+        ours, theirs = counts
+        yield Place(iteration, "number of minibatches", math.inf, abs(ours - theirs), ours, theirs), 0.0
     distances = numbers["lockstep/parameters/distance"][iteration]
     worst, needed, relative = tensor(distances)
     sb3, port = (float(numbers[f"lockstep/parameters/{side}"][iteration][worst]) for side in ("sb3", "port"))

@@ -53,14 +53,26 @@ class Rllib(Framework):
         """The configuration of one trial; variants of this framework edit it here."""
         return build_port(task, seed, device)
 
-    def collect(self, task: Task, device: str) -> Numbers:
+    def collect(self, task: Task, device: str, lockstep: int | None = None) -> Numbers:
         # SB3 is needed on this path alone.
         from parity.frameworks.rllib.collect import collect
 
         numbers = collect(task, self.port(task, seed=0, device=device))
+        if not numbers.facts["raised"]:
+            self._climb_last(numbers, task, device, lockstep)
         numbers.facts["framework"] = self.name
         numbers.facts["untranslated"] = [dataclasses.asdict(each) for each in self.untranslated(task)]
         return numbers
+
+    def _climb_last(self, numbers: Numbers, task: Task, device: str, iterations: int | None) -> None:
+        from parity.frameworks.in_step import Length
+        from parity.frameworks.rllib.lockstep import lockstep
+
+        length = Length.short(task) if iterations is None else Length.whole(task, iterations)
+        found = lockstep(task, self.port(task, seed=0, device=device), length, device=device)
+        numbers.arrays |= found.arrays
+        numbers.facts["lockstep"] = found.facts["lockstep"]
+        numbers.facts["raised"] |= found.facts.get("raised", {})
 
     def open(self, task: Task, seed: int, device: str, threads: int) -> RllibSession:
         return RllibSession(task, self.port(task, seed, device), threads)

@@ -48,14 +48,15 @@ PROJECTIONS = 8
 COLUMNS = ("actions", "values", "log_probs", "advantages", "targets", "rewards", "ends")
 
 
-def lockstep(task: Task, port: Port, length: Length, seed: int = 0) -> Numbers:
+def lockstep(task: Task, port: Port, length: Length, seed: int = 0, device: str = "cpu") -> Numbers:
     """Runs both sides and collects.
 
     Args:
         task: SB3's side.
         port: the port's, of the framework ``rllib-exact``.
         length: how long.
-        seed: of initial weights, environments and streams.
+        seed: of initial weights, environments and streams; the port must have been made with the same.
+        device: of SB3's side; the port's configuration has its own.
 
     Returns:
         Numbers to be merged into the port's (`parity.frameworks.rllib.collect`). What raises is noted under
@@ -67,7 +68,7 @@ def lockstep(task: Task, port: Port, length: Length, seed: int = 0) -> Numbers:
     run: Lockstep | None = None
     try:
         with undisturbed():
-            run = Lockstep(task, port, length, seed)
+            run = Lockstep(task, port, length, seed, device)
             for _ in range(length.iterations):
                 run.iterate()
     except OutOfStep as error:
@@ -113,11 +114,11 @@ class Lockstep:
         OutOfStep: no parameters correspond, or the learning agent sees or does something else than SB3's.
     """
 
-    def __init__(self, task: Task, port: Port, length: Length, seed: int = 0) -> None:
+    def __init__(self, task: Task, port: Port, length: Length, seed: int = 0, device: str = "cpu") -> None:
         self._steps: dict[str, list[np.ndarray]] = {"sb3": [], "port": []}
         streams = Streams(seed)
         self.iteration = 0
-        self.sb3 = Sb3Side(task, length, streams, lambda: self._project("sb3"), seed)
+        self.sb3 = Sb3Side(task, length, streams, lambda: self._project("sb3"), seed, device)
         self.port = PortSide(port, length, streams, lambda: self._project("port"))
         self._space = self.sb3.model.observation_space
         if self.sb3.model.get_vec_normalize_env() is not None:
