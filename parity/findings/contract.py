@@ -43,7 +43,19 @@ RULES = (
             "overridden by TorchLearner's, so nothing complains."
         ),
         fix="class MyModule(TorchRLModule, ValueFunctionAPI)",
-        explains=("PAR506", "PAR401", "PAR402", "PAR403", "PAR404", "PAR405", "PAR501", "PAR502", "PAR602", "PAR702"),
+        explains=(
+            "PAR506",
+            "PAR401",
+            "PAR402",
+            "PAR403",
+            "PAR404",
+            "PAR405",
+            "PAR501",
+            "PAR502",
+            "PAR503",
+            "PAR602",
+            "PAR702",
+        ),
         links=(f"{UPSTREAM}/pull/46657", "https://docs.ray.io/en/latest/rllib/rl-modules.html"),
     ),
     Rule(

@@ -50,7 +50,7 @@ RULES = (
         explanation="Values [B, 1] against targets [B] broadcast to [B, B] without a word: the loss becomes an average.",
         origin="The last dimension of the value head is kept.",
         fix="return self.vf(features).squeeze(-1)",
-        explains=("PAR107", "PAR506", "PAR102", "PAR404", "PAR405", "PAR501", "PAR502", *_LATER),
+        explains=("PAR107", "PAR312", "PAR506", "PAR102", "PAR404", "PAR405", "PAR501", "PAR502", "PAR504", *_LATER),
     ),
     Rule(
         code="PAR106",
@@ -68,5 +68,6 @@ RULES = (
         explanation="What needs the module's outputs could not be compared, and counts as not holding.",
         origin="An exception in one of the module's forward methods, compute_values or its distribution class.",
         fix="The log has the traceback; the exception's own message names the place.",
+        explains=("PAR312", "PAR506"),
     ),
 )

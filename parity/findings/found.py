@@ -65,6 +65,12 @@ def settle(found: Sequence[Found], declared: Mapping[str, str]) -> list[Found]:
         # A cause that nobody allowed takes precedence: a declared one must not excuse what has another cause too.
         causes = [f for f in errors if f.causes(each) and not _leads_to(each, f)]
         each.root = next((f for f in causes if f.declared is None), next(iter(causes), None))
+    first: dict[tuple[str, str | None], Found] = {}
+    for each in errors:
+        # The same defect seen again in the same module is told once.
+        before = first.setdefault((each.code, each.module), each)
+        if before is not each and each.root is None and each.declared == before.declared:
+            each.root = before
     for each in errors:
         while each.root is not None and each.root.root is not None:
             each.root = each.root.root
@@ -111,7 +117,7 @@ def _finding(found: Found, following: list[Found], task: str, framework: str) ->
         where=found.where,
         evidence=_json(found.evidence),
         fix=found.fix or rule.fix,
-        consequences=sorted({f.code for f in following}),
+        consequences=sorted({f.code for f in following} - {found.code}),
         **extra,
     )
 

@@ -38,7 +38,7 @@ RULES = (
             "other numbers; _forward_train other than _forward; noise in the network; weights not synchronised."
         ),
         fix="Write transformed observations back: episode.set_observations(new_data=..., at_indices=-1)",
-        explains=("PAR501", "PAR602", "PAR603", "PAR701", "PAR801"),
+        explains=("PAR404", "PAR405", "PAR501", "PAR602", "PAR603", "PAR701", "PAR801"),
     ),
     Rule(
         code="PAR304",

@@ -43,8 +43,11 @@ def forward(numbers: Numbers, module_id: str, module: Any, columns: dict[str, An
     actions = take(columns[Columns.ACTIONS], rows)
     before = flat(copy.deepcopy(batch))
     with torch.no_grad():
-        first = module._forward(dict(batch))
-        second = module._forward(dict(batch))
+        # Each call gets a batch of its own: one that changes it must not disturb the next.
+        given = copy.deepcopy(batch)
+        first = module._forward(given)
+        _note_changes(numbers, module_id, before, flat(given))
+        second = module._forward(copy.deepcopy(batch))
         phases = {
             "exploration": (module.forward_exploration, module.get_exploration_action_dist_cls),
             "inference": (module.forward_inference, module.get_inference_action_dist_cls),
@@ -52,7 +55,7 @@ def forward(numbers: Numbers, module_id: str, module: Any, columns: dict[str, An
         }
         outs = {}
         for phase, (forward_phase, distribution_class) in phases.items():
-            out = outs[phase] = forward_phase(dict(batch))
+            out = outs[phase] = forward_phase(copy.deepcopy(batch))
             logits = out[Columns.ACTION_DIST_INPUTS]
             distribution = distribution_class().from_logits(logits)
             numbers.put(
@@ -69,13 +72,13 @@ def forward(numbers: Numbers, module_id: str, module: Any, columns: dict[str, An
         }
         for name, out in (("first", first), ("second", second)):
             numbers.put(f"{module_id}/twice", {name: array(out[Columns.ACTION_DIST_INPUTS])})
-        now = flat(batch)
-        changed = [name for name in before if name not in now or not np.array_equal(before[name], now[name])]
-        numbers.facts.setdefault("batch_changed", {})[module_id] = changed
         if has_values(module):
-            numbers.put(module_id, {"values": array(module.compute_values(dict(columns)))})
+            numbers.put(
+                module_id,
+                {"values": array(module.compute_values({**columns, Columns.OBS: copy.deepcopy(columns[Columns.OBS])}))},
+            )
             embeddings = outs["train"].get(Columns.EMBEDDINGS)
-            shared = module.compute_values(dict(batch), embeddings=embeddings)
+            shared = module.compute_values(copy.deepcopy(batch), embeddings=embeddings)
             numbers.put(f"{module_id}/phase/train", {"values": array(shared)})
             if after is not None:
                 nested = tree.map_structure(
@@ -101,7 +104,10 @@ def space(numbers: Numbers, module_id: str, module: Any) -> None:
     drawn[MASK_KEY] = mask
     drawn = _on(module, drawn)
     with torch.no_grad():
-        out = module.forward_train({Columns.OBS: drawn})
+        given = {Columns.OBS: copy.deepcopy(drawn)}
+        before = flat(copy.deepcopy(given))
+        out = module.forward_train(given)
+        _note_changes(numbers, module_id, before, flat(given))
         logits = out[Columns.ACTION_DIST_INPUTS]
         distribution = module.get_train_action_dist_cls().from_logits(logits)
         numbers.put(f"{module_id}/space", flat({"obs": drawn}))
@@ -112,6 +118,13 @@ def space(numbers: Numbers, module_id: str, module: Any) -> None:
         if has_values(module):
             values = module.compute_values({Columns.OBS: drawn}, embeddings=out.get(Columns.EMBEDDINGS))
             numbers.put(f"{module_id}/space", {"values": array(values)})
+
+
+def _note_changes(numbers: Numbers, module_id: str, before: dict[str, np.ndarray], now: dict[str, np.ndarray]) -> None:
+    """Which entries of its batch a forward pass has changed."""
+    changed = [name for name in before if name not in now or not np.array_equal(before[name], now[name])]
+    known = numbers.facts.setdefault("batch_changed", {}).setdefault(module_id, [])
+    known += [name for name in changed if name not in known]
 
 
 def reach(numbers: Numbers, module_id: str, module: Any, columns: dict[str, Any]) -> None:
@@ -133,11 +146,11 @@ def reach(numbers: Numbers, module_id: str, module: Any, columns: dict[str, Any]
 
 
 def _outputs(module: Any, batch: dict[str, Any], actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-    out = module.forward_train(dict(batch))
+    out = module.forward_train(copy.deepcopy(batch))
     distribution = module.get_train_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
     values = None
     if has_values(module):
-        values = module.compute_values(dict(batch), embeddings=out.get(Columns.EMBEDDINGS))
+        values = module.compute_values(copy.deepcopy(batch), embeddings=out.get(Columns.EMBEDDINGS))
     return distribution.logp(actions), values
 
 

@@ -43,7 +43,9 @@ def _learning_module(sheet: Sheet, evidence: Evidence) -> None:
         message = f"policies_to_train is {facts.get('policies_to_train')}: {learning} is not among them"
         evidence_ = {"policies_to_train": facts.get("policies_to_train")}
         sheet.report("PAR006", where, message, evidence_, fix=_train(learning), module=learning)
-    elif "decisions" in facts and f"{learning}/batch/actions" not in evidence.numbers:
+    elif (
+        "decisions" in facts and "batch" not in facts["raised"] and f"{learning}/batch/actions" not in evidence.numbers
+    ):
         message = (
             f"{learning} is to be trained and gets no rows: policy_mapping_fn gives its decisions to another module"
         )

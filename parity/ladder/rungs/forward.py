@@ -19,14 +19,16 @@ def forward(evidence: Evidence) -> Sheet:
 
 def _modules(sheet: Sheet, evidence: Evidence) -> None:
     for module in evidence.modules():
-        attempt(sheet, _drawn, evidence, module)
+        _batch_left_alone(sheet, evidence, module)
+        _values_of_drawn(sheet, evidence, module)
         attempt(sheet, _own, evidence, module)
-        attempt(sheet, _values_agree, evidence, module)
         if evidence.is_same_network(module):
             attempt(sheet, _against_sb3, evidence, module)
         elif module == evidence.learning:
             correspondence = evidence.fact("correspondence", parts=("build",))
             sheet.skipped.append(correspondence["reason"] or "no parameters correspond")
+        attempt(sheet, _drawn, evidence, module)
+        attempt(sheet, _values_agree, evidence, module)
 
 
 def _mask(evidence: Evidence, module: str, like: np.ndarray) -> np.ndarray:
@@ -34,17 +36,34 @@ def _mask(evidence: Evidence, module: str, like: np.ndarray) -> np.ndarray:
     return np.ones(like.shape, dtype=bool) if mask is None else mask
 
 
-def _own(sheet: Sheet, evidence: Evidence, module: str) -> None:
-    where, about = f"module {module}", evidence.about(module)
-    logits = evidence.need(f"{module}/phase/train/logits")
+def _batch_left_alone(sheet: Sheet, evidence: Evidence, module: str) -> None:
     changed = evidence.facts.get("batch_changed", {}).get(module, [])
     if changed:
-        message = f"after forward() of {about['class']} the batch has other contents: {', '.join(changed)}"
-        sheet.report("PAR103", where, message, {"columns": changed}, module=module)
+        name = evidence.about(module)["class"]
+        message = f"after the forward pass of {name} the batch has other contents: {', '.join(changed)}"
+        sheet.report("PAR103", f"module {module}", message, {"columns": changed}, module=module)
+
+
+def _values_of_drawn(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """The shape of the values without a rollout, which a wrong one may have stopped."""
+    values, mask = evidence.numbers.get(f"{module}/space/values"), evidence.numbers.get(f"{module}/space/mask")
+    if values is None or mask is None or f"{module}/values" in evidence.numbers or values.shape == (len(mask),):
+        return
+    name, wanted = evidence.about(module)["class"], [len(mask)]
+    message = f"values of {name} have shape {list(values.shape)}, wanted {wanted}"
+    found = {"shape": list(values.shape), "wanted": wanted}
+    sheet.report("PAR105", f"module {module}, values", message, found, module=module)
+
+
+def _own(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    where = f"module {module}"
+    logits = evidence.need(f"{module}/phase/train/logits")
     first, second = evidence.need(f"{module}/twice/first"), evidence.need(f"{module}/twice/second")
     mask = _mask(evidence, module, first)
     if first.shape == mask.shape:
-        again = elementwise(np.where(mask, second, 0), np.where(mask, first, 0), scaled(evidence.tolerance, first))
+        # Without the logits of illegal actions, whose size says nothing.
+        legal_first, legal_second = np.where(mask, first, 0), np.where(mask, second, 0)
+        again = elementwise(legal_second, legal_first, scaled(evidence.tolerance, legal_first))
         if not sheet.compare(again):
             message = f"logits of the same batch differ by up to {again.max_abs:.3g} between two calls"
             sheet.report("PAR104", where, message, figures(again), module=module)
@@ -122,6 +141,8 @@ def _drawn(sheet: Sheet, evidence: Evidence, module: str) -> None:
             sheet.report("PAR101", f"module {module}, {difference.where}", message, figures(difference), module=module)
     if evidence.about(module)["compute_values"]:
         values, reference = evidence.need(f"{module}/space/values"), evidence.need(f"{module}/sb3/space/values")
+        if values.shape != reference.shape:
+            return
         difference = elementwise(values, reference, scaled(evidence.tolerance, reference), "drawn observation", _row)
         if not sheet.compare(difference):
             message = f"values differ by up to {difference.max_abs:.3g} on observations drawn from the space"

@@ -11,7 +11,9 @@ EQUAL_EPISODES = 3
 
 def resets(sheet: Sheet, evidence: Evidence) -> None:
     """Seeds that were given twice, sub-environments that are copies of each other, arrays that are used again."""
-    seeds = evidence.fact("reset_seeds", parts=("build", "sample"))
+    if "reset_seeds" not in evidence.facts:
+        return  # no rollout: the rung of the rollout says so
+    seeds = evidence.facts["reset_seeds"]
     for env, given in enumerate(seeds):
         known = [seed for seed in given if seed is not None]
         again = {seed: known.count(seed) for seed in known if known.count(seed) > 1}
@@ -35,7 +37,8 @@ def resets(sheet: Sheet, evidence: Evidence) -> None:
             f"single-agent environment starts {distinct} seeds differently"
         )
         found = {"sub_environments": len(starts), "equal_episodes": equal}
-        sheet.report("PAR015", "sub-environments", message, found)
+        view = ("PAR030", "PAR031", "PAR032", "PAR033")
+        sheet.report("PAR015", "sub-environments", message, found, explains=view)
     agents = evidence.facts.get("shared_arrays", [])
     if agents:
         message = f"successive observations of {', '.join(agents)} share memory"

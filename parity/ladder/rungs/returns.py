@@ -146,6 +146,9 @@ def _advantages(
             "(general_advantage_estimation.py:148)"
         )
         return
+    if standardised is None:
+        # Without values nothing says whether these are RLlib's standardised ones.
+        evidence.need(f"{module}/values")
     if standardised is None and not raw:
         return
     difference = raw[0] if standardised is None else standardised
