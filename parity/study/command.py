@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shlex
 import shutil
+import socket
 import sys
 import tomllib
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from parity import __version__, frameworks, tasks
-from parity.errors import CannotStart
+from parity.errors import CannotStart, Interrupted, one_line
 from parity.study import files, machine
 
 CONFIG_FILE = "parity.toml"
@@ -83,12 +84,22 @@ def run_study(options: Options, resume: str | None, as_json: bool) -> int:
         CannotStart: bad input, before anything was computed.
         Interrupted: Ctrl-C; what is done stays, and ``--resume`` finishes the rest.
     """
-    from parity.errors import Interrupted
+    _check_scheduler(options.address)
+    folder, refs = _resume(options, resume) if resume is not None else _create(options)
+    try:
+        _climb_and_train(folder, refs, options)
+    except Interrupted as error:
+        raise Interrupted(f"{error}; finish with: parity run --resume {folder}") from error
+    except CannotStart:
+        if resume is None and not (folder / files.TRIALS).exists():
+            shutil.rmtree(folder)  # it would be the newest study, and empty
+        raise
+    return conclude(folder, as_json)
 
-    _check_scheduler()
+
+def _climb_and_train(folder: Path, refs: dict[str, tasks.TaskRef], options: Options) -> None:
     from parity.study.ladder import LADDER_FILE, climb_study
 
-    folder, refs = _resume(options, resume) if resume is not None else _create(options)
     study = files.load_study(folder)
     if not (folder / LADDER_FILE).is_file():
         _say("Comparing numbers before training")
@@ -98,19 +109,11 @@ def run_study(options: Options, resume: str | None, as_json: bool) -> int:
                 + (", training shows what it costs" if options.train_on_error else "")
             )
             if not options.train_on_error:
-                return conclude(folder, as_json)
+                return
     _say(f"Study {folder}: {len(study.trials)} trials of {', '.join(study.file.request.tasks)}")
     from parity.study.runner import pending, run_trials
 
-    try:
-        run_trials(study, pending(study, refs), options.address)
-    except Interrupted as error:
-        raise Interrupted(f"{error}; finish with: parity run --resume {folder}") from error
-    except CannotStart:
-        if resume is None:
-            shutil.rmtree(folder)  # nothing ran; it would be the newest study
-        raise
-    return conclude(folder, as_json)
+    run_trials(study, pending(study, refs), options.address)
 
 
 def conclude(folder: Path, as_json: bool) -> int:
@@ -191,15 +194,20 @@ def _inspect(refs: list[tasks.TaskRef], names: list[str], steps: int | None, dev
     return inspect(Question(refs, names, steps, device, threads))
 
 
-def _check_scheduler() -> None:
+def _check_scheduler(address: str | None) -> None:
+    """Before a minute is spent on the rest; Ray itself would look for a cluster that is not there for another."""
     try:
         found = importlib.util.find_spec("ray")
     except ImportError:
         found = None
     if found is None:
-        raise CannotStart(
-            "parity run schedules its trials with Ray, which is not installed: pip install 'parity[rllib]'."
-        )
+        raise CannotStart("parity run schedules its trials with Ray, which is not installed: pip install 'ray[tune]'.")
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except (OSError, OverflowError) as error:
+            raise CannotStart(f"--address {address}: nothing answers there ({one_line(error)}).") from error
 
 
 def _check_writable(out: Path) -> None:

@@ -22,6 +22,7 @@ TIMING_FILE = "timing.parquet"
 MASKS_FILE = "masks.json"
 LOG_FILE = "log"
 CHECKPOINT = "checkpoint"
+TRIALS = "trials"
 SUMMARY_FILE = "summary.json"
 
 
@@ -154,7 +155,7 @@ class StudyRecord:
 
 
 def trial_folder(study: Path, task: str, framework: str, seed: int) -> Path:
-    return study / "trials" / task / framework / str(seed)
+    return study / TRIALS / task / framework / str(seed)
 
 
 def load_study(folder: Path) -> StudyRecord:

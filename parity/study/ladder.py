@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from parity import frameworks
+from parity.errors import CannotStart, one_line
 from parity.ladder.command import collect, judge, write_log
 from parity.ladder.numbers import Numbers
+from parity.study.apart import apart
 from parity.summary import Finding, RungResult
 from parity.tasks import TaskRef, load
 
@@ -29,8 +29,7 @@ def climb_study(folder: Path, refs: dict[str, TaskRef], names: list[str]) -> boo
     others = [name for name in names if name != frameworks.REFERENCE]
     if frameworks.REFERENCE not in names or not others:
         return True
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        collected = {task: pool.submit(_collect, ref, others).result() for task, ref in refs.items()}
+    collected = apart(_collect_all, refs, others, about=f"The ladder of {', '.join(refs)}")
     documents = {}
     for task, numbers in collected.items():
         documents[task], _ = judge(task, numbers)
@@ -41,20 +40,33 @@ def climb_study(folder: Path, refs: dict[str, TaskRef], names: list[str]) -> boo
 
 
 def load_ladder(folder: Path) -> tuple[Ladders | None, list[Finding]]:
-    """What `climb_study` stored: task -> framework -> rung -> result, and all findings; None where it was not climbed."""
+    """What `climb_study` stored: task -> framework -> rung -> result, and all findings; None where it was not climbed.
+
+    Raises:
+        CannotStart: it cannot be read.
+    """
     path = folder / LADDER_FILE
     if not path.is_file():
         return None, []
-    stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    ladders = {
-        task: {
-            framework: {rung: RungResult.model_validate(result) for rung, result in rungs.items()}
-            for framework, rungs in document["ladder"].items()
+    try:
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        ladders = {
+            task: {
+                framework: {rung: RungResult.model_validate(result) for rung, result in rungs.items()}
+                for framework, rungs in document["ladder"].items()
+            }
+            for task, document in stored.items()
         }
-        for task, document in stored.items()
-    }
-    findings = [Finding.model_validate(each) for document in stored.values() for each in document["findings"]]
+        findings = [Finding.model_validate(each) for document in stored.values() for each in document["findings"]]
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise CannotStart(
+            f"{path} cannot be read: {one_line(error)[:200]}; delete it and run again with --resume."
+        ) from error
     return ladders, findings
+
+
+def _collect_all(refs: dict[str, TaskRef], names: list[str]) -> dict[str, dict[str, Numbers | None]]:
+    return {task: _collect(ref, names) for task, ref in refs.items()}
 
 
 def _collect(ref: TaskRef, names: list[str]) -> dict[str, Numbers | None]:

@@ -7,16 +7,12 @@ anything is computed.
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
-import os
-import signal
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from importlib import metadata
 from typing import Any
 
 from parity import tasks
 from parity.errors import CannotStart, one_line
+from parity.study.apart import apart
 from parity.study.files import EffectiveConfig, ReferenceScores, TaskRecord
 
 
@@ -45,21 +41,7 @@ def inspect(question: Question) -> Answer:
     Raises:
         CannotStart: a task, framework, option or device cannot be used.
     """
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_start_child) as pool:
-        try:
-            return pool.submit(_inspect, question).result()
-        except BrokenProcessPool:
-            given = ", ".join(ref.text for ref in question.refs)
-            raise CannotStart(
-                f"--task {given}: the process that looked at it died (out of memory, os._exit, or a crash of native code)."
-            ) from None
-
-
-def _start_child() -> None:
-    """Standard output is the driver's document alone; Ctrl-C ends this process without a traceback of its own."""
-    os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return apart(_inspect, question, about=f"--task {', '.join(ref.text for ref in question.refs)}")
 
 
 def _inspect(question: Question) -> Answer:
