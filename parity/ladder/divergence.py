@@ -269,3 +269,19 @@ def _update(numbers: Numbers, iteration: int, tolerance: Tolerance) -> Iterator[
     worst, needed, relative = tensor(distances)
     sb3, port = (float(numbers[f"lockstep/parameters/{side}"][iteration][worst]) for side in ("sb3", "port"))
     yield Place(iteration, "parameter", needed, float(distances[worst]), sb3, port, parameter=names[worst]), relative
+
+
+def mean_returns(numbers: Numbers, side: Literal["sb3", "port"]) -> np.ndarray:
+    """Mean return of the episodes that ended in each iteration, float64 ``[K]``; NaN where none did."""
+    rewards = numbers[f"lockstep/{side}/rewards"].astype(np.float64)
+    ends = numbers[f"lockstep/{side}/ends"] != 0
+    iterations, steps, envs = rewards.shape
+    finished: list[list[float]] = [[] for _ in range(iterations)]
+    running = np.zeros(envs)
+    for step in range(iterations * steps):
+        iteration, within = divmod(step, steps)
+        running += rewards[iteration, within]
+        over = ends[iteration, within]
+        finished[iteration] += running[over].tolist()
+        running[over] = 0.0
+    return np.array([np.mean(returns) if returns else np.nan for returns in finished])
