@@ -18,6 +18,8 @@ app = App(
     name="parity",
     version=__version__,
     help="Is an RLlib port of a Stable-Baselines3 set-up computed the same, does it learn as well, is it as fast?",
+    # Otherwise cyclopts ends the process without a word.
+    suppress_keyboard_interrupt=False,
 )
 app.command("parity.cli.run:run")
 app.command("parity.cli.check:check")
