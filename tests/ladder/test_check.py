@@ -1,0 +1,142 @@
+"""``parity check`` and ``parity rules`` from the command line, in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ladder_ports import LEARNER, Collected
+
+from parity.cli import call
+from parity.ladder.climb import RUNGS
+from parity.ladder.numbers import Numbers
+
+
+@pytest.fixture
+def stored(collected: Collected, tmp_path: Path) -> Any:
+    """Writes a port's numbers as ``--save`` does."""
+
+    def write(name: str, framework: str = "rllib") -> str:
+        numbers = collected(name, framework)
+        facts = numbers.facts | {"task": name, "framework": framework, "device": "cpu"}
+        path = tmp_path / f"{name}.zip"
+        Numbers(numbers.arrays, facts).save(path)
+        return str(path)
+
+    return write
+
+
+def document(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_good_port_exits_0_with_every_rung(stored: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["check", "--load", stored("own"), "--json"]) == 0
+    found = document(capsys)
+    assert found["schema_version"] == 1
+    assert found["exit_code"] == 0
+    assert found["frameworks"] == ["rllib"]
+    assert list(found["ladder"]["rllib"]) == list(RUNGS)
+    for result in found["ladder"]["rllib"].values():
+        assert {"rung", "status", "max_abs", "max_rel", "tolerance_needed", "where", "reason"} <= set(result)
+
+
+def test_a_broken_port_exits_1_and_its_finding_is_the_contracts(
+    stored: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["check", "--load", stored("no-value-function"), "--json"]) == 1
+    found = document(capsys)
+    assert found["exit_code"] == 1
+    first = found["findings"][0]
+    assert {"code", "severity", "title", "task", "framework", "where", "evidence", "fix", "consequences"} <= set(first)
+    assert (first["code"], first["framework"], first["task"]) == ("PAR003", "rllib", "no-value-function")
+
+
+def test_people_read_the_ladder_on_stderr_alone(stored: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["check", "--load", stored("no-value-function")]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.index("PAR003") < err.index("PAR401")
+    assert "fix: class NoValueFunction(TorchRLModule, ValueFunctionAPI)" in err
+    assert "update" in err
+
+
+def test_the_trace_has_an_episode_of_each_agent(stored: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["check", "--load", stored("two-learners"), "--trace", "--json"]) == 0
+    episodes = document(capsys)["trace"]["rllib"]
+    assert len(episodes) == 2
+    for step in episodes[0]["steps"]:
+        assert sum(step["legal"].values()) == pytest.approx(1.0, abs=1e-5)
+        assert str(step["action"]) in step["legal"]
+        assert step["p_illegal"] == 0
+    assert episodes[0]["agent"] == LEARNER
+
+
+def test_saved_numbers_are_judged_as_those_just_collected(
+    stored: Any, collected: Collected, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from parity.ladder.climb import climb
+
+    call(["check", "--load", stored("own"), "--json"])
+    rungs = document(capsys)["ladder"]["rllib"]
+    assert {n: r["status"] for n, r in rungs.items()} == {
+        n: r.status for n, r in climb(collected("own", "rllib")).rungs.items()
+    }
+
+
+def test_check_runs_a_task_file_without_ray_cluster_and_saves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    task = tmp_path / "mine.py"
+    task.write_text("from ladder_ports import GOOD\ntask = GOOD['own']\n")
+    code = call(["check", "--task", str(task), "--frameworks", "rllib", "--save", str(tmp_path / "n.zip"), "--json"])
+    assert code == 0
+    assert document(capsys)["task"] == "own"
+    import ray
+
+    assert not ray.is_initialized()
+    assert Numbers.load(tmp_path / "n.zip").facts["framework"] == "rllib"
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_port_that_raises_leaves_its_traceback_in_a_log(
+    stored: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["check", "--load", stored("raising"), "--out", str(tmp_path / "logs"), "--json"]) == 1
+    out, err = capsys.readouterr()
+    log = tmp_path / "logs" / "check-raising.log"
+    assert json.loads(out)["log"] == str(log)
+    assert "RuntimeError: no values today" in log.read_text()
+    assert "Traceback (most recent call last)" not in err
+    assert "rung 1 (forward)" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--task", "no-such-task"], "no-such-task"),
+        (["--frameworks", "tianshou"], "tianshou"),
+        (["--frameworks", "sb3"], "compare"),
+        (["--load", "absent.zip"], "absent.zip"),
+        (["--device", "tpu"], "tpu"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["check", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err and "Traceback" not in err and err.count("\n") == 1
+
+
+def test_rules_are_listed_and_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["rules", "--json"]) == 0
+    listed = document(capsys)
+    assert {"code", "title", "severity", "explanation", "fix"} <= set(listed[0])
+    assert call(["rules", "PAR003"]) == 0
+    assert "ValueFunctionAPI" in capsys.readouterr().out
+    assert call(["rules", "PAR999"]) == 2

@@ -1,0 +1,202 @@
+"""Whole ports: nothing is held against a good one, and of a broken one the cause is named first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ladder_ports import BROKEN, GOOD, LEARNER, OTHER, Collected, OwnModule, port
+
+from parity.ladder.climb import Climb, climb
+from parity.ladder.numbers import Numbers
+from parity.ladder.rungs.returns import generalised_advantages
+
+NO_MEASURE = ("not_applicable",)
+# Planted in what rllib-exact replaces: there the port is good.
+REMOVED_BY_EXACT = ("value-clamp", "kl-loss", "per-agent-truncation", "same-seed-again", "thrown-away")
+
+
+def broken(judged: Climb) -> dict[str, str]:
+    return {name: f"{r.status}: {r.reason}" for name, r in judged.rungs.items() if r.status in ("fail", "invalid")}
+
+
+@pytest.mark.parametrize("framework", ["rllib", "rllib-exact"])
+@pytest.mark.parametrize("name", GOOD)
+def test_a_good_port_is_accused_of_nothing(collected: Collected, name: str, framework: str) -> None:
+    judged = climb(collected(name, framework))
+    assert judged, broken(judged)
+    assert not [f.code for f in judged.found if f.severity == "error"]
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_every_difference_of_stock_rllib_is_explained_with_its_share(collected: Collected, name: str) -> None:
+    update = climb(collected(name, "rllib")).rungs["update"]
+    assert update.status == "explained"
+    shares = (update.model_extra or {})["shares"]
+    assert set(shares) == {"advantages", "adam_eps", "minibatches"}
+    assert all(0 < share < 10 for share in shares.values())
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_rllib_exact_needs_no_explanation(collected: Collected, name: str) -> None:
+    judged = climb(collected(name, "rllib-exact"))
+    statuses = {rung: result.status for rung, result in judged.rungs.items() if rung != "lockstep"}
+    applicable = {status for status in statuses.values() if status not in NO_MEASURE}
+    assert applicable == {"pass"}, statuses
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_the_cause_of_a_broken_port_is_named_first(collected: Collected, name: str) -> None:
+    task, code = BROKEN[name]
+    findings = climb(collected(name, "rllib")).findings(task.id, "rllib")
+    assert findings[0].code == code
+    assert findings[0].severity == "error"
+    assert findings[0].fix
+    assert findings[0].where
+
+
+@pytest.mark.parametrize("name", [name for name in BROKEN if name not in REMOVED_BY_EXACT])
+def test_the_exact_learner_hides_no_broken_port(collected: Collected, name: str) -> None:
+    task, code = BROKEN[name]
+    findings = climb(collected(name, "rllib-exact")).findings(task.id, "rllib-exact")
+    assert code in [finding.code for finding in findings if finding.severity == "error"]
+
+
+def test_the_reported_mistake_is_one_finding_with_its_consequences(collected: Collected) -> None:
+    judged = climb(collected("no-value-function", "rllib"))
+    errors = [f for f in judged.findings("own", "rllib") if f.severity == "error"]
+    assert [f.code for f in errors] == ["PAR003"]
+    (finding,) = errors
+    assert {"PAR401", "PAR602"} <= set(finding.consequences)
+    assert finding.evidence["advantage_std"] == 0.0
+    assert finding.where == f"module {LEARNER}"
+    assert finding.fix == "class NoValueFunction(TorchRLModule, ValueFunctionAPI)"
+    assert "follows from PAR003" in (judged.rungs["gradient"].reason or "")
+
+
+def test_a_port_with_another_layout_still_gets_the_other_rungs(collected: Collected) -> None:
+    judged = climb(collected("separate-encoders", "rllib"))
+    assert judged.rungs["forward"].status == "not_applicable"
+    assert "parameters" in (judged.rungs["forward"].reason or "")
+    for rung in ("distribution", "rollout", "returns", "loss", "gradient", "step", "update"):
+        assert judged.rungs[rung].tolerance_needed is not None, rung
+
+
+def test_parameters_are_paired_by_shape_where_names_differ(collected: Collected) -> None:
+    pairs = collected("own", "rllib").facts["correspondence"]["pairs"]
+    assert pairs["network.hidden.weight"] == "encoder.weight"
+    assert pairs["network.policy.bias"] == "pi.bias"
+
+
+def test_both_modules_are_compared_where_two_agents_learn(collected: Collected) -> None:
+    numbers = collected("two-learners", "rllib")
+    for module in (LEARNER, OTHER):
+        assert f"{module}/sb3/full_all/last/network.network.hidden.weight" in numbers or numbers.below(
+            f"{module}/sb3/full_all/last"
+        )
+    assert {f.module for f in climb(numbers).found if f.code == "PAR810"} == {LEARNER, OTHER}
+
+
+def test_the_rollout_has_ends_cuts_and_masks_of_every_kind(collected: Collected) -> None:
+    numbers = collected("own", "rllib")
+    env = {name: numbers[f"{LEARNER}/env/{name}"] for name in ("terminated", "truncated", "mask")}
+    last = np.append(np.diff(numbers[f"{LEARNER}/rows/chunk"]) != 0, True)
+    assert env["terminated"].any() and env["truncated"].any()
+    assert (last & ~env["terminated"] & ~env["truncated"]).any()
+    assert len(set(numbers[f"{LEARNER}/rows/env"].tolist())) > 1
+    legal = env["mask"].sum(axis=1)
+    assert legal.min() == 1 and legal.max() == env["mask"].shape[1]
+
+
+def test_a_declared_difference_is_reported_and_does_not_fail(collected: Collected) -> None:
+    judged = climb(collected("scaled-reward", "rllib"), declared={"PAR032": "rewards in other units"})
+    assert judged
+    assert judged.rungs["contract"].status == "declared"
+    (finding,) = [f for f in judged.findings("own", "rllib") if f.code == "PAR032"]
+    assert finding.severity == "info"
+    assert (finding.model_extra or {})["declared"] == "rewards in other units"
+
+
+@pytest.mark.parametrize("names", [("lr", "lambda_"), ("learning_rate", "gae_lambda"), ("PAR010",)])
+def test_a_hyperparameter_may_be_declared_under_either_name(collected: Collected, names: tuple[str, ...]) -> None:
+    numbers = collected("learning-rate-and-lambda", "rllib")
+    assert not climb(numbers, declared=dict.fromkeys(names[:-1], "on purpose"))
+    assert climb(numbers, declared=dict.fromkeys(names, "on purpose"))
+
+
+def test_what_follows_from_a_declared_difference_is_declared(collected: Collected) -> None:
+    judged = climb(collected("kl-loss", "rllib"), declared={"use_kl_loss": "wanted"})
+    assert judged
+    assert judged.rungs["update"].status == "declared"
+
+
+def test_hyperparameters_differ_with_the_code_that_makes_them_equal(collected: Collected) -> None:
+    (finding,) = [f for f in climb(collected("learning-rate-and-lambda", "rllib")).found if f.code == "PAR010"]
+    assert finding.evidence == {
+        "learning_rate": {"task": 1e-3, "port": 5e-5},
+        "gae_lambda": {"task": 0.95, "port": 1.0},
+    }
+    assert finding.fix == "config.training(lr=0.001, lambda_=0.95)"
+
+
+def test_a_clamp_that_nothing_reaches_is_a_warning(collected: Collected) -> None:
+    numbers = collected("value-clamp", "rllib")
+    settings = {**numbers.facts["config"], "rllib": {**numbers.facts["config"]["rllib"], "vf_clip_param": "1e9"}}
+    judged = climb(Numbers(numbers.arrays, numbers.facts | {"config": settings}))
+    assert [f.severity for f in judged.found if f.code == "PAR011"] == ["warning"]
+
+
+def test_log_probabilities_say_whether_the_forward_pass_or_the_observation_is_another(collected: Collected) -> None:
+    found = {
+        name: next(f for f in climb(collected(name, "rllib")).found if f.code == "PAR303")
+        for name in ("unmasked-training", "scales-batch")
+    }
+    assert found["unmasked-training"].evidence["exploration_agrees_with_sampling"]
+    assert not found["scales-batch"].evidence["exploration_agrees_with_sampling"]
+
+
+def test_mask_findings_name_the_method(collected: Collected) -> None:
+    for name, method in (("unmasked-training", "_forward_train"), ("unmasked-inference", "_forward_inference")):
+        finding = next(f for f in climb(collected(name, "rllib")).found if f.code == "PAR201")
+        assert finding.message.endswith(f"in {method}")
+
+
+def test_values_without_gradient_are_told_from_an_encoder_without(collected: Collected) -> None:
+    cut = {
+        name: set(next(f for f in climb(collected(name, "rllib")).found if f.code == "PAR602").evidence["parameters"])
+        for name in ("values-detached", "frozen-encoder")
+    }
+    assert cut["values-detached"] == {"vf.weight", "vf.bias"}
+    assert cut["frozen-encoder"] == {"encoder.weight", "encoder.bias"}
+
+
+def test_the_environments_are_compared_from_equal_seeds(collected: Collected) -> None:
+    view = collected("own", "rllib")
+    assert view.facts["view"]["distinct_starts"] > 1
+    for name, array in view.below("view/single").items():
+        assert np.array_equal(array, view[f"view/multi/{name}"]), name
+
+
+def test_the_reference_is_gae_with_bootstrap_after_truncation_and_none_after_termination() -> None:
+    """By hand: gamma 0.5, lambda 0.5; three rows, two chunks, the second one truncated."""
+    rewards, values = np.array([1.0, 2.0, 4.0]), np.array([0.5, 1.0, 2.0])
+    advantages = generalised_advantages(
+        rewards, values, np.array([10.0, 8.0]), np.array([False, True, False]), np.array([0, 0, 1]), 0.5, 0.5
+    )
+    assert advantages == pytest.approx([1 + 0.5 * 1.0 - 0.5 + 0.25 * 1.0, 1.0, 4 + 0.5 * 8 - 2])
+
+
+def test_a_weight_scale_of_its_own_is_a_warning() -> None:
+    from parity.ladder.command import collect
+
+    class Tiny(OwnModule):
+        def setup(self) -> None:
+            super().setup()
+            self.pi.weight.data *= 0.01
+
+    numbers = collect(port(rllib_module=Tiny), "rllib", "cpu")
+    assert numbers is not None
+    judged = climb(numbers)
+    assert judged
+    (finding,) = [f for f in judged.found if f.code == "PAR020"]
+    assert finding.severity == "warning"
+    assert "pi.weight" in finding.where
