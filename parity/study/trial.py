@@ -98,6 +98,9 @@ class _Recorder:
 
     def follow(self, session: Session, task: Task, on_progress: Callable[[Progress], None]) -> None:
         """Trains the session to ``spec.steps``, evaluating at 0 and whenever a multiple of ``eval_every`` is passed."""
+        from tensorboardX import SummaryWriter  # imports torch: only in the trial's own process
+
+        self._board = SummaryWriter(str(self._folder))  # for TensorBoard
         stage = session.stage(min(SLOTS, task.eval_episodes))
         self._meta = {"devices": session.devices(), "initial_weights": session.initial_weights()}
         self.log(f"{self._spec.label}: {self._spec.steps} steps on {session.devices()}, {self._spec.threads} threads")
@@ -116,9 +119,12 @@ class _Recorder:
                 {"iteration": len(self._timing), "steps": iteration.steps, "sample_s": iteration.sample_s}
                 | {"returns_s": iteration.returns_s, "update_s": iteration.update_s, "evaluate_s": evaluate_s}
             )
+            for phase in ("sample_s", "returns_s", "update_s"):
+                self._board.add_scalar(f"time/{phase}", self._timing[-1][phase], iteration.steps)
             on_progress(Progress(iteration.steps, self._curve[-1]["return_mean"]))
 
         session.train(self._spec.steps, after_iteration)
+        self._board.close()
         stage.close()
         session.save(self._folder / files.CHECKPOINT)
 
@@ -141,6 +147,8 @@ class _Recorder:
             f"{steps} steps, {row['train_s']:.1f} s: mean return {row['return_mean']:.4g} deterministic, "
             f"{row['sampled_return_mean']:.4g} sampled"
         )
+        for name in ("return_mean", "sampled_return_mean", "length_mean"):
+            self._board.add_scalar(f"evaluation/{name}", row[name], steps)
         self._write_tables()
         return end - begin
 

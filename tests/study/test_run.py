@@ -61,7 +61,7 @@ def test_the_study_leaves_the_contracts_files(finished: Any) -> None:
             trial = folder / "trials/match" / framework / seed
             for name in ("curve.parquet", "timing.parquet", "masks.json", "trial.json", "log", "checkpoint"):
                 assert (trial / name).exists(), f"{framework}/{seed}/{name}"
-    assert list(folder.glob("tune/*/events.out.tfevents*")), "no TensorBoard event files"
+            assert list(trial.glob("events.out.tfevents*")), "no TensorBoard event file"
 
 
 def test_both_frameworks_start_from_the_same_weights(finished: Any) -> None:
