@@ -129,6 +129,13 @@ def conclude(folder: Path, as_json: bool) -> int:
     write_report(study, summary)
     if as_json:
         print(summary.to_json(), end="")
+    for trial in study.trials:
+        if trial.meta is not None and trial.meta.status == "crashed":
+            name = f"{trial.task}/{trial.framework}/{trial.seed}"
+            _say(f"{name} crashed: {trial.meta.reason}; log: {trial.folder / files.LOG_FILE}")
+    for finding in summary.findings:
+        if finding.severity == "error":
+            _say(f"{finding.code} {finding.title} [{finding.framework}], {finding.where}; fix: {finding.fix}")
     _say(summary.sentence)
     _say(f"{summary.verdict}. Report: {folder / 'report.html'}")
     return summary.exit_code

@@ -114,7 +114,8 @@ def _judge_task(runs: TaskRuns, compared: Mapping[str, Metrics], ladder: TaskLad
     if not (runs.scale.zero < runs.scale.one or runs.reference.relative):
         of_task.append("its reference is no scale: best is not above uniform_legal")
     broken = {framework: _broken_rungs(framework, rungs) for framework, rungs in ladder.items()}
-    reasons = runs.problems(runs.frameworks) + of_task + [reason for rungs in broken.values() for reason in rungs]
+    # Numbers that differ are the cause where trials then crash or never learn: they are told first.
+    reasons = [reason for rungs in broken.values() for reason in rungs] + runs.problems(runs.frameworks) + of_task
 
     comparisons, verdicts = dict(compared), {}
     for port, metrics in compared.items():
