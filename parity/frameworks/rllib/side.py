@@ -12,6 +12,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
+from parity.frameworks.base import SEED_STRIDE
 from parity.frameworks.in_step import GOING, TERMINATED, TRUNCATED, Length, OutOfStep, Rollout, Streams
 from parity.frameworks.randomness import seeded
 from parity.frameworks.rllib.arrays import array
@@ -31,6 +32,8 @@ class PortSide:
     def __init__(self, port: Port, length: Length, streams: Streams, on_step: Callable[[], None]) -> None:
         config = port.config.copy(copy_frozen=False)
         config.num_env_runners = config.num_learners = 0
+        # A port may leave its environments unseeded; here they start as SB3's do.
+        config.seed = streams.seed * SEED_STRIDE
         config.num_envs_per_env_runner = length.n_envs
         config.rollout_fragment_length = length.n_steps
         config.train_batch_size_per_learner = length.n_envs * length.n_steps
@@ -132,7 +135,7 @@ class PortSide:
         columns = self._batch[self._port.learning_module]
         rows = len(columns[Columns.REWARDS])
         if rows != np.prod(shape):
-            raise OutOfStep(f"the learner's batch has {rows} rows of {int(np.prod(shape))} decisions")
+            raise ValueError(f"the learner's batch has {rows} rows for {int(np.prod(shape))} decisions")
 
         def by_step(column: Any) -> np.ndarray:
             """Rows are sub-environment by sub-environment: ``[E * T, …]`` to ``[T, E, …]``."""
