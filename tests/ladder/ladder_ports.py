@@ -80,8 +80,11 @@ class Pair(MultiAgentEnv):
         self.possible_agents = [LEARNER, OTHER] if other else [LEARNER]
         self.agents = list(self.possible_agents)
         seen = dict(env.observation_space.spaces)  # type: ignore[attr-defined]
-        self.observation_spaces = {LEARNER: self._space(seen, ACTIONS), OTHER: self._space(seen, 2)}
-        self.action_spaces = {LEARNER: env.action_space, OTHER: spaces.Discrete(2)}
+        self.observation_spaces = {LEARNER: self._space(seen, ACTIONS)}
+        self.action_spaces = {LEARNER: env.action_space}
+        if other:
+            self.observation_spaces[OTHER] = self._space(seen, 2)
+            self.action_spaces[OTHER] = spaces.Discrete(2)
 
     @staticmethod
     def _space(seen: dict[str, Any], n: int) -> spaces.Dict:
@@ -216,7 +219,7 @@ class TurnBased(Pair):
 
     def step(self, action_dict: dict[str, Any]) -> Any:
         if LEARNER in action_dict:
-            shown, self._reward, over, limit, infos = super().step(action_dict)
+            _, self._reward, over, limit, infos = super().step(action_dict)
             if over["__all__"] or limit["__all__"]:
                 return self._seen, self._reward, over, limit, infos
             return {OTHER: self._seen[OTHER]}, {}, over, limit, infos
@@ -431,7 +434,7 @@ class NaNGradient(OwnModule):
 
     def features(self, batch: dict[str, Any]) -> torch.Tensor:
         features = super().features(batch)
-        return features + 0 * torch.sqrt(torch.clamp(features[:, :1], max=0).abs())
+        return features + 0 * torch.sqrt(0 * features[:, :1])
 
 
 class FrozenLayer(OwnModule):

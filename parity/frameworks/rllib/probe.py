@@ -289,7 +289,9 @@ def _chunks(found: Probe, episodes: list[Any]) -> dict[str, list[list[Move]]]:
     used: dict[str, int] = {}
     for episode in episodes:
         env, number = starts[episode.id_]
-        for agent, agent_episode in episode.agent_episodes.items():
+        # In the order of RLlib's connectors, which is a set's: not that of the episode's agents.
+        for agent in episode.agent_ids:
+            agent_episode = episode.agent_episodes[agent]
             moves = recording.moves.get((env, number, agent), [])
             first = agent_episode.t_started
             used[str(agent)] = used.get(str(agent), 0) + len(agent_episode)

@@ -90,6 +90,9 @@ class Recording:
                 latest[agent] = move
             result = step(action_dict)
             observations, rewards, terminateds, truncateds, _ = result
+            # An agent that has left the episode has its end behind it.
+            for agent in [agent for agent, move in latest.items() if move.terminated or move.truncated]:
+                del latest[agent]
             for agent, reward in rewards.items():
                 if agent in latest:
                     latest[agent].reward += float(reward)
