@@ -19,8 +19,9 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from ray.tune.registry import register_env
 from worlds import SMALL, maze_task
 
-from parity import frameworks
+from parity import Task, frameworks
 from parity.evaluation import evaluate
+from parity.frameworks.network import weights_hash
 from parity.frameworks.rllib.config import build_port
 
 pytestmark = pytest.mark.usefixtures("ray_started")
@@ -118,6 +119,19 @@ def test_a_configuration_without_environment_gets_the_tasks() -> None:
     assert found.config.env is not None and list(found.agents) == ["walker", "helper"]
 
 
+def weights_after(task: Task, evaluations: int) -> str:
+    """The trained weights, with or without the policy being played in between."""
+    with opened(task) as session:
+        stage = session.stage(3)
+
+        def look(_: Any) -> None:
+            for _ in range(evaluations):
+                evaluate(stage, 20, deterministic=False)
+
+        session.train(96, look)
+        return weights_hash(session._learning_weights())
+
+
 def test_a_connectors_statistics_are_part_of_the_policy_that_is_evaluated_and_restored(tmp_path: Path) -> None:
     def normalised(config: PPOConfig) -> PPOConfig:
         return config.env_runners(env_to_module_connector=lambda *_, **__: MeanStdFilter(multi_agent=True))
@@ -142,7 +156,9 @@ def test_a_connectors_statistics_are_part_of_the_policy_that_is_evaluated_and_re
             self.action_spaces = {"agent": spaces.Discrete(4)}
 
         def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-            self.rng, self.t = np.random.default_rng(seed), 0
+            if seed is not None:
+                self.rng = np.random.default_rng(seed)
+            self.t = 0
             return self._see(), {}
 
         def _see(self) -> Any:
@@ -161,6 +177,7 @@ def test_a_connectors_statistics_are_part_of_the_policy_that_is_evaluated_and_re
         played = evaluate(stage, 20, deterministic=True)
         assert evaluate(stage, 20, deterministic=True).returns.tolist() == played.returns.tolist()
         session.save(tmp_path / "checkpoint")
+    assert weights_after(task, evaluations=1) == weights_after(task, evaluations=0)
     restored = frameworks.get("rllib").restore(task, tmp_path / "checkpoint", slots=3)
     assert evaluate(restored, 20, deterministic=True).returns.tolist() == played.returns.tolist()
     weights = restored._state()["rl_module"]  # type: ignore[attr-defined]

@@ -68,6 +68,13 @@ def test_other_agents_get_their_own_modules() -> None:
         session.train(32, lambda _: None)
 
 
+def test_an_algorithm_leaves_no_folder_in_the_users_home() -> None:
+    with opened(maze_task()) as session:
+        folder = Path(session.algorithm.logdir)
+        assert folder.is_dir()
+    assert not folder.exists()
+
+
 BAD_ENVS: dict[str, tuple[dict[str, Any], str]] = {
     "two choosers": ({"multi_agent_env": lambda: Pair(3)}, "Set learning_agent to one of walker, helper"),
     "unknown agent": (

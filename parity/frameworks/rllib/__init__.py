@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -157,7 +158,11 @@ class RllibSession(Session):
         self.algorithm.save_to_path(str(folder.resolve()))
 
     def close(self) -> None:
+        folder = Path(self.algorithm.logdir)
         self.algorithm.stop()
+        # An Algorithm outside of Tune makes itself a folder under ~/ray_results, and leaves it there, empty.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _audit(runner: Any) -> None:

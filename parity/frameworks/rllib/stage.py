@@ -53,7 +53,8 @@ class RllibStage(Stage):
 
     def seed_policy(self, seed: int) -> None:
         self._generator.seed(seed)
-        self._runner.set_state(self._state())
+        # A copy: a connector of the port may hand out what it goes on changing, and training has the same one.
+        self._runner.set_state(copy.deepcopy(self._state()))
 
     def connectors_from(self, checkpoint: Path) -> dict[str, Any]:
         """The state of the env-to-module connectors in an env runner's checkpoint."""
