@@ -16,6 +16,7 @@ import dataclasses
 import json
 import logging
 import math
+import platform
 import time
 import warnings
 from importlib.metadata import version
@@ -146,7 +147,7 @@ def main() -> None:
         "seed": 0,
         "threads": 1,
         "versions": {name: version(name) for name in PACKAGES},
-        "machine": describe(gpu=None),
+        "machine": describe(gpu=None) | {"os": platform.system()},
         "runs": found,
     }
     arguments.out.mkdir(parents=True, exist_ok=True)

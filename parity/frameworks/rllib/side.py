@@ -46,12 +46,11 @@ class PortSide:
         self._uniforms = np.zeros((0, 0, 0))
         self._permutations = streams.permutations(0)
         self._batch: Any = None
-        self._ended: dict[tuple[int, int], int] = {}
         module = port.learning_module
         self.runner.uniforms[module] = self._draw
         self.learner.permutation_source = self._permutation
         for _, optimizer in self.learner.get_optimizers_for_module(module):
-            optimizer.register_step_post_hook(lambda *_: on_step())
+            optimizer.register_step_post_hook(self._stepped)
         make_batch = self.learner._make_batch_if_necessary
 
         def kept(training_data: Any) -> Any:
@@ -59,6 +58,11 @@ class PortSide:
             return self._batch
 
         self.learner._make_batch_if_necessary = kept
+
+    def _stepped(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        # RLlib also steps optimisers for which a minibatch has no gradients.
+        if any(p.grad is not None for group in optimizer.param_groups for p in group["params"]):
+            self._on_step()
 
     @property
     def module(self) -> Any:
