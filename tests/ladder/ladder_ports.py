@@ -244,6 +244,15 @@ class Leaver(Pair):
         return shown, rewards, over, limit, infos
 
 
+class OtherBounds(Pair):
+    """Declares its observations with other bounds, which no network sees."""
+
+    def __init__(self, env: gymnasium.Env, other: bool = True) -> None:
+        super().__init__(env, other)
+        seen = dict(self.observation_spaces[LEARNER].spaces)
+        self.observation_spaces[LEARNER] = spaces.Dict(seen | {"state": spaces.Box(-np.inf, np.inf, (3,), np.float32)})
+
+
 class Several(gymnasium.Env):
     """Two masked sub-actions, and an observation that is no ``Dict``."""
 
@@ -333,6 +342,7 @@ GOOD: dict[str, Task] = {
     "turn-based": port(
         "turn-based", multi_agent_env=lambda: TurnBased(Picker()), learning_agent=LEARNER, rllib_module=None
     ),
+    "other-bounds": port("other-bounds", multi_agent_env=_pair(OtherBounds)),
     "leaver": port("leaver", multi_agent_env=lambda: Leaver(Picker()), learning_agent=LEARNER, rllib_module=None),
     "shared-module": port(
         "shared-module",

@@ -13,11 +13,12 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parity.frameworks import hyperparameters
 from parity.frameworks.network import network_input
+from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY
 from parity.frameworks.rllib.module import unmasked_space
 from parity.frameworks.rllib.probe import Probe, probe
-from parity.frameworks.rllib.view import view
+from parity.frameworks.rllib.view import same_tensors, view
 from parity.frameworks.sb3 import build_model, counterpart
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.ladder.correspondence import Correspondence, correspond
@@ -35,6 +36,7 @@ def collect(task: Task, port: Port, seed: int = 0) -> Numbers:
     model = build_model(task, env, seed, "cpu")
     found = probe(port, lambda learner: _weights(task, port, model.policy, learner))
     numbers = found.numbers
+    numbers.facts["ray"] = versions.facts()
     numbers.facts["config"] = {
         "port": hyperparameters.of_rllib(port.config),
         "task": dataclasses.asdict(task.ppo),
@@ -68,7 +70,7 @@ def _weights(task: Task, port: Port, policy: Any, learner: Any) -> tuple[dict[st
 def _other_observations(ours: spaces.Space, theirs: spaces.Space) -> str | None:
     if not isinstance(theirs, spaces.Dict) or MASK_KEY not in theirs.spaces:
         return "the module's observation space has no action_mask"
-    if unmasked_space(theirs) != ours:
+    if not same_tensors(unmasked_space(theirs), ours):
         return "the port observes something else than the single-agent environment shows"
     return None
 

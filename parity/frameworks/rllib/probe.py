@@ -275,7 +275,7 @@ def _batch(found: Probe, episodes: list[Any]) -> None:
             continue
         found.modules.append(module_id)
         found.batches[module_id] = dict(columns)
-        found.copies[module_id] = copy.deepcopy(found.learner.module[module_id].unwrapped())
+        found.copies[module_id] = copy.deepcopy(found.learner.module[module_id].unwrapped()).cpu()
         arrays = flat(columns)
         found.numbers.put(f"{module_id}/batch", arrays)
         _identify(found, module_id, chunks.get(module_id, []), rows=len(arrays[Columns.ACTIONS]))

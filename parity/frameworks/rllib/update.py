@@ -23,7 +23,7 @@ def watched_update(numbers: Numbers, learner: Any, batches: dict[str, dict[str, 
     config = learner.config
     batch = MultiAgentBatch(
         {
-            module_id: SampleBatch({**columns, ROW: torch.arange(len(columns[Columns.ACTIONS]))})
+            module_id: SampleBatch({**columns, ROW: torch.arange(len(columns[Columns.ACTIONS]), device=columns[Columns.ACTIONS].device)})
             for module_id, columns in batches.items()
         },
         env_steps=max(len(columns[Columns.ACTIONS]) for columns in batches.values()),

@@ -9,9 +9,10 @@ learning agent, and one per end:
     view/{single,again,multi}/{reward, terminated, truncated}   what led there; 0 and False at a reset
     view/{episode, step}               int64 [rows]; step 0 is the reset
 
-``facts["view"]``: ``spaces`` (what differs between the spaces, or None), ``stopped`` (episode -> what the multi-agent side
-raised), ``shared_arrays`` (whether successive observations of the learning agent share memory), ``distinct_starts`` (how
-many different observations the single-agent environment starts with, over these seeds).
+``facts["view"]``: ``spaces`` (what differs between the spaces' tensors, or None), ``bounds`` (the same of bounds alone),
+``stopped`` (episode -> what the multi-agent side raised), ``shared_arrays`` (whether successive observations of the learning
+agent share memory), ``distinct_starts`` (how many different observations the single-agent environment starts with, over these
+seeds).
 """
 
 from __future__ import annotations
@@ -41,7 +42,11 @@ def view(numbers: Numbers, task: Task, port: Port) -> None:
     single, again = (MaskedEnv(task.env(), task.mask) for _ in range(2))
     multi = make_env(port.config)
     seen = port.agents[port.learning_agent][0]
-    facts: dict[str, Any] = {"spaces": _spaces_differ(single.observation_space, seen), "stopped": {}}
+    facts: dict[str, Any] = {
+        "spaces": _spaces_differ(single.observation_space, seen),
+        "bounds": _bounds_differ(single.observation_space, seen),
+        "stopped": {},
+    }
     numbers.facts["view"] = facts
     rows = _Rows()
     try:
@@ -205,12 +210,29 @@ def _own(
     }
 
 
+def same_tensors(a: spaces.Space, b: spaces.Space) -> bool:
+    """Whether a network gets the same tensors from both; bounds of a Box are no part of them."""
+    if isinstance(a, spaces.Dict) and isinstance(b, spaces.Dict):
+        return set(a.spaces) == set(b.spaces) and all(same_tensors(a[key], b[key]) for key in a.spaces)
+    if isinstance(a, spaces.Box) and isinstance(b, spaces.Box):
+        return a.shape == b.shape and a.dtype == b.dtype
+    return bool(a == b)
+
+
+def _bounds_differ(single: spaces.Space, multi: spaces.Space) -> str | None:
+    """Where the spaces give the same tensors and have other bounds."""
+    if not isinstance(multi, spaces.Dict) or MASK_KEY not in multi.spaces:
+        return None
+    other = unmasked_space(multi)
+    return None if other == single or not same_tensors(other, single) else f"{other}, there {single}"
+
+
 def _spaces_differ(single: spaces.Space, multi: spaces.Space) -> str | None:
-    """What the learning agent's space has other than the single-agent environment's; None where they are equal."""
+    """What the learning agent's space has other than the single-agent environment's; None where tensors are the same."""
     if not isinstance(multi, spaces.Dict) or MASK_KEY not in multi.spaces:
         return f'it has no entry "{MASK_KEY}"'
     other = unmasked_space(multi)
-    if other == single:
+    if same_tensors(other, single):
         return None
     if isinstance(other, spaces.Dict) and isinstance(single, spaces.Dict):
         for key in [*single.spaces, *other.spaces]:
@@ -218,6 +240,6 @@ def _spaces_differ(single: spaces.Space, multi: spaces.Space) -> str | None:
                 return f'entry "{key}" is missing'
             if key not in single.spaces:
                 return f'entry "{key}" is not in the single-agent environment'
-            if single.spaces[key] != other.spaces[key]:
+            if not same_tensors(single.spaces[key], other.spaces[key]):
                 return f'entry "{key}" is {other.spaces[key]}, in the single-agent environment {single.spaces[key]}'
     return f"it is {other}, in the single-agent environment {single}"

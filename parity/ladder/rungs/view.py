@@ -23,6 +23,9 @@ def view(sheet: Sheet, evidence: Evidence) -> None:
     where = f"agent {evidence.facts['learning_agent']}"
     if facts["spaces"] is not None:
         sheet.report("PAR034", where, f"its observation space: {facts['spaces']}", {"difference": facts["spaces"]})
+    elif facts.get("bounds") is not None:
+        message = f"only the bounds of its observation space differ: {facts['bounds'][:300]}"
+        sheet.report("PAR034", where, message, severity="warning")
     for episode, error in facts["stopped"].items():
         found = {"episodes": len(facts["stopped"]), "exception": error}
         sheet.report("PAR036", f"{where}, episode {episode}", f"the multi-agent environment raised: {error}", found)
@@ -57,11 +60,17 @@ def _differences(evidence: Evidence, side: str) -> Iterator[tuple[str, Differenc
     single = evidence.need_below("view/single")
     other = evidence.numbers.below(f"view/{side}")
     codes = {"mask": "PAR031", "reward": "PAR032", "terminated": "PAR033", "truncated": "PAR033"}
+    # Nobody acts at an end, and nobody looks at what follows a termination: a port may show anything there, or nothing.
+    terminated = single["terminated"].astype(bool)
+    unused = {"PAR030": terminated, "PAR031": terminated | single["truncated"].astype(bool)}
     for name, reference in single.items():
         code = codes.get(name, "PAR030")
         label = name.removeprefix("obs/")
         if name in other:
-            yield code, elementwise(_numbers(other[name]), _numbers(reference), evidence.tolerance, label, rows)
+            ours, theirs = _numbers(other[name]), _numbers(reference)
+            if code in unused and ours.shape == theirs.shape:
+                ours = np.where(unused[code].reshape(-1, *[1] * (ours.ndim - 1)), theirs, ours)
+            yield code, elementwise(ours, theirs, evidence.tolerance, label, rows)
         elif evidence.facts["view"]["spaces"] is None:
             yield code, Difference(np.inf, np.inf, np.inf, f"{label}: missing")
 
