@@ -27,6 +27,7 @@ app.command("parity.cli.report:report")
 app.command("parity.cli.report:view")
 app.command("parity.cli.tasks:tasks")
 app.command("parity.cli.rules:rules")
+app.command("parity.cli.selftest:selftest")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

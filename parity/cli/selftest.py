@@ -1,0 +1,35 @@
+"""``parity selftest``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+
+from parity.cli.options import Count, Json, Out
+
+
+def selftest(
+    *,
+    only: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    workers: Annotated[Count, Parameter(validator=validators.Number(gte=1))] = None,
+    out: Out = None,
+    json: Json = False,
+) -> int:
+    """Plant known bugs in a good port, and say how many the ladder catches and where; and whom it accuses wrongly.
+
+    Parameters
+    ----------
+    only
+        Names of planted bugs and good ports. Default: all.
+    workers
+        Processes side by side. Default: one per core.
+    out
+        Folder for selftest.json and selftest.md. Default: nothing is written.
+    json
+        Print one document with the score and every entry on stdout, and nothing else there.
+    """
+    from parity.selftest.command import Request, run_selftest
+
+    return run_selftest(Request(only, workers, None if out is None else Path(out), json))

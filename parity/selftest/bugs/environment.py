@@ -1,0 +1,301 @@
+"""Multi-agent environments that show, pay or end something else than the single-agent one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from parity.selftest.good import CLERK, MASK, SORTER, Sorting, SortingTogether
+from parity.selftest.register import bug
+from parity.task import Task
+
+
+def _with(good: Task, env: type[SortingTogether]) -> Task:
+    return replace(good, multi_agent_env=env)
+
+
+@bug("a time limit ends every agent by name: RLlib stores a termination (D1)", "PAR304")
+def truncation_per_agent(good: Task) -> Task:
+    class Env(SortingTogether):
+        def ends(self, terminated: bool, truncated: bool) -> Any:
+            return {"__all__": terminated}, {**dict.fromkeys(self.agents, truncated), "__all__": truncated}
+
+    return _with(good, Env)
+
+
+@bug("terminated and truncated are swapped", "PAR033")
+def ends_swapped(good: Task) -> Task:
+    class Env(SortingTogether):
+        def ends(self, terminated: bool, truncated: bool) -> Any:
+            return {"__all__": truncated}, {"__all__": terminated}
+
+    return _with(good, Env)
+
+
+@bug("a time limit is reported as a termination", "PAR033")
+def truncation_as_termination(good: Task) -> Task:
+    class Env(SortingTogether):
+        def ends(self, terminated: bool, truncated: bool) -> Any:
+            return {"__all__": terminated or truncated}, {"__all__": False}
+
+    return _with(good, Env)
+
+
+@bug("every end is a truncation: values are bootstrapped behind the end", "PAR033")
+def termination_as_truncation(good: Task) -> Task:
+    class Env(SortingTogether):
+        def ends(self, terminated: bool, truncated: bool) -> Any:
+            return {"__all__": False}, {"__all__": terminated or truncated}
+
+    return _with(good, Env)
+
+
+@bug("the episode is cut one step early", "PAR033")
+def ends_a_step_early(good: Task) -> Task:
+    class Env(SortingTogether):
+        def ends(self, terminated: bool, truncated: bool) -> Any:
+            return {"__all__": terminated}, {"__all__": truncated or self.env.t == 5}
+
+    return _with(good, Env)
+
+
+@bug("ends are given for the learning agent, and __all__ never comes", "PAR033", "PAR312", "PAR304", "PAR310", "PAR036")
+def no_end_for_all(good: Task) -> Task:
+    class Env(SortingTogether):
+        def ends(self, terminated: bool, truncated: bool) -> Any:
+            return {SORTER: terminated, "__all__": False}, {SORTER: truncated, "__all__": False}
+
+    return _with(good, Env)
+
+
+@bug("the reward of the last step is lost", "PAR032")
+def last_reward_dropped(good: Task) -> Task:
+    class Env(SortingTogether):
+        def step(self, action_dict: dict[str, Any]) -> Any:
+            seen, rewards, terminateds, truncateds, infos = super().step(action_dict)
+            over = terminateds["__all__"] or truncateds["__all__"]
+            return seen, {} if over else rewards, terminateds, truncateds, infos
+
+    return _with(good, Env)
+
+
+@bug("rewards are scaled", "PAR032")
+def reward_scaled(good: Task) -> Task:
+    class Env(SortingTogether):
+        def paid(self, reward: float) -> float:
+            return reward / 3
+
+    return _with(good, Env)
+
+
+@bug("rewards are clipped to [-1, 1]", "PAR032")
+def reward_clipped(good: Task) -> Task:
+    class Env(SortingTogether):
+        def paid(self, reward: float) -> float:
+            return float(np.clip(reward, -1, 1))
+
+    return _with(good, Env)
+
+
+@bug("rewards come one step late", "PAR032")
+def reward_a_step_late(good: Task) -> Task:
+    class Env(SortingTogether):
+        def paid(self, reward: float) -> float:
+            before, self.kept = getattr(self, "kept", 0.0), reward
+            return before
+
+    return _with(good, Env)
+
+
+@bug("the learning agent's reward is shared between the agents", "PAR032")
+def reward_shared(good: Task) -> Task:
+    class Env(SortingTogether):
+        def paid(self, reward: float) -> float:
+            return reward / len(self.agents)
+
+    return _with(good, Env)
+
+
+@bug("the environment discounts rewards, and GAE does it again", "PAR032")
+def discounted_in_the_environment(good: Task) -> Task:
+    class Env(SortingTogether):
+        def paid(self, reward: float) -> float:
+            return reward * 0.95 ** (self.env.t - 1)
+
+    return _with(good, Env)
+
+
+@bug("a time penalty is added", "PAR032")
+def reward_with_a_penalty(good: Task) -> Task:
+    class Env(SortingTogether):
+        def paid(self, reward: float) -> float:
+            return reward - 0.01
+
+    return _with(good, Env)
+
+
+@bug("the agent sees the observation of the step before", "PAR030")
+def observation_a_step_late(good: Task) -> Task:
+    class Env(SortingTogether):
+        def observed(self, seen: dict[str, Any]) -> Any:
+            shown = super().observed(seen)
+            before, self.kept = getattr(self, "kept", seen), seen
+            return shown | {SORTER: {**before, MASK: shown[SORTER][MASK]}}
+
+    return _with(good, Env)
+
+
+@bug("the entry `last` has the other agent's action, which is always 0", "PAR030")
+def observation_of_the_other_agent(good: Task) -> Task:
+    class Env(SortingTogether):
+        def observed(self, seen: dict[str, Any]) -> Any:
+            return super().observed({**seen, "last": np.int64(0)})
+
+    return _with(good, Env)
+
+
+@bug("the environment normalises its numbers, and the single-agent one does not", "PAR030", "PAR034")
+def observation_normalised(good: Task) -> Task:
+    class Env(SortingTogether):
+        def observed(self, seen: dict[str, Any]) -> Any:
+            return super().observed({**seen, "label": (seen["label"] / 2).astype(np.float32)})
+
+    return _with(good, Env)
+
+
+@bug("an entry of the observation is missing", "PAR034", "PAR001", "PAR107")
+def observation_entry_missing(good: Task) -> Task:
+    class Env(SortingTogether):
+        def __init__(self) -> None:
+            super().__init__()
+            space = dict(self.observation_spaces[SORTER].spaces)
+            del space["last"]
+            self.observation_spaces[SORTER] = spaces.Dict(space)
+
+        def observed(self, seen: dict[str, Any]) -> Any:
+            shown = super().observed(seen)
+            del shown[SORTER]["last"]
+            return shown
+
+    return _with(good, Env)
+
+
+@bug("the picture is float64 in [0, 1] already, and the module scales it again", "PAR030", "PAR034")
+def picture_scaled_in_the_environment(good: Task) -> Task:
+    class Env(SortingTogether):
+        def __init__(self) -> None:
+            super().__init__()
+            space = dict(self.observation_spaces[SORTER].spaces)
+            space["picture"] = spaces.Box(0.0, 1.0, space["picture"].shape, np.float32)
+            self.observation_spaces[SORTER] = spaces.Dict(space)
+
+        def observed(self, seen: dict[str, Any]) -> Any:
+            return super().observed({**seen, "picture": (seen["picture"] / 255).astype(np.float32)})
+
+    return _with(good, Env)
+
+
+@bug("at the end the environment starts a new episode by itself and shows its first observation", "PAR030")
+def resets_itself(good: Task) -> Task:
+    class Env(SortingTogether):
+        def step(self, action_dict: dict[str, Any]) -> Any:
+            _, rewards, terminateds, truncateds, infos = super().step(action_dict)
+            if terminateds["__all__"] or truncateds["__all__"]:
+                self.env.reset()
+            return self.observed(self.env._observation()), rewards, terminateds, truncateds, infos
+
+    return _with(good, Env)
+
+
+@bug("the action is off by one on its way to the environment", "PAR030", "PAR032", "PAR031")
+def action_off_by_one(good: Task) -> Task:
+    class Env(SortingTogether):
+        def step(self, action_dict: dict[str, Any]) -> Any:
+            return super().step({**action_dict, SORTER: (action_dict[SORTER] + 1) % self.action_spaces[SORTER].n})
+
+    return _with(good, Env)
+
+
+@bug("illegal actions are replaced by a legal one in the environment, without a word", "PAR201", "PAR302")
+def illegal_actions_repaired(good: Task) -> Task:
+    from parity.selftest.good import SorterModule
+
+    class Env(SortingTogether):
+        def step(self, action_dict: dict[str, Any]) -> Any:
+            shelf = int(action_dict[SORTER])
+            mask = self.env.action_masks()
+            return super().step({**action_dict, SORTER: shelf if mask[shelf] else int(np.argmax(mask))})
+
+    class Module(SorterModule):
+        def masked(self, logits: Any, mask: Any) -> Any:
+            return logits
+
+    return replace(good, multi_agent_env=Env, rllib_module=Module)
+
+
+@bug("reset ignores its seed and uses a constant: every episode is the same", "PAR015", "PAR030")
+def seed_constant(good: Task) -> Task:
+    class Env(SortingTogether):
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            return super().reset(seed=7)
+
+    return _with(good, Env)
+
+
+@bug("every sub-environment draws from a generator of the same seed", "PAR015")
+def sub_environments_alike(good: Task) -> Task:
+    class Env(SortingTogether):
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            self.count = getattr(self, "count", 0) + 1
+            return super().reset(seed=self.count)
+
+    return _with(good, Env)
+
+
+@bug("all observations are one dictionary that is written again", "PAR019")
+def observation_aliased(good: Task) -> Task:
+    class Env(SortingTogether):
+        def observed(self, seen: dict[str, Any]) -> Any:
+            shown = super().observed(seen)
+            if not hasattr(self, "kept"):
+                self.kept = {key: np.array(part) for key, part in shown[SORTER].items()}
+            for key, part in shown[SORTER].items():
+                self.kept[key][...] = part
+            return {SORTER: self.kept, CLERK: shown[CLERK]}
+
+    return _with(good, Env)
+
+
+@bug("state of the last episode leaks: the last action is not cleared", "PAR030")
+def state_kept_over_reset(good: Task) -> Task:
+    class Env(SortingTogether):
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            before = getattr(self.env, "last", 0)
+            _, infos = super().reset(seed=seed)
+            self.env.last = before
+            return self.observed(self.env._observation()), infos
+
+    return _with(good, Env)
+
+
+@bug("the environment raises in the middle of an episode", "PAR312", "PAR036", "PAR001")
+def environment_raises(good: Task) -> Task:
+    class Env(SortingTogether):
+        def step(self, action_dict: dict[str, Any]) -> Any:
+            if self.env.t == 2:
+                raise ZeroDivisionError("no parcels left")
+            return super().step(action_dict)
+
+    return _with(good, Env)
+
+
+@bug("the environment holds other parcels: shorter episodes than the single-agent one", "PAR033", "PAR030")
+def another_environment(good: Task) -> Task:
+    class Env(SortingTogether):
+        def __init__(self) -> None:
+            super().__init__(Sorting(length=(3, 5)))
+
+    return _with(good, Env)

@@ -1,0 +1,295 @@
+"""Learners that compute another loss, or another step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
+from ray.rllib.evaluation.postprocessing import Postprocessing
+
+from parity.selftest.good import MASK, SORTER
+from parity.selftest.register import bug
+from parity.task import Task
+
+
+def _with(good: Task, learner: type[PPOTorchLearner]) -> Task:
+    return replace(good, rllib_config=lambda config: config.learners(learner_class=learner))
+
+
+def _edited_batch(good: Task, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> Task:
+    """PPO's loss on another batch."""
+
+    class Learner(PPOTorchLearner):
+        def compute_loss_for_module(self, *, module_id: Any, config: Any, batch: Any, fwd_out: Any) -> Any:
+            changed = {**batch, **edit(batch)} if module_id == SORTER else batch
+            return super().compute_loss_for_module(module_id=module_id, config=config, batch=changed, fwd_out=fwd_out)
+
+    return _with(good, Learner)
+
+
+class _OwnLoss(PPOTorchLearner):
+    """PPO's loss written out, as in a learner of one's own; what bugs change are its terms. It logs as PPO's does."""
+
+    def advantage(self, batch: Any) -> torch.Tensor:
+        return batch[Postprocessing.ADVANTAGES]
+
+    def ratio(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
+        return torch.exp(logp - batch[Columns.ACTION_LOGP])
+
+    def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
+        return torch.min(advantage * ratio, advantage * torch.clamp(ratio, 1 - clip, 1 + clip))
+
+    def value_error(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+        return (values - batch[Postprocessing.VALUE_TARGETS]) ** 2
+
+    def entropy(self, policy: Any, batch: Any) -> torch.Tensor:
+        return policy.entropy()
+
+    def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
+        return policy + config.vf_loss_coeff * value - config.entropy_coeff * entropy
+
+    def mean(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+        mask = batch.get(Columns.LOSS_MASK)
+        return values.mean() if mask is None else values[mask].mean()
+
+    def compute_loss_for_module(self, *, module_id: Any, config: Any, batch: Any, fwd_out: Any) -> Any:
+        module = self.module[module_id].unwrapped()
+        policy = module.get_train_action_dist_cls().from_logits(fwd_out[Columns.ACTION_DIST_INPUTS])
+        ratio = self.ratio(policy.logp(batch[Columns.ACTIONS]), batch)
+        values = module.compute_values(batch, embeddings=fwd_out.get(Columns.EMBEDDINGS))
+        terms = {
+            POLICY_LOSS_KEY: -self.mean(self.surrogate(self.advantage(batch), ratio, config.clip_param), batch),
+            VF_LOSS_KEY: self.mean(self.value_error(values, batch), batch),
+            ENTROPY_KEY: self.mean(self.entropy(policy, batch), batch),
+        }
+        self.metrics.log_dict(terms, key=module_id, window=1)
+        return self.total(*terms.values(), config)
+
+
+@bug("the sign of the advantages is wrong", "PAR501", "PAR603")
+def advantage_sign(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def advantage(self, batch: Any) -> torch.Tensor:
+            return -super().advantage(batch)
+
+    return _with(good, Learner)
+
+
+@bug("the ratio is not clipped", "loss", "update", "PAR801", "PAR501")
+def ratio_not_clipped(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
+            return advantage * ratio
+
+    return _with(good, Learner)
+
+
+@bug("only the clipped ratio is used, without the minimum", "loss", "update")
+def minimum_left_out(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
+            return advantage * torch.clamp(ratio, 1 - clip, 1 + clip)
+
+    return _with(good, Learner)
+
+
+@bug("the larger of the two surrogates is taken", "loss", "update")
+def maximum_for_minimum(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
+            return torch.max(advantage * ratio, advantage * torch.clamp(ratio, 1 - clip, 1 + clip))
+
+    return _with(good, Learner)
+
+
+@bug("the ratio is old over new", "PAR603", "loss", "gradient")
+def ratio_inverted(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def ratio(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
+            return torch.exp(batch[Columns.ACTION_LOGP] - logp)
+
+    return _with(good, Learner)
+
+
+@bug("the old log-prob is the present one: the ratio is always 1", "loss", "update")
+def old_log_prob_is_the_present_one(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def ratio(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
+            return torch.exp(logp - logp.detach())
+
+    return _with(good, Learner)
+
+
+@bug("the ratio is the new probability alone", "PAR501")
+def ratio_without_the_old_policy(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def ratio(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
+            return torch.exp(logp)
+
+    return _with(good, Learner)
+
+
+@bug("the sign of the entropy term is wrong", "PAR504", "PAR603", "PAR503")
+def entropy_sign_in_the_loss(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
+            return policy + config.vf_loss_coeff * value + config.entropy_coeff * entropy
+
+    return _with(good, Learner)
+
+
+@bug("the entropy is that of the unmasked logits", "PAR503", "PAR603")
+def entropy_of_unmasked_logits(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def entropy(self, policy: Any, batch: Any) -> torch.Tensor:
+            module = self.module[SORTER].unwrapped()
+            logits = module.actor(module.features(batch[Columns.OBS]))
+            return torch.distributions.Categorical(logits=logits).entropy()
+
+    return _with(good, Learner)
+
+
+@bug("the value error is absolute, not squared", "PAR502")
+def value_error_absolute(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def value_error(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+            return super().value_error(values, batch).sqrt()
+
+    return _with(good, Learner)
+
+
+@bug("values [B, 1] against targets [B]: all pairs", "PAR502")
+def value_error_over_all_pairs(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def value_error(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+            return ((values[:, None] - batch[Postprocessing.VALUE_TARGETS][None, :]) ** 2).mean(dim=1)
+
+    return _with(good, Learner)
+
+
+@bug("the value is regressed on the advantages", "PAR502")
+def value_target_is_the_advantage(good: Task) -> Task:
+    return _edited_batch(good, lambda batch: {Postprocessing.VALUE_TARGETS: batch[Postprocessing.ADVANTAGES]})
+
+
+@bug("a term for the size of the weights that nobody asked for", "PAR504", "PAR603")
+def weight_decay_in_the_loss(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
+            weights = sum(p.square().sum() for p in self.module[SORTER].unwrapped().parameters())
+            return super().total(policy, value, entropy, config) + 1e-3 * weights
+
+    return _with(good, Learner)
+
+
+@bug("bootstrap rows are learned from", "PAR501", "PAR502", "PAR603")
+def bootstrap_rows_learned(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def mean(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+            return values.mean()
+
+    return _with(good, Learner)
+
+
+@bug("terms are summed, not averaged", "PAR501", "PAR502", "PAR603")
+def sums_instead_of_means(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def mean(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+            return super().mean(values, batch) * len(values)
+
+    return _with(good, Learner)
+
+
+@bug("advantages are 0 where few actions are legal", "PAR501", "PAR603")
+def advantages_zeroed_for_some_rows(good: Task) -> Task:
+    return _edited_batch(
+        good,
+        lambda batch: {
+            Postprocessing.ADVANTAGES: batch[Postprocessing.ADVANTAGES] * (batch[Columns.OBS][MASK].sum(dim=-1) > 2)
+        },
+    )
+
+
+@bug("gradients are never clipped: the learner's own postprocess_gradients leaves it out", "PAR603", "gradient")
+def gradients_not_clipped(good: Task) -> Task:
+    class Learner(PPOTorchLearner):
+        def postprocess_gradients(self, gradients_dict: Any) -> Any:
+            return gradients_dict
+
+    return _with(good, Learner)
+
+
+@bug("the optimiser has the heads only", "PAR702", "PAR701", "PAR602")
+def optimiser_over_a_part(good: Task) -> Task:
+    class Learner(PPOTorchLearner):
+        def configure_optimizers_for_module(self, module_id: Any, config: Any = None) -> None:
+            module = self.module[module_id].unwrapped()
+            kept = [p for name, p in module.named_parameters() if not name.startswith("eyes")]
+            self.register_optimizer(
+                module_id=module_id,
+                optimizer=torch.optim.Adam(kept, lr=config.lr),
+                params=kept,
+                lr_or_lr_schedule=config.lr,
+            )
+
+    return _with(good, Learner)
+
+
+@bug("another optimiser", "PAR701")
+def another_optimiser(good: Task) -> Task:
+    class Learner(PPOTorchLearner):
+        def configure_optimizers_for_module(self, module_id: Any, config: Any = None) -> None:
+            parameters = list(self.module[module_id].unwrapped().parameters())
+            self.register_optimizer(
+                module_id=module_id,
+                optimizer=torch.optim.RMSprop(parameters, lr=config.lr),
+                params=parameters,
+                lr_or_lr_schedule=config.lr,
+            )
+
+    return _with(good, Learner)
+
+
+@bug("weight decay in the optimiser", "PAR701")
+def weight_decay_in_the_optimiser(good: Task) -> Task:
+    class Learner(PPOTorchLearner):
+        def configure_optimizers_for_module(self, module_id: Any, config: Any = None) -> None:
+            parameters = list(self.module[module_id].unwrapped().parameters())
+            self.register_optimizer(
+                module_id=module_id,
+                optimizer=torch.optim.AdamW(parameters, lr=config.lr, weight_decay=0.1),
+                params=parameters,
+                lr_or_lr_schedule=config.lr,
+            )
+
+    return _with(good, Learner)
+
+
+@bug("Adam's betas are those of another paper", "PAR801", "PAR701")
+def other_betas(good: Task) -> Task:
+    class Learner(PPOTorchLearner):
+        def configure_optimizers_for_module(self, module_id: Any, config: Any = None) -> None:
+            parameters = list(self.module[module_id].unwrapped().parameters())
+            self.register_optimizer(
+                module_id=module_id,
+                optimizer=torch.optim.Adam(parameters, lr=config.lr, betas=(0.5, 0.9)),
+                params=parameters,
+                lr_or_lr_schedule=config.lr,
+            )
+
+    return _with(good, Learner)
+
+
+@bug("gradients are kept from minibatch to minibatch", "PAR801")
+def gradients_accumulate(good: Task) -> Task:
+    class Learner(PPOTorchLearner):
+        def compute_gradients(self, loss_per_module: Any, **kwargs: Any) -> Any:
+            sum(loss_per_module.values()).backward()
+            return {pid: p.grad for pid, p in self._params.items()}
+
+    return _with(good, Learner)

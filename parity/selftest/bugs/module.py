@@ -1,0 +1,401 @@
+"""Modules that compute, hide or change something else than they should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
+from torch import nn
+
+from parity.selftest.good import MASK, SHELVES, SorterModule
+from parity.selftest.register import bug
+from parity.task import Task
+
+
+def _without_api(**more: Any) -> type:
+    """The good module's methods in a class that is no ValueFunctionAPI."""
+    names = ("setup", "picture", "last", "features", "masked", "_forward", "compute_values")
+    own = {name: getattr(SorterModule, name) for name in names}
+    return type("SorterWithoutApi", (TorchRLModule,), own | more)
+
+
+@bug("the module is no ValueFunctionAPI and returns zeros as advantages: the reported bug", "PAR003")
+def zeros_as_advantages(good: Task) -> Task:
+    def _forward(self: Any, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        out = SorterModule._forward(self, batch)
+        zeros = torch.zeros(len(out[Columns.ACTION_DIST_INPUTS]))
+        return {**out, Columns.ADVANTAGES: zeros, Columns.VALUE_TARGETS: zeros}
+
+    return replace(good, rllib_module=_without_api(_forward=_forward))
+
+
+@bug("the module is no ValueFunctionAPI: KeyError at the first update", "PAR003")
+def no_value_function_api(good: Task) -> Task:
+    return replace(good, rllib_module=_without_api())
+
+
+@bug("the encoder runs without gradients", "PAR602")
+def encoder_detached(good: Task) -> Task:
+    class Module(SorterModule):
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return super().features(obs).detach()
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("one layer of the encoder is detached", "PAR602")
+def one_layer_detached(good: Task) -> Task:
+    class Module(SorterModule):
+        def last(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return super().last(obs)
+
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            with torch.no_grad():
+                pictures = torch.relu(self.eyes(self.picture(obs))).flatten(1)
+            numbers = torch.tanh(self.counter(torch.cat([obs["label"].float(), self.last(obs)], dim=1)))
+            return torch.cat([pictures, numbers], dim=1)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("values are detached", "PAR602")
+def values_detached(good: Task) -> Task:
+    class Module(SorterModule):
+        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+            return super().compute_values(batch).detach()
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("the value head gets its features detached: the encoder learns from the policy alone", "PAR603")
+def value_features_detached(good: Task) -> Task:
+    class Module(SorterModule):
+        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+            return self.critic(self.features(batch[Columns.OBS]).detach()).squeeze(-1)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("the value head sees the picture's features only", "PAR102")
+def value_head_on_other_features(good: Task) -> Task:
+    class Module(SorterModule):
+        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+            features = self.features(batch[Columns.OBS])
+            return self.critic(torch.cat([features[:, :-16], torch.zeros_like(features[:, -16:])], 1)).squeeze(-1)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("values are squashed by tanh", "PAR102")
+def values_squashed(good: Task) -> Task:
+    class Module(SorterModule):
+        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+            return torch.tanh(super().compute_values(batch))
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("values have shape [B, 1], which broadcasts against [B]", "PAR105")
+def values_with_a_last_axis(good: Task) -> Task:
+    class Module(SorterModule):
+        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+            return super().compute_values(batch).unsqueeze(-1)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("dropout in the features, active while advantages are computed", "PAR104", "PAR102")
+def dropout_in_features(good: Task) -> Task:
+    class Module(SorterModule):
+        def setup(self) -> None:
+            super().setup()
+            self.drop = nn.Dropout(0.2)
+
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return self.drop(super().features(obs))
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("dropout in the value head alone", "PAR102", "PAR104")
+def dropout_in_values(good: Task) -> Task:
+    class Module(SorterModule):
+        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+            features = nn.functional.dropout(self.features(batch[Columns.OBS]), 0.2, training=self.training)
+            return self.critic(features).squeeze(-1)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("batch normalisation: an observation's probabilities depend on who is in the batch", "PAR303", "PAR102", "PAR104")
+def batch_normalisation(good: Task) -> Task:
+    class Module(SorterModule):
+        def setup(self) -> None:
+            super().setup()
+            self.norm = nn.BatchNorm1d(self.actor.in_features, affine=False)
+
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return self.norm(super().features(obs))
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("advantages are normalised in the module: logits are standardised over the batch", "PAR303", "PAR101")
+def logits_standardised_over_the_batch(good: Task) -> Task:
+    class Module(SorterModule):
+        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return super().masked((logits - logits.mean()) / (logits.std() + 1e-8), mask)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("training divides logits by a temperature, sampling does not", "PAR303", "PAR205")
+def temperature_in_training(good: Task) -> Task:
+    class Module(SorterModule):
+        def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            obs = batch[Columns.OBS]
+            return {Columns.ACTION_DIST_INPUTS: self.masked(self.actor(self.features(obs)) / 1.5, obs[MASK])}
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("exploration adds noise to the logits", "PAR303", "PAR205")
+def noise_in_exploration(good: Task) -> Task:
+    class Module(SorterModule):
+        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            obs = batch[Columns.OBS]
+            logits = self.actor(self.features(obs))
+            return {Columns.ACTION_DIST_INPUTS: self.masked(logits + 0.3 * torch.randn_like(logits), obs[MASK])}
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("inference forgets an input", "PAR205")
+def other_features_at_inference(good: Task) -> Task:
+    class Module(SorterModule):
+        def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            obs = batch[Columns.OBS]
+            return self._forward({Columns.OBS: {**obs, "last": torch.zeros_like(obs["last"])}})
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("the module samples its actions itself and returns the log-probs of other ones", "PAR303")
+def own_log_probs_of_other_actions(good: Task) -> Task:
+    class Module(SorterModule):
+        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            logits = self._forward(batch)[Columns.ACTION_DIST_INPUTS]
+            policy = torch.distributions.Categorical(logits=logits)
+            return {
+                Columns.ACTIONS: policy.sample(),
+                Columns.ACTION_LOGP: policy.log_prob(policy.sample()),
+                Columns.ACTION_DIST_INPUTS: logits,
+            }
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("the module returns the log-probs of the unmasked distribution", "PAR303")
+def own_log_probs_unmasked(good: Task) -> Task:
+    class Module(SorterModule):
+        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            logits = self._forward(batch)[Columns.ACTION_DIST_INPUTS]
+            actions = torch.distributions.Categorical(logits=logits).sample()
+            unmasked = torch.distributions.Categorical(logits=self.actor(self.features(batch[Columns.OBS])))
+            return {
+                Columns.ACTIONS: actions,
+                Columns.ACTION_LOGP: unmasked.log_prob(actions),
+                Columns.ACTION_DIST_INPUTS: logits,
+            }
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("the picture is not scaled", "PAR101", "PAR102")
+def picture_not_scaled(good: Task) -> Task:
+    class Module(SorterModule):
+        def picture(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return obs["picture"].float()
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("the picture is divided by 255 as an integer: it is black", "PAR101", "PAR102", "PAR602", "PAR604")
+def picture_divided_as_integer(good: Task) -> Task:
+    class Module(SorterModule):
+        def picture(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return (obs["picture"].to(torch.uint8) // 255).float()
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("height and width of the picture are swapped", "PAR101", "PAR102")
+def picture_transposed(good: Task) -> Task:
+    class Module(SorterModule):
+        def picture(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return super().picture(obs).transpose(-1, -2)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("the picture is reshaped where its axes should be permuted", "PAR101", "PAR102")
+def picture_reshaped(good: Task) -> Task:
+    class Module(SorterModule):
+        def picture(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            picture = super().picture(obs)
+            return picture.permute(0, 2, 3, 1).reshape(picture.shape)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("the last action goes in as a number instead of one-hot", "PAR101", "PAR102")
+def number_instead_of_one_hot(good: Task) -> Task:
+    class Module(SorterModule):
+        def last(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            number = obs["last"].float().reshape(-1, 1)
+            return torch.cat([number, torch.zeros(len(number), SHELVES - 1)], dim=1)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("two inputs are concatenated in the other order", "PAR101", "PAR102")
+def inputs_in_another_order(good: Task) -> Task:
+    class Module(SorterModule):
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            pictures = torch.relu(self.eyes(self.picture(obs))).flatten(1)
+            numbers = torch.tanh(self.counter(torch.cat([self.last(obs), obs["label"].float()], dim=1)))
+            return torch.cat([pictures, numbers], dim=1)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("another activation", "PAR101", "PAR102")
+def another_activation(good: Task) -> Task:
+    class Module(SorterModule):
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            pictures = nn.functional.elu(self.eyes(self.picture(obs))).flatten(1)
+            numbers = torch.tanh(self.counter(torch.cat([obs["label"].float(), self.last(obs)], dim=1)))
+            return torch.cat([pictures, numbers], dim=1)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("features in half precision", "PAR101", "PAR102")
+def half_precision(good: Task) -> Task:
+    class Module(SorterModule):
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return super().features(obs).to(torch.bfloat16).float()
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("NaN for one kind of observation", "PAR106")
+def nan_for_some_observations(good: Task) -> Task:
+    class Module(SorterModule):
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            features = super().features(obs)
+            # 0 / 0 where the last action was number 5.
+            scale = (obs["last"].reshape(-1, 1) != SHELVES - 1).float()
+            return features * scale / scale
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("the forward pass pops the mask out of its batch", "PAR103", "PAR107", "PAR506")
+def batch_popped(good: Task) -> Task:
+    class Module(SorterModule):
+        def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            mask = batch[Columns.OBS].pop(MASK)
+            logits = self.actor(self.features(batch[Columns.OBS]))
+            return {Columns.ACTION_DIST_INPUTS: self.masked(logits, mask)}
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("the forward pass scales an entry of its batch in place", "PAR103", "PAR104")
+def batch_scaled_in_place(good: Task) -> Task:
+    class Module(SorterModule):
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            obs["label"].mul_(0.9)
+            return super().features(obs)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("a running mean of observations goes into the features", "PAR104", "PAR303", "PAR102")
+def running_mean_in_forward(good: Task) -> Task:
+    class Module(SorterModule):
+        def setup(self) -> None:
+            super().setup()
+            self.mean = torch.zeros(4)
+
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            self.mean = 0.9 * self.mean + 0.1 * obs["label"].detach().float().mean(dim=0)
+            return super().features({**obs, "label": obs["label"] - self.mean})
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("a layer has requires_grad=False", "PAR605")
+def layer_frozen(good: Task) -> Task:
+    class Module(SorterModule):
+        def setup(self) -> None:
+            super().setup()
+            self.eyes.requires_grad_(False)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug(
+    "a layer is not a registered submodule: it stands in a plain list", "PAR702", "PAR602", "PAR303", "PAR101", "PAR102"
+)
+def layer_not_registered(good: Task) -> Task:
+    class Module(SorterModule):
+        def setup(self) -> None:
+            super().setup()
+            self.extra = [nn.Linear(16, 16)]
+
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            features = super().features(obs)
+            return torch.cat([features[:, :-16], torch.tanh(self.extra[0](features[:, -16:]))], dim=1)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("policy and value head are each other's layer", "PAR105", "PAR107", "PAR101", "PAR001")
+def logits_of_the_wrong_width(good: Task) -> Task:
+    class Module(SorterModule):
+        def setup(self) -> None:
+            super().setup()
+            self.actor = nn.Linear(self.actor.in_features, SHELVES + 1)
+
+        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return super().masked(logits, nn.functional.pad(mask, (0, 1)))
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("compute_values uses embeddings of another pass: those of the policy, scaled", "PAR102")
+def stale_embeddings(good: Task) -> Task:
+    class Module(SorterModule):
+        def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            return {**self._forward(batch), Columns.EMBEDDINGS: self.features(batch[Columns.OBS]) * 0.9}
+
+        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+            return self.critic(self.features(batch[Columns.OBS]) if embeddings is None else embeddings).squeeze(-1)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("the module raises on what one agent never shows: an episode's last observation", "PAR107", "PAR312", "PAR506")
+def raises_on_some_observations(good: Task) -> Task:
+    class Module(SorterModule):
+        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+            if (batch[Columns.OBS]["last"] == 0).any():
+                raise IndexError("there is no last shelf")
+            return super().compute_values(batch)
+
+    return replace(good, rllib_module=Module)

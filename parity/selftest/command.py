@@ -1,0 +1,100 @@
+"""``parity selftest`` from options to exit code."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from parity.selftest.register import Bug, GoodPort, select
+from parity.selftest.run import Result, run
+from parity.selftest.score import HOLDS, WORDS, Entry, Score, score, write
+
+STYLES = {"caught": "green", "clear": "green", "missed": "bold red", "accused": "bold red", "wrong rung": "yellow"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What ``parity selftest`` was asked.
+
+    Attributes:
+        only: names of bugs and good ports; None for all.
+        workers: processes; None for as many as there are cores.
+        out: folder for ``selftest.json`` and ``selftest.md``; None writes nothing.
+        as_json: whether to print the document on stdout.
+    """
+
+    only: list[str] | None = None
+    workers: int | None = None
+    out: Path | None = None
+    as_json: bool = False
+
+
+def run_selftest(request: Request) -> int:
+    """Climbs every entry, prints the score and returns the exit code.
+
+    Raises:
+        CannotStart: an unknown name, or a folder that cannot be written.
+    """
+    bugs, ports = select(request.only)
+    entries: list[Bug | GoodPort] = [*bugs, *ports]
+    out = Console(stderr=True)
+    start = time.perf_counter()
+    results = _run(entries, request.workers or _cores(), out)
+    found = score(results, time.perf_counter() - start)
+    _print(found, out)
+    if request.out is not None:
+        write(found, request.out)
+    if request.as_json:
+        print(found.to_json())
+    return found.exit_code
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _run(entries: list[Bug | GoodPort], workers: int, out: Console) -> list[Result]:
+    by_name: dict[str, Result] = {}
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=out,
+        transient=True,
+        disable=not out.is_terminal,
+    ) as progress:
+        task = progress.add_task("climbing", total=len(entries))
+        for result in run(entries, workers):
+            by_name[result.name] = result
+            progress.advance(task)
+    return [by_name[entry.name] for entry in entries]
+
+
+def _print(found: Score, out: Console) -> None:
+    for title, entries in (("planted bug", found.bugs), ("good port", found.ports)):
+        if not entries:
+            continue
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+        for column in (title, "outcome", "found"):
+            table.add_column(column, overflow="fold")
+        # What does not hold stands at the end, where a reader of a long table looks.
+        for each in sorted(entries, key=lambda each: each.outcome not in HOLDS):
+            table.add_row(each.name, f"[{STYLES[each.outcome]}]{WORDS[each.outcome]}[/]", _found(each))
+        out.print(table)
+    out.print(found.sentence(), highlight=False)
+
+
+def _found(each: Entry) -> str:
+    found = " ".join(each.roots or each.rungs)
+    if each.outcome in HOLDS:
+        return found
+    expected = f" (expected {' or '.join(each.expected)})" if each.expected else ""
+    return f"{found}{expected}{': ' if each.message else ''}{each.message}"
