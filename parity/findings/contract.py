@@ -228,6 +228,40 @@ RULES = (
         fix='config.multi_agent(count_steps_by="env_steps")',
     ),
     Rule(
+        code="PAR022",
+        title="sub-environments of different env runners share seeds",
+        severity="warning",
+        explanation=(
+            "Runner w seeds its sub-environment i with seed + w + i, so that the second one of the first runner and the "
+            "first one of the second runner are the same environment (env_runner.py:91-97, ray 2.60)."
+        ),
+        origin="Several env runners with several sub-environments each, and a seed.",
+        fix="Seed the environment from env_config.worker_index and env_config.vector_index.",
+        links=(f"{UPSTREAM}/issues/46986",),
+    ),
+    Rule(
+        code="PAR023",
+        title="finished episodes are converted again at every step",
+        severity="info",
+        explanation=(
+            "No number changes, but sampling slows down with the square of the episodes in a rollout "
+            "(multi_agent_env_runner.py:558-561, ray 2.60)."
+        ),
+        origin="episodes_to_numpy is True by default.",
+        fix="config.env_runners(episodes_to_numpy=False)",
+    ),
+    Rule(
+        code="PAR024",
+        title="torch_compile_learner does nothing",
+        severity="info",
+        explanation=(
+            "The forward pass for training is not compiled: the test for it looks at another module "
+            "(torch_learner.py:501-506, ray 2.60)."
+        ),
+        origin='torch_compile_learner=True with "forward_train", its default.',
+        fix="self.encoder = torch.compile(self.encoder)  # in setup()",
+    ),
+    Rule(
         code="PAR030",
         title="the learning agent observes something else than in the single-agent environment",
         severity="error",

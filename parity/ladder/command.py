@@ -133,9 +133,11 @@ def _collected(request: Request, names: list[str]) -> tuple[str, dict[str, Numbe
     _quieten()
     import torch
 
-    from parity.frameworks.device import resolve_device
+    from parity.frameworks.device import exact_arithmetic, resolve_device
 
     device = resolve_device(request.device)
+    if device == "cuda":
+        exact_arithmetic()
     # The differences are of single operations: threads only change the order of sums.
     torch.set_num_threads(1)
     task = tasks.load(reference)

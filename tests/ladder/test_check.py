@@ -140,3 +140,8 @@ def test_rules_are_listed_and_explained(capsys: pytest.CaptureFixture[str]) -> N
     assert call(["rules", "PAR003"]) == 0
     assert "ValueFunctionAPI" in capsys.readouterr().out
     assert call(["rules", "PAR999"]) == 2
+
+
+def test_nan_is_a_string_in_the_document(stored: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["check", "--load", stored("nan-gradient"), "--json"]) == 1
+    assert document(capsys)["ladder"]["rllib"]["gradient"]["max_abs"] == "NaN"

@@ -200,3 +200,14 @@ def test_a_weight_scale_of_its_own_is_a_warning() -> None:
     (finding,) = [f for f in judged.found if f.code == "PAR020"]
     assert finding.severity == "warning"
     assert "pi.weight" in finding.where
+
+
+def test_seeds_that_env_runners_share_are_counted(collected: Collected) -> None:
+    """Two runners with three sub-environments each: seeds 1, 2, 3 and 2, 3, 4."""
+    numbers = collected("own", "rllib")
+    config = numbers.facts["config"]
+    rllib = {**config["rllib"], "num_env_runners": 2, "num_envs_per_env_runner": 3, "seed": 0}
+    judged = climb(Numbers(numbers.arrays, numbers.facts | {"config": {**config, "rllib": rllib}}))
+    (finding,) = [f for f in judged.found if f.code == "PAR022"]
+    assert finding.evidence["shared_seeds"] == 2
+    assert judged

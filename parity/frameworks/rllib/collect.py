@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from ray.rllib.core.columns import Columns
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parity.frameworks import hyperparameters
@@ -87,8 +88,10 @@ def _rllib_settings(config: Any) -> dict[str, Any]:
         "num_envs_per_env_runner": config.num_envs_per_env_runner,
         "num_env_runners": config.num_env_runners,
         "num_learners": config.num_learners,
-        "episodes_to_numpy": config.episodes_to_numpy,
-        "explore_in_evaluation": bool(config.explore if config.evaluation_config is None else True),
+        "episodes_to_numpy": getattr(config, "episodes_to_numpy", True),
+        "env_runner": (config.env_runner_cls or MultiAgentEnvRunner).__name__,
+        "torch_compile_learner": bool(config.torch_compile_learner),
+        "what_to_compile": str(getattr(config.torch_compile_learner_what_to_compile, "value", "")),
         "overrides_per_module": {
             str(module_id): {"gamma": own.gamma, "gae_lambda": own.lambda_}
             for module_id in config.algorithm_config_overrides_per_module

@@ -48,6 +48,9 @@ def configuration(sheet: Sheet, evidence: Evidence) -> None:
     if rllib.get("count_steps_by") == "agent_steps":
         sheet.report("PAR021", "config.multi_agent", 'count_steps_by is "agent_steps"')
     _complete_episodes(sheet, evidence, rllib)
+    _stock_runner(sheet, rllib)
+    if rllib.get("torch_compile_learner") and rllib.get("what_to_compile") == "forward_train":
+        sheet.report("PAR024", "config.framework", 'torch_compile_learner is True, what to compile "forward_train"')
     for module, own in (rllib.get("overrides_per_module") or {}).items():
         ignored = {name: value for name, value in own.items() if value != config["port"].get(name)}
         if ignored:
@@ -151,6 +154,21 @@ def _complete_episodes(sheet: Sheet, evidence: Evidence, rllib: dict[str, Any]) 
     found = {"num_envs_per_env_runner": envs, "decisions_thrown_away": lost}
     message = f"{envs} sub-environments; {lost} decisions of this rollout were thrown away with unfinished episodes"
     sheet.report("PAR016", "config.env_runners", message, found, severity="error" if lost else "warning")
+
+
+def _stock_runner(sheet: Sheet, rllib: dict[str, Any]) -> None:
+    """What RLlib's own env runner does; a class of the port's own may do otherwise."""
+    if rllib.get("env_runner") != "MultiAgentEnvRunner":
+        return
+    runners, envs = int(rllib.get("num_env_runners") or 0), int(rllib.get("num_envs_per_env_runner") or 1)
+    if rllib.get("seed") is not None and runners > 1 and envs > 1:
+        # Runner w (from 1) seeds its sub-environment i with seed + w + i.
+        shared = runners * envs - len({w + i for w in range(runners) for i in range(envs)})
+        message = f"{shared} of {runners * envs} sub-environments start from the seed of another one"
+        found = {"num_env_runners": runners, "num_envs_per_env_runner": envs, "shared_seeds": shared}
+        sheet.report("PAR022", "config.env_runners", message, found)
+    if rllib.get("episodes_to_numpy"):
+        sheet.report("PAR023", "config.env_runners", "episodes_to_numpy is True")
 
 
 def _lost(evidence: Evidence) -> int:

@@ -1,0 +1,138 @@
+"""Findings know what is true of the installed ray: the formula of value targets that 2.47.1 has is told from others."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+from ladder_ports import LEARNER, Collected
+
+from parity.frameworks.rllib import exact_framework, versions
+from parity.ladder import command
+from parity.ladder.climb import climb
+from parity.ladder.numbers import Numbers
+
+M = LEARNER
+AFFECTED = {"version": "2.47.1", "bootstraps_cut_chunks": False}
+
+
+def upstream_2_47_1(
+    values: np.ndarray,
+    rewards: np.ndarray,
+    terminateds: np.ndarray,
+    truncateds: np.ndarray,
+    gamma: float,
+    lambda_: float,
+) -> np.ndarray:
+    """``compute_value_targets`` as ray 2.47.1 has it, on the rows of a whole batch, bootstrap rows included."""
+    values = values * (1.0 - terminateds)
+    extended = np.append(values, 0.0)
+    intermediates = rewards + gamma * (1 - lambda_) * extended[1:]
+    targets, last = [], 0.0
+    for t in reversed(range(len(rewards))):
+        last = intermediates[t] + (1.0 - terminateds[t]) * gamma * lambda_ * last
+        targets.append(last)
+        if truncateds[t]:
+            last = values[t]
+    return np.array(targets[::-1], dtype=np.float32)
+
+
+def as_2_47_1(numbers: Numbers) -> Numbers:
+    """The same rollout with the targets and advantages that RLlib 2.47.1 would have put into the batch."""
+    numbers = copy.deepcopy(numbers)
+    valid, values = numbers[f"{M}/rows/valid"], numbers[f"{M}/values"]
+    # 2.47.1 marks the appended row as terminated, and as truncated where the chunk did not terminate.
+    terminateds = np.where(valid, numbers[f"{M}/batch/terminateds"], True).astype(float)
+    truncateds = ~valid & ~np.append(False, terminateds[:-1].astype(bool))
+    settings = numbers.facts["settings"][M]
+    targets = upstream_2_47_1(
+        values, numbers[f"{M}/batch/rewards"], terminateds, truncateds, settings["gamma"], settings["gae_lambda"]
+    )
+    advantages = targets - values
+    numbers.arrays[f"{M}/batch/value_targets"] = targets
+    numbers.arrays[f"{M}/batch/advantages"] = (advantages - advantages.mean()) / max(1e-4, advantages.std())
+    numbers.facts["ray"] = AFFECTED
+    return numbers
+
+
+def found(numbers: Numbers) -> dict[str, Any]:
+    return {each.code: each for each in climb(numbers).found if each.severity == "error"}
+
+
+def without_other_columns(numbers: Numbers) -> Numbers:
+    """The returns rung alone: the stored update was computed from other targets."""
+    return Numbers(
+        {k: v for k, v in numbers.arrays.items() if "/update/" not in k and "/sb3/f" not in k}, numbers.facts
+    )
+
+
+@pytest.mark.parametrize("name", ["own", "two-learners", "no-limit", "entropy"])
+def test_the_formula_of_2_47_1_is_named_and_everything_else_follows(name: str, collected: Collected) -> None:
+    seen = found(without_other_columns(as_2_47_1(collected(name, "rllib"))))
+    assert seen["PAR407"].root is None
+    assert seen["PAR404"].root is seen["PAR407"]
+    assert seen["PAR405"].root is seen["PAR407"]
+    assert seen["PAR407"].evidence["ray"] == "2.47.1"
+    assert seen["PAR407"].evidence["chunks_without_bootstrap"] > 0
+
+
+@pytest.mark.parametrize("name", ["own", "no-limit", "entropy", "turn-based"])
+def test_the_installed_formula_is_not_named(name: str, collected: Collected) -> None:
+    assert not {"PAR404", "PAR407"} & set(found(collected(name, "rllib")))
+
+
+@pytest.mark.parametrize("change", ["gamma", "one target", "scaled"])
+def test_other_targets_are_not_taken_for_it(change: str, collected: Collected) -> None:
+    numbers = as_2_47_1(collected("own", "rllib"))
+    targets = numbers.arrays[f"{M}/batch/value_targets"]
+    if change == "gamma":
+        numbers.facts["settings"][M]["gamma"] *= 0.999
+    elif change == "one target":
+        targets[np.flatnonzero(numbers[f"{M}/rows/valid"])[0]] += 1e-2
+    else:
+        targets *= 1.01
+    seen = found(without_other_columns(numbers))
+    assert "PAR404" in seen and "PAR407" not in seen
+
+
+def test_ends_stored_as_terminations_are_not_taken_for_it(collected: Collected) -> None:
+    """Without lambda the targets are then the same; the right formula on the batch's own ends explains them as well."""
+    numbers = copy.deepcopy(collected("entropy", "rllib"))
+    valid = numbers[f"{M}/rows/valid"]
+    chunk = numbers[f"{M}/rows/chunk"]
+    ends = np.zeros(len(valid), dtype=bool)
+    ends[np.flatnonzero(valid)[np.append(chunk[1:] != chunk[:-1], True)]] = True
+    numbers.arrays[f"{M}/batch/terminateds"] = ends
+    numbers.arrays[f"{M}/batch/value_targets"] = as_2_47_1(numbers)[f"{M}/batch/value_targets"]
+    seen = found(without_other_columns(numbers))
+    assert "PAR304" in seen and "PAR404" in seen and "PAR407" not in seen
+
+
+def test_where_ray_has_the_fix_the_port_is_told_to_look_at_itself(collected: Collected) -> None:
+    numbers = as_2_47_1(collected("own", "rllib"))
+    numbers.facts["ray"] = versions.facts()
+    seen = found(without_other_columns(numbers))["PAR407"]
+    assert "has the fix" in seen.message and seen.fix is not None and "pip" not in seen.fix
+
+
+def test_the_installed_version_is_asked_and_not_assumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert versions.bootstraps_cut_chunks()
+    monkeypatch.setattr(versions, "compute_value_targets", upstream_2_47_1)
+    assert not versions.bootstraps_cut_chunks()
+
+
+def test_check_leaves_rllib_exact_out_of_its_defaults_and_says_so(
+    collected: Collected, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(exact_framework, "refuse_exact", versions.refuse_exact)
+    monkeypatch.setattr(versions, "RELEASE", (2, 47))
+    monkeypatch.setattr(versions, "VERSION", "2.47.1")
+    monkeypatch.setattr("parity.frameworks.rllib.Rllib.collect", lambda *_: copy.deepcopy(collected("own", "rllib")))
+    command.run_check(command.Request(task="tiles", as_json=True))
+    out, err = capsys.readouterr()
+    sentence = 'pip install "ray[rllib]==2.60.0"'
+    assert sentence in " ".join(err.split()) and '"rllib-exact": "--frameworks rllib-exact needs ray 2.60' in out
+    with pytest.raises(command.NotSupported, match=r"installed is 2\.47\.1"):
+        command.run_check(command.Request(task="tiles", frameworks=["rllib-exact"]))
