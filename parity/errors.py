@@ -18,6 +18,10 @@ class CannotStart(Exception):
     """
 
 
+class NotSupported(CannotStart):
+    """A framework cannot work with the versions that are installed."""
+
+
 def one_line(error: BaseException) -> str:
     """An exception's message on one line, without a full stop, for the middle of a sentence."""
     return " ".join(str(error).split()).rstrip(".") or "no message"

@@ -39,13 +39,9 @@ RULES = (
         title="value targets differ from SB3's",
         severity="error",
         explanation="With the same rewards, ends and values the targets of the value function are others.",
-        origin=(
-            "Another gamma or lambda, ends that are counted otherwise, a connector of its own; in ray before the fix of "
-            "issue 57683 every bootstrap value (2.47.1 is affected, 2.60 is not)."
-        ),
+        origin="Another gamma or lambda, ends that are counted otherwise, a connector of its own.",
         fix="config.training(gamma=..., lambda_=...)",
         explains=("PAR405", "PAR502", *_UPDATE),
-        links=(f"{UPSTREAM}/issues/57683", f"{UPSTREAM}/pull/59958"),
     ),
     Rule(
         code="PAR405",
@@ -55,7 +51,6 @@ RULES = (
         origin="A connector or learner that rewrites advantages.",
         fix="Let GeneralAdvantageEstimation (or ExactReturns) be the last to write advantages.",
         explains=_UPDATE,
-        links=(f"{UPSTREAM}/issues/57683",),
     ),
     Rule(
         code="PAR406",
@@ -65,5 +60,22 @@ RULES = (
         origin="A reward or a value that is NaN or infinite.",
         fix="Look at rewards and values of the row that is named.",
         explains=("PAR402", "PAR404", "PAR405", "PAR502", "PAR505", "PAR601", *_UPDATE),
+    ),
+    Rule(
+        code="PAR407",
+        title="value targets are those of RLlib's defective formula",
+        severity="error",
+        explanation=(
+            "After the last row of a chunk that was truncated or cut, the value of what follows counts as 0; with lambda < 1 "
+            "the value of the row in which an episode terminates does so too. Long episodes are learned as if they ended with "
+            "every rollout."
+        ),
+        origin=(
+            "compute_value_targets and AddOneTsToEpisodesAndTruncate of older versions: ray 2.47.1 computes so, 2.60.0 does "
+            "not (value_predictions.py, add_one_ts_to_episodes_and_truncate.py). Nothing in the port is wrong."
+        ),
+        fix='pip install "ray[rllib]==2.60.0" gymnasium==1.2.2',
+        explains=("PAR402", "PAR404", "PAR405", "PAR502", *_UPDATE),
+        links=(f"{UPSTREAM}/issues/57683", f"{UPSTREAM}/pull/59958"),
     ),
 )

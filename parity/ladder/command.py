@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parity import frameworks
-from parity.errors import CannotStart, ExitCode, one_line
+from parity.errors import CannotStart, ExitCode, NotSupported, one_line
 from parity.ladder.climb import RUNGS, Climb, climb, rung_of
 from parity.ladder.document import CheckDocument
 from parity.ladder.numbers import Numbers
@@ -58,11 +58,13 @@ def run_check(request: Request) -> int:
         CannotStart: bad input.
     """
     names = _names(request.frameworks)
+    left_out: dict[str, str] = {}
     if request.load is not None:
         task_id, collected, device = _stored(request, names)
     else:
-        task_id, collected, device = _collected(request, names)
+        task_id, collected, device = _collected(request, names, left_out)
     document, climbs = judge(task_id, collected, device)
+    document.left_out = left_out
     _show(request, document, climbs, collected)
     return document.exit_code
 
@@ -126,7 +128,9 @@ def collect(task: Task, name: str, device: str, lockstep: int | None = None) -> 
         return Numbers(facts=facts | {"declared": dict(task.declared)})
 
 
-def _collected(request: Request, names: list[str]) -> tuple[str, dict[str, Numbers | None], str]:
+def _collected(
+    request: Request, names: list[str], left_out: dict[str, str]
+) -> tuple[str, dict[str, Numbers | None], str]:
     from parity import tasks
 
     reference = tasks.resolve(request.task)
@@ -143,12 +147,21 @@ def _collected(request: Request, names: list[str]) -> tuple[str, dict[str, Numbe
     task = tasks.load(reference)
     found: dict[str, Numbers | None] = {}
     for name in names:
-        numbers = collect(task, name, device, request.lockstep)
+        try:
+            numbers = collect(task, name, device, request.lockstep)
+        except NotSupported as error:
+            # Nobody asked for it by name.
+            if request.frameworks is not None:
+                raise
+            left_out[name] = str(error)
+            continue
         if numbers is not None:
             numbers.facts |= {"task": task.id, "framework": name, "device": device}
             if request.save is not None:
                 _save(numbers, _file(request.save, name, len(names) > 1))
         found[name] = numbers
+    if not found:
+        raise CannotStart(next(iter(left_out.values())))
     return task.id, found, device
 
 
@@ -203,8 +216,9 @@ def _show(
     table.print_findings(out, document.findings)
     for name, each in episodes.items():
         table.print_trace(out, name, each)
-    for sentence in stops:
-        out.print(sentence)
+    for sentence in (*stops, *document.left_out.values()):
+        # A pip extra in brackets is no markup.
+        out.print(sentence, markup=False)
     broken = [name for name in document.frameworks if name in climbs and not climbs[name]]
     out.print(_verdict(document, broken))
     if request.as_json:

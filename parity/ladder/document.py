@@ -14,7 +14,7 @@ class CheckDocument(BaseModel):
     """One task, checked: ``ladder`` and ``findings`` as in ``summary.json``.
 
     ``logs`` names the file with the tracebacks, null where nothing raised; ``trace`` holds the episodes of ``--trace``, by
-    framework.
+    framework; ``left_out`` says of default frameworks why the installed versions cannot run them.
     """
 
     model_config = ConfigDict(extra="allow", ser_json_inf_nan="strings")
@@ -27,6 +27,7 @@ class CheckDocument(BaseModel):
     exit_code: int
     device: str = "cpu"
     log: str | None = None
+    left_out: dict[str, str] = {}
     trace: dict[str, list[dict[str, Any]]] = {}
 
     def to_json(self) -> str:

@@ -16,9 +16,8 @@ from typing import Any, cast
 
 import gymnasium
 import torch
-from ray.rllib.core.distribution.distribution import Distribution
-from ray.rllib.core.distribution.torch.torch_distribution import TorchCategorical, TorchDeterministic, TorchDistribution
 
+from parity.frameworks.rllib.versions import Distribution, TorchCategorical, TorchDeterministic, TorchDistribution
 from parity.masks import choices
 
 # What MaskableCategorical.apply_masking writes over an illegal logit.

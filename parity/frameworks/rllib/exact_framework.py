@@ -18,13 +18,21 @@ from parity.frameworks.rllib.env_runner import ExactEnvRunner
 from parity.frameworks.rllib.exact import ExactOptions, ExactPPOLearner
 from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.frameworks.rllib.returns import may_be_trained
+from parity.frameworks.rllib.versions import refuse_exact
 from parity.task import Task
 
 
 class RllibExact(Rllib):
-    """The port of `Rllib` on `ExactPPOLearner` and `ExactEnvRunner`."""
+    """The port of `Rllib` on `ExactPPOLearner` and `ExactEnvRunner`.
+
+    Raises:
+        NotSupported: the installed RLlib is older than what they build on.
+    """
 
     name = "rllib-exact"
+
+    def __init__(self) -> None:
+        refuse_exact()
 
     def port(self, task: Task, seed: int, device: str) -> Port:
         port = build_port(task, seed, device)

@@ -11,6 +11,7 @@ from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from parity.frameworks.rllib.arrays import array, parameters
+from parity.frameworks.rllib.versions import update_from_tensors
 from parity.ladder.numbers import Numbers
 
 # Two correct implementations part after some hundred minibatches (contract, rung 8); a dozen shows every difference.
@@ -23,7 +24,9 @@ def watched_update(numbers: Numbers, learner: Any, batches: dict[str, dict[str, 
     config = learner.config
     batch = MultiAgentBatch(
         {
-            module_id: SampleBatch({**columns, ROW: torch.arange(len(columns[Columns.ACTIONS]), device=columns[Columns.ACTIONS].device)})
+            module_id: SampleBatch(
+                {**columns, ROW: torch.arange(len(columns[Columns.ACTIONS]), device=columns[Columns.ACTIONS].device)}
+            )
             for module_id, columns in batches.items()
         },
         env_steps=max(len(columns[Columns.ACTIONS]) for columns in batches.values()),
@@ -32,8 +35,9 @@ def watched_update(numbers: Numbers, learner: Any, batches: dict[str, dict[str, 
     epochs = min(config.num_epochs, 3)
     minibatch = max(config.minibatch_size or rows, -(-rows * epochs // MINIBATCHES))
     watch = _Watch(numbers, learner, list(batches))
-    learner.update(
-        batch=batch,
+    update_from_tensors(
+        learner,
+        batch,
         num_epochs=epochs,
         minibatch_size=min(minibatch, rows),
         shuffle_batch_per_epoch=config.shuffle_batch_per_epoch,

@@ -42,6 +42,31 @@ def generalised_advantages(
     return advantages
 
 
+def targets_before_59958(
+    rewards: np.ndarray,
+    values: np.ndarray,
+    terminated: np.ndarray,
+    chunk: np.ndarray,
+    gamma: float,
+    gae_lambda: float,
+) -> np.ndarray:
+    """Value targets as RLlib computed them before pull request 59958 (``value_predictions.py``, ray 2.47.1), in float64.
+
+    That version sets ``terminateds`` in the row appended for bootstrapping, and zeroes the values of all terminated rows:
+    of that one, which loses the bootstrap of every chunk, and of an episode's last one. Arguments as
+    `generalised_advantages`'s.
+    """
+    known = np.where(terminated, 0.0, values)
+    targets = np.zeros(len(rewards))
+    for t in reversed(range(len(rewards))):
+        last = t + 1 == len(rewards) or chunk[t + 1] != chunk[t]
+        targets[t] = rewards[t]
+        if not last:
+            continues = 0.0 if terminated[t] else gae_lambda * targets[t + 1]
+            targets[t] += gamma * ((1 - gae_lambda) * known[t + 1] + continues)
+    return targets
+
+
 def returns(evidence: Evidence) -> Sheet:
     """Value targets straight; advantages raw, or standardised as RLlib does it, which is explained."""
     sheet = Sheet(4)
@@ -78,10 +103,60 @@ def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
             message = f"value targets differ from {name} by up to {difference.max_abs:.3g} ({difference.where})"
             place = f"{where}, {difference.where}"
             sheet.report("PAR404", place, message, {"against": name, **figures(difference)}, module=module)
+            _defective_formula(sheet, evidence, module, targets[valid], difference)
             break
     _advantages(sheet, evidence, module, references)
     if not references:
         raise Missing(f"module {module} has no values to compute advantages from")
+
+
+def _defective_formula(
+    sheet: Sheet, evidence: Evidence, module: str, targets: np.ndarray, difference: Difference
+) -> None:
+    """Whether targets that are not SB3's are those of RLlib's formula before pull request 59958."""
+    valid = evidence.need(f"{module}/rows/valid")
+    columns = [evidence.numbers.get(f"{module}/{name}") for name in ("batch/rewards", "batch/terminateds", "values")]
+    bootstrap = evidence.numbers.get(f"{module}/bootstrap")
+    if bootstrap is None or any(column is None or column.shape != valid.shape for column in columns):
+        return
+    # What the formula was given: that rewards and ends are the environment's is rung 3's business.
+    rewards, terminated, values = (column[valid].astype(np.float64) for column in columns if column is not None)
+    terminated = terminated.astype(bool)
+    chunk = evidence.need(f"{module}/rows/chunk")
+    settings = evidence.settings(module)
+    gamma, gae_lambda = settings["gamma"], settings["gae_lambda"]
+    right = values + generalised_advantages(rewards, values, bootstrap, terminated, chunk, gamma, gae_lambda)
+    defective = targets_before_59958(rewards, values, terminated, chunk, gamma, gae_lambda)
+    if compare_column(evidence, module, targets, right, "value target"):
+        return
+    explained = compare_column(evidence, module, targets, defective, "value target")
+    if not explained:
+        return
+    installed = evidence.facts.get("ray", {})
+    ends = np.append(chunk[1:] != chunk[:-1], True)
+    cut, over = int((ends & ~terminated).sum()), int((ends & terminated).sum())
+    lost = [f"the value after {cut} chunks that were truncated or cut"] if cut else []
+    lost += [f"the value of the last row of {over} terminated ones"] if over and gae_lambda < 1 else []
+    message = (
+        f"{evidence.label(module)}{' and '.join(lost)} counts as 0: value targets are off by up to "
+        f"{difference.max_abs:.3g}, and by {explained.max_abs:.2g} from the formula "
+    )
+    fix = None
+    if installed.get("bootstraps_cut_chunks"):
+        message += (
+            f"that RLlib had before pull request 59958; ray {installed['version']} has the fix, so it is the port's"
+        )
+        fix = "Remove the connector or learner that computes value targets."
+    else:
+        message += f"of ray {installed.get('version', '2.47.1')}"
+    found = {
+        "ray": installed.get("version"),
+        "chunks_without_bootstrap": cut,
+        "terminated_chunks": over,
+        "from_the_formula": explained.max_abs,
+        **figures(difference),
+    }
+    sheet.report("PAR407", f"module {module}", message, found, module=module, fix=fix)
 
 
 def _references(evidence: Evidence, module: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
