@@ -140,7 +140,7 @@ def _reference_config(
         .env_runners(**env_runners)
         .training(**training)
         .learners(num_learners=0, num_gpus_per_learner=1 if device == "cuda" else 0)
-        .multi_agent(policies=set(agents), policy_mapping_fn=_agent_is_module, policies_to_train=trained)
+        .multi_agent(policies=list(agents), policy_mapping_fn=_agent_is_module, policies_to_train=trained)
         .rl_module(
             rl_module_spec=MultiRLModuleSpec(
                 rl_module_specs={agent: _module_spec(task, agent, agents, learner, seed) for agent in agents}
