@@ -55,6 +55,7 @@ from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.recording import Move, Recording
 from parity.frameworks.rllib.stage import make_env_runner
 from parity.frameworks.rllib.update import watched_update
+from parity.frameworks.rllib.versions import ongoing_episodes
 from parity.ladder.numbers import Numbers
 from parity.masks import MASK_KEY, choices
 
@@ -171,7 +172,8 @@ def _build(found: Probe, initial: Callable[[Any], tuple[Weights, dict[str, Any]]
     config.num_envs_per_env_runner = envs
     config.train_batch_size_per_learner = ENV_STEPS
     # At least two samples: whether each starts anew shows only then, and episodes are cut between them.
-    config.rollout_fragment_length = ENV_STEPS // (2 * envs)
+    # With four sub-environments a prime number of steps: episodes of one length would end with every sample otherwise.
+    config.rollout_fragment_length = ENV_STEPS // (2 * envs) + 5
     found.runner = make_env_runner(config)
     found.recording = Recording([env.unwrapped for env in found.runner.env.envs])
     learner = config.build_learner(env=None, spaces=found.runner.get_spaces())
@@ -226,7 +228,7 @@ def _sample(found: Probe) -> list[Any]:
 
     def placed(env_index: int, episodes: Any = None) -> Any:
         result = new_episode(env_index, episodes)
-        env_of[(runner._ongoing_episodes if episodes is None else episodes)[env_index].id_] = env_index
+        env_of[(ongoing_episodes(runner) if episodes is None else episodes)[env_index].id_] = env_index
         return result
 
     def numbered(episode: Any, *args: Any, **kwargs: Any) -> Any:
