@@ -46,7 +46,7 @@ def print_ladder(out: Console, framework: str, rungs: Mapping[str, RungResult]) 
             Text(result.status.replace("_", " "), style=COLOURS[result.status]),
             _number(result.max_abs),
             _number(result.tolerance_needed),
-            _shortened(result.reason) if result.reason else Text(result.where or "", style="dim"),
+            Text(_shortened(result.reason)) if result.reason else Text(result.where or "", style="dim"),
         )
     out.print(table)
 
