@@ -47,10 +47,10 @@ def test_a_file_gives_its_task(folder: Path) -> None:
 
 
 def test_a_module_is_found_from_the_working_directory(folder: Path) -> None:
-    (folder / "ports").mkdir()
-    (folder / "ports" / "__init__.py").write_text("")
-    (folder / "ports" / "second.py").write_text(HEAD + "mine = maze_task(id='deep')\n")
-    assert load(resolve("ports.second:mine")).id == "deep"
+    (folder / "packaged_ports").mkdir()
+    (folder / "packaged_ports" / "__init__.py").write_text("")
+    (folder / "packaged_ports" / "second.py").write_text(HEAD + "mine = maze_task(id='deep')\n")
+    assert load(resolve("packaged_ports.second:mine")).id == "deep"
 
 
 def test_a_file_imports_its_siblings_from_wherever_it_is_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
