@@ -38,7 +38,14 @@ def test_every_block_of_the_readme_runs(tmp_path: Path) -> None:
         for line in text.strip().splitlines():
             command = line.partition("#")[0].strip()
             outcome = subprocess.run(
-                command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600, check=False
+                command,
+                shell=True,
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
             )
             assert outcome.returncode == ANNOUNCED.get(command, 0), f"{command}\n{outcome.stdout}\n{outcome.stderr}"
             ran += 1
