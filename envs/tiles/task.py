@@ -50,7 +50,9 @@ _SMALL = PPOParams(n_envs=8, n_steps=256, batch_size=256, n_epochs=4, learning_r
 _FULL = PPOParams(n_envs=8, n_steps=256, batch_size=256, n_epochs=4, learning_rate=5e-4)
 
 
-def _small(id: str, reference: Reference, rllib_config: Any = None, **kwargs: Any) -> Task:
+def _small(
+    id: str, reference: Reference, rllib_config: Any = None, declared: dict[str, str] | None = None, **kwargs: Any
+) -> Task:
     return Task(
         id=id,
         env=partial(TilesEnv, **kwargs),
@@ -63,6 +65,7 @@ def _small(id: str, reference: Reference, rllib_config: Any = None, **kwargs: An
         multi_agent_env=partial(make_multi_agent_env, **kwargs),
         learning_agent=LEARNING_AGENT,
         rllib_config=rllib_config,
+        declared=declared or {},
     )
 
 
@@ -76,7 +79,13 @@ tiles_time_limit = _small("tiles-time-limit", _reference(0.26, 0.535), time_limi
 tiles_resolution = _small("tiles-resolution", _reference(0.367, 0.698), freeze_res_selector, res_actions=3)
 
 # Both agents learn. SB3 has no second agent: it learns beside the fixed policy, and `best` is the best single resolution.
-tiles_two_learners = _small("tiles-two-learners", _reference(0.367, 0.724), res_actions=3)
+_OTHER = "the other agent learns too, and the resolution that it picks changes noise and price"
+tiles_two_learners = _small(
+    "tiles-two-learners",
+    _reference(0.367, 0.724),
+    declared={"PAR030": _OTHER, "PAR032": _OTHER},
+    res_actions=3,
+)
 
 _HUNDRED: dict[str, Any] = {"n_classes": 100, "horizon": 8}
 

@@ -80,7 +80,7 @@ RULES = (
         ),
         origin="The environment asks for an action in a state where none is legal, or gives a mask of the wrong state.",
         fix="End the episode where nothing is legal, or leave one action (a no-op) legal.",
-        explains=("PAR106", "PAR201", "PAR302", "PAR505", "PAR601"),
+        explains=("PAR106", "PAR201", "PAR302", "PAR312", "PAR505", "PAR601"),
     ),
     Rule(
         code="PAR006",

@@ -28,7 +28,6 @@ from parity.selftest.good import (
     SORTER,
     SorterModule,
     Sorting,
-    SortingNetwork,
     SortingTogether,
     initialise,
 )
@@ -583,9 +582,4 @@ def tiles_resolution() -> Task:
 
 @good_port("built-in task tiles-two-learners: the other agent changes the world, which SB3's environment does not have")
 def tiles_two_learners() -> Task:
-    task = _built_in("tiles-two-learners")
-    reason = "the other agent learns too, and what it does changes noise and price"
-    return replace(task, declared={code: reason for code in ("PAR030", "PAR031", "PAR032")} | task.declared)
-
-
-_ = SortingNetwork
+    return _built_in("tiles-two-learners")

@@ -50,7 +50,7 @@ def collect(task: Task, port: Port, seed: int = 0) -> Numbers:
         for module_id in found.trained():
             _sb3_side(found, task, module_id, model.policy)
     with found.part("view"):
-        view(numbers, task, port)
+        view(numbers, task, port, found.learner)
     env.close()
     return numbers
 

@@ -27,6 +27,7 @@ Arrays, for every module that is trained (``M`` its id, ``R`` its rows in the le
     M/update/loss/{total, policy, value, entropy}   float64 [minibatches]
     M/update/raw_gradient/PARAM, M/update/gradient/PARAM   of the first minibatch, before and after clipping
     M/update/first/PARAM, M/update/last/PARAM              parameters after the first and after the last minibatch
+    M/stress/…                  the loss at ratios far from 1, see `parity.frameworks.rllib.stress`
 
 and for every module that is not trained ``M/weights/PARAM`` and ``M/update/last/PARAM``.
 """
@@ -54,6 +55,7 @@ from parity.frameworks.rllib.arrays import array, flat, parameters, stack
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.recording import Move, Recording
 from parity.frameworks.rllib.stage import make_env_runner
+from parity.frameworks.rllib.stress import stress
 from parity.frameworks.rllib.update import watched_update
 from parity.frameworks.rllib.versions import ongoing_episodes
 from parity.ladder.numbers import Numbers
@@ -159,6 +161,7 @@ def probe(port: Port, initial: Callable[[Any], tuple[Weights, dict[str, Any]]]) 
     if found.batches:
         with found.part("update"):
             watched_update(found.numbers, found.learner, found.batches)
+            stress(found.numbers, found.learner, found.batches)
         for module_id in found.frozen():
             found.numbers.put(f"{module_id}/update/last", parameters(found.module(module_id)))
     return found
@@ -297,6 +300,8 @@ def _chunks(found: Probe, episodes: list[Any]) -> dict[str, list[list[Move]]]:
             moves = recording.moves.get((env, number, agent), [])
             first = agent_episode.t_started
             used[str(agent)] = used.get(str(agent), 0) + len(agent_episode)
+            played_by = found.numbers.facts.setdefault("played_by", {}).setdefault(str(agent), {})
+            played_by[str(agent_episode.module_id)] = played_by.get(str(agent_episode.module_id), 0) + len(agent_episode)
             chunks.setdefault(agent_episode.module_id, []).append(moves[first : first + len(agent_episode)])
     played: dict[str, int] = {}
     for (_, _, agent), moves in recording.moves.items():

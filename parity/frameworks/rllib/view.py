@@ -1,8 +1,8 @@
 """The learning agent's view of the multi-agent environment beside the single-agent environment, on the same moves.
 
 Both are reset with the same seed and get the same actions of the learning agent, drawn uniformly from what the single-agent
-environment allows; the other agents play uniformly over what their own masks allow. Stored, one row per decision of the
-learning agent, and one per end:
+environment allows; the other agents play their own modules, greedily, where these are not trained, else uniformly over what
+their own masks allow. Stored, one row per decision of the learning agent, and one per end:
 
     view/{single,again,multi}/obs/…    what it sees, mask left out; ``again`` is a second single-agent environment
     view/{single,again,multi}/mask     bool [rows, n_logits]
@@ -17,15 +17,20 @@ seeds).
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
+import torch
+import tree
 from gymnasium import spaces
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from parity.errors import CannotStart, one_line
 from parity.frameworks.rllib.arrays import array, flat, stack
 from parity.frameworks.rllib.config import Port, make_env
-from parity.frameworks.rllib.env import OBSERVATIONS_KEY
+from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
 from parity.frameworks.rllib.module import unmasked_space
 from parity.frameworks.rllib.recording import shares_memory
 from parity.ladder.numbers import Numbers
@@ -37,8 +42,8 @@ MOST_STEPS = 200
 SIDES = ("single", "again", "multi")
 
 
-def view(numbers: Numbers, task: Task, port: Port) -> None:
-    """Plays a few episodes side by side and stores both views."""
+def view(numbers: Numbers, task: Task, port: Port, learner: Any = None) -> None:
+    """Plays a few episodes side by side and stores both views. ``learner``: RLlib's, whose frozen modules play."""
     single, again = (MaskedEnv(task.env(), task.mask) for _ in range(2))
     multi = make_env(port.config)
     seen = port.agents[port.learning_agent][0]
@@ -49,9 +54,12 @@ def view(numbers: Numbers, task: Task, port: Port) -> None:
     }
     numbers.facts["view"] = facts
     rows = _Rows()
+    frozen = _frozen(port, learner)
     try:
         for episode in range(EPISODES):
-            player = _Player(multi, port.learning_agent, episode, isinstance(single.observation_space, spaces.Dict))
+            player = _Player(
+                multi, port.learning_agent, episode, isinstance(single.observation_space, spaces.Dict), frozen
+            )
             try:
                 _episode(rows, episode, single, again, player)
             except CannotStart:
@@ -73,8 +81,9 @@ class _Stopped(Exception):
 class _Player:
     """The multi-agent environment as its learning agent meets it: one step per decision of that agent."""
 
-    def __init__(self, env: Any, agent: str, seed: int, is_dict: bool) -> None:
+    def __init__(self, env: Any, agent: str, seed: int, is_dict: bool, frozen: dict[str, Any]) -> None:
         self._env, self._agent, self._seed, self._is_dict = env, agent, seed, is_dict
+        self._frozen = frozen
         self._generator = np.random.default_rng(seed)
         self._shown: dict[str, Any] = {}
         self._last: Any = None
@@ -130,11 +139,40 @@ class _Player:
 
     def _play(self, agent: str, seen: Any) -> Any:
         space = self._env.get_action_space(agent)
+        if agent in self._frozen:
+            # One that needs the port's connectors, or a state, cannot be asked here.
+            with contextlib.suppress(Exception):
+                return greedy(self._frozen[agent], seen, space)
         mask = seen.get(MASK_KEY) if isinstance(seen, dict) else None
         if mask is None:
             space.seed(int(self._generator.integers(2**31)))
             return space.sample()
         return uniform_legal(np.asarray(mask).reshape(-1).astype(bool), space, self._generator)
+
+
+def greedy(module: Any, seen: Any, space: spaces.Space) -> Any:
+    """The action that a module plays deterministically; ``seen``: one observation."""
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    with torch.no_grad():
+        out = module.forward_inference({Columns.OBS: tree.map_structure(lambda leaf: leaf.to(device), stack([seen]))})
+        if Columns.ACTIONS in out:
+            action = array(out[Columns.ACTIONS])[0]
+        else:
+            policy = module.get_inference_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
+            action = array(policy.to_deterministic().sample())[0]
+    return action if space.shape else int(action)
+
+
+def _frozen(port: Port, learner: Any) -> dict[str, Any]:
+    """Modules of the other agents that have a choice and are not trained: SB3's environment plays these too, or none."""
+    found = {}
+    for agent, (_, space) in port.agents.items():
+        if learner is None or agent == port.learning_agent or not has_choice(space):
+            continue
+        module_id = port.config.policy_mapping_fn(agent, MultiAgentEpisode())
+        if module_id in learner.module and not learner.should_module_be_updated(module_id):
+            found[agent] = learner.module[module_id].unwrapped()
+    return found
 
 
 def uniform_legal(mask: np.ndarray, space: spaces.Space, generator: np.random.Generator) -> Any:

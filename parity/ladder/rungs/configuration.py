@@ -35,7 +35,7 @@ def configuration(sheet: Sheet, evidence: Evidence) -> None:
     """Every hyperparameter that RLlib would use otherwise, and settings of RLlib that SB3 has nothing like."""
     config = evidence.fact("config", parts=("build",))
     declared = evidence.facts.get("declared", {})
-    _hyperparameters(sheet, config["port"], config["task"], declared)
+    _hyperparameters(sheet, _of_the_module(evidence, config), config["task"], declared)
     rllib = config.get("rllib", {})
     _value_clamp(sheet, evidence, rllib, _reason(declared, "PAR011"))
     if rllib.get("use_kl_loss") and config["port"].get("kl_coeff", 1.0) != 0:
@@ -65,6 +65,17 @@ def configuration(sheet: Sheet, evidence: Evidence) -> None:
     if fields:
         what = "; ".join(f"{name}: {reason}" for name, reason in fields.items())
         sheet.report("PAR013", "config", what, fields)
+
+
+def _of_the_module(evidence: Evidence, config: dict[str, Any]) -> dict[str, Any]:
+    """The port's hyperparameters, with those that the learning module has of its own; advantages have the global ones."""
+    own = evidence.facts.get("settings", {}).get(evidence.learning, {})
+    differs = {
+        name: own[name]
+        for name in ("learning_rate", "clip_range", "ent_coef", "vf_coef", "max_grad_norm")
+        if name in own and own[name] != config["task"][name] and isinstance(config["port"].get(name), int | float)
+    }
+    return config["port"] | differs
 
 
 def _reason(declared: dict[str, str], code: str) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from parity.ladder.difference import Rows
 from parity.ladder.evidence import Evidence, Sheet
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.configuration import configuration
@@ -50,6 +51,15 @@ def _learning_module(sheet: Sheet, evidence: Evidence) -> None:
             f"{learning} is to be trained and gets no rows: policy_mapping_fn gives its decisions to another module"
         )
         sheet.report("PAR006", where, message, {"rows": 0}, module=learning)
+    played_by = facts.get("played_by", {}).get(facts["learning_agent"], {})
+    elsewhere = {other: rows for other, rows in played_by.items() if other != learning and rows}
+    if elsewhere and learning in played_by:
+        names = ", ".join(elsewhere)
+        message = (
+            f"policy_mapping_fn gives {sum(elsewhere.values())} of {sum(played_by.values())} decisions of agent "
+            f"{facts['learning_agent']} to {names}"
+        )
+        sheet.report("PAR006", where, message, {"decisions": played_by}, module=learning)
     has_mask = about["mask_in_space"] or f"{learning}/env/mask" in evidence.numbers
     if not has_mask and about["choices"] != [1]:
         message = f"the observations of agent {facts['learning_agent']} have no entry action_mask"
@@ -76,13 +86,26 @@ def _trained_modules(sheet: Sheet, evidence: Evidence) -> None:
         if returned and about["value_function_api"]:
             message = f"{about['class']} returns {' and '.join(returned)}, which RLlib computes and overwrites"
             sheet.report("PAR007", f"module {module}", message, {"columns": returned}, module=module)
-        mask = evidence.numbers.get(f"{module}/env/mask")
-        rows = np.flatnonzero(empty(mask, about["choices"])) if mask is not None else np.zeros(0, int)
-        if len(rows):
-            assert mask is not None
-            message = f"{len(rows)} of {len(mask)} decisions have no legal action"
-            found = {"empty": len(rows), "decisions": len(mask)}
-            sheet.report("PAR005", evidence.rows(module)(int(rows[0])), message, found, module=module)
+        mask, rows = _decided_masks(evidence, module)
+        nothing = np.flatnonzero(empty(mask, about["choices"])) if len(mask) else np.zeros(0, int)
+        if len(nothing):
+            message = f"{len(nothing)} of {len(mask)} decisions have no legal action"
+            found = {"empty": len(nothing), "decisions": len(mask)}
+            sheet.report("PAR005", rows(int(nothing[0])), message, found, module=module)
+
+
+def _decided_masks(evidence: Evidence, module: str) -> tuple[np.ndarray, Rows]:
+    """Masks that a decision was taken under; those of the environment played by itself where the rollout stopped."""
+    mask = evidence.numbers.get(f"{module}/env/mask")
+    if mask is not None:
+        return mask, evidence.rows(module)
+    shown = evidence.numbers.get("view/multi/mask")
+    if shown is None or module != evidence.learning or "decisions" in evidence.facts:
+        return np.zeros((0, 0), dtype=bool), evidence.rows(module)
+    over = evidence.need("view/multi/terminated").astype(bool) | evidence.need("view/multi/truncated").astype(bool)
+    kept = np.flatnonzero(~over)
+    episodes, steps = evidence.need("view/episode")[kept], evidence.need("view/step")[kept]
+    return shown[kept], lambda row: f"episode {int(episodes[row])}, step {int(steps[row])}"
 
 
 def _no_value_function(sheet: Sheet, evidence: Evidence, module: str, about: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from parity.ladder.difference import elementwise
-from parity.ladder.evidence import PHASES, Evidence, Sheet, compare_column, figures
+from parity.ladder.evidence import PHASES, Evidence, Missing, Sheet, compare_column, figures
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.legal import empty, illegal_probability, largest_entropy
 
@@ -37,7 +37,10 @@ def _mask_honoured(sheet: Sheet, evidence: Evidence, module: str) -> None:
     worst: dict[str, float] = {}
     if evidence.about(module)["mask_in_space"]:
         drawn = evidence.need(f"{module}/space/mask").astype(bool)
-        illegal = illegal_probability(evidence.need(f"{module}/space/probability"), drawn, choices)
+        probability = evidence.need(f"{module}/space/probability")
+        if probability.shape != drawn.shape:
+            raise Missing(f"probabilities have shape {list(probability.shape)}, masks {list(drawn.shape)}")
+        illegal = illegal_probability(probability, drawn, choices)
         worst["train, drawn observations"] = float(illegal.max(initial=0.0))
     mask = evidence.numbers.get(f"{module}/env/mask")
     if mask is not None and f"{module}/phase/train/probability" in evidence.numbers:

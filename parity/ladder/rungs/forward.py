@@ -20,7 +20,7 @@ def forward(evidence: Evidence) -> Sheet:
 def _modules(sheet: Sheet, evidence: Evidence) -> None:
     for module in evidence.modules():
         _batch_left_alone(sheet, evidence, module)
-        _values_of_drawn(sheet, evidence, module)
+        _outputs_of_drawn(sheet, evidence, module)
         attempt(sheet, _own, evidence, module)
         if evidence.is_same_network(module):
             attempt(sheet, _against_sb3, evidence, module)
@@ -44,15 +44,26 @@ def _batch_left_alone(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR103", f"module {module}", message, {"columns": changed}, module=module)
 
 
-def _values_of_drawn(sheet: Sheet, evidence: Evidence, module: str) -> None:
-    """The shape of the values without a rollout, which a wrong one may have stopped."""
-    values, mask = evidence.numbers.get(f"{module}/space/values"), evidence.numbers.get(f"{module}/space/mask")
-    if values is None or mask is None or f"{module}/values" in evidence.numbers or values.shape == (len(mask),):
+def _outputs_of_drawn(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """Shape and finiteness without a rollout, which wrong ones may have stopped."""
+    mask = evidence.numbers.get(f"{module}/space/mask")
+    if mask is None or f"{module}/phase/train/logits" in evidence.numbers:
         return
-    name, wanted = evidence.about(module)["class"], [len(mask)]
-    message = f"values of {name} have shape {list(values.shape)}, wanted {wanted}"
-    found = {"shape": list(values.shape), "wanted": wanted}
-    sheet.report("PAR105", f"module {module}, values", message, found, module=module)
+    name = evidence.about(module)["class"]
+    for column, wanted in (("logits", list(mask.shape)), ("values", [len(mask)])):
+        outputs = evidence.numbers.get(f"{module}/space/{column}")
+        if outputs is None:
+            continue
+        if list(outputs.shape) != wanted:
+            message = f"{column} of {name} have shape {list(outputs.shape)}, wanted {wanted}"
+            found = {"shape": list(outputs.shape), "wanted": wanted}
+            sheet.report("PAR105", f"module {module}, {column}", message, found, module=module)
+            continue
+        used = outputs if column == "values" else np.where(mask.astype(bool), outputs, 0.0)
+        bad = int((~np.isfinite(used.reshape(len(used), -1))).any(axis=1).sum())
+        if bad:
+            message = f"{column} of {bad} of {len(used)} observations drawn from the space are not finite"
+            sheet.report("PAR106", f"module {module}, {column}", message, {"rows": bad}, module=module)
 
 
 def _own(sheet: Sheet, evidence: Evidence, module: str) -> None:

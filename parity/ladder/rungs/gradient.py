@@ -26,6 +26,7 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
         attempt(sheet, _finite, evidence, module)
         attempt(sheet, _reaches, evidence, module)
         attempt(sheet, _against_sb3, evidence, module)
+        _clipped(sheet, evidence, module)
 
 
 def _finite(sheet: Sheet, evidence: Evidence, module: str) -> None:
@@ -106,6 +107,23 @@ def _against_sb3(sheet: Sheet, evidence: Evidence, module: str) -> None:
         message = f"gradients differ by up to {explained.max_rel:.3g} of their norm ({explained.where})"
         where = f"module {module}, parameter {explained.where}"
         sheet.report("PAR603", where, message, figures(explained), module=module)
+
+
+def _clipped(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """A gradient far above the bound against the global norm's clipping, which real ones need not reach."""
+    long, clipped = (evidence.numbers.below(f"{module}/stress/{name}") for name in ("gradient", "clipped"))
+    if not long or not clipped:
+        return
+    bound = evidence.settings(module)["max_grad_norm"]
+    norm = float(np.sqrt(sum(float((array.astype(np.float64) ** 2).sum()) for array in long.values())))
+    factor = min(1.0, bound / norm)
+    expected = {name: array.astype(np.float64) * factor for name, array in long.items() if name in clipped}
+    difference = per_tensor(clipped, expected, evidence.tolerance)
+    if not sheet.compare(difference):
+        after = float(np.sqrt(sum(float((array.astype(np.float64) ** 2).sum()) for array in clipped.values())))
+        message = f"a gradient of norm {norm:.4g} is clipped to {after:.4g}, and max_grad_norm is {bound:g}"
+        found = {"norm": norm, "clipped": after, "max_grad_norm": bound, **figures(difference)}
+        sheet.report("PAR603", f"module {module}, clipping", message, found, module=module)
 
 
 def _trained(evidence: Evidence, module: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -25,6 +25,7 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
         attempt(sheet, _finite, evidence, module)
         attempt(sheet, _total, evidence, module)
         attempt(sheet, _terms, evidence, module)
+        _far_from_one(sheet, evidence, module)
 
 
 def _finite(sheet: Sheet, evidence: Evidence, module: str) -> None:
@@ -85,6 +86,41 @@ def _terms(sheet: Sheet, evidence: Evidence, module: str) -> None:
             found = {"port": float(ours[name][0]), "sb3": float(with_ports[name][0]), **figures(explained)}
             message = f"the {name} term of the first minibatch is {found['port']:.6g}, SB3's is {found['sb3']:.6g}"
             sheet.report(code, f"module {module}, minibatch 0", message, found, module=module)
+
+
+def _far_from_one(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """The surrogate where ratios spread from 1/2 to 2, against Schulman et al. 2017, equation 7, in float64.
+
+    Minibatches of a short update hardly leave a ratio of 1: whether and how it is clipped shows here.
+    """
+    stress = {name: array.astype(np.float64) for name, array in evidence.numbers.below(f"{module}/stress").items()}
+    settings, logged = evidence.settings(module), stress.get("loss/policy")
+    if (
+        logged is None
+        or not np.isfinite(logged).all()
+        or any(not np.isfinite(stress[name]).all() for name in ("logp", "old_logp", "advantages"))
+    ):
+        return
+    clip, advantages = settings["clip_range"], stress["advantages"]
+    ratio = np.exp(stress["logp"] - stress["old_logp"])
+    found = {}
+    # RLlib's come standardised over the batch, SB3's are over the minibatch, with ddof 1 (ppo_mask.py:349).
+    spread = advantages.std(ddof=1) + 1e-8 if len(advantages) > 1 else 1.0
+    for name, a in (("as they are", advantages), ("normalised", (advantages - advantages.mean()) / spread)):
+        expected = -np.minimum(a * ratio, a * np.clip(ratio, 1 - clip, 1 + clip)).mean()
+        size = np.concatenate([np.abs(a) * ratio, [1.0]])
+        found[name] = (expected, elementwise(logged, np.array([expected]), scaled(evidence.tolerance, size), "policy"))
+    if settings["normalize_advantage"] and found["normalised"][1]:
+        sheet.compare(found["normalised"][1])
+        return
+    expected, difference = found["as they are"]
+    if not sheet.compare(difference):
+        message = (
+            f"with ratios from {ratio.min():.2g} to {ratio.max():.2g} the policy term is {logged[0]:.6g}; clipped at "
+            f"{clip:g} it would be {expected:.6g}"
+        )
+        figures_ = {"port": float(logged[0]), "reference": float(expected), "clip_range": clip, **figures(difference)}
+        sheet.report("PAR501", f"module {module}, ratios far from 1", message, figures_, module=module)
 
 
 def _minibatch(row: int) -> str:

@@ -71,7 +71,17 @@ def returns(evidence: Evidence) -> Sheet:
     """Value targets straight; advantages raw, or standardised as RLlib does it, which is explained."""
     sheet = Sheet(4)
     attempt(sheet, _modules, evidence)
+    _installed_formula(sheet, evidence)
     return sheet
+
+
+def _installed_formula(sheet: Sheet, evidence: Evidence) -> None:
+    """A warning where the installed RLlib has the defective formula and this rollout did not show it."""
+    installed = evidence.facts.get("ray", {})
+    if installed.get("bootstraps_cut_chunks", True) or any(each.code == "PAR407" for each in sheet.found):
+        return
+    message = f"ray {installed['version']} has it; in this rollout it changed nothing, or other defects stand before it"
+    sheet.report("PAR407", "GeneralAdvantageEstimation", message, {"ray": installed["version"]}, severity="warning")
 
 
 def _modules(sheet: Sheet, evidence: Evidence) -> None:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+
+from parity.ladder.evidence import Evidence
+from parity.ladder.tolerances import Tolerance
+
+# Adam divides a gradient by its own size: float32 noise on one that is nearly zero becomes noise on a step of the learning
+# rate. Seen between two correct implementations: 4e-6 on a tensor of 9,216 after five minibatches at a learning rate of 1e-3.
+NOISE_OF_A_STEP = 1e-2
 
 Parameters = dict[str, np.ndarray]
 
@@ -13,3 +22,9 @@ def share(toggled: Parameters, sb3: Parameters, before: Parameters) -> float:
     apart = sum(float(((toggled[n].astype(np.float64) - sb3[n]) ** 2).sum()) for n in names)
     moved = sum(float(((sb3[n].astype(np.float64) - before[n]) ** 2).sum()) for n in names)
     return float(np.sqrt(apart / moved)) if moved > 0 else 0.0
+
+
+def after_steps(evidence: Evidence, module: str) -> Tolerance:
+    """For parameters that the optimiser has moved: the floor is a hundredth of one element's step."""
+    floor = max(evidence.tolerance.floor, NOISE_OF_A_STEP * evidence.settings(module)["learning_rate"])
+    return dataclasses.replace(evidence.tolerance, floor=floor)

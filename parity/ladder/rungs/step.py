@@ -8,7 +8,7 @@ from parity.ladder.difference import per_tensor
 from parity.ladder.evidence import Evidence, Sheet, figures
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.gradient import without_gradient
-from parity.ladder.rungs.shares import share
+from parity.ladder.rungs.shares import after_steps, share
 
 
 def step(evidence: Evidence) -> Sheet:
@@ -56,7 +56,9 @@ def _against_sb3(sheet: Sheet, evidence: Evidence, module: str) -> None:
         run: evidence.as_ports(module, evidence.need_below(f"{module}/sb3/{run}/first"))
         for run in ("first_sb3", "first_advantages", "first_all")
     }
-    direct, explained = (per_tensor(ours, runs[run], evidence.tolerance) for run in ("first_sb3", "first_all"))
+    direct, explained = (
+        per_tensor(ours, runs[run], after_steps(evidence, module)) for run in ("first_sb3", "first_all")
+    )
     if direct:
         sheet.compare(direct)
     elif sheet.compare(explained):

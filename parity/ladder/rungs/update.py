@@ -7,7 +7,7 @@ import numpy as np
 from parity.ladder.difference import per_tensor
 from parity.ladder.evidence import Evidence, Sheet, figures
 from parity.ladder.rungs.attempt import attempt
-from parity.ladder.rungs.shares import share
+from parity.ladder.rungs.shares import after_steps, share
 
 # Run of the counterpart with one difference switched on -> its finding and name.
 TOGGLES = {
@@ -40,7 +40,7 @@ def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
         run: evidence.as_ports(module, evidence.need_below(f"{module}/sb3/{run}/last"))
         for run in ("full_sb3", *TOGGLES, "full_all")
     }
-    direct, explained = (per_tensor(ours, runs[run], evidence.tolerance) for run in ("full_sb3", "full_all"))
+    direct, explained = (per_tensor(ours, runs[run], after_steps(evidence, module)) for run in ("full_sb3", "full_all"))
     if direct:
         sheet.compare(direct)
         return

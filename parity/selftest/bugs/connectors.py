@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.columns import Columns
 
@@ -133,16 +132,23 @@ def normalised_in_the_learner_only(good: Task) -> Task:
     return _before_the_learner(good, Connector)
 
 
-@bug("a connector mirrors the action on its way to the environment, and the learner learns the other one", "PAR307")
+@bug("a connector mirrors the action for the environment; mask and batch have the other one", "PAR307", "PAR302")
 def action_remapped(good: Task) -> Task:
     class Connector(ConnectorV2):
         def __call__(self, *, batch: dict[str, Any], episodes: list[Any], **kwargs: Any) -> dict[str, Any]:
-            for key, actions in batch[Columns.ACTIONS].items():
-                if key[1] == SORTER:
-                    batch[Columns.ACTIONS][key] = [_swapped(action) for action in actions]
+            batch[Columns.ACTIONS_FOR_ENV] = {
+                key: [SHELVES - 1 - action for action in actions] if key[1] == SORTER else list(actions)
+                for key, actions in batch[Columns.ACTIONS].items()
+            }
             return batch
 
-    return _after_the_module(good, Connector)
+    # RLlib fills the column again, unless both are off.
+    return replace(
+        good,
+        rllib_config=lambda config: config.environment(normalize_actions=False, clip_actions=False).env_runners(
+            module_to_env_connector=lambda *_, **__: Connector()
+        ),
+    )
 
 
 @bug("a connector replaces sampled actions: log-probs stay those of the sampled ones", "PAR303", "PAR307", "PAR302")
@@ -205,14 +211,8 @@ def connector_returns_none(good: Task) -> Task:
     return _before_the_module(good, Connector)
 
 
-def _swapped(action: Any) -> Any:
-    """Another action, in the type that the action has."""
-    return SHELVES - 1 - action
-
-
 def _after_default(connector: type[_EditsColumn]) -> Callable[[], ConnectorV2]:
     """As it comes: RLlib puts a port's own learner connectors before its default ones, so the column is added here."""
-    from ray.rllib.connectors.common.add_observations_from_episodes_to_batch import AddObservationsFromEpisodesToBatch  # noqa: F401
     from ray.rllib.connectors.learner import AddColumnsFromEpisodesToTrainBatch
 
     class Both(ConnectorV2):
@@ -224,6 +224,3 @@ def _after_default(connector: type[_EditsColumn]) -> Callable[[], ConnectorV2]:
             return self.edit(**{**kwargs, "batch": self.columns(**kwargs)})
 
     return Both
-
-
-_ = torch

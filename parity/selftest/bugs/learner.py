@@ -219,7 +219,7 @@ def advantages_zeroed_for_some_rows(good: Task) -> Task:
 def gradients_not_clipped(good: Task) -> Task:
     class Learner(PPOTorchLearner):
         def postprocess_gradients(self, gradients_dict: Any) -> Any:
-            return gradients_dict
+            return {parameter: g for parameter, g in gradients_dict.items() if g is not None}
 
     return _with(good, Learner)
 
