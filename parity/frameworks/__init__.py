@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from parity.errors import CannotStart, one_line
@@ -42,6 +43,11 @@ def get(name: str) -> Framework:
         return entry.load()()
     except ModuleNotFoundError as error:
         missing = (error.name or str(error)).partition(".")[0]
+        if find_spec(missing) is not None:
+            raise CannotStart(
+                f"--frameworks {name}: the installed {missing} has no {error.name}; the versions that parity works with "
+                "are in its README."
+            ) from error
         own = entry.dist is not None and entry.dist.name == "parity"
         extra = f": pip install 'parity[{name.partition('-')[0]}]'" if own else ""
         raise CannotStart(f"--frameworks {name} needs the package {missing}, which is not installed{extra}.") from error

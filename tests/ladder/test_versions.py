@@ -117,6 +117,13 @@ def test_where_ray_has_the_fix_the_port_is_told_to_look_at_itself(collected: Col
     assert "has the fix" in seen.message and seen.fix is not None and "pip" not in seen.fix
 
 
+def test_where_the_rollout_does_not_show_it_there_is_a_warning(collected: Collected) -> None:
+    numbers = copy.deepcopy(collected("own", "rllib"))
+    numbers.facts["ray"] = AFFECTED
+    seen = climb(numbers)
+    assert seen and [each.severity for each in seen.found if each.code == "PAR407"] == ["warning"]
+
+
 def test_the_installed_version_is_asked_and_not_assumed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert versions.bootstraps_cut_chunks()
     monkeypatch.setattr(versions, "compute_value_targets", upstream_2_47_1)
@@ -136,3 +143,12 @@ def test_check_leaves_rllib_exact_out_of_its_defaults_and_says_so(
     assert sentence in " ".join(err.split()) and '"rllib-exact": "--frameworks rllib-exact needs ray 2.60' in out
     with pytest.raises(command.NotSupported, match=r"installed is 2\.47\.1"):
         command.run_check(command.Request(task="tiles", frameworks=["rllib-exact"]))
+
+
+def test_a_package_of_another_version_is_not_called_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(_: Any) -> Any:
+        raise ModuleNotFoundError("No module named 'ray.rllib.moved'", name="ray.rllib.moved")
+
+    monkeypatch.setattr("importlib.metadata.EntryPoint.load", load)
+    with pytest.raises(command.CannotStart, match=r"installed ray has no ray\.rllib\.moved"):
+        command.frameworks.get("rllib")

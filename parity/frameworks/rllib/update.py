@@ -73,7 +73,8 @@ class _Watch:
                 self._put("raw_gradient", gradients)
             clipped = postprocess(gradients)
             if self._steps == 0:
-                self._put("gradient", clipped)
+                # Where there is nothing to clip, the returned dict may be empty; the optimiser then takes what backward() left.
+                self._put("gradient", {parameter: parameter.grad for parameter in gradients} | clipped)
             return clipped
 
         def watched_apply(gradients: Any) -> Any:
