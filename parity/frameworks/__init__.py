@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import EntryPoint, entry_points
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from parity.errors import CannotStart, one_line
@@ -43,7 +43,7 @@ def get(name: str) -> Framework:
         return entry.load()()
     except ModuleNotFoundError as error:
         missing = (error.name or str(error)).partition(".")[0]
-        if find_spec(missing) is not None:
+        if missing != error.name and missing in sys.modules:
             raise CannotStart(
                 f"--frameworks {name}: the installed {missing} has no {error.name}; the versions that parity works with "
                 "are in its README."
