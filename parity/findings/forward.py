@@ -77,6 +77,17 @@ RULES = (
         ),
     ),
     Rule(
+        code="PAR108",
+        title="an entry of the observation reaches no output",
+        severity="warning",
+        explanation=(
+            "Other values of the entry change SB3's logits or values and not the port's. A network of its own may leave an "
+            "input out on purpose; it then knows less than SB3's."
+        ),
+        origin="An integer division, a cast, a key that is read and not used, an input multiplied by zero.",
+        fix="Use the entry, or leave it out of the observation on both sides.",
+    ),
+    Rule(
         code="PAR107",
         title="a forward pass stops with an exception",
         severity="error",

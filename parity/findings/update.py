@@ -25,6 +25,18 @@ RULES = (
         explains=("PAR801",),
     ),
     Rule(
+        code="PAR803",
+        title="rows of the rollout are left out of the update",
+        severity="error",
+        explanation="Decisions that were played are learned from less often than num_epochs says, or not at all.",
+        origin=(
+            "A learner or connector of the port's own drops or subsamples rows, or ends the update early; policies that play "
+            "one agent in turns."
+        ),
+        fix="config.training(num_epochs=..., minibatch_size=...)  # and leave the batch whole",
+        explains=("PAR801",),
+    ),
+    Rule(
         code="PAR810",
         title="advantages are standardised over the whole train batch",
         severity="info",

@@ -13,7 +13,10 @@ from gymnasium import spaces
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis.inference_only_api import InferenceOnlyAPI
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from torch import nn
@@ -26,6 +29,7 @@ from parity.selftest.good import (
     PPO,
     SHELVES,
     SORTER,
+    ClerkModule,
     SorterModule,
     Sorting,
     SortingTogether,
@@ -389,6 +393,96 @@ def short_last_minibatch() -> Task:
 @good_port("one minibatch of everything")
 def one_minibatch() -> Task:
     return replace(port(), ppo=dataclasses.replace(PPO, batch_size=256))
+
+
+def _module_ids(config: PPOConfig, names: dict[str, str]) -> PPOConfig:
+    """Modules of other names than the agents'."""
+    env = SortingTogether()
+    classes = {SORTER: SorterModule, CLERK: ClerkModule}
+    specs = {
+        names[agent]: RLModuleSpec(
+            module_class=module, observation_space=env.observation_spaces[agent], action_space=env.action_spaces[agent]
+        )
+        for agent, module in classes.items()
+    }
+    return config.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs)).multi_agent(
+        policies=set(names.values()),
+        policy_mapping_fn=lambda agent, *_, **__: names[agent],
+        policies_to_train=[names[SORTER]],
+    )
+
+
+@good_port("module ids that are no agent ids")
+def other_module_ids() -> Task:
+    names = {SORTER: "policy_0", CLERK: "policy_1"}
+    return replace(port(), rllib_module=None, other_modules={}, rllib_config=lambda config: _module_ids(config, names))
+
+
+@good_port("a finished PPOConfig, as it would be given to Tune")
+def finished_configuration() -> Task:
+    config = (
+        PPOConfig()
+        .environment(SortingForConfig, disable_env_checking=True)
+        .env_runners(num_env_runners=0, num_envs_per_env_runner=4, rollout_fragment_length=64)
+        .training(
+            train_batch_size_per_learner=256,
+            minibatch_size=64,
+            num_epochs=3,
+            lr=2e-3,
+            gamma=0.95,
+            lambda_=0.9,
+            clip_param=0.15,
+            entropy_coeff=0.01,
+            vf_loss_coeff=0.4,
+            vf_clip_param=float("inf"),
+            use_kl_loss=False,
+            grad_clip=0.4,
+            grad_clip_by="global_norm",
+        )
+    )
+    config = _module_ids(config, {SORTER: SORTER, CLERK: CLERK})
+    return replace(port(), rllib_module=None, other_modules={}, rllib_config=config)
+
+
+class SortingForConfig(SortingTogether):
+    """Takes RLlib's ``env_config``."""
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__()
+
+
+@good_port("complete episodes of one environment, without a seed")
+def complete_episodes() -> Task:
+    ppo = dataclasses.replace(PPO, n_envs=1, n_steps=256)
+    return replace(
+        port(),
+        ppo=ppo,
+        rllib_config=lambda config: config.env_runners(batch_mode="complete_episodes").debugging(seed=None),
+    )
+
+
+@good_port("two env runners of two sub-environments each")
+def remote_env_runners() -> Task:
+    return replace(port(), rllib_config=lambda c: c.env_runners(num_env_runners=2, num_envs_per_env_runner=2))
+
+
+@good_port("the env runner's copy leaves the value head out: InferenceOnlyAPI")
+def inference_only() -> Task:
+    class Module(SorterModule, InferenceOnlyAPI):
+        def get_non_inference_attributes(self) -> list[str]:
+            return ["critic"]
+
+    return replace(port(), rllib_module=Module)
+
+
+@good_port("values and rewards of hundreds")
+def large_returns() -> Task:
+    class Env(Sorting):
+        def step(self, action: Any) -> Any:
+            seen, reward, *rest = super().step(action)
+            return seen, 300.0 * reward, *rest
+
+    return replace(port(), env=Env, multi_agent_env=lambda: SortingTogether(Env()))
 
 
 # --- environments -----------------------------------------------------------------------------------------------------

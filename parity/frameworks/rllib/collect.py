@@ -112,10 +112,30 @@ def _sb3_side(found: Probe, task: Task, module_id: str, sb3_policy: Any) -> None
         with found.part(f"sb3 space {module_id}"):
             observations = _observations(numbers, f"{module_id}/space/obs", sb3_policy.observation_space)
             counterpart.forward_space(numbers, module_id, sb3_policy, observations)
+    same_space = _other_observations(sb3_policy.observation_space, found.module(module_id).observation_space) is None
+    if module_id == found.port.learning_module and module_id in found.copies and same_space:
+        with found.part(f"sb3 space {module_id}"):
+            _inputs(numbers, module_id, found.copies[module_id], sb3_policy)
     if module_id in found.modules and module_id in found.after:
         with found.part(f"sb3 {module_id}"):
             policy = sb3_policy if direct else _policy_around(found.copies[module_id], ppo)
             _counterpart(found, module_id, policy, ppo)
+
+
+def _inputs(numbers: Numbers, module_id: str, module: Any, policy: Any) -> None:
+    """``M/inputs/ENTRY``, float64 [2]: how far the outputs of the port and of SB3 move when drawn entries change places."""
+    drawn = numbers.below(f"{module_id}/space/obs")
+    network = _ModuleAsNetwork(module)
+    for entry in [name for name in drawn if name != MASK_KEY]:
+        moved = []
+        for outputs in (
+            lambda seen: network({name: torch.as_tensor(part) for name, part in seen.items()}),
+            lambda seen: counterpart.outputs(policy, _for_policy(seen, policy.observation_space)),
+        ):
+            with torch.no_grad():
+                before, after = outputs(dict(drawn)), outputs(drawn | {entry: np.roll(drawn[entry], 1, axis=0)})
+            moved.append(max(float((b - a).abs().nan_to_num().max()) for a, b in zip(before, after, strict=True)))
+        numbers.put(f"{module_id}/inputs", {entry: np.array(moved)})
 
 
 def _counterpart(found: Probe, module_id: str, policy: Any, ppo: PPOParams) -> None:

@@ -96,7 +96,8 @@ def _clip(numbers: Numbers, learner: Any, modules: list[str], losses: dict[str, 
         for parameter in parameters.values():
             gradients[parameter] *= NORM / norm
         numbers.put(f"{module_id}/stress/gradient", {n: array(gradients[p]).copy() for n, p in parameters.items()})
-    clipped = learner.postprocess_gradients(gradients)
+    # What is not returned, the optimiser takes as it was.
+    clipped = {**gradients, **learner.postprocess_gradients(dict(gradients))}
     for module_id, parameters in named.items():
         numbers.put(
             f"{module_id}/stress/clipped",

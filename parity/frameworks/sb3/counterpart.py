@@ -108,6 +108,12 @@ def forward_space(numbers: Numbers, folder: str, policy: MaskableActorCriticPoli
     numbers.put(f"{folder}/sb3/space", {"logits": logits, "values": values.flatten().numpy()})
 
 
+def outputs(policy: MaskableActorCriticPolicy, observations: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """The policy's logits ``[B, n_logits]`` and values ``[B, 1]``."""
+    tensors = _tensors(observations)
+    return torch.as_tensor(_logits(policy.get_distribution(tensors))), policy.predict_values(tensors)
+
+
 def returns(
     numbers: Numbers,
     folder: str,

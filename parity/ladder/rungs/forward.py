@@ -9,6 +9,9 @@ from parity.ladder.evidence import Evidence, Sheet, compare_column, figures, sca
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.legal import legal_log_probabilities
 
+# Far above float32's noise on outputs of order 1.
+SOME = 1e-4
+
 
 def forward(evidence: Evidence) -> Sheet:
     """Against SB3's network where parameters correspond; and what needs no counterpart: shapes, NaN, repeatability."""
@@ -28,6 +31,7 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
             correspondence = evidence.fact("correspondence", parts=("build",))
             sheet.skipped.append(correspondence["reason"] or "no parameters correspond")
         attempt(sheet, _drawn, evidence, module)
+        _inputs_used(sheet, evidence, module)
         attempt(sheet, _values_agree, evidence, module)
 
 
@@ -158,6 +162,15 @@ def _drawn(sheet: Sheet, evidence: Evidence, module: str) -> None:
         if not sheet.compare(difference):
             message = f"values differ by up to {difference.max_abs:.3g} on observations drawn from the space"
             sheet.report("PAR102", f"module {module}, {difference.where}", message, figures(difference), module=module)
+
+
+def _inputs_used(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """Entries of the observation that move SB3's outputs move the port's."""
+    for entry, (port, sb3) in evidence.numbers.below(f"{module}/inputs").items():
+        if port == 0 and sb3 > SOME:
+            message = f"other values of {entry} change SB3's outputs by up to {sb3:.3g}, and the port's not at all"
+            found = {"entry": entry, "sb3_moves": float(sb3)}
+            sheet.report("PAR108", f"module {module}, entry {entry}", message, found, module=module)
 
 
 def _row(row: int) -> str:

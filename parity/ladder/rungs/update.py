@@ -30,6 +30,7 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
 
 
 def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    _every_row(sheet, evidence, module)
     ours, before = evidence.need_below(f"{module}/update/last"), evidence.need_below(f"{module}/weights")
     bad = [name for name, array in ours.items() if not np.isfinite(array).all()]
     if bad:
@@ -67,3 +68,18 @@ def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
     found = {"unexplained_share_of_update": left_over, **figures(explained)}
     where = f"module {module}, parameter {explained.where}"
     sheet.report("PAR801", where, message, found, module=module)
+
+
+def _every_row(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """Each decision is learned from once per epoch; one visit less is a matter of how RLlib deals its last minibatches."""
+    rows, valid = evidence.need(f"{module}/update/rows"), evidence.need(f"{module}/rows/valid")
+    if evidence.facts["config"]["task"].get("target_kl") is not None:
+        return  # an update may end early
+    epochs = evidence.fact("update", parts=("update",))["epochs"]
+    visits = np.bincount(rows[rows >= 0], minlength=len(valid))[valid]
+    seldom = int((visits < max(1, epochs - 1)).sum())
+    if seldom:
+        never = int((visits == 0).sum())
+        message = f"{seldom} of {len(visits)} decisions are learned from less often than {epochs} epochs say, {never} of them never"
+        found = {"decisions": len(visits), "seldom": seldom, "never": never, "epochs": epochs}
+        sheet.report("PAR803", f"module {module}", message, found, module=module)

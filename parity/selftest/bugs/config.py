@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
@@ -242,3 +243,14 @@ def agent_steps(good: Task) -> Task:
 @bug("exploration is off: rollouts are greedy", "PAR303", "PAR010", "PAR307")
 def exploration_off(good: Task) -> Task:
     return _edited(good, lambda config: config.env_runners(explore=False))
+
+
+@bug("a callback adds a bonus to every reward at the end of an episode", "PAR306")
+def callback_changes_rewards(good: Task) -> Task:
+    class Callbacks(RLlibCallback):
+        def on_episode_step(self, *, episode: Any, **kwargs: Any) -> None:
+            mine = episode.agent_episodes.get(SORTER)
+            if mine is not None and len(mine.rewards):
+                mine.rewards[-1] = mine.rewards[-1] + 0.1
+
+    return _edited(good, lambda config: config.callbacks(Callbacks))

@@ -299,3 +299,31 @@ def another_environment(good: Task) -> Task:
             super().__init__(Sorting(length=(3, 5)))
 
     return _with(good, Env)
+
+
+@bug("rewards are NaN now and then", "PAR032")
+def reward_nan(good: Task) -> Task:
+    class Env(SortingTogether):
+        def paid(self, reward: float) -> float:
+            return float("nan") if self.env.t == 3 else reward
+
+    return _with(good, Env)
+
+
+@bug("an entry of the observation is rounded by its dtype", "PAR030", "PAR034")
+def observation_rounded(good: Task) -> Task:
+    class Env(SortingTogether):
+        def observed(self, seen: dict[str, Any]) -> Any:
+            return super().observed({**seen, "label": seen["label"].astype(np.int8).astype(np.float32)})
+
+    return _with(good, Env)
+
+
+@bug("the learning agent's reward is the other agent's", "PAR032")
+def reward_of_the_other_agent(good: Task) -> Task:
+    class Env(SortingTogether):
+        def step(self, action_dict: dict[str, Any]) -> Any:
+            seen, rewards, *rest = super().step(action_dict)
+            return seen, {SORTER: 0.0, CLERK: rewards[SORTER]}, *rest
+
+    return _with(good, Env)

@@ -293,3 +293,50 @@ def gradients_accumulate(good: Task) -> Task:
             return {pid: p.grad for pid, p in self._params.items()}
 
     return _with(good, Learner)
+
+
+@bug("the learner makes one epoch, whatever it is told", "PAR803")
+def one_epoch_only(good: Task) -> Task:
+    class Learner(PPOTorchLearner):
+        def update(self, *args: Any, **kwargs: Any) -> Any:
+            return super().update(*args, **{**kwargs, "num_epochs": 1})
+
+    return _with(good, Learner)
+
+
+@bug("the loss leaves out half of the decisions", "PAR501", "PAR502", "PAR603")
+def half_of_the_rows(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def mean(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+            return super().mean(values * (torch.arange(len(values)) % 2), batch) * 2
+
+    return _with(good, Learner)
+
+
+@bug("every minibatch holds the same rows", "PAR803")
+def one_minibatch_again_and_again(good: Task) -> Task:
+    class Learner(PPOTorchLearner):
+        def _create_iterator_if_necessary(self, **kwargs: Any) -> Any:
+            iterator = super()._create_iterator_if_necessary(**kwargs)
+            batches = list(iterator)
+            return [batches[0]] * len(batches)
+
+    return _with(good, Learner)
+
+
+@bug("the loss is detached from the policy where the advantage is negative", "PAR501", "PAR603")
+def good_moves_only(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def advantage(self, batch: Any) -> torch.Tensor:
+            return super().advantage(batch).clamp(min=0)
+
+    return _with(good, Learner)
+
+
+@bug("gradients are scaled by the number of minibatches", "PAR603", "PAR504")
+def loss_scaled(good: Task) -> Task:
+    class Learner(_OwnLoss):
+        def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
+            return super().total(policy, value, entropy, config) / 12
+
+    return _with(good, Learner)

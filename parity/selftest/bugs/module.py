@@ -399,3 +399,54 @@ def raises_on_some_observations(good: Task) -> Task:
             return super().compute_values(batch)
 
     return replace(good, rllib_module=Module)
+
+
+class _TwoEncoders(SorterModule):
+    """An encoder of its own for the value: nothing of it corresponds to SB3's network."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.value_eyes = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.critic = nn.Linear(64, 1)
+
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        pictures = torch.relu(self.value_eyes(self.picture(batch[Columns.OBS]))).flatten(1)
+        return self.critic(pictures).squeeze(-1)
+
+
+@bug("in a network of its own shape, the value's encoder is detached", "PAR602")
+def own_network_with_a_detached_encoder(good: Task) -> Task:
+    class Module(_TwoEncoders):
+        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+            with torch.no_grad():
+                pictures = torch.relu(self.value_eyes(self.picture(batch[Columns.OBS]))).flatten(1)
+            return self.critic(pictures).squeeze(-1)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("in a network of its own shape, the mask is left out when training", "PAR201", "PAR303")
+def own_network_without_a_mask_in_training(good: Task) -> Task:
+    class Module(_TwoEncoders):
+        def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            return {Columns.ACTION_DIST_INPUTS: self.actor(self.features(batch[Columns.OBS]))}
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("in a network of its own shape, the picture is divided as an integer and is black", "PAR602", "PAR604")
+def own_network_with_a_black_picture(good: Task) -> Task:
+    class Module(_TwoEncoders):
+        def picture(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return (obs["picture"].to(torch.uint8) // 255).float()
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("in a network of its own shape, an entry of the observation is left out", "PAR108")
+def own_network_that_leaves_out_an_input(good: Task) -> Task:
+    class Module(_TwoEncoders):
+        def last(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return torch.zeros_like(super().last(obs))
+
+    return replace(good, rllib_module=Module)
