@@ -13,7 +13,10 @@ import pytest
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Exit codes that the text around a command announces.
-ANNOUNCED = {"parity run --frameworks sb3 rllib --seeds 1 --steps 4096 --name first-look": 3}
+ANNOUNCED = {
+    "parity run --frameworks sb3 rllib --seeds 1 --steps 4096 --name first-look": 3,
+    "parity report first-look": 3,
+}
 # Run by CI and by the slow test below, from a clean clone.
 INSTALLING = ("make run", "make test", "python -m venv")
 

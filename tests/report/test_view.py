@@ -154,7 +154,14 @@ def test_ctrl_c_ends_it_with_code_0_after_the_url_was_said(out: Path, study: str
     code = "import sys; from pathlib import Path; from parity.report.view import serve; "
     code += "out, *study = sys.argv[1:]; sys.exit(serve(Path(out), *(study or [None]), 0, False))"
     command = [sys.executable, "-c", code, str(out), *([study] if study else [])]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # A shell's background job ignores SIGINT and hands that down; a user's terminal does not.
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stderr is not None
     line = process.stderr.readline()
     process.send_signal(signal.SIGINT)
