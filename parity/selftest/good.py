@@ -6,7 +6,7 @@ Multi-agent: the same agent beside a second one with a single action. The module
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -90,9 +90,9 @@ class SortingTogether(MultiAgentEnv):
     What bugs change are small methods: ``observed``, ``mask``, ``paid``, ``ends``.
     """
 
-    def __init__(self, env: gymnasium.Env | None = None) -> None:
+    def __init__(self, env: Any = None) -> None:
         super().__init__()
-        self.env: Any = Sorting() if env is None else env
+        self.env = cast(Any, Sorting() if env is None else env)
         self.possible_agents = [SORTER, CLERK]
         self.agents = list(self.possible_agents)
         seen = dict(self.env.observation_space.spaces)

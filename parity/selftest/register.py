@@ -15,11 +15,14 @@ Plant = Callable[[Task], Task]
 PARTS = (
     "parity.selftest.bugs.masks",
     "parity.selftest.bugs.module",
+    "parity.selftest.bugs.network",
     "parity.selftest.bugs.environment",
     "parity.selftest.bugs.config",
     "parity.selftest.bugs.connectors",
     "parity.selftest.bugs.learner",
-    "parity.selftest.good_ports",
+    "parity.selftest.ports.modules",
+    "parity.selftest.ports.agents",
+    "parity.selftest.ports.environments",
 )
 
 

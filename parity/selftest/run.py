@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Any, Literal
 
+from parity.errors import one_line
 from parity.selftest.register import BUGS, GOOD_PORTS, Bug, GoodPort, load
 from parity.task import Task
 
@@ -130,7 +131,16 @@ def _result(
 def judge(name: str) -> Result:
     """One entry, by name: what a worker process does."""
     _prepare()
-    return judge_bug(BUGS[name]) if name in BUGS else judge_good_port(GOOD_PORTS[name])
+    start = time.perf_counter()
+    try:
+        return judge_bug(BUGS[name]) if name in BUGS else judge_good_port(GOOD_PORTS[name])
+    except Exception as error:
+        # An exception of the ladder itself names nothing: no catch, and no acquittal.
+        entry: Bug | GoodPort = BUGS[name] if name in BUGS else GOOD_PORTS[name]
+        expected = tuple(sorted(BUGS[name].caught_by)) if name in BUGS else ()
+        outcome: Outcome = "missed" if name in BUGS else "accused"
+        message = f"parity raised {type(error).__name__}: {one_line(error)}"
+        return Result(name, entry.what, outcome, expected, (), (), (), message, time.perf_counter() - start)
 
 
 def _prepare() -> None:
@@ -138,7 +148,7 @@ def _prepare() -> None:
 
     load()
     warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     torch.set_num_threads(1)
 
 

@@ -27,7 +27,7 @@ def _after_the_module(good: Task, connector: type[ConnectorV2]) -> Task:
     )
 
 
-def _before_the_learner(good: Task, connector: type[ConnectorV2]) -> Task:
+def _before_the_learner(good: Task, connector: Callable[[], ConnectorV2]) -> Task:
     return replace(good, rllib_config=lambda config: config.training(learner_connector=lambda *_, **__: connector()))
 
 
@@ -158,10 +158,7 @@ def action_replaced_by_chance(good: Task) -> Task:
             chance = np.random.default_rng(0)
             for key, actions in batch[Columns.ACTIONS].items():
                 if key[1] == SORTER:
-                    batch[Columns.ACTIONS][key] = [
-                        type(action)(chance.integers(SHELVES)) if np.isscalar(action) else action * 0
-                        for action in actions
-                    ]
+                    batch[Columns.ACTIONS][key] = [np.int64(chance.integers(SHELVES)) for _ in actions]
             return batch
 
     return _after_the_module(good, Connector)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from parity.selftest.good import CLERK, MASK, SORTER, Sorting, SortingTogether
+from parity.selftest.good import CLERK, MASK, SHELVES, SORTER, Sorting, SortingTogether
 from parity.selftest.register import bug
 from parity.task import Task
 
@@ -214,7 +214,7 @@ def resets_itself(good: Task) -> Task:
 def action_off_by_one(good: Task) -> Task:
     class Env(SortingTogether):
         def step(self, action_dict: dict[str, Any]) -> Any:
-            return super().step({**action_dict, SORTER: (action_dict[SORTER] + 1) % self.action_spaces[SORTER].n})
+            return super().step({**action_dict, SORTER: (action_dict[SORTER] + 1) % SHELVES})
 
     return _with(good, Env)
 

@@ -68,7 +68,7 @@ class _OwnLoss(PPOTorchLearner):
             ENTROPY_KEY: self.mean(self.entropy(policy, batch), batch),
         }
         self.metrics.log_dict(terms, key=module_id, window=1)
-        return self.total(*terms.values(), config)
+        return self.total(terms[POLICY_LOSS_KEY], terms[VF_LOSS_KEY], terms[ENTROPY_KEY], config)
 
 
 @bug("the sign of the advantages is wrong", "PAR501", "PAR603")

@@ -1,0 +1,1 @@
+"""Good ports, unusual in one way each."""

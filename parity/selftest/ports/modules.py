@@ -1,0 +1,192 @@
+"""Good ports whose module is unusual."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from ray.rllib.core.columns import Columns
+from torch import nn
+
+from parity.selftest.good import (
+    MASK,
+    SorterModule,
+)
+from parity.selftest.good import good_port as port
+from parity.selftest.register import good_port
+from parity.task import Task
+
+
+@good_port("the port that bugs are planted in: own module, own names, a second agent")
+def own_module() -> Task:
+    return port()
+
+
+@good_port("parity's reference port of the same task")
+def reference_port() -> Task:
+    return replace(port(), multi_agent_env=None, learning_agent=None, rllib_module=None, other_modules={})
+
+
+@good_port("encoders of their own for policy and value")
+def separate_encoders() -> Task:
+    class Module(SorterModule):
+        def setup(self) -> None:
+            super().setup()
+            self.value_eyes = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+            self.value_head = nn.Linear(64, 1)
+
+        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+            pictures = torch.relu(self.value_eyes(self.picture(batch[Columns.OBS]))).flatten(1)
+            return self.value_head(pictures).squeeze(-1)
+
+    # The critic that the port that this one is made from has is none of this module's.
+    class WithoutCritic(Module):
+        def setup(self) -> None:
+            super().setup()
+            del self.critic
+
+    return replace(port(), rllib_module=WithoutCritic)
+
+
+@good_port("forward returns values, embeddings and a column of its own, as many examples do")
+def extra_columns() -> Task:
+    class Module(SorterModule):
+        def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            obs = batch[Columns.OBS]
+            features = self.features(obs)
+            return {
+                Columns.ACTION_DIST_INPUTS: self.masked(self.actor(features), obs[MASK]),
+                Columns.VF_PREDS: self.critic(features).squeeze(-1),
+                Columns.EMBEDDINGS: features,
+                "largest_feature": features.max(dim=-1).values,
+            }
+
+        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+            features = self.features(batch[Columns.OBS]) if embeddings is None else embeddings
+            return self.critic(features).squeeze(-1)
+
+    return replace(port(), rllib_module=Module)
+
+
+@good_port("masks with -inf, and never an empty row")
+def minus_infinity() -> Task:
+    class Module(SorterModule):
+        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return torch.where(mask.bool(), logits, -torch.inf)
+
+    return replace(port(), rllib_module=Module)
+
+
+@good_port("masks as RLlib's example does it: clamp(log(mask), min=FLOAT_MIN)")
+def clamped_log_of_the_mask() -> Task:
+    class Module(SorterModule):
+        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return logits + torch.clamp(torch.log(mask.float()), min=torch.finfo(torch.float32).min)
+
+    return replace(port(), rllib_module=Module)
+
+
+@good_port("logits come normalised: log-probabilities over the legal actions")
+def normalised_logits() -> Task:
+    class Module(SorterModule):
+        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return torch.log_softmax(super().masked(logits, mask), dim=-1)
+
+    return replace(port(), rllib_module=Module)
+
+
+@good_port("the module samples by itself and returns actions and log-probs")
+def samples_by_itself() -> Task:
+    class Module(SorterModule):
+        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            logits = self._forward(batch)[Columns.ACTION_DIST_INPUTS]
+            policy = torch.distributions.Categorical(logits=logits)
+            actions = policy.sample()
+            return {
+                Columns.ACTIONS: actions,
+                Columns.ACTION_LOGP: policy.log_prob(actions),
+                Columns.ACTION_DIST_INPUTS: logits,
+            }
+
+    return replace(port(), rllib_module=Module)
+
+
+@good_port("layer normalisation, more layers and another activation: nothing corresponds to SB3's network")
+def layer_normalisation() -> Task:
+    class Module(SorterModule):
+        def setup(self) -> None:
+            super().setup()
+            self.norm = nn.LayerNorm(self.actor.in_features)
+            self.deeper = nn.Sequential(nn.Linear(self.actor.in_features, self.actor.in_features), nn.SiLU())
+
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return self.deeper(self.norm(super().features(obs)))
+
+    return replace(port(), rllib_module=Module)
+
+
+@good_port("a recurrent-looking module without state: a GRU cell from zeros")
+def gru_from_zeros() -> Task:
+    class Module(SorterModule):
+        def setup(self) -> None:
+            super().setup()
+            width = self.actor.in_features
+            self.cell, self.small = nn.GRUCell(width, 32), nn.Linear(32, width)
+
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return torch.tanh(self.small(self.cell(super().features(obs))))
+
+    return replace(port(), rllib_module=Module)
+
+
+@good_port("dropout in evaluation mode only: nn.Dropout(p=0)")
+def dropout_of_nothing() -> Task:
+    class Module(SorterModule):
+        def setup(self) -> None:
+            super().setup()
+            self.drop = nn.Dropout(0.0)
+
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return self.drop(super().features(obs))
+
+    return replace(port(), rllib_module=Module)
+
+
+@good_port("PyTorch's default initialisation")
+def default_initialisation() -> Task:
+    class Module(SorterModule):
+        def setup(self) -> None:
+            super().setup()
+            for layer in (self.eyes, self.counter, self.actor, self.critic):
+                layer.reset_parameters()
+
+    return replace(port(), rllib_module=Module)
+
+
+@good_port("a pretrained part is frozen on purpose, in a network of its own shape")
+def frozen_on_purpose() -> Task:
+    class Module(SorterModule):
+        def setup(self) -> None:
+            super().setup()
+            self.pretrained = nn.Linear(self.actor.in_features, self.actor.in_features)
+            self.pretrained.requires_grad_(False)
+
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            return torch.relu(self.pretrained(super().features(obs)))
+
+    return replace(port(), rllib_module=Module)
+
+
+@good_port("a buffer that counts calls, and nothing computed from it")
+def counts_its_calls() -> Task:
+    class Module(SorterModule):
+        def setup(self) -> None:
+            super().setup()
+            self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+
+        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+            self.calls += 1
+            return super().features(obs)
+
+    return replace(port(), rllib_module=Module)
