@@ -74,9 +74,10 @@ class Parity:
     """The console script, run in ``folder``."""
 
     folder: Path
+    prelude: str = ""  # Python to run in the same process before
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-c", "from parity.cli import main; main()", *arguments]
+        return [sys.executable, "-c", f"{self.prelude}\nfrom parity.cli import main; main()", *arguments]
 
     def __call__(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -14,9 +14,16 @@ import pytest
 from parity.summary import json_schema
 
 
+HEAVY = """
+import atexit, sys
+atexit.register(lambda: print("heavy:", *({"torch", "ray.rllib", "stable_baselines3"} & set(sys.modules)), file=sys.stderr))
+"""
+
+
 @pytest.fixture(scope="module")
 def finished(shared_parity: Any) -> tuple[Path, subprocess.CompletedProcess[str]]:
     parity = shared_parity()
+    parity.prelude = HEAVY
     task = parity.write("my_task.py")
     outcome = parity("run", "--task", task, "--frameworks", "sb3", "rllib", "--name", "whole", "--json")
     return parity.folder / "results" / "whole", outcome
@@ -28,6 +35,10 @@ def test_both_frameworks_learn_and_the_exit_code_says_so(finished: Any) -> None:
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["tasks"]["match"]["learns"] == {"sb3": "LEARNS", "rllib": "LEARNS"}
     assert summary["exit_code"] == 0
+
+
+def test_the_driver_imports_no_framework(finished: Any) -> None:
+    assert finished[1].stderr.splitlines()[-1].strip() == "heavy:"
 
 
 def test_json_prints_the_summary_and_nothing_else(finished: Any) -> None:

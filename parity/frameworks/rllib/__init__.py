@@ -193,5 +193,13 @@ def _bundles(config: Any) -> list[dict[str, float]]:
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    """The configuration's scalars; callables, classes and empty fields say nothing to a reader of ``study.json``."""
-    return {key: value for key, value in sorted(values.items()) if isinstance(value, bool | int | float | str)}
+    """The configuration's scalars; callables, classes and empty fields say nothing to a reader of ``study.json``.
+
+    RLlib has subclasses of str among them, which would bring RLlib into every process that reads them.
+    """
+    plain = (bool, int, float, str)
+    return {
+        key: next(kind(value) for kind in plain if isinstance(value, kind))
+        for key, value in sorted(values.items())
+        if isinstance(value, plain)
+    }
