@@ -13,7 +13,6 @@ import pytest
 
 from parity.summary import json_schema
 
-
 HEAVY = """
 import atexit, sys
 atexit.register(lambda: print("heavy:", *({"torch", "ray.rllib", "stable_baselines3"} & set(sys.modules)), file=sys.stderr))
