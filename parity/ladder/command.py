@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parity import frameworks
+from parity.apart import apart
 from parity.errors import CannotStart, ExitCode, NotSupported, one_line
 from parity.ladder.climb import RUNGS, Climb, climb, rung_of
 from parity.ladder.document import CheckDocument
@@ -62,7 +63,7 @@ def run_check(request: Request) -> int:
     if request.load is not None:
         task_id, collected, device = _stored(request, names)
     else:
-        task_id, collected, device = _collected(request, names, left_out)
+        task_id, collected, device, left_out = apart(_collected, request, names, about=f"--task {request.task}")
     document, climbs = judge(task_id, collected, device)
     document.left_out = left_out
     _show(request, document, climbs, collected)
@@ -128,9 +129,8 @@ def collect(task: Task, name: str, device: str, lockstep: int | None = None) -> 
         return Numbers(facts=facts | {"declared": dict(task.declared)})
 
 
-def _collected(
-    request: Request, names: list[str], left_out: dict[str, str]
-) -> tuple[str, dict[str, Numbers | None], str]:
+def _collected(request: Request, names: list[str]) -> tuple[str, dict[str, Numbers | None], str, dict[str, str]]:
+    """In a process of its own: the task's id, each framework's numbers, the device, and who cannot run and why."""
     from parity import tasks
 
     reference = tasks.resolve(request.task)
@@ -146,6 +146,7 @@ def _collected(
     torch.set_num_threads(1)
     task = tasks.load(reference)
     found: dict[str, Numbers | None] = {}
+    left_out: dict[str, str] = {}
     for name in names:
         try:
             numbers = collect(task, name, device, request.lockstep)
@@ -162,7 +163,7 @@ def _collected(
         found[name] = numbers
     if not found:
         raise CannotStart(next(iter(left_out.values())))
-    return task.id, found, device
+    return task.id, found, device, left_out
 
 
 def _quieten() -> None:

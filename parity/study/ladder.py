@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from parity import frameworks
+from parity.apart import apart
 from parity.errors import CannotStart, one_line
 from parity.ladder.command import collect, judge, write_log
 from parity.ladder.numbers import Numbers
-from parity.study.apart import apart
 from parity.summary import Finding, RungResult
 from parity.tasks import TaskRef, load
 

@@ -11,8 +11,8 @@ from importlib import metadata
 from typing import Any
 
 from parity import tasks
+from parity.apart import apart
 from parity.errors import CannotStart, one_line
-from parity.study.apart import apart
 from parity.study.files import EffectiveConfig, ReferenceScores, TaskRecord
 
 

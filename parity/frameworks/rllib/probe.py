@@ -301,7 +301,9 @@ def _chunks(found: Probe, episodes: list[Any]) -> dict[str, list[list[Move]]]:
             first = agent_episode.t_started
             used[str(agent)] = used.get(str(agent), 0) + len(agent_episode)
             played_by = found.numbers.facts.setdefault("played_by", {}).setdefault(str(agent), {})
-            played_by[str(agent_episode.module_id)] = played_by.get(str(agent_episode.module_id), 0) + len(agent_episode)
+            played_by[str(agent_episode.module_id)] = played_by.get(str(agent_episode.module_id), 0) + len(
+                agent_episode
+            )
             chunks.setdefault(agent_episode.module_id, []).append(moves[first : first + len(agent_episode)])
     played: dict[str, int] = {}
     for (_, _, agent), moves in recording.moves.items():

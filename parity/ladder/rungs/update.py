@@ -80,6 +80,8 @@ def _every_row(sheet: Sheet, evidence: Evidence, module: str) -> None:
     seldom = int((visits < max(1, epochs - 1)).sum())
     if seldom:
         never = int((visits == 0).sum())
-        message = f"{seldom} of {len(visits)} decisions are learned from less often than {epochs} epochs say, {never} of them never"
+        message = (
+            f"{seldom} of {len(visits)} decisions are learned from less often than in {epochs} epochs, {never} never"
+        )
         found = {"decisions": len(visits), "seldom": seldom, "never": never, "epochs": epochs}
         sheet.report("PAR803", f"module {module}", message, found, module=module)
