@@ -94,6 +94,7 @@ def agent_spaces(env: MultiAgentEnv, task_id: str) -> dict[str, tuple[spaces.Spa
         try:
             found[agent] = (env.get_observation_space(agent), env.get_action_space(agent))
         except Exception:
+            # RLlib's getters raise whatever the missing attribute happens to cause; the sentence below says what is wanted.
             found[agent] = (None, None)
         if not all(isinstance(space, spaces.Space) for space in found[agent]):
             raise CannotStart(
