@@ -32,8 +32,8 @@ from matplotlib.figure import Figure
 from parity import Task, tasks
 from parity.frameworks.in_step import Length
 from parity.frameworks.randomness import undisturbed
-from parity.frameworks.rllib.exact_framework import RllibExact
-from parity.frameworks.rllib.lockstep import Lockstep
+from parity.frameworks.rllib.exact.framework import RllibExact
+from parity.frameworks.rllib.ladder.lockstep import Lockstep
 from parity.ladder.divergence import Divergence, Place, diverge, mean_returns
 from parity.ladder.numbers import Numbers
 from parity.ladder.tolerances import CPU

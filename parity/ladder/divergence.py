@@ -111,7 +111,7 @@ def _count(n: int, one: str, many: str | None = None) -> str:
 
 
 def diverge(numbers: Numbers, tolerance: Tolerance) -> Divergence:
-    """Reads ``lockstep`` (see `parity.frameworks.rllib.lockstep`) in the order of time."""
+    """Reads ``lockstep`` (see `parity.frameworks.rllib.ladder.lockstep`) in the order of time."""
     level, held, first_bit = 0.0, Difference(0.0, 0.0, 0.0, None), None
     iterations = numbers.facts["lockstep"]["iterations"]
     together = 0

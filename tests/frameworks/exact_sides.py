@@ -20,8 +20,8 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parity.frameworks.rllib.env import SingleAgentAsMultiAgent
-from parity.frameworks.rllib.env_runner import ExactEnvRunner
-from parity.frameworks.rllib.exact import ExactPPOLearner
+from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
+from parity.frameworks.rllib.exact.learner import ExactPPOLearner
 from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.frameworks.sampling import inverse_cdf
 from parity.frameworks.sb3 import UnwrappedMaskablePPO

@@ -13,8 +13,8 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
-from parity.frameworks.rllib.env_runner import ExactEnvRunner
-from parity.frameworks.rllib.exact import ExactPPOLearner
+from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
+from parity.frameworks.rllib.exact.learner import ExactPPOLearner
 from parity.frameworks.rllib.module import FlatNetwork, SharedNetworkModule
 
 STEPS = 13

@@ -17,10 +17,10 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from sb3_contrib.common.maskable.distributions import make_masked_proba_distribution
 
 from parity.frameworks.rllib.distributions import mask_logits, masked_distribution
-from parity.frameworks.rllib.exact import ExactPPOLearner
-from parity.frameworks.rllib.minibatches import ExactMinibatches
+from parity.frameworks.rllib.exact.learner import ExactPPOLearner
+from parity.frameworks.rllib.exact.minibatches import ExactMinibatches
+from parity.frameworks.rllib.exact.returns import advantages_and_returns, take_rows
 from parity.frameworks.rllib.module import SharedNetworkModule
-from parity.frameworks.rllib.returns import advantages_and_returns, take_rows
 from parity.frameworks.sampling import inverse_cdf
 from parity.masks import choices, n_logits
 

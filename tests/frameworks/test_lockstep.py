@@ -30,9 +30,9 @@ from parity.frameworks import hyperparameters
 from parity.frameworks.in_step import TERMINATED, TRUNCATED, Length, Streams
 from parity.frameworks.randomness import seeded
 from parity.frameworks.rllib import Rllib
-from parity.frameworks.rllib.exact_framework import RllibExact
-from parity.frameworks.rllib.lockstep import Lockstep, lockstep
-from parity.frameworks.rllib.side import PortSide
+from parity.frameworks.rllib.exact.framework import RllibExact
+from parity.frameworks.rllib.ladder.lockstep import Lockstep, lockstep
+from parity.frameworks.rllib.ladder.side import PortSide
 from parity.frameworks.sampling import draw
 from parity.frameworks.sb3.lockstep import Sb3Side
 from parity.ladder.divergence import Divergence, diverge, mean_returns

@@ -16,9 +16,9 @@ from parity import PPOParams
 from parity.errors import CannotStart
 from parity.frameworks import get
 from parity.frameworks.rllib import Rllib
-from parity.frameworks.rllib.env_runner import ExactEnvRunner
-from parity.frameworks.rllib.exact import ExactPPOLearner
-from parity.frameworks.rllib.exact_framework import RllibExact, make_exact
+from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
+from parity.frameworks.rllib.exact.framework import RllibExact, make_exact
+from parity.frameworks.rllib.exact.learner import ExactPPOLearner
 from parity.frameworks.rllib.stage import make_env_runner
 
 

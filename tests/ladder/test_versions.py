@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from ladder_ports import LEARNER, Collected
 
-from parity.frameworks.rllib import exact_framework, versions
+from parity.frameworks.rllib import versions
+from parity.frameworks.rllib.exact import framework as exact_framework
 from parity.ladder import command
 from parity.ladder.climb import climb
 from parity.ladder.numbers import Numbers

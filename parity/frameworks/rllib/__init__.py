@@ -56,7 +56,7 @@ class Rllib(Framework):
 
     def collect(self, task: Task, device: str, lockstep: int | None = None) -> Numbers:
         # SB3 is needed on this path alone.
-        from parity.frameworks.rllib.collect import collect
+        from parity.frameworks.rllib.ladder.collect import collect
 
         numbers = collect(task, self.port(task, seed=0, device=device))
         if not numbers.facts["raised"]:
@@ -67,7 +67,7 @@ class Rllib(Framework):
 
     def _climb_last(self, numbers: Numbers, task: Task, device: str, iterations: int | None) -> None:
         from parity.frameworks.in_step import Length
-        from parity.frameworks.rllib.lockstep import lockstep
+        from parity.frameworks.rllib.ladder.lockstep import lockstep
 
         length = Length.short(task) if iterations is None else Length.whole(task, iterations)
         found = lockstep(task, self.port(task, seed=0, device=device), length, device=device)

@@ -1,7 +1,7 @@
 """What Stable-Baselines3 computes from a port's rollout: its distributions, its buffer's returns, its own ``train()``.
 
 The environment's side of the rollout (observations, masks, actions, rewards, ends) is the input, never the port's batch:
-where the two differ, the results do. Arrays, below ``M/sb3`` for a module ``M`` (see ``parity.frameworks.rllib.probe``):
+where the two differ, the results do. Arrays, below ``M/sb3`` for a module ``M`` (see ``parity.frameworks.rllib.ladder.probe``):
 
     logits, values, logp, entropy        on the V rows that stand for decisions (logits before masking)
     space/logits, space/values           on the observations drawn from the space

@@ -17,9 +17,9 @@ from parity.frameworks.network import network_input
 from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY
+from parity.frameworks.rllib.ladder.probe import Probe, probe
+from parity.frameworks.rllib.ladder.view import same_tensors, view
 from parity.frameworks.rllib.module import unmasked_space
-from parity.frameworks.rllib.probe import Probe, probe
-from parity.frameworks.rllib.view import same_tensors, view
 from parity.frameworks.sb3 import build_model, counterpart
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.ladder.correspondence import Correspondence, correspond

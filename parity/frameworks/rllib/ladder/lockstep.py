@@ -35,9 +35,9 @@ from parity.frameworks.network import network_input
 from parity.frameworks.randomness import undisturbed
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
-from parity.frameworks.rllib.env_runner import ExactEnvRunner
-from parity.frameworks.rllib.exact import ExactPPOLearner
-from parity.frameworks.rllib.side import PortSide
+from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
+from parity.frameworks.rllib.exact.learner import ExactPPOLearner
+from parity.frameworks.rllib.ladder.side import PortSide
 from parity.frameworks.sb3.lockstep import Sb3Side
 from parity.ladder.correspondence import correspond
 from parity.ladder.numbers import Numbers
@@ -59,7 +59,7 @@ def lockstep(task: Task, port: Port, length: Length, seed: int = 0, device: str 
         device: of SB3's side; the port's configuration has its own.
 
     Returns:
-        Numbers to be merged into the port's (`parity.frameworks.rllib.collect`). What raises is noted under
+        Numbers to be merged into the port's (`parity.frameworks.rllib.ladder.collect`). What raises is noted under
         ``facts["raised"]["lockstep"]`` with its traceback; the iterations before it are kept.
     """
     numbers = Numbers(facts={"lockstep": {"asked": length.iterations, "iterations": 0, "reason": _reason(port)}})

@@ -27,7 +27,7 @@ Arrays, for every module that is trained (``M`` its id, ``R`` its rows in the le
     M/update/loss/{total, policy, value, entropy}   float64 [minibatches]
     M/update/raw_gradient/PARAM, M/update/gradient/PARAM   of the first minibatch, before and after clipping
     M/update/first/PARAM, M/update/last/PARAM              parameters after the first and after the last minibatch
-    M/stress/…                  the loss at ratios far from 1, see `parity.frameworks.rllib.stress`
+    M/stress/…                  the loss at ratios far from 1, see `parity.frameworks.rllib.ladder.stress`
 
 and for every module that is not trained ``M/weights/PARAM`` and ``M/update/last/PARAM``.
 """
@@ -50,13 +50,13 @@ from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from parity.errors import CannotStart
-from parity.frameworks.rllib import behaviour
 from parity.frameworks.rllib.arrays import array, flat, parameters, stack
 from parity.frameworks.rllib.config import Port
-from parity.frameworks.rllib.recording import Move, Recording
+from parity.frameworks.rllib.ladder import behaviour
+from parity.frameworks.rllib.ladder.recording import Move, Recording
+from parity.frameworks.rllib.ladder.stress import stress
+from parity.frameworks.rllib.ladder.update import watched_update
 from parity.frameworks.rllib.stage import make_env_runner
-from parity.frameworks.rllib.stress import stress
-from parity.frameworks.rllib.update import watched_update
 from parity.frameworks.rllib.versions import ongoing_episodes
 from parity.ladder.numbers import Numbers
 from parity.masks import MASK_KEY, choices

@@ -17,7 +17,7 @@ from parity.frameworks.in_step import GOING, TERMINATED, TRUNCATED, Length, OutO
 from parity.frameworks.randomness import seeded
 from parity.frameworks.rllib.arrays import array
 from parity.frameworks.rllib.config import Port
-from parity.frameworks.rllib.exact import ROLLOUT_ORDER
+from parity.frameworks.rllib.exact.learner import ROLLOUT_ORDER
 from parity.frameworks.rllib.stage import make_env_runner
 from parity.masks import MASK_KEY
 

@@ -21,7 +21,7 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from parity.frameworks.rllib.arrays import array, take
-from parity.frameworks.rllib.update import ROW
+from parity.frameworks.rllib.ladder.update import ROW
 from parity.ladder.numbers import Numbers
 
 # exp of these is from 1/2 to 2; none is 0, where a ratio of 1 says nothing.

@@ -14,10 +14,10 @@ from parity.frameworks import hyperparameters
 from parity.frameworks.base import Untranslated
 from parity.frameworks.rllib import Rllib
 from parity.frameworks.rllib.config import Port, build_port
-from parity.frameworks.rllib.env_runner import ExactEnvRunner
-from parity.frameworks.rllib.exact import ExactOptions, ExactPPOLearner
+from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
+from parity.frameworks.rllib.exact.learner import ExactOptions, ExactPPOLearner
+from parity.frameworks.rllib.exact.returns import may_be_trained
 from parity.frameworks.rllib.module import SharedNetworkModule
-from parity.frameworks.rllib.returns import may_be_trained
 from parity.frameworks.rllib.versions import refuse_exact
 from parity.task import Task
 

@@ -39,8 +39,8 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.utils.torch_utils import explained_variance
 from torch.nn import functional
 
-from parity.frameworks.rllib.minibatches import ExactMinibatches, Permutation
-from parity.frameworks.rllib.returns import ExactReturns, may_be_trained
+from parity.frameworks.rllib.exact.minibatches import ExactMinibatches, Permutation
+from parity.frameworks.rllib.exact.returns import ExactReturns, may_be_trained
 
 ROLLOUT_ORDER = "parity_rollout_order"
 """Key in an episode's ``custom_data``: ``(worker, sub-environment, number of the chunk)``, the order of SB3's buffer."""

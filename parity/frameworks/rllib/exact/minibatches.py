@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterator
 import numpy as np
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
-from parity.frameworks.rllib.returns import take_rows
+from parity.frameworks.rllib.exact.returns import take_rows
 
 Permutation = Callable[[str, int], np.ndarray]
 """``(module_id, n)`` -> a permutation of ``range(n)``, int64 ``[n]``; asked once per module and epoch."""

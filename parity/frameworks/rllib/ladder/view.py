@@ -31,8 +31,8 @@ from parity.errors import CannotStart, one_line
 from parity.frameworks.rllib.arrays import array, flat, stack
 from parity.frameworks.rllib.config import Port, make_env
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
+from parity.frameworks.rllib.ladder.recording import shares_memory
 from parity.frameworks.rllib.module import unmasked_space
-from parity.frameworks.rllib.recording import shares_memory
 from parity.ladder.numbers import Numbers
 from parity.masks import MASK_KEY, MaskedEnv, choices
 from parity.task import Task

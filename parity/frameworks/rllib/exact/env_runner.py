@@ -38,8 +38,8 @@ from ray.rllib.utils.spaces.space_utils import batch as batch_items
 from ray.rllib.utils.torch_utils import convert_to_torch_tensor
 
 from parity.frameworks.rllib.arrays import probability
-from parity.frameworks.rllib.exact import ROLLOUT_ORDER
-from parity.frameworks.rllib.returns import may_be_trained, values_of
+from parity.frameworks.rllib.exact.learner import ROLLOUT_ORDER
+from parity.frameworks.rllib.exact.returns import may_be_trained, values_of
 from parity.frameworks.sampling import draw
 from parity.masks import choices
 

@@ -20,7 +20,7 @@ ROW = "parity_row"
 
 
 def watched_update(numbers: Numbers, learner: Any, batches: dict[str, dict[str, Any]]) -> None:
-    """``learner.update`` on the modules' batches; stores below ``M/update`` what `parity.frameworks.rllib.probe` lists."""
+    """``learner.update`` on the modules' batches; stores below ``M/update`` what ``probe.py`` beside this file lists."""
     config = learner.config
     batch = MultiAgentBatch(
         {
