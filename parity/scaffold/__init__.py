@@ -1,0 +1,102 @@
+"""``parity init``: a port that runs, to start one's own from. The files under ``port/`` are what the user gets."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata, resources
+from pathlib import Path
+
+from parity import __version__
+from parity.errors import CannotStart
+
+# Path in the new folder -> file under port/.
+FILES = {
+    "env.py": "env.py",
+    "port.py": "port.py",
+    "parity.toml": "parity.toml",
+    "test_port.py": "test_port.py",
+    "README.md": "README.md",
+    ".gitignore": "gitignore",
+    ".github/workflows/parity.yml": "workflow.yml",
+}
+REQUIREMENTS = "requirements.txt"
+# Distribution -> the extra that the port needs of it.
+PINNED = {"torch": "", "ray": "[rllib]", "stable-baselines3": "", "sb3-contrib": "", "gymnasium": "", "pytest": ""}
+
+
+def create(folder: Path) -> list[str]:
+    """Writes the port into a folder that does not exist yet or is empty. Returns the paths in it.
+
+    Raises:
+        CannotStart: something is there, or the folder cannot be written; nothing of the port is left behind then.
+    """
+    _refuse_what_is_there(folder)
+    texts = {path: _text(name) for path, name in FILES.items()} | {REQUIREMENTS: requirements()}
+    written: list[Path] = []
+    try:
+        for path, text in texts.items():
+            target = folder / path
+            _make_folders(target.parent, written)
+            with target.open("x", encoding="utf-8") as file:
+                written.append(target)
+                file.write(text)
+    except OSError as error:
+        for made in reversed(written):
+            made.rmdir() if made.is_dir() else made.unlink()
+        raise CannotStart(f"{folder}: cannot write there ({error.strerror}); choose another folder.") from error
+    return list(texts)
+
+
+def _refuse_what_is_there(folder: Path) -> None:
+    try:
+        if folder.is_dir():
+            if any(folder.iterdir()):
+                raise CannotStart(f"{folder}: the folder is not empty; name a new one, nothing was written.")
+        elif folder.exists() or folder.is_symlink():
+            raise CannotStart(f"{folder}: there is a file of that name; name a new folder, nothing was written.")
+    except OSError as error:
+        raise CannotStart(f"{folder}: cannot write there ({error.strerror}); choose another folder.") from error
+
+
+def _make_folders(folder: Path, made: list[Path]) -> None:
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir()
+        made.append(each)
+
+
+def _text(name: str) -> str:
+    return (resources.files(__name__) / "port" / name).read_text(encoding="utf-8")
+
+
+def requirements() -> str:
+    """The versions that are installed here, for others and for CI."""
+    lines = [f"{name}{extra}=={found}" for name, extra in PINNED.items() if (found := _installed(name))]
+    return "\n".join([*_parity(), *lines, ""])
+
+
+def _installed(name: str) -> str | None:
+    """The public part of a version: ``+cpu`` and the like exist on other indexes only."""
+    try:
+        return metadata.version(name).partition("+")[0]
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _parity() -> list[str]:
+    """Where parity was installed from (PEP 610), unless that is a folder of this machine."""
+    try:
+        origin = json.loads(metadata.distribution("parity").read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, ValueError):
+        origin = {}
+    url, vcs = origin.get("url", ""), origin.get("vcs_info")
+    if vcs:
+        return [f"parity[all] @ {vcs['vcs']}+{url}@{vcs['commit_id']}"]
+    if url and not url.startswith("file:"):
+        return [f"parity[all] @ {url}"]
+    if url:
+        return [
+            "# parity was installed from a folder: say where others find it, in place of this line, as in",
+            "# parity[all] @ git+https://HOST/OWNER/parity@COMMIT",
+        ]
+    return [f"parity[all]=={__version__}"]
