@@ -60,7 +60,8 @@ def test_every_block_of_the_readme_runs(tmp_path: Path) -> None:
 def test_the_pip_way_installs_a_wheel_that_brings_its_environments(tmp_path: Path) -> None:
     (text,) = [text for _, text in blocks() if text.startswith("python -m venv")]
     create, install, _ = text.strip().splitlines()
-    python = create.replace("python", sys.executable, 1).replace(".venv", str(tmp_path / "venv"))
+    # In this order: the interpreter's own path may have a .venv in it.
+    python = create.replace(".venv", str(tmp_path / "venv")).replace("python", sys.executable, 1)
     assert "-c constraints.txt" in install
     subprocess.run(python, shell=True, check=True, timeout=120)
     subprocess.run(

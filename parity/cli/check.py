@@ -19,6 +19,7 @@ def check(
     load: Path | None = None,
     trace: Annotated[bool, Parameter(negative="")] = False,
     lockstep: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
+    full: Annotated[bool, Parameter(negative="")] = False,
     out: Out = None,
     json: Json = False,
 ) -> int:
@@ -41,6 +42,8 @@ def check(
         Print one episode per agent: legal actions and their probabilities, action, reward, value, ends.
     lockstep
         Run so many whole iterations of rung 9 with SB3, as long as the task trains them. Default: three short ones.
+    full
+        Run one iteration through the port's own Algorithm too, on a local Ray with all its env runners and learners.
     out
         Folder of the log, where the port raised. Default: results.
     json
@@ -66,6 +69,7 @@ def check(
             out=Path(out if out is not None else DEFAULT_OUT),
             trace=trace,
             lockstep=lockstep,
+            full=full,
             as_json=json,
         )
     )

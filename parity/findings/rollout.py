@@ -127,4 +127,27 @@ RULES = (
         origin="An exception in the environment, a connector or the module; an illegal action in a strict environment.",
         fix="The log has the traceback; the exception's own message names the place.",
     ),
+    Rule(
+        code="PAR314",
+        title="a process of the port computes other numbers than the module alone",
+        severity="error",
+        explanation="What an env runner plays, or a learner trains, is another function than the module that was compared.",
+        origin=(
+            "A module that asks where it runs (worker index, inference_only, device), reads a file or a global of one "
+            "process, or is another class there."
+        ),
+        fix="Build the module from its constructor's arguments alone: observation_space, action_space, model_config.",
+        explains=("PAR303", "PAR806"),
+    ),
+    Rule(
+        code="PAR315",
+        title="an iteration takes more steps than the configuration asks for",
+        severity="warning",
+        explanation="Every update then has more rows, and there are fewer updates in the same number of steps.",
+        origin=(
+            "rollout_fragment_length times all sub-environments is no divisor of the train batch: env runners sample whole "
+            "fragments until there are enough."
+        ),
+        fix='config.env_runners(rollout_fragment_length="auto")',
+    ),
 )

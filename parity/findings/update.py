@@ -37,6 +37,49 @@ RULES = (
         explains=("PAR801",),
     ),
     Rule(
+        code="PAR804",
+        title="learners hold different weights after an update",
+        severity="error",
+        explanation="Each learner trains a policy of its own, and only the first one is evaluated and stored.",
+        origin=(
+            "Gradients that are changed after they were averaged over learners, noise or a counter of one process in the "
+            "loss, parameters that are not part of the wrapped module."
+        ),
+        fix="Leave averaging to RLlib: change gradients in compute_gradients, before they are shared, or not at all.",
+        explains=("PAR805", "PAR806"),
+    ),
+    Rule(
+        code="PAR805",
+        title="an env runner holds other weights than the learner after an iteration",
+        severity="error",
+        explanation="It samples with an old policy, while the learner believes the samples to be its own.",
+        origin=(
+            "A training_step without sync_weights or with too few policies, a set_state that drops weights, parameters "
+            "that get_state leaves out."
+        ),
+        fix="self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)",
+        explains=("PAR303",),
+    ),
+    Rule(
+        code="PAR806",
+        title="an update through Algorithm gives other parameters than the learner alone",
+        severity="error",
+        explanation="What was compared with SB3 is not what trains.",
+        origin=(
+            "A callback, an Algorithm subclass or a learner that depends on its process changes the episodes, the "
+            "arguments of the update or the weights."
+        ),
+        fix="Move what changes the update into the learner class or its connectors, where every path has it.",
+    ),
+    Rule(
+        code="PAR807",
+        title="the port stops with an exception in Algorithm",
+        severity="error",
+        explanation="Its parts work alone; put together, with its own env runners and learners, they do not.",
+        origin="Objects that cannot be pickled for another process, callbacks, resources that are not there.",
+        fix="The log has the traceback; the exception's own message names the place.",
+    ),
+    Rule(
         code="PAR810",
         title="advantages are standardised over the whole train batch",
         severity="info",

@@ -152,10 +152,12 @@ class Framework(ABC):
     def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> Stage:
         """A stage that plays a checkpoint written by ``Session.save``."""
 
-    def collect(self, task: Task, device: str, lockstep: int | None = None) -> Numbers:
+    def collect(self, task: Task, device: str, lockstep: int | None = None, full: bool = False) -> Numbers:
         """The numbers that the ladder compares; one short rollout and update, nothing judged.
 
-        ``lockstep``: whole iterations to run beside SB3; None runs a few short ones.
+        Args:
+            lockstep: whole iterations to run beside SB3; None runs a few short ones.
+            full: also through the framework's own training loop, with all the processes that the port asks for.
 
         Raises:
             NotImplementedError: this framework has none: its rungs are not applicable.

@@ -48,6 +48,7 @@ PARTS = {
     "observations": ("rollout", "PAR312"),
     "update": ("loss", "PAR506"),
     "sb3": ("loss", "PAR506"),
+    "algorithm": ("update", "PAR807"),
     "lockstep": ("lockstep", "PAR903"),
 }
 STOPPED = frozenset(code for _, code in PARTS.values())

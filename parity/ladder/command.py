@@ -15,7 +15,9 @@ from parity.apart import apart
 from parity.errors import CannotStart, ExitCode, NotSupported, one_line
 from parity.ladder.climb import RUNGS, Climb, climb, rung_of
 from parity.ladder.document import CheckDocument
+from parity.ladder.evidence import Evidence
 from parity.ladder.numbers import Numbers
+from parity.ladder.rungs.algorithm import seen
 from parity.ladder.tolerances import tolerance
 from parity.ladder.trace import trace
 from parity.summary import RungResult
@@ -38,6 +40,7 @@ class Request:
         out: folder of the log.
         trace: whether to print one episode per agent.
         lockstep: whole iterations of rung 9; None runs a few short ones.
+        full: whether to run through the frameworks' own training loops too, with all processes of the port.
         as_json: whether to print the document on stdout.
     """
 
@@ -49,6 +52,7 @@ class Request:
     out: Path = Path("results")
     trace: bool = False
     lockstep: int | None = None
+    full: bool = False
     as_json: bool = False
 
 
@@ -84,6 +88,11 @@ def judge(
         findings=[finding for name, each in climbs.items() for finding in each.findings(task_id, name)],
         exit_code=ExitCode.HOLDS if holds else ExitCode.DOES_NOT_HOLD,
         device=device,
+        algorithm={
+            name: about
+            for name, numbers in collected.items()
+            if numbers and (about := seen(Evidence(numbers, tolerance(device)))) is not None
+        },
     )
     return document, climbs
 
@@ -106,10 +115,10 @@ def _names(wanted: list[str] | None) -> list[str]:
     return names
 
 
-def collect(task: Task, name: str, device: str, lockstep: int | None = None) -> Numbers | None:
+def collect(task: Task, name: str, device: str, lockstep: int | None = None, full: bool = False) -> Numbers | None:
     """A framework's numbers; what the port raises before there are any is noted like everything else that it raises.
 
-    ``lockstep``: whole iterations of rung 9; None runs a few short ones.
+    ``lockstep`` and ``full`` as for `Framework.collect`.
 
     Raises:
         CannotStart: the task cannot be run by this framework.
@@ -118,7 +127,7 @@ def collect(task: Task, name: str, device: str, lockstep: int | None = None) -> 
         framework = frameworks.get(name)
         # After the import, which sets it; deprecations inside RLlib are not the reader's.
         logging.getLogger("ray.rllib").setLevel(logging.ERROR)
-        return framework.collect(task, device, lockstep)
+        return framework.collect(task, device, lockstep, full)
     except NotImplementedError:
         return None
     except CannotStart:
@@ -149,7 +158,7 @@ def _collected(request: Request, names: list[str]) -> tuple[str, dict[str, Numbe
     left_out: dict[str, str] = {}
     for name in names:
         try:
-            numbers = collect(task, name, device, request.lockstep)
+            numbers = collect(task, name, device, request.lockstep, request.full)
         except NotSupported as error:
             # Nobody asked for it by name.
             if request.frameworks is not None:
@@ -214,6 +223,7 @@ def _show(
         document.trace = episodes
     for name in document.frameworks:
         table.print_ladder(out, name, document.ladder[name])
+        table.print_algorithm(out, document.algorithm.get(name))
     table.print_findings(out, document.findings)
     for name, each in episodes.items():
         table.print_trace(out, name, each)

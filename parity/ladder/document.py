@@ -14,7 +14,8 @@ class CheckDocument(BaseModel):
     """One task, checked: ``ladder`` and ``findings`` as in ``summary.json``.
 
     ``logs`` names the file with the tracebacks, null where nothing raised; ``trace`` holds the episodes of ``--trace``, by
-    framework; ``left_out`` says of default frameworks why the installed versions cannot run them.
+    framework; ``left_out`` says of default frameworks why the installed versions cannot run them; ``algorithm`` what
+    ``--full`` ran of each, and the largest differences that it saw.
     """
 
     model_config = ConfigDict(extra="allow", ser_json_inf_nan="strings")
@@ -29,9 +30,11 @@ class CheckDocument(BaseModel):
     log: str | None = None
     left_out: dict[str, str] = {}
     trace: dict[str, list[dict[str, Any]]] = {}
+    algorithm: dict[str, dict[str, Any]] = {}
 
     def to_json(self) -> str:
-        return self.model_dump_json(indent=1, exclude={"trace"} if not self.trace else None)
+        unused = {name for name in ("trace", "algorithm") if not getattr(self, name)}
+        return self.model_dump_json(indent=1, exclude=unused)
 
 
 def number(value: float) -> float | str:

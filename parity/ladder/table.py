@@ -51,6 +51,27 @@ def print_ladder(out: Console, framework: str, rungs: Mapping[str, RungResult]) 
     out.print(table)
 
 
+def print_algorithm(out: Console, seen: Mapping[str, Any] | None) -> None:
+    """What ``--full`` ran, in a line below the ladder."""
+    if seen is None:
+        return
+    processes = [_count(seen["env_runners"], "env runner"), _count(seen["learners"], "learner")]
+    apart = [
+        f"{words} {_number(seen[name])}"
+        for words, name in (
+            ("weights of its processes", "weights_apart"),
+            ("log-probs at sampling and training", "log_probs_apart"),
+            ("its update and a learner's alone", "update_apart"),
+        )
+        if seen[name] is not None
+    ]
+    out.print(Text(f"through Algorithm ({', '.join(processes)}): apart by at most: {', '.join(apart)}"))
+
+
+def _count(number: int, of: str) -> str:
+    return f"{of} in the main process" if number == 0 else f"{number} {of}{'s' if number > 1 else ''}"
+
+
 def print_findings(out: Console, findings: Sequence[Finding]) -> None:
     """Root causes first, each with what was seen, what follows from it, and the fix."""
     for finding in findings:

@@ -103,7 +103,7 @@ def _climb_and_train(folder: Path, refs: dict[str, tasks.TaskRef], options: Opti
     study = files.load_study(folder)
     if not (folder / LADDER_FILE).is_file():
         _say("Comparing numbers before training")
-        if not climb_study(folder, refs, study.file.request.frameworks):
+        if not climb_study(folder, refs, study.file.request.frameworks, options.address):
             _say(
                 "The numbers differ; `parity check` says where"
                 + (", training shows what it costs" if options.train_on_error else "")

@@ -8,6 +8,7 @@ from typing import Any
 
 from parity import frameworks
 from parity.apart import apart
+from parity.cluster import connect
 from parity.errors import CannotStart, one_line
 from parity.ladder.command import collect, judge, write_log
 from parity.ladder.numbers import Numbers
@@ -18,18 +19,19 @@ LADDER_FILE = "ladder.json"
 Ladders = dict[str, dict[str, dict[str, RungResult]]]
 
 
-def climb_study(folder: Path, refs: dict[str, TaskRef], names: list[str]) -> bool:
+def climb_study(folder: Path, refs: dict[str, TaskRef], names: list[str], address: str | None = None) -> bool:
     """Compares every framework but the reference with it, on every task; stores and returns whether all of it holds.
 
     Args:
         folder: the study.
         refs: task id -> where it is defined.
         names: the study's frameworks; without the reference among them there is nothing to compare with.
+        address: of the Ray cluster that ports run on; None starts a local one.
     """
     others = [name for name in names if name != frameworks.REFERENCE]
     if frameworks.REFERENCE not in names or not others:
         return True
-    collected = apart(_collect_all, refs, others, about=f"The ladder of {', '.join(refs)}")
+    collected = apart(_collect_all, refs, others, address, about=f"The ladder of {', '.join(refs)}")
     documents = {}
     for task, numbers in collected.items():
         documents[task], _ = judge(task, numbers)
@@ -65,7 +67,11 @@ def load_ladder(folder: Path) -> tuple[Ladders | None, list[Finding]]:
     return ladders, findings
 
 
-def _collect_all(refs: dict[str, TaskRef], names: list[str]) -> dict[str, dict[str, Numbers | None]]:
+def _collect_all(
+    refs: dict[str, TaskRef], names: list[str], address: str | None
+) -> dict[str, dict[str, Numbers | None]]:
+    if address is not None:
+        connect(address, 0, set())
     return {task: _collect(ref, names) for task, ref in refs.items()}
 
 
@@ -78,4 +84,4 @@ def _collect(ref: TaskRef, names: list[str]) -> dict[str, Numbers | None]:
     torch.set_num_threads(1)
     task = load(ref)
     # On the CPU whatever the trials run on: there the tolerances are tightest.
-    return {name: collect(task, name, "cpu") for name in names}
+    return {name: collect(task, name, "cpu", full=True) for name in names}

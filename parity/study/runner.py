@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import math
 import os
 import shutil
 import sys
@@ -17,14 +16,13 @@ import ray
 from ray import tune
 from ray.tune import PlacementGroupFactory
 
-from parity.errors import CannotStart, Interrupted, one_line
+from parity.cluster import connect
+from parity.errors import Interrupted
 from parity.study import files
 from parity.study.progress import ProgressDisplay
 from parity.study.trial import Progress, TrialSpec, run_trial
 from parity.tasks import TaskRef
 
-# A trial hands nothing large to the driver; Ray's default would reserve a third of the machine's memory.
-OBJECT_STORE_BYTES = 128 * 2**20
 TUNE_FOLDER = "tune"
 
 
@@ -61,7 +59,7 @@ def run_trials(study: files.StudyRecord, specs: list[TrialSpec], address: str | 
     needs = {spec.label: _bundles(study.file, spec) for spec in specs}
     _quiet()
     cpus = max(sum(bundle.get("CPU", 0.0) for bundle in bundles) for bundles in needs.values())
-    _connect(address, cpus, {folder for spec in specs if (folder := spec.ref.folder) is not None})
+    connect(address, cpus, {folder for spec in specs if (folder := spec.ref.folder) is not None})
     by_label = {spec.label: spec for spec in specs}
     with ProgressDisplay(specs) as display:
         tuner = tune.Tuner(
@@ -136,23 +134,3 @@ def _quiet() -> None:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-
-
-def _connect(address: str | None, cpus: float, folders: set[str]) -> None:
-    """``folders``: where task files and what they import lie; the processes that a trial starts look there too."""
-    if address is not None:
-        try:
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-        except Exception as error:
-            raise CannotStart(f"--address {address}: no Ray cluster answers there ({one_line(error)}).") from error
-        return
-    os.environ["PYTHONPATH"] = os.pathsep.join([*sorted(folders), *filter(None, [os.environ.get("PYTHONPATH")])])
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    ray.init(
-        # A port with more processes than this machine has cores still runs: slower, not never.
-        num_cpus=max(cores, math.ceil(cpus)),
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-    )

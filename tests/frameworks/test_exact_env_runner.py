@@ -234,6 +234,8 @@ def test_algorithm_trains_in_step_with_sb3():
 def local_ray():
     import ray
 
+    # An Algorithm in another test of this process may have started one.
+    ray.shutdown()
     # Processes that Ray starts import the helper module of these tests.
     ray.init(num_cpus=4, runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parent)}}, log_to_driver=False)
     yield

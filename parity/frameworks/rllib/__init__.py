@@ -54,12 +54,13 @@ class Rllib(Framework):
         """The configuration of one trial; variants of this framework edit it here."""
         return build_port(task, seed, device)
 
-    def collect(self, task: Task, device: str, lockstep: int | None = None) -> Numbers:
+    def collect(self, task: Task, device: str, lockstep: int | None = None, full: bool = False) -> Numbers:
         # SB3 is needed on this path alone.
         from parity.frameworks.rllib.ladder.collect import collect
 
-        numbers = collect(task, self.port(task, seed=0, device=device))
-        if not numbers.facts["raised"]:
+        numbers = collect(task, self.port(task, seed=0, device=device), full=full)
+        # Rung 9 has env runner and learner in this process; it needs no Algorithm.
+        if numbers.facts["raised"].keys() <= {"algorithm"}:
             self._climb_last(numbers, task, device, lockstep)
         numbers.facts["framework"] = self.name
         numbers.facts["untranslated"] = [dataclasses.asdict(each) for each in self.untranslated(task)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from parity.ladder.evidence import Evidence, Sheet, compare_column, figures
+from parity.ladder.rungs import algorithm
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.legal import is_legal
 
@@ -16,6 +17,7 @@ def rollout(evidence: Evidence) -> Sheet:
     sheet = Sheet(3)
     attempt(sheet, _modules, evidence)
     attempt(sheet, _lost, evidence)
+    attempt(sheet, algorithm.sampling, evidence)
     return sheet
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from parity.ladder.difference import per_tensor
 from parity.ladder.evidence import Evidence, Sheet, figures
+from parity.ladder.rungs import algorithm
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.shares import after_steps, share
 
@@ -21,6 +22,7 @@ def update(evidence: Evidence) -> Sheet:
     """Against SB3's update; else against SB3's with RLlib's known differences, each of them also alone."""
     sheet = Sheet(8)
     attempt(sheet, _modules, evidence)
+    attempt(sheet, algorithm.updating, evidence)
     return sheet
 
 

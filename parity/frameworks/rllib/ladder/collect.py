@@ -17,6 +17,7 @@ from parity.frameworks.network import network_input
 from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY
+from parity.frameworks.rllib.ladder.algorithm import through_algorithm
 from parity.frameworks.rllib.ladder.probe import Probe, probe
 from parity.frameworks.rllib.ladder.view import same_tensors, view
 from parity.frameworks.rllib.module import unmasked_space
@@ -28,8 +29,10 @@ from parity.masks import MASK_KEY, MaskedEnv
 from parity.task import PPOParams, Task
 
 
-def collect(task: Task, port: Port, seed: int = 0) -> Numbers:
+def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Numbers:
     """The numbers of a port of ``task``, with SB3's weights in its learning module where parameters correspond.
+
+    ``full``: those through ``Algorithm`` too.
 
     What raises is noted in ``facts["raised"]``; nothing is judged.
     """
@@ -51,6 +54,9 @@ def collect(task: Task, port: Port, seed: int = 0) -> Numbers:
             _sb3_side(found, task, module_id, model.policy)
     with found.part("view"):
         view(numbers, task, port, found.learner)
+    if full and not numbers.facts["raised"]:
+        with found.part("algorithm"):
+            through_algorithm(found)
     env.close()
     return numbers
 

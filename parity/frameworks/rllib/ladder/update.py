@@ -32,18 +32,23 @@ def watched_update(numbers: Numbers, learner: Any, batches: dict[str, dict[str, 
         env_steps=max(len(columns[Columns.ACTIONS]) for columns in batches.values()),
     )
     rows = max(len(columns[Columns.ACTIONS]) for columns in batches.values())
-    epochs = min(config.num_epochs, 3)
-    minibatch = max(config.minibatch_size or rows, -(-rows * epochs // MINIBATCHES))
+    epochs, minibatch = shortened(rows, config.num_epochs, config.minibatch_size)
     watch = _Watch(numbers, learner, list(batches))
     update_from_tensors(
         learner,
         batch,
         num_epochs=epochs,
-        minibatch_size=min(minibatch, rows),
+        minibatch_size=minibatch,
         shuffle_batch_per_epoch=config.shuffle_batch_per_epoch,
     )
     watch.store()
-    numbers.facts["update"] = {"epochs": epochs, "minibatch_size": min(minibatch, rows)}
+    numbers.facts["update"] = {"epochs": epochs, "minibatch_size": minibatch}
+
+
+def shortened(rows: int, epochs: int, minibatch_size: int | None) -> tuple[int, int]:
+    """Epochs and minibatch size of an update of ``rows`` rows that takes at most `MINIBATCHES` minibatches."""
+    epochs = min(epochs, 3)
+    return epochs, min(rows, max(minibatch_size or rows, -(-rows * epochs // MINIBATCHES)))
 
 
 class _Watch:

@@ -1,0 +1,44 @@
+"""The Ray that a command works on: one of its own on this machine, or a cluster that is there."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+
+from parity.errors import CannotStart, one_line
+
+# Processes of a trial hand little to each other; Ray's default would reserve a third of the machine's memory.
+OBJECT_STORE_BYTES = 128 * 2**20
+
+
+def connect(address: str | None, cpus: float, folders: set[str]) -> None:
+    """Starts a local Ray, or joins the one at ``address``. Does nothing where this process already has one.
+
+    Args:
+        cpus: what the largest job asks for.
+        folders: where task files and what they import lie; the processes that Ray starts look there too.
+
+    Raises:
+        CannotStart: no cluster answers at ``address``.
+    """
+    import ray
+
+    if ray.is_initialized():
+        return
+    if address is not None:
+        try:
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        except Exception as error:
+            raise CannotStart(f"--address {address}: no Ray cluster answers there ({one_line(error)}).") from error
+        return
+    os.environ["PYTHONPATH"] = os.pathsep.join([*sorted(folders), *filter(None, [os.environ.get("PYTHONPATH")])])
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    ray.init(
+        # A port with more processes than this machine has cores still runs: slower, not never.
+        num_cpus=max(cores, math.ceil(cpus)),
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE_BYTES,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+    )

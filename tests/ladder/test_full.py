@@ -1,0 +1,163 @@
+"""``check --full``: what a port's ``Algorithm``, env runners and learners do is what the ladder compared in one process.
+
+Each broken port here passes the short way: it is wrong only where there are several processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import torch
+from ray.rllib.algorithms.ppo import PPO as RllibPPO
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+from ray.rllib.callbacks.callbacks import RLlibCallback
+from worlds import maze_task
+
+from parity import PPOParams, Task
+from parity.cluster import connect
+from parity.frameworks.rllib.module import SharedNetworkModule
+from parity.ladder.climb import Climb, climb
+from parity.ladder.command import collect
+from parity.ladder.evidence import Evidence
+from parity.ladder.numbers import Numbers
+from parity.ladder.rungs.algorithm import seen
+from parity.ladder.tolerances import CPU
+
+PPO = PPOParams(n_envs=8, n_steps=32, batch_size=64, n_epochs=2, learning_rate=1e-3)
+ONLY_HERE = "PARITY_TEST_ONLY_HERE"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray() -> Iterator[None]:
+    ray.shutdown()
+    # Processes that Ray starts import the modules of these tests.
+    connect(None, 6, {str(Path(__file__).parent), str(Path(__file__).parent.parent)})
+    os.environ[ONLY_HERE] = "yes"
+    yield
+    del os.environ[ONLY_HERE]
+    ray.shutdown()
+
+
+def spread(runners: int, learners: int) -> Callable[[PPOConfig], PPOConfig]:
+    """As many env runners and learners in processes of their own, with the task's rollout in all."""
+
+    def edit(config: PPOConfig) -> PPOConfig:
+        shares = max(1, learners)
+        return (
+            config.env_runners(num_env_runners=runners, num_envs_per_env_runner=8 // max(1, runners))
+            .learners(num_learners=learners)
+            .training(train_batch_size_per_learner=config.train_batch_size_per_learner // shares)
+        )
+
+    return edit
+
+
+def port(runners: int, learners: int, edit: Callable[[PPOConfig], Any] = lambda config: config) -> Task:
+    def both(config: PPOConfig) -> PPOConfig:
+        config = spread(runners, learners)(config)
+        edit(config)
+        return config
+
+    return maze_task(ppo=PPO, rllib_config=both)
+
+
+def numbers_of(task: Task) -> Numbers:
+    torch.set_num_threads(1)
+    numbers = collect(task, "rllib", "cpu", full=True)
+    assert numbers is not None
+    return numbers
+
+
+def errors(found: Climb) -> set[str]:
+    return {each.code for each in found.found if each.is_error and each.root is None}
+
+
+class NeverSynchronises(RllibPPO):
+    def training_step(self) -> None:
+        kept, self.env_runner_group.sync_weights = self.env_runner_group.sync_weights, lambda **_: None
+        super().training_step()
+        self.env_runner_group.sync_weights = kept
+
+
+class StepsMoreElsewhere(PPOTorchLearner):
+    """A second learner adds to what all of them have agreed on."""
+
+    def apply_gradients(self, gradients_dict: Any) -> None:
+        super().apply_gradients(gradients_dict)
+        with torch.no_grad():
+            for parameter in self.module["agent"].parameters():
+                parameter += 1e-4 * (self._learner_index or 0)
+
+
+class DependsOnItsProcess(SharedNetworkModule):
+    def _forward(self, batch: Any, **kwargs: Any) -> Any:
+        out = super()._forward(batch, **kwargs)
+        if ONLY_HERE not in os.environ:
+            out["action_dist_inputs"] = 2 * out["action_dist_inputs"]
+        return out
+
+
+class LearnsFasterElsewhere(PPOTorchLearner):
+    def compute_loss_for_module(self, *args: Any, **kwargs: Any) -> Any:
+        loss = super().compute_loss_for_module(*args, **kwargs)
+        return (
+            loss
+            if ONLY_HERE in os.environ
+            else loss + 0.1 * sum((parameter**2).sum() for parameter in self.module["agent"].parameters())
+        )
+
+
+class Raises(RLlibCallback):
+    def on_algorithm_init(self, **_: Any) -> None:
+        raise RuntimeError("no such bucket")
+
+
+@pytest.mark.parametrize(("runners", "learners"), [(0, 0), (2, 2)])
+def test_a_good_port_computes_the_same_with_any_number_of_processes(runners: int, learners: int) -> None:
+    numbers = numbers_of(port(runners, learners))
+    found = climb(numbers)
+    assert found, errors(found)
+    about = seen(Evidence(numbers, CPU))
+    assert about is not None
+    assert (about["env_runners"], about["learners"]) == (runners, learners)
+    assert 256 <= about["env_steps"] < 256 + 8  # RLlib's next-step resets make a rollout a little longer
+    assert about["weights_apart"] == 0
+    assert about["log_probs_apart"] < 1e-6
+    # Several learners average their gradients: no learner alone does that update.
+    assert about["update_apart"] == (0 if learners == 0 else None)
+
+
+@pytest.mark.parametrize(
+    ("broken", "code"),
+    [
+        (lambda: port(1, 0, lambda config: setattr(config, "algo_class", NeverSynchronises)), "PAR805"),
+        (lambda: port(0, 2, lambda config: config.learners(learner_class=StepsMoreElsewhere)), "PAR804"),
+        (lambda: port(0, 1, lambda config: config.learners(learner_class=LearnsFasterElsewhere)), "PAR806"),
+        (lambda: port(0, 0, lambda config: config.callbacks(Raises)), "PAR807"),
+    ],
+    ids=["never synchronised", "learners part", "another loss in a process", "raises"],
+)
+def test_what_is_wrong_only_in_other_processes_is_named(broken: Callable[[], Task], code: str) -> None:
+    numbers = numbers_of(broken())
+    found = climb(numbers)
+    assert not found
+    assert errors(found) == {code}
+    short = {name: array for name, array in numbers.arrays.items() if "/algorithm/" not in name}
+    facts = {name: fact for name, fact in numbers.facts.items() if name not in ("algorithm", "raised")}
+    assert climb(Numbers(short, facts | {"raised": {}})), "the short way sees it too: the port proves nothing"
+
+
+def test_a_module_that_computes_otherwise_in_an_env_runners_process_is_named() -> None:
+    def edit(config: PPOConfig) -> None:
+        modules = config.rl_module_spec
+        modules.rl_module_specs["agent"].module_class = DependsOnItsProcess
+        config.rl_module(rl_module_spec=modules)
+
+    found = climb(numbers_of(port(1, 0, edit)))
+    assert errors(found) == {"PAR314"}
