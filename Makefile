@@ -12,7 +12,9 @@ run: $(INSTALLED)
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+# Also what is outside of the package: the framework under examples/, with its own dependencies.
 test-slow: $(INSTALLED) lint
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable examples/parity-torchrl
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
 lint: $(INSTALLED)

@@ -28,7 +28,10 @@ def check_names(wanted: list[str]) -> None:
     """Raises CannotStart for a name that is not registered, without importing anything."""
     for name in wanted:
         if name not in _entries():
-            raise CannotStart(f"--frameworks {name}: no such framework; registered are {', '.join(names())}.")
+            raise CannotStart(
+                f"--frameworks {name}: no such framework; registered are {', '.join(names())}; another one comes with the "
+                "package that brings its adapter."
+            )
 
 
 def get(name: str) -> Framework:
@@ -48,10 +51,18 @@ def get(name: str) -> Framework:
                 f"--frameworks {name}: the installed {missing} has no {error.name}; the versions that parity works with "
                 "are in its README."
             ) from error
-        own = entry.dist is not None and entry.dist.name == "parity"
-        extra = f": pip install 'parity[{name.partition('-')[0]}]'" if own else ""
-        raise CannotStart(f"--frameworks {name} needs the package {missing}, which is not installed{extra}.") from error
+        raise CannotStart(
+            f"--frameworks {name} needs the package {missing}, which is not installed{_remedy(entry)}."
+        ) from error
     except (ImportError, AttributeError) as error:
         raise CannotStart(
             f"--frameworks {name} cannot be loaded from {entry.value}: {type(error).__name__}: {one_line(error)}."
         ) from error
+
+
+def _remedy(entry: EntryPoint) -> str:
+    if entry.dist is None:
+        return ""
+    if entry.dist.name == "parity":
+        return f": pip install 'parity[{entry.name.partition('-')[0]}]'"
+    return f": install {entry.dist.name} with what it depends on"
