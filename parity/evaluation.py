@@ -29,11 +29,13 @@ class Evaluation:
         returns: float64 ``[episodes]``, undiscounted, of the learning agent only, in order of the environment seed.
         lengths: int64 ``[episodes]``, environment steps.
         masks: decisions of every agent in these episodes.
+        others: returns, as ``returns``, of each other agent that has a choice.
     """
 
     returns: np.ndarray
     lengths: np.ndarray
     masks: MaskCounts
+    others: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def evaluate(stage: Stage, episodes: int, deterministic: bool, first_seed: int = FIRST_EVALUATION_SEED) -> Evaluation:
@@ -49,6 +51,7 @@ def evaluate(stage: Stage, episodes: int, deterministic: bool, first_seed: int =
     stage.seed_policy(first_seed)
     returns = np.zeros(episodes)
     lengths = np.zeros(episodes, dtype=np.int64)
+    others = {agent: np.zeros(episodes) for agent in stage.others}
     playing: dict[int, int] = {}  # slot -> episode
     for slot in range(min(stage.slots, episodes)):
         stage.reset(slot, first_seed + slot)
@@ -59,6 +62,8 @@ def evaluate(stage: Stage, episodes: int, deterministic: bool, first_seed: int =
             episode = playing[slot]
             returns[episode] += reward
             lengths[episode] += 1
+            for agent, earned in stage.rewards_of_others(slot).items():
+                others[agent][episode] += earned
             if not done and lengths[episode] >= MAX_EPISODE_STEPS:
                 raise CannotStart(
                     f"No end after {MAX_EPISODE_STEPS} steps of an evaluated episode; add a TimeLimit wrapper to the "
@@ -71,4 +76,4 @@ def evaluate(stage: Stage, episodes: int, deterministic: bool, first_seed: int =
                     playing[slot] = following
                 else:
                     del playing[slot]
-    return Evaluation(returns, lengths, stage.counts)
+    return Evaluation(returns, lengths, stage.counts, {str(agent): earned for agent, earned in others.items()})

@@ -153,6 +153,21 @@ def masked_envs(make: Callable[[], gymnasium.Env], mask: str | None, n: int) -> 
     return envs
 
 
+def _check_single(env: Any) -> None:
+    """That there is one environment with one agent."""
+    if isinstance(env, gymnasium.Env):
+        return
+    name = type(env).__name__
+    if isinstance(env, gymnasium.vector.VectorEnv):
+        raise CannotStart(f"env makes the vectorised environment {name}: make a single one; n_envs says how many.")
+    if hasattr(env, "possible_agents"):
+        raise CannotStart(
+            f"env makes {name}, which has several agents: for the one that SB3 trains, make "
+            "parity.pettingzoo.AgainstOpponents(that environment, agent)."
+        )
+    raise CannotStart(f"env makes a {name}: make a gymnasium.Env.")
+
+
 class MaskedEnv(gymnasium.Wrapper):
     """An environment with its mask in one place: ``action_masks()``, bool ``[n_logits]``, of the state just returned.
 
@@ -165,10 +180,11 @@ class MaskedEnv(gymnasium.Wrapper):
         mask: ``Task.mask``; None finds the convention at the first reset.
 
     Raises:
-        CannotStart: the mask is not where ``mask`` says, or has the wrong length.
+        CannotStart: ``env`` is no environment of one agent, or the mask is not where ``mask`` says or has the wrong length.
     """
 
     def __init__(self, env: gymnasium.Env, mask: str | None = None) -> None:
+        _check_single(env)
         super().__init__(env)
         n_logits(env.action_space)
         self.name = env.unwrapped.__class__.__name__

@@ -27,6 +27,10 @@ BUILT_IN: dict[str, str] = {
     "tiles-time-limit": "parity_envs.tiles.task:tiles_time_limit",
     "tiles-resolution": "parity_envs.tiles.task:tiles_resolution",
     "tiles-two-learners": "parity_envs.tiles.task:tiles_two_learners",
+    "tictactoe": "parity_envs.pettingzoo_classic.task:tictactoe",
+    "tictactoe-selfplay": "parity_envs.pettingzoo_classic.task:tictactoe_selfplay",
+    "connect-four": "parity_envs.pettingzoo_classic.task:connect_four",
+    "connect-four-selfplay": "parity_envs.pettingzoo_classic.task:connect_four_selfplay",
 }
 DEFAULT_TASK = "tiles"
 DEFAULT_NAME = "task"

@@ -77,11 +77,16 @@ class Iteration:
 class Stage(ABC):
     """Several episodes being played side by side by the trained policy, for the evaluator.
 
-    Slots are numbered; each holds an environment of its own. Only the learning agent's reward is seen from outside.
+    Slots are numbered; each holds an environment of its own.
+
+    Attributes:
+        counts: mask decisions of every agent since it was set.
+        others: agents beside the learning one that have a choice; their returns are kept and judged nowhere.
     """
 
     slots: int
     counts: MaskCounts
+    others: tuple[Any, ...] = ()
 
     @abstractmethod
     def reset(self, slot: int, seed: int) -> None:
@@ -90,6 +95,10 @@ class Stage(ABC):
     @abstractmethod
     def step(self, slots: list[int], deterministic: bool) -> list[tuple[float, bool]]:
         """Every agent due in these slots acts once. Returns the learning agent's reward and whether the episode ended."""
+
+    def rewards_of_others(self, slot: int) -> dict[Any, float]:
+        """What each of ``others`` was paid in the slot's latest step."""
+        return {}
 
     @abstractmethod
     def seed_policy(self, seed: int) -> None:

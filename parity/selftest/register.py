@@ -23,6 +23,7 @@ PARTS = (
     "parity.selftest.ports.modules",
     "parity.selftest.ports.agents",
     "parity.selftest.ports.environments",
+    "parity.selftest.ports.games",
 )
 
 

@@ -17,6 +17,7 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import Effective, Framework, Iteration, Session, Stage, Untranslated
 from parity.frameworks.device import synchronizer
+from parity.frameworks.rllib.arrays import named_parameters
 from parity.frameworks.rllib.config import Port, build_port, is_whole
 from parity.frameworks.rllib.env import audit_masks
 from parity.frameworks.rllib.stage import RllibStage
@@ -173,8 +174,8 @@ def _counts(runner: Any) -> MaskCounts:
 def _device(runner: Any) -> str | None:
     if runner.env is None or runner.module is None:
         return None
-    module: Any = next(iter(runner.module.values()))
-    return str(next(module.parameters()).device)
+    held = [p for module in runner.module.values() for p in named_parameters(module).values()]
+    return str(held[0].device) if held else None
 
 
 def _env_runner_device(config: Any) -> str:

@@ -37,9 +37,14 @@ def stack(observations: list[Any]) -> Any:
     return convert_to_torch_tensor(stacked)
 
 
-def parameters(module: torch.nn.Module) -> dict[str, np.ndarray]:
+def named_parameters(module: Any) -> dict[str, torch.nn.Parameter]:
+    """By name; none of an RLModule that is no ``torch.nn.Module``, as RLlib's RandomRLModule."""
+    return dict(module.named_parameters()) if isinstance(module, torch.nn.Module) else {}
+
+
+def parameters(module: Any) -> dict[str, np.ndarray]:
     """Copies of all parameters, by name."""
-    return {name: array(parameter).copy() for name, parameter in module.named_parameters()}
+    return {name: array(parameter).copy() for name, parameter in named_parameters(module).items()}
 
 
 def probability(distribution: Any) -> torch.Tensor:

@@ -25,6 +25,7 @@ from parity.frameworks.base import SEED_STRIDE
 from parity.frameworks.network import build_network, check_network, check_observation_space
 from parity.frameworks.rllib.env import agent_spaces, has_choice, learning_agent, make_multi_agent_env
 from parity.frameworks.rllib.module import FlatNetwork, SharedNetworkModule, unmasked_space
+from parity.frameworks.rllib.pettingzoo import AECAsMultiAgent, ParallelAsMultiAgent
 from parity.masks import MASK_KEY
 from parity.task import Task
 from parity.tasks import FILE_MODULE_PREFIX
@@ -65,10 +66,10 @@ def build_port(task: Task, seed: int, device: str) -> Port:
         agent = _learner(task, agents)
     else:
         env = make_multi_agent_env(task)
-        if make_multi_agent_env(task) is env:
+        if _inner(make_multi_agent_env(task)) is _inner(env):
             raise CannotStart(
-                f"Task {task.id}: multi_agent_env returns the same {type(env).__name__} at every call: make a new one "
-                "each time."
+                f"Task {task.id}: multi_agent_env returns the same {type(_inner(env)).__name__} at every call: make a new "
+                "one each time."
             )
         agents = _agents(env, task)
         agent = _learner(task, agents)
@@ -112,6 +113,11 @@ def _pickle_task_files_by_value() -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith(FILE_MODULE_PREFIX):
             cloudpickle.register_pickle_by_value(module)
+
+
+def _inner(env: Any) -> Any:
+    """The PettingZoo environment that parity has wrapped, else the environment itself."""
+    return getattr(env, "env", env) if isinstance(env, AECAsMultiAgent | ParallelAsMultiAgent) else env
 
 
 def _agents(env: Any, task: Task) -> dict[str, tuple[gymnasium.Space, gymnasium.Space]]:

@@ -1,4 +1,5 @@
-"""The multi-agent side of a task: the user's ``MultiAgentEnv`` as it is, or the single-agent environment in one."""
+"""The multi-agent side of a task: the user's ``MultiAgentEnv`` as it is, a PettingZoo environment or the single-agent one in
+such a form."""
 
 from __future__ import annotations
 
@@ -10,10 +11,11 @@ from gymnasium import spaces
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from parity.errors import CannotStart
+from parity.frameworks.rllib.pettingzoo import OBSERVATIONS_KEY, wrap
 from parity.masks import MASK_KEY, MaskCounts, MaskedEnv, n_logits
+from parity.pettingzoo import form
 from parity.task import Task
 
-OBSERVATIONS_KEY = "observations"
 DEFAULT_AGENT = "agent"
 
 
@@ -62,14 +64,17 @@ def make_multi_agent_env(task: Task) -> MultiAgentEnv:
     """One environment of the RLlib side.
 
     Raises:
-        CannotStart: ``multi_agent_env`` makes something else than a ``MultiAgentEnv`` with its spaces declared.
+        CannotStart: ``multi_agent_env`` makes neither a ``MultiAgentEnv`` nor a PettingZoo environment.
     """
     if task.multi_agent_env is None:
         return SingleAgentAsMultiAgent(MaskedEnv(task.env(), task.mask), task.learning_agent or DEFAULT_AGENT)
     env = task.multi_agent_env()
+    if form(env) is not None:
+        return wrap(env, task.mask)
     if not isinstance(env, MultiAgentEnv):
         raise CannotStart(
-            f"Task {task.id}: multi_agent_env made a {type(env).__name__}; return a ray.rllib.env.MultiAgentEnv."
+            f"Task {task.id}: multi_agent_env made a {type(env).__name__}; return a ray.rllib.env.MultiAgentEnv or a "
+            "PettingZoo environment."
         )
     return env
 

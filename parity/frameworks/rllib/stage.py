@@ -1,4 +1,8 @@
-"""Playing an RLlib policy as it would be deployed: the port's own environment, connectors and modules."""
+"""Playing an RLlib policy as it would be deployed: the port's own environment, connectors and modules.
+
+Where the port's configuration says how it is to be evaluated (``config.evaluation(evaluation_config=...)``: another
+environment, other opponents by ``policy_mapping_fn``), it is played so.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,11 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
+from parity.errors import CannotStart, one_line
 from parity.frameworks.base import Stage
 from parity.frameworks.randomness import PolicyGenerator, undisturbed
 from parity.frameworks.rllib.config import Port
-from parity.frameworks.rllib.env import audit_masks
+from parity.frameworks.rllib.env import agent_spaces, audit_masks, has_choice
 from parity.masks import MaskCounts
 
 
@@ -35,10 +40,19 @@ class RllibStage(Stage):
     def __init__(self, port: Port, slots: int, state: Callable[[], dict[str, Any]]) -> None:
         self.slots = slots
         self._port, self._state = port, state
+        self._config = evaluated(port)
         self._generator = PolicyGenerator()
         with undisturbed():
-            self._runner = make_env_runner(port.config, slots)
+            self._runner = make_env_runner(self._config, slots)
         self._envs = [env.unwrapped for env in self._runner.env.envs]
+        self._agents = (
+            agent_spaces(self._envs[0], "evaluation_config") if self._config is not port.config else port.agents
+        )
+        _check_learner(port, self._config, self._agents)
+        self.others = tuple(
+            agent for agent, (_, space) in self._agents.items() if agent != port.learning_agent and has_choice(space)
+        )
+        self._earned: list[dict[Any, float]] = [{} for _ in range(slots)]
         self._audits = [audit_masks(env) for env in self._envs]
         self._episodes: list[MultiAgentEpisode | None] = [None] * slots
 
@@ -63,13 +77,12 @@ class RllibStage(Stage):
         return connectors.get_state()
 
     def reset(self, slot: int, seed: int) -> None:
-        config = self._port.config
         with self._generator.drawing():
             observations, infos = self._envs[slot].reset(seed=seed)
         episode = MultiAgentEpisode(
-            observation_space={agent: space for agent, (space, _) in self._port.agents.items()},
-            action_space={agent: space for agent, (_, space) in self._port.agents.items()},
-            agent_to_module_mapping_fn=config.policy_mapping_fn,
+            observation_space={agent: space for agent, (space, _) in self._agents.items()},
+            action_space={agent: space for agent, (_, space) in self._agents.items()},
+            agent_to_module_mapping_fn=self._config.policy_mapping_fn,
         )
         # Copies, as RLlib's own vector environment makes them: an environment may return the same arrays at every step.
         episode.add_env_reset(observations=copy.deepcopy(observations), infos=infos)
@@ -89,8 +102,12 @@ class RllibStage(Stage):
                 copy.deepcopy(observations), actions[i], rewards, infos, terminateds=terminateds, truncateds=truncateds,
                 extra_model_outputs=extra[i],
             )  # fmt: skip
+            self._earned[slot] = rewards
             outcomes.append((float(rewards.get(self._port.learning_agent, 0.0)), episode.is_done))
         return outcomes
+
+    def rewards_of_others(self, slot: int) -> dict[Any, float]:
+        return {agent: float(self._earned[slot].get(agent, 0.0)) for agent in self.others}
 
     def _act(self, episodes: list[Any], explore: bool) -> tuple[list[Any], list[Any], list[dict[Any, Any]]]:
         runner, module = self._runner, self._runner.module
@@ -118,6 +135,36 @@ class RllibStage(Stage):
 
     def close(self) -> None:
         self._runner.stop()
+
+
+def evaluated(port: Port) -> PPOConfig:
+    """The port's configuration with its own ``evaluation_config`` in it, or as it is where it has none.
+
+    Raises:
+        CannotStart: RLlib refuses the overrides.
+    """
+    if not port.config.evaluation_config:
+        return port.config
+    try:
+        config = port.config.copy(copy_frozen=False).get_evaluation_config_object()
+    except Exception as error:
+        raise CannotStart(f"rllib_config: evaluation_config: {type(error).__name__}: {one_line(error)}.") from error
+    return config.copy(copy_frozen=False)
+
+
+def _check_learner(port: Port, config: PPOConfig, agents: dict[Any, Any]) -> None:
+    """That what is evaluated is what was trained."""
+    if port.learning_agent not in agents:
+        raise CannotStart(
+            f"rllib_config: the environment of evaluation_config has no agent {port.learning_agent}, whose return is "
+            f"compared with SB3's; it has {', '.join(map(str, agents))}."
+        )
+    module = config.policy_mapping_fn(port.learning_agent, MultiAgentEpisode())
+    if module != port.learning_module:
+        raise CannotStart(
+            f"rllib_config: evaluation_config lets module {module} play agent {port.learning_agent}, which is trained as "
+            f"{port.learning_module}: map the other agents only."
+        )
 
 
 def make_env_runner(config: PPOConfig, envs: int | None = None) -> MultiAgentEnvRunner:

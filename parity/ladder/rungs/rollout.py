@@ -108,7 +108,8 @@ def _ends(sheet: Sheet, evidence: Evidence, module: str) -> None:
     # The end of a chunk counts as truncated in the batch, also where the rollout was only cut there.
     chunk = evidence.need(f"{module}/rows/chunk")
     last = np.append(np.diff(chunk) != 0, True)
-    truncated = _valid(evidence, module, "truncateds").astype(bool)
+    # A termination beside it decides: an agent may end in the step that cuts the episode.
+    truncated = _valid(evidence, module, "truncateds").astype(bool) & ~terminated
     wrong = np.flatnonzero((truncated != env["truncated"]) & ~(truncated & last & ~env["terminated"]))
     if len(wrong):
         sheet.compare(compare_column(evidence, module, truncated * 1.0, env["truncated"] * 1.0, "truncated"))

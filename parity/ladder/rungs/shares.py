@@ -24,7 +24,7 @@ def share(toggled: Parameters, sb3: Parameters, before: Parameters) -> float:
     return float(np.sqrt(apart / moved)) if moved > 0 else 0.0
 
 
-def after_steps(evidence: Evidence, module: str) -> Tolerance:
-    """For parameters that the optimiser has moved: the floor is a hundredth of one element's step."""
-    floor = max(evidence.tolerance.floor, NOISE_OF_A_STEP * evidence.settings(module)["learning_rate"])
+def after_steps(evidence: Evidence, module: str, steps: int = 1) -> Tolerance:
+    """For parameters that the optimiser has moved ``steps`` times: the floor is a hundredth of one element's way."""
+    floor = max(evidence.tolerance.floor, NOISE_OF_A_STEP * evidence.settings(module)["learning_rate"] * steps)
     return dataclasses.replace(evidence.tolerance, floor=floor)

@@ -43,13 +43,14 @@ def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
         run: evidence.as_ports(module, evidence.need_below(f"{module}/sb3/{run}/last"))
         for run in ("full_sb3", *TOGGLES, "full_all")
     }
-    direct, explained = (per_tensor(ours, runs[run], after_steps(evidence, module)) for run in ("full_sb3", "full_all"))
+    minibatches = len(evidence.need(f"{module}/update/rows"))
+    noise = after_steps(evidence, module, minibatches)
+    direct, explained = (per_tensor(ours, runs[run], noise) for run in ("full_sb3", "full_all"))
     if direct:
         sheet.compare(direct)
         return
     shares = {run: share(runs[run], runs["full_sb3"], before) for run in TOGGLES}
     left_over = share(ours, runs["full_all"], before)
-    minibatches = len(evidence.need(f"{module}/update/rows"))
     if sheet.compare(explained):
         parts = []
         for run, (code, name, words) in TOGGLES.items():

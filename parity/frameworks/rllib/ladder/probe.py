@@ -50,7 +50,7 @@ from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from parity.errors import CannotStart
-from parity.frameworks.rllib.arrays import array, flat, parameters, stack
+from parity.frameworks.rllib.arrays import array, flat, named_parameters, parameters, stack
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.ladder import behaviour
 from parity.frameworks.rllib.ladder.recording import Move, Recording
@@ -207,8 +207,8 @@ def _module_facts(learner: Any, runner: Any, module_id: str) -> dict[str, Any]:
         "value_function_api": isinstance(module, ValueFunctionAPI),
         "compute_values": callable(getattr(module, "compute_values", None)),
         "trained": bool(learner.should_module_be_updated(module_id)),
-        "parameters": {name: list(p.shape) for name, p in module.named_parameters()},
-        "frozen": [name for name, p in module.named_parameters() if not p.requires_grad],
+        "parameters": {name: list(p.shape) for name, p in named_parameters(module).items()},
+        "frozen": [name for name, p in named_parameters(module).items() if not p.requires_grad],
         "choices": _choices(module.action_space),
         "mask_in_space": MASK_KEY in getattr(module.observation_space, "spaces", {}),
     }

@@ -1,7 +1,8 @@
 """The learning agent's view of the multi-agent environment beside the single-agent environment, on the same moves.
 
 Both are reset with the same seed and get the same actions of the learning agent, drawn uniformly from what the single-agent
-environment allows; the other agents play their own modules, greedily, where these are not trained, else uniformly over what
+environment allows; the other agents play what the single-agent environment plays for them (the opponents of an
+`AgainstOpponents`, from the same seed), or their own modules, greedily, where these are not trained, else uniformly over what
 their own masks allow. Stored, one row per decision of the learning agent, and one per end:
 
     view/{single,again,multi}/obs/…    what it sees, mask left out; ``again`` is a second single-agent environment
@@ -18,6 +19,7 @@ seeds).
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,11 +37,14 @@ from parity.frameworks.rllib.ladder.recording import shares_memory
 from parity.frameworks.rllib.module import unmasked_space
 from parity.ladder.numbers import Numbers
 from parity.masks import MASK_KEY, MaskedEnv, choices
+from parity.pettingzoo import AgainstOpponents
 from parity.task import Task
 
 EPISODES = 6
 MOST_STEPS = 200
 SIDES = ("single", "again", "multi")
+Others = Callable[[str, Any, spaces.Space], Any]
+"""``(agent, observation, action space) -> action``."""
 
 
 def view(numbers: Numbers, task: Task, port: Port, learner: Any = None) -> None:
@@ -58,7 +63,11 @@ def view(numbers: Numbers, task: Task, port: Port, learner: Any = None) -> None:
     try:
         for episode in range(EPISODES):
             player = _Player(
-                multi, port.learning_agent, episode, isinstance(single.observation_space, spaces.Dict), frozen
+                multi,
+                port.learning_agent,
+                episode,
+                isinstance(single.observation_space, spaces.Dict),
+                _others(single, frozen, episode),
             )
             try:
                 _episode(rows, episode, single, again, player)
@@ -81,9 +90,9 @@ class _Stopped(Exception):
 class _Player:
     """The multi-agent environment as its learning agent meets it: one step per decision of that agent."""
 
-    def __init__(self, env: Any, agent: str, seed: int, is_dict: bool, frozen: dict[str, Any]) -> None:
+    def __init__(self, env: Any, agent: str, seed: int, is_dict: bool, others: Others) -> None:
         self._env, self._agent, self._seed, self._is_dict = env, agent, seed, is_dict
-        self._frozen = frozen
+        self._others = others
         self._generator = np.random.default_rng(seed)
         self._shown: dict[str, Any] = {}
         self._last: Any = None
@@ -139,15 +148,23 @@ class _Player:
 
     def _play(self, agent: str, seen: Any) -> Any:
         space = self._env.get_action_space(agent)
-        if agent in self._frozen:
-            # One that needs the port's connectors, or a state, cannot be asked here.
-            with contextlib.suppress(Exception):
-                return greedy(self._frozen[agent], seen, space)
+        # A module that needs the port's connectors, or a state, cannot be asked here.
+        with contextlib.suppress(Exception):
+            return self._others(agent, seen, space)
         mask = seen.get(MASK_KEY) if isinstance(seen, dict) else None
         if mask is None:
             space.seed(int(self._generator.integers(2**31)))
             return space.sample()
         return uniform_legal(np.asarray(mask).reshape(-1).astype(bool), space, self._generator)
+
+
+def _others(single: MaskedEnv, frozen: dict[str, Any], seed: int) -> Others:
+    """The policies of the other agents that the single-agent environment plays inside; KeyError for any other agent."""
+    game = single.unwrapped
+    if isinstance(game, AgainstOpponents):
+        play = game.opponents(seed)
+        return lambda agent, seen, _: play(agent, seen.get(OBSERVATIONS_KEY, seen), {game.mask_key: seen[MASK_KEY]})
+    return lambda agent, seen, space: greedy(frozen[agent], seen, space)
 
 
 def greedy(module: Any, seen: Any, space: spaces.Space) -> Any:

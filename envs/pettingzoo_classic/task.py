@@ -1,0 +1,68 @@
+"""The board games as tasks.
+
+Reference scores: results/reference/board_games.json, computed by benchmarks/board_games_reference.py.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from parity_envs.pettingzoo_classic.games import FIRST, against_uniform, make_game
+from parity_envs.pettingzoo_classic.network import BoardNetwork
+
+from parity import PPOParams, Task
+from parity.task import Reference
+
+if TYPE_CHECKING:
+    from ray.rllib.algorithms.ppo import PPOConfig
+
+SOURCE = "results/reference/board_games.json (benchmarks/board_games_reference.py)"
+
+
+def evaluated_against_uniform(config: PPOConfig, name: str) -> PPOConfig:
+    """Trains both agents against each other, and evaluates the first against the opponent that SB3 trains with."""
+    from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+    from ray.tune.registry import register_env
+
+    from parity.frameworks.rllib.env import SingleAgentAsMultiAgent
+    from parity.masks import MaskedEnv
+
+    against = f"{name}-against-uniform"
+    register_env(against, lambda _: SingleAgentAsMultiAgent(MaskedEnv(against_uniform(name)), FIRST[name]))
+    return config.evaluation(evaluation_config=AlgorithmConfig.overrides(env=against))
+
+
+def _task(name: str, id: str, reference: Reference, self_play: bool = False, **settings: Any) -> Task:
+    return Task(
+        id=id,
+        env=partial(against_uniform, name),
+        network=BoardNetwork,
+        reference=reference,
+        multi_agent_env=partial(make_game, name) if self_play else None,
+        learning_agent=FIRST[name] if self_play else None,
+        rllib_config=partial(evaluated_against_uniform, name=name) if self_play else None,
+        **settings,
+    )
+
+
+_PPO = PPOParams(n_envs=8, n_steps=256, batch_size=256, n_epochs=6, learning_rate=1e-3, gamma=1.0, ent_coef=0.01)
+_TICTACTOE: dict[str, Any] = {
+    "reference": {"uniform_legal": 0.297, "best": 0.995, "source": SOURCE},
+    "ppo": _PPO,
+    "steps": 65_536,
+    "eval_every": 8_192,
+    "eval_episodes": 200,
+}
+_CONNECT_FOUR: dict[str, Any] = {
+    "reference": {"uniform_legal": 0.111, "best": 1.0, "source": SOURCE},
+    "ppo": _PPO,
+    "steps": 65_536,
+    "eval_every": 8_192,
+    "eval_episodes": 200,
+}
+
+tictactoe = _task("tictactoe_v3", "tictactoe", **_TICTACTOE)
+tictactoe_selfplay = _task("tictactoe_v3", "tictactoe-selfplay", self_play=True, **_TICTACTOE)
+connect_four = _task("connect_four_v3", "connect-four", **_CONNECT_FOUR)
+connect_four_selfplay = _task("connect_four_v3", "connect-four-selfplay", self_play=True, **_CONNECT_FOUR)

@@ -1,0 +1,193 @@
+"""PettingZoo's AEC and parallel environments as RLlib's ``MultiAgentEnv``, masks in ``obs["action_mask"]``.
+
+RLlib 2.60's own wrappers (``rllib/env/wrappers/pettingzoo_env.py``) report every truncation by the agent's name, which its
+episodes store as a termination once no agent is left (``rllib/env/multi_agent_episode.py:408``), give the last observation and
+reward to one agent only in a game of turns, and leave masks in info.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
+
+from parity.errors import CannotStart
+from parity.masks import MASK_KEY, as_mask, n_logits
+from parity.pettingzoo import Ending, Game, Turn, form, shown_mask
+
+OBSERVATIONS_KEY = "observations"
+Step = tuple[dict[Any, Any], dict[Any, float], dict[Any, bool], dict[Any, bool], dict[Any, Any]]
+
+
+def wrap(env: Any, mask: str | None = None) -> MultiAgentEnv:
+    """A PettingZoo environment as RLlib takes it. ``mask``: ``Task.mask``.
+
+    Raises:
+        CannotStart: ``mask`` names a method, which an environment of several agents has no mask in.
+    """
+    kind, _, key = (mask or f"obs:{MASK_KEY}").partition(":")
+    if kind == "method":
+        raise CannotStart(
+            f'Task(mask="{mask}"): a PettingZoo environment shows each agent\'s mask in its observation or info: write '
+            '"obs:KEY" or "info:KEY".'
+        )
+    return AECAsMultiAgent(env, key) if form(env) == "aec" else ParallelAsMultiAgent(env, key)
+
+
+class _PettingZoo(MultiAgentEnv):
+    """What both forms share: spaces and observations with masks.
+
+    A ``Dict`` observation keeps its mask (named ``action_mask``) or gains it from info; any other becomes
+    ``{"observations": obs, "action_mask": mask}``. An agent that never shows a mask may do everything.
+
+    Attributes:
+        env: the PettingZoo environment.
+    """
+
+    def __init__(self, env: Any, key: str = MASK_KEY) -> None:
+        super().__init__()
+        self.env, self._key = env, key
+        self.possible_agents = list(getattr(env, "possible_agents", None) or [])
+        self.agents = list(self.possible_agents)
+        self._inner = {agent: env.observation_space(agent) for agent in self.possible_agents}
+        self.action_spaces = {agent: env.action_space(agent) for agent in self.possible_agents}
+        self.observation_spaces = {agent: self._space(agent) for agent in self.possible_agents}
+        self._masked: set[Any] = set()  # agents that have shown a mask
+
+    def _space(self, agent: Any) -> spaces.Space:
+        space = self._inner[agent]
+        parts = dict(space.spaces) if isinstance(space, spaces.Dict) else {OBSERVATIONS_KEY: space}
+        size = self._size(agent)
+        if size is None:
+            return space
+        given = parts.pop(self._key, None)
+        mask = spaces.Box(0, 1, (size,), np.int8)
+        return spaces.Dict(parts | {MASK_KEY: mask if given is None or self._key != MASK_KEY else given})
+
+    def _size(self, agent: Any) -> int | None:
+        """Entries of the agent's mask; None where its actions cannot be masked."""
+        try:
+            return n_logits(self.action_spaces[agent])
+        except CannotStart:
+            return None
+
+    def _shown(self, agent: Any, observation: Any, info: dict[str, Any], decides: bool) -> Any:
+        size = self._size(agent)
+        if size is None:
+            return observation
+        raw = shown_mask(observation, info, self._key)
+        if raw is None:
+            if decides and agent in self._masked:
+                raise CannotStart(
+                    f'{type(self.env).__name__}: agent {agent} shows no "{self._key}" at this decision and did before: show '
+                    "it at every one."
+                )
+            mask = np.ones(size, dtype=bool)
+        else:
+            self._masked.add(agent)
+            mask = as_mask(raw, self.action_spaces[agent], f"{type(self.env).__name__}, agent {agent}")
+        is_dict = isinstance(self._inner[agent], spaces.Dict)
+        rest = {k: v for k, v in observation.items() if k != self._key} if is_dict else {OBSERVATIONS_KEY: observation}
+        dtype = self.observation_spaces[agent][MASK_KEY].dtype  # type: ignore[index]
+        return rest | {MASK_KEY: mask.astype(dtype)}
+
+    def render(self) -> Any:
+        return self.env.render()
+
+    def close(self) -> None:
+        self.env.close()
+
+
+class AECAsMultiAgent(_PettingZoo):
+    """An AEC environment: one agent sees something, and acts, at a time.
+
+    Everyone's reward is reported at every step; RLlib sums it up until the agent sees something again. Agents that have
+    left get their last observation and reward in the step in which they do.
+    """
+
+    def __init__(self, env: Any, key: str = MASK_KEY) -> None:
+        super().__init__(env, key)
+        self._game = Game(env)
+        self._turn: Turn | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
+        observations, _, _, _, infos = self._result(self._game.reset(seed, options))
+        return observations, infos
+
+    def step(self, action_dict: dict[Any, Any]) -> Step:
+        assert self._turn is not None, "step() before reset()"
+        return self._result(self._game.step(action_dict[self._turn.agent]))
+
+    def _result(self, turn: Turn) -> Step:
+        self._turn = turn
+        seen = dict(turn.last)
+        if turn.agent is not None:
+            seen[turn.agent] = self._game.observe(turn.agent)
+        self.agents = list(self.env.agents)
+        return (
+            {a: self._shown(a, observation, info, a == turn.agent) for a, (observation, info) in seen.items()},
+            turn.rewards,
+            *ends(turn.left, over=turn.agent is None),
+            {agent: info for agent, (_, info) in seen.items()},
+        )
+
+
+class ParallelAsMultiAgent(_PettingZoo):
+    """A parallel environment: everyone who is in the game sees something, and acts, at every step."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
+        observations, infos = self.env.reset(seed=seed, options=options)
+        self.agents = list(self.env.agents)
+        return self._observations(observations, infos, set(self.agents)), dict(infos)
+
+    def step(self, action_dict: dict[Any, Any]) -> Step:
+        before = set(self.agents)
+        observations, rewards, terminations, truncations, infos = self.env.step(dict(action_dict))
+        left: dict[Any, Ending] = {
+            agent: "terminated" if terminations.get(agent) else "truncated"
+            for agent in self.agents
+            if terminations.get(agent) or truncations.get(agent)
+        }
+        self.agents = [agent for agent in self.env.agents if agent not in left]
+        # Some environments go on showing agents that have left.
+        present = before | set(self.agents)
+        return (
+            self._observations(observations, infos, present, set(left)),
+            {agent: float(reward) for agent, reward in rewards.items() if agent in present},
+            *ends(left, over=not self.agents),
+            {agent: info for agent, info in infos.items() if agent in present},
+        )
+
+    def _observations(
+        self,
+        observations: dict[Any, Any],
+        infos: dict[Any, Any],
+        present: set[Any],
+        left: set[Any] = frozenset(),  # type: ignore[assignment]
+    ) -> dict[Any, Any]:
+        return {
+            agent: self._shown(agent, observation, infos.get(agent) or {}, agent not in left)
+            for agent, observation in observations.items()
+            if agent in present
+        }
+
+
+def ends(left: dict[Any, Ending], over: bool) -> tuple[dict[Any, bool], dict[Any, bool]]:
+    """``terminateds`` and ``truncateds`` as RLlib's episodes read them right.
+
+    A truncation goes by the agent's name only while others play on: where everyone has an end of its own, RLlib calls the
+    episode terminated, and a truncated one gets no bootstrap value.
+
+    Args:
+        left: agents that have left in this step.
+        over: whether nobody is left.
+    """
+    truncated = [agent for agent, how in left.items() if how == "truncated"]
+    terminateds = {agent: True for agent, how in left.items() if how == "terminated"}
+    truncateds = {} if over else dict.fromkeys(truncated, True)
+    return (
+        terminateds | {"__all__": over and not truncated},
+        truncateds | {"__all__": over and bool(truncated)},
+    )
