@@ -29,6 +29,7 @@ app.command("parity.cli.report:view")
 app.command("parity.cli.tasks:tasks")
 app.command("parity.cli.rules:rules")
 app.command("parity.cli.selftest:selftest")
+app.command("parity.cli.translate:translate")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

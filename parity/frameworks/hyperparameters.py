@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import typing
+from collections.abc import Mapping
 from typing import Any
+
+from pydantic import ConfigDict, create_model
 
 from parity.frameworks.base import Untranslated
 from parity.task import PPOParams
@@ -20,6 +24,47 @@ TORCH_ADAM_EPS = 1e-8
 # Fields of PPOParams that PPOConfig has no counterpart for; `to_rllib` says what happens instead, and ExactPPOLearner takes
 # them as options.
 NOT_IN_RLLIB = ("adam_eps", "normalize_advantage", "clip_range_vf", "target_kl")
+
+# What MaskablePPO and PPO take where nothing is said; every other default of PPOParams is theirs.
+SB3_DEFAULTS = {"n_envs": 1, "n_steps": 2048}
+
+_LEARNER = "ExactPPOLearner has it as an option"
+# What to do about a field of `to_rllib`'s list; both classes are in parity.frameworks.rllib.exact.
+REMEDIES = {
+    "n_steps": "ExactEnvRunner gives rollouts of exactly n_steps * n_envs steps",
+    "batch_size": "ExactPPOLearner shuffles every epoch, leaves bootstrap rows out and ends an epoch with what is left",
+    "normalize_advantage": _LEARNER,
+    "adam_eps": f"{_LEARNER}; or override Learner.configure_optimizers_for_module",
+    "clip_range_vf": f"{_LEARNER}; leave vf_clip_param infinite, it bounds the squared error instead",
+    "target_kl": f"{_LEARNER}; kl_target belongs to a term of the loss and stops nothing",
+}
+
+# PPOParams takes "64" for 64, as people write task files; arguments of SB3 are taken as they are, or not at all.
+_HINTS = typing.get_type_hints(PPOParams, include_extras=True)
+_Strict: Any = create_model(
+    "Arguments",
+    __config__=ConfigDict(strict=True, extra="forbid"),
+    **{field.name: (_HINTS[field.name], field.default) for field in dataclasses.fields(PPOParams)},  # type: ignore[call-overload]
+)
+
+
+def of_sb3_arguments(arguments: Mapping[str, Any]) -> PPOParams:
+    """What ``MaskablePPO(**arguments)`` would train with, on ``n_envs`` environments; a schedule by its first value.
+
+    Raises:
+        pydantic.ValidationError: an argument is unknown, of another type or out of range. Nothing is converted.
+    """
+    return PPOParams(**_Strict(**SB3_DEFAULTS | dict(arguments)).model_dump())
+
+
+def linear_decay(start: float, total_steps: int, rollout_steps: int) -> list[list[float]]:
+    """A rate that SB3 takes linearly from ``start`` to 0, as RLlib's list of ``[environment steps, value]``.
+
+    SB3 sets the rate before an update, by the steps that were sampled for it; RLlib after one, for the next
+    (``Learner.after_gradient_based_update``, ray 2.60.0). So the list runs one rollout ahead.
+    """
+    first = max(0.0, start * (1 - rollout_steps / total_steps))
+    return [[0, first], [max(1, total_steps - rollout_steps), 0.0]]
 
 
 def to_sb3(ppo: PPOParams) -> dict[str, Any]:

@@ -1,0 +1,70 @@
+"""What was read: the arguments of one MaskablePPO or PPO, before anything is translated."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+# In the order of the constructors (stable-baselines3 and sb3-contrib 2.9.2).
+_FIRST = """policy env learning_rate n_steps batch_size n_epochs gamma gae_lambda clip_range clip_range_vf
+    normalize_advantage ent_coef vf_coef max_grad_norm"""
+_LAST = """rollout_buffer_class rollout_buffer_kwargs target_kl stats_window_size tensorboard_log policy_kwargs verbose
+    seed device _init_setup_model"""
+PARAMETERS: dict[str, tuple[str, ...]] = {
+    "MaskablePPO": tuple(f"{_FIRST} {_LAST}".split()),
+    "PPO": tuple(f"{_FIRST} use_sde sde_sample_freq {_LAST}".split()),
+}
+# Beside the constructor's, in a file of hyperparameters: RL-Zoo's own keys, and what PPOParams has.
+_ZOO = """n_envs n_timesteps normalize frame_stack env_wrapper vec_env_wrapper env_kwargs monitor_kwargs callback
+    adam_eps"""
+ZOO_KEYS: tuple[str, ...] = tuple(_ZOO.split())
+
+Algorithm = Literal["MaskablePPO", "PPO"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Expression:
+    """Source text whose value only running it would tell."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def has_expression(value: Any) -> bool:
+    """Whether some part of it is known only when it runs."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return isinstance(value, Expression) or any(map(has_expression, parts))
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearSchedule:
+    """RL-Zoo's ``lin_3e-4``: from ``start`` to 0 over the whole training."""
+
+    start: float
+
+    def __repr__(self) -> str:
+        return f"lin_{self.start:g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """The arguments of one model.
+
+    Attributes:
+        origin: where they stand, for people: file and line, or file and key.
+        algorithm: whose arguments they are.
+        values: by the constructor's and RL-Zoo's names: literals, `Expression`, `LinearSchedule`; in ``policy_kwargs`` too.
+        places: argument -> where it stands; ``origin`` where it is missing.
+        assumed: argument -> why this value was taken, where nothing says it.
+    """
+
+    origin: str
+    algorithm: Algorithm
+    values: dict[str, Any]
+    places: dict[str, str] = dataclasses.field(default_factory=dict)
+    assumed: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def place(self, name: str) -> str:
+        return self.places.get(name, self.origin)
