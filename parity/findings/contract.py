@@ -139,10 +139,10 @@ RULES = (
     ),
     Rule(
         code="PAR013",
-        title="RLlib's PPO cannot take a hyperparameter as the task has it",
+        title="the framework's PPO cannot take a hyperparameter as the task has it",
         severity="info",
         explanation="The difference is by design; the update's rung measures its share where it can.",
-        origin="PPOConfig has no counterpart of the field.",
+        origin="The framework's configuration (PPOConfig, for RLlib) has no counterpart of the field.",
         fix='config.learners(learner_class=ExactPPOLearner)  # what the framework "rllib-exact" does',
     ),
     Rule(

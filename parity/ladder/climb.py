@@ -91,7 +91,11 @@ def climb(numbers: Numbers, declared: Mapping[str, str] | None = None, tolerance
     if declared is not None:
         numbers = Numbers(numbers.arrays, numbers.facts | {"declared": dict(declared)})
     evidence = Evidence(numbers, tolerance)
-    sheets = {name: judge(evidence) for name, judge in RUNGS.items()}
+    left_out = numbers.facts.get("not_applicable", {})
+    sheets = {
+        name: Sheet(i, skipped=[left_out[name]]) if name in left_out else judge(evidence)
+        for i, (name, judge) in enumerate(RUNGS.items())
+    }
     for part, error in numbers.facts.get("raised", {}).items():
         rung, code = rung_of(part)
         message = f"{part} raised {error['type']}: {error['message']}"

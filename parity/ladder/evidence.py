@@ -156,7 +156,7 @@ class Sheet:
         rung: its number.
         differences: all comparisons that decide about it.
         found: its findings.
-        explained: differences that RLlib has by design, in words.
+        explained: differences that the framework has by design, in words.
         shares: of the update, by what makes the difference.
         skipped: why it has no counterpart in this port.
         missing: why a part of it could not run.

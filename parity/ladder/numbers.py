@@ -22,7 +22,8 @@ class Numbers:
     """The numbers of one port.
 
     Attributes:
-        arrays: name -> array; names are paths (``"batch/advantages"``), see ``parity.frameworks.rllib.ladder.probe``.
+        arrays: name -> array; names are paths (``"batch/advantages"``), listed in ``docs/frameworks.md`` and,
+            with what RLlib alone has, in ``parity.frameworks.rllib.ladder.probe``.
         facts: what is no array: classes, spaces, configuration, what raised. JSON values only.
     """
 

@@ -5,6 +5,7 @@ Importing this needs torchrl; where it is missing, parity says so in a sentence.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -19,10 +20,14 @@ from parity import Task
 from parity.frameworks.base import Effective, Framework, Iteration, Session, Stage
 from parity.frameworks.device import synchronizer
 from parity.frameworks.stopwatch import Stopwatch
+from parity.ladder.numbers import Numbers
 from parity.masks import MaskCounts, MaskedEnv
 from parity_torchrl.hyperparameters import of_torchrl, untranslated
 from parity_torchrl.stage import TorchRLStage
 from parity_torchrl.training import Training, build_loss, build_policy
+
+# What it tells of its storages is not the reader's.
+logging.getLogger("torchrl").setLevel(logging.WARNING)
 
 CHECKPOINT_FILE = "training.pt"
 
@@ -54,6 +59,12 @@ class TorchRL(Framework):
         state = torch.load(checkpoint / CHECKPOINT_FILE, map_location=device, weights_only=True)
         build_loss(task, policy, device).load_state_dict(state["loss_module"])
         return TorchRLStage(task, policy, slots)
+
+    def collect(self, task: Task, device: str, lockstep: int | None = None, full: bool = False) -> Numbers:
+        # SB3 is needed on this path alone.
+        from parity_torchrl.collect import collect
+
+        return collect(task, device)
 
 
 class TorchRLSession(Session):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,6 +26,9 @@ from parity_torchrl.policy import Policy
 class Training:
     """Everything that trains one task from one seed.
 
+    Args:
+        watch: is given the environments before anything plays in them.
+
     Attributes:
         envs: the environments that are sampled from, with their counts of masks.
         policy: actor and critic.
@@ -34,9 +38,12 @@ class Training:
         CannotStart: the environment cannot be masked, or the network cannot be used.
     """
 
-    def __init__(self, task: Task, seed: int, device: str) -> None:
+    def __init__(
+        self, task: Task, seed: int, device: str, watch: Callable[[list[MaskedEnv]], Any] = lambda _: None
+    ) -> None:
         arguments = to_torchrl(task.ppo)
         self.envs: list[MaskedEnv] = masked_envs(task.env, task.mask, task.ppo.n_envs)
+        watch(self.envs)
         self.policy = build_policy(task, self.envs[0], seed, device)
         self.collector: Any = Collector(
             batched_env(self.envs, seed * SEED_STRIDE),

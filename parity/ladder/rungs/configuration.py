@@ -9,7 +9,8 @@ import numpy as np
 
 from parity.ladder.evidence import Evidence, Sheet
 
-# PPOParams' names -> where PPOConfig has them; what a task declares may be named either way.
+# PPOParams' names -> where PPOConfig has them; what a task declares may be named either way. Another framework says its own
+# under `facts["config"]["names"]`.
 RLLIB_NAMES = {
     "n_envs": "num_envs_per_env_runner",
     "n_steps": "train_batch_size_per_learner",
@@ -24,6 +25,7 @@ RLLIB_NAMES = {
     "max_grad_norm": "grad_clip",
 }
 IN_ENV_RUNNERS = ("n_envs",)
+_DECLARE = "Give the task a value that the framework has, or `declared` with the reason."
 FIELDS_OF = {"PAR011": ("vf_clip_param", "clip_range_vf"), "PAR012": ("use_kl_loss", "kl_coeff")}
 # What the update's rung measures when it is there; `normalize_advantage=False` it does not.
 MEASURED = ("adam_eps", "batch_size", "normalize_advantage")
@@ -35,7 +37,8 @@ def configuration(sheet: Sheet, evidence: Evidence) -> None:
     """Every hyperparameter that RLlib would use otherwise, and settings of RLlib that SB3 has nothing like."""
     config = evidence.fact("config", parts=("build",))
     declared = evidence.facts.get("declared", {})
-    _hyperparameters(sheet, _of_the_module(evidence, config), config["task"], declared)
+    names = config.get("names", RLLIB_NAMES)
+    _hyperparameters(sheet, _of_the_module(evidence, config), config["task"], declared, names)
     rllib = config.get("rllib", {})
     _value_clamp(sheet, evidence, rllib, _reason(declared, "PAR011"))
     if rllib.get("use_kl_loss") and config["port"].get("kl_coeff", 1.0) != 0:
@@ -64,7 +67,7 @@ def configuration(sheet: Sheet, evidence: Evidence) -> None:
     }
     if fields:
         what = "; ".join(f"{name}: {reason}" for name, reason in fields.items())
-        sheet.report("PAR013", "config", what, fields)
+        sheet.report("PAR013", "config", what, fields, fix=None if "rllib" in config else _DECLARE)
 
 
 def _of_the_module(evidence: Evidence, config: dict[str, Any]) -> dict[str, Any]:
@@ -82,15 +85,18 @@ def _reason(declared: dict[str, str], code: str) -> str | None:
     return next((declared[field] for field in FIELDS_OF[code] if field in declared), None)
 
 
-def _hyperparameters(sheet: Sheet, port: dict[str, Any], task: dict[str, Any], declared: dict[str, str]) -> None:
+def _hyperparameters(
+    sheet: Sheet, port: dict[str, Any], task: dict[str, Any], declared: dict[str, str], names: dict[str, str]
+) -> None:
+    """``names``: PPOParams' names -> the framework's own, of the fields that it has."""
     wanted = dict(task)
     wanted["batch_size"] = min(task["batch_size"], task["n_envs"] * task["n_steps"])
     differ = {
         name: {"task": wanted[name], "port": port.get(name)}
-        for name in RLLIB_NAMES
+        for name in names
         if name in wanted and not _equal(wanted[name], port.get(name))
     }
-    reasons = {name: declared.get(name) or declared.get(RLLIB_NAMES[name]) for name in differ}
+    reasons = {name: declared.get(name) or declared.get(names[name]) for name in differ}
     for name, reason in reasons.items():
         if reason:
             message = f"{name} is {differ[name]['port']}, the task has {differ[name]['task']}"
@@ -100,9 +106,9 @@ def _hyperparameters(sheet: Sheet, port: dict[str, Any], task: dict[str, Any], d
     message = "; ".join(f"{name} is {each['port']}, the task has {each['task']}" for name, each in differ.items())
     no_numbers = [name for name, each in differ.items() if not isinstance(each["port"], int | float)]
     consequences = _UPDATE if any(name != "max_grad_norm" or differ[name]["port"] for name in no_numbers) else ()
-    sheet.report(
-        "PAR010", "config", message, differ, fix=_fix({n: wanted[n] for n in differ}, wanted), explains=consequences
-    )
+    fields = {name: wanted[name] for name in differ}
+    fix = _fix(fields, wanted) if names is RLLIB_NAMES else _in_own_names(fields, names)
+    sheet.report("PAR010", "config", message, differ, fix=fix, explains=consequences)
 
 
 def _fix(fields: dict[str, Any], task: dict[str, Any]) -> str:
@@ -119,6 +125,10 @@ def _fix(fields: dict[str, Any], task: dict[str, Any]) -> str:
         for method, arguments in calls
         if arguments
     )
+
+
+def _in_own_names(fields: dict[str, Any], names: dict[str, str]) -> str:
+    return ", ".join(f"{names[name]}={value!r}" for name, value in fields.items())
 
 
 def _equal(a: Any, b: Any) -> bool:

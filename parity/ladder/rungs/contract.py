@@ -36,7 +36,7 @@ def _learning_module(sheet: Sheet, evidence: Evidence) -> None:
     about, facts = evidence.about(learning), evidence.facts
     where = f"module {learning}"
     asked = facts.get("asked_module")
-    runs = {"learner": about["class"], "env runner": about["runner_class"]}
+    runs = {"learner": about["class"], "env runner": about.get("runner_class", about["class"])}
     if asked is not None and set(runs.values()) != {asked}:
         message = f"{asked} was asked for; the learner trains a {runs['learner']}, the env runner plays a {runs['env runner']}"
         sheet.report("PAR002", where, message, {"asked": asked, **runs}, module=learning)
@@ -73,7 +73,7 @@ def _train(module: str) -> str:
 def _trained_modules(sheet: Sheet, evidence: Evidence) -> None:
     for module in evidence.modules():
         about = evidence.about(module)
-        if not about["value_function_api"]:
+        if not about.get("value_function_api", True):
             _no_value_function(sheet, evidence, module, about)
         returned = sorted(
             {
@@ -83,7 +83,7 @@ def _trained_modules(sheet: Sheet, evidence: Evidence) -> None:
                 if column in COMPUTED_BY_RLLIB
             }
         )
-        if returned and about["value_function_api"]:
+        if returned and about.get("value_function_api", True):
             message = f"{about['class']} returns {' and '.join(returned)}, which RLlib computes and overwrites"
             sheet.report("PAR007", f"module {module}", message, {"columns": returned}, module=module)
         mask, rows = _decided_masks(evidence, module)

@@ -13,7 +13,7 @@ from parity.ladder.rungs.legal import empty, illegal_probability, largest_entrop
 IMPOSSIBLE = 1e-12
 # float32 entropies of up to some hundred actions; a mask that is not honoured is off by tenths.
 ENTROPY_SLACK = 1e-5
-# Methods of an RLModule, for the message.
+# Where an RLModule has the phases, for the message; another framework's facts name its own under "phases".
 METHODS = {"exploration": "_forward_exploration", "inference": "_forward_inference", "train": "_forward_train"}
 
 
@@ -49,8 +49,9 @@ def _mask_honoured(sheet: Sheet, evidence: Evidence, module: str) -> None:
             worst[phase] = float(illegal.max(initial=0.0))
     wrong = {phase: p for phase, p in worst.items() if p > IMPOSSIBLE}
     if wrong:
+        methods = evidence.facts.get("phases", METHODS)
         phases = [phase for phase in PHASES if any(name.startswith(phase) for name in wrong)]
-        message = f"an illegal action has a probability of {max(wrong.values()):.3g} in {', '.join(METHODS[p] for p in phases)}"
+        message = f"an illegal action has a probability of {max(wrong.values()):.3g} in {', '.join(methods[p] for p in phases)}"
         where = f"module {module}, {', '.join(phases)}"
         sheet.report("PAR201", where, message, {"largest_probability": worst}, module=module)
 

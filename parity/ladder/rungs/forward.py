@@ -111,7 +111,7 @@ def _shapes(sheet: Sheet, evidence: Evidence, module: str) -> None:
 
 def _values_agree(sheet: Sheet, evidence: Evidence, module: str) -> None:
     """compute_values by itself, as GAE calls it, and with the embeddings of forward_train, as the loss does."""
-    if not evidence.about(module)["compute_values"]:
+    if not evidence.about(module).get("compute_values", True):
         return
     alone, shared = evidence.need(f"{module}/values"), evidence.need(f"{module}/phase/train/values")
     valid = evidence.need(f"{module}/rows/valid")
@@ -133,7 +133,7 @@ def _against_sb3(sheet: Sheet, evidence: Evidence, module: str) -> None:
         if not sheet.compare(difference):
             message = f"logits on legal actions differ by up to {difference.max_abs:.3g} ({difference.where})"
             sheet.report("PAR101", f"module {module}, {difference.where}", message, figures(difference), module=module)
-    if evidence.about(module)["compute_values"]:
+    if evidence.about(module).get("compute_values", True):
         values = evidence.need(f"{module}/phase/train/values")
         difference = compare_column(evidence, module, values, evidence.need(f"{module}/sb3/values"), "values")
         if not sheet.compare(difference):
@@ -154,7 +154,7 @@ def _drawn(sheet: Sheet, evidence: Evidence, module: str) -> None:
         if not sheet.compare(difference):
             message = f"logits differ by up to {difference.max_abs:.3g} on observations drawn from the space"
             sheet.report("PAR101", f"module {module}, {difference.where}", message, figures(difference), module=module)
-    if evidence.about(module)["compute_values"]:
+    if evidence.about(module).get("compute_values", True):
         values, reference = evidence.need(f"{module}/space/values"), evidence.need(f"{module}/sb3/space/values")
         if values.shape != reference.shape:
             return

@@ -226,9 +226,12 @@ def _advantages(
         return
     standardised = _standardised(evidence, module, advantages, valid, references)
     if standardised is not None and sheet.compare(standardised):
+        rllib = "ray" in evidence.facts
         sheet.explained.append(
             "RLlib standardises advantages over all rows of the batch, bootstrap rows included "
             "(general_advantage_estimation.py:148)"
+            if rllib
+            else "advantages are standardised over all rows of the batch"
         )
         return
     if standardised is None:

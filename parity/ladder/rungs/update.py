@@ -66,7 +66,7 @@ def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
         return
     message = (
         f"after {minibatches} minibatches parameters differ by {explained.max_rel:.3g} of their norm ({explained.where}), "
-        f"{left_over:.1%} of the update, beyond what RLlib does otherwise by design"
+        f"{left_over:.1%} of the update, beyond what the framework does otherwise by design"
     )
     found = {"unexplained_share_of_update": left_over, **figures(explained)}
     where = f"module {module}, parameter {explained.where}"
@@ -74,7 +74,7 @@ def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
 
 
 def _every_row(sheet: Sheet, evidence: Evidence, module: str) -> None:
-    """Each decision is learned from once per epoch; one visit less is a matter of how RLlib deals its last minibatches."""
+    """Each decision is learned from once per epoch; one visit less is a matter of how minibatches are dealt."""
     rows, valid = evidence.need(f"{module}/update/rows"), evidence.need(f"{module}/rows/valid")
     if evidence.facts["config"]["task"].get("target_kl") is not None:
         return  # an update may end early

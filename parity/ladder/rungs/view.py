@@ -19,6 +19,8 @@ _WORDS = {
 
 def view(sheet: Sheet, evidence: Evidence) -> None:
     """Same seed, same actions of the learning agent: same observations, masks, rewards and ends."""
+    if evidence.facts.get("plays_task_env"):
+        return  # what it plays is the single-agent environment itself; the rollout's rung compares what arrives
     facts = evidence.fact("view", parts=("build", "view"))
     where = f"agent {evidence.facts['learning_agent']}"
     if facts["spaces"] is not None:

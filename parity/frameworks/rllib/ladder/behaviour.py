@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,8 @@ import tree
 from ray.rllib.core.columns import Columns
 from ray.rllib.utils.torch_utils import convert_to_torch_tensor
 
+from parity.frameworks import reach as disturbed
+from parity.frameworks.drawn import drawn_masks
 from parity.frameworks.network import sample_observations
 from parity.frameworks.rllib.arrays import array, flat, probability, take
 from parity.ladder.numbers import Numbers
@@ -21,8 +21,6 @@ from parity.masks import MASK_KEY
 SPACE_SAMPLES = 32
 # Rows on which single parameters are disturbed: enough to reach every input, few enough for large networks.
 REACH_ROWS = 64
-# Relative to a parameter's spread: far above float32's noise, too little to wake up a unit that is off.
-DISTURBANCE = 1e-2
 
 
 def has_values(module: Any) -> bool:
@@ -94,13 +92,8 @@ def space(numbers: Numbers, module_id: str, module: Any) -> None:
     drawn = sample_observations(module.observation_space, SPACE_SAMPLES)
     if not isinstance(drawn, dict) or MASK_KEY not in drawn:
         return
-    mask = torch.zeros_like(drawn[MASK_KEY])
-    sizes = numbers.facts["modules"][module_id]["choices"] or [mask.shape[-1]]
-    generator = np.random.default_rng(0)
-    for row in range(SPACE_SAMPLES):
-        for start, size in zip(np.cumsum([0, *sizes[:-1]]), sizes, strict=True):
-            legal = generator.permutation(size)[: 1 if row % 2 else 1 + generator.integers(size)]
-            mask[row, torch.as_tensor(start + legal)] = 1
+    sizes = numbers.facts["modules"][module_id]["choices"] or [drawn[MASK_KEY].shape[-1]]
+    mask = torch.as_tensor(drawn_masks(sizes, SPACE_SAMPLES)).to(drawn[MASK_KEY])
     drawn[MASK_KEY] = mask
     drawn = _on(module, drawn)
     with torch.no_grad():
@@ -134,15 +127,7 @@ def reach(numbers: Numbers, module_id: str, module: Any, columns: dict[str, Any]
     rows = rows[np.linspace(0, len(rows) - 1, min(REACH_ROWS, len(rows))).astype(np.int64)]
     batch = {Columns.OBS: take(columns[Columns.OBS], rows)}
     actions = take(columns[Columns.ACTIONS], rows)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        logp, values = _outputs(module, batch, actions)
-        for name, parameter in module.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator).to(parameter.device)
-            with _disturbed(parameter, noise * (DISTURBANCE * float(parameter.abs().mean()) + 1e-3)):
-                other_logp, other_values = _outputs(module, batch, actions)
-            moved = [_moved(logp, other_logp), _moved(values, other_values)]
-            numbers.put(f"{module_id}/reach", {name: np.array(moved)})
+    numbers.put(f"{module_id}/reach", disturbed.reach(module, lambda: _outputs(module, batch, actions)))
 
 
 def _outputs(module: Any, batch: dict[str, Any], actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -152,22 +137,6 @@ def _outputs(module: Any, batch: dict[str, Any], actions: torch.Tensor) -> tuple
     if has_values(module):
         values = module.compute_values(copy.deepcopy(batch), embeddings=out.get(Columns.EMBEDDINGS))
     return distribution.logp(actions), values
-
-
-@contextlib.contextmanager
-def _disturbed(parameter: torch.nn.Parameter, noise: torch.Tensor) -> Iterator[None]:
-    before = parameter.detach().clone()
-    parameter.add_(noise)
-    try:
-        yield
-    finally:
-        parameter.copy_(before)
-
-
-def _moved(before: torch.Tensor | None, now: torch.Tensor | None) -> float:
-    if before is None or now is None:
-        return 0.0
-    return float((now - before).abs().nan_to_num().max())
 
 
 def _nested(columns: Any) -> Any:

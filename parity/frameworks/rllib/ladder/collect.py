@@ -13,15 +13,14 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parity.frameworks import hyperparameters
-from parity.frameworks.network import network_input
 from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.config import Port
-from parity.frameworks.rllib.env import OBSERVATIONS_KEY
 from parity.frameworks.rllib.ladder.algorithm import through_algorithm
 from parity.frameworks.rllib.ladder.probe import Probe, probe
 from parity.frameworks.rllib.ladder.view import same_tensors, view
 from parity.frameworks.rllib.module import unmasked_space
 from parity.frameworks.sb3 import build_model, counterpart
+from parity.frameworks.sb3.beside import beside, for_policy, observations, settings
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.ladder.correspondence import Correspondence, correspond
 from parity.ladder.numbers import Numbers
@@ -116,8 +115,8 @@ def _sb3_side(found: Probe, task: Task, module_id: str, sb3_policy: Any) -> None
     numbers.facts.setdefault("sb3_policy", {})[module_id] = "sb3" if direct else "module"
     if direct and f"{module_id}/space/logits" in numbers:
         with found.part(f"sb3 space {module_id}"):
-            observations = _observations(numbers, f"{module_id}/space/obs", sb3_policy.observation_space)
-            counterpart.forward_space(numbers, module_id, sb3_policy, observations)
+            drawn = observations(numbers, f"{module_id}/space/obs", sb3_policy.observation_space)
+            counterpart.forward_space(numbers, module_id, sb3_policy, drawn)
     same_space = _other_observations(sb3_policy.observation_space, found.module(module_id).observation_space) is None
     if module_id == found.port.learning_module and module_id in found.copies and same_space:
         with found.part(f"sb3 space {module_id}"):
@@ -125,7 +124,8 @@ def _sb3_side(found: Probe, task: Task, module_id: str, sb3_policy: Any) -> None
     if module_id in found.modules and module_id in found.after:
         with found.part(f"sb3 {module_id}"):
             policy = sb3_policy if direct else _policy_around(found.copies[module_id], ppo)
-            _counterpart(found, module_id, policy, ppo)
+            adam_eps = _adam_eps(found.learner, module_id)
+            beside(numbers, module_id, policy, found.after[module_id], ppo, adam_eps)
 
 
 def _inputs(numbers: Numbers, module_id: str, module: Any, policy: Any) -> None:
@@ -136,7 +136,7 @@ def _inputs(numbers: Numbers, module_id: str, module: Any, policy: Any) -> None:
         moved = []
         for outputs in (
             lambda seen: network({name: torch.as_tensor(part) for name, part in seen.items()}),
-            lambda seen: counterpart.outputs(policy, _for_policy(seen, policy.observation_space)),
+            lambda seen: counterpart.outputs(policy, for_policy(seen, policy.observation_space)),
         ):
             with torch.no_grad():
                 before, after = outputs(dict(drawn)), outputs(drawn | {entry: np.roll(drawn[entry], 1, axis=0)})
@@ -144,40 +144,19 @@ def _inputs(numbers: Numbers, module_id: str, module: Any, policy: Any) -> None:
         numbers.put(f"{module_id}/inputs", {entry: np.array(moved)})
 
 
-def _counterpart(found: Probe, module_id: str, policy: Any, ppo: PPOParams) -> None:
-    numbers = found.numbers
-    decisions = _decisions(numbers, module_id, found.after[module_id], policy.observation_space)
-    counterpart.forward(numbers, module_id, policy, decisions)
-    counterpart.returns(numbers, module_id, policy, decisions, ppo.gamma, ppo.gae_lambda)
-    if f"{module_id}/update/rows" not in numbers or f"{module_id}/batch/advantages" not in numbers:
-        return
-    valid = np.flatnonzero(numbers[f"{module_id}/rows/valid"])
-    position = np.full(len(numbers[f"{module_id}/rows/valid"]), -1)
-    position[valid] = np.arange(len(valid))
-    settings = numbers.facts["update"]
-    minibatches = [position[rows[rows >= 0]] for rows in numbers[f"{module_id}/update/rows"]]
-    update = counterpart.PortUpdate(
-        minibatches=[rows[rows >= 0] for rows in minibatches],
-        advantages=numbers[f"{module_id}/batch/advantages"][valid].astype(np.float32),
-        batch_size=settings["minibatch_size"],
-        epochs=settings["epochs"],
-        adam_eps=_adam_eps(found.learner, module_id),
-    )
-    old_logp = numbers[f"{module_id}/batch/action_logp"][valid]
-    counterpart.update(numbers, module_id, policy, decisions, update, ppo, old_logp)
-
-
 def _settings(task: Task, learner: Any, module_id: str) -> PPOParams:
     """The task's hyperparameters with the module's own where RLlib has them: the contract rung judges those that differ."""
     config = learner.config.get_config_for_module(module_id)
-    settings = dataclasses.asdict(task.ppo)
-    for name, value in hyperparameters.of_rllib(config).items():
-        if name in settings and name not in hyperparameters.NOT_IN_RLLIB and isinstance(value, int | float):
-            settings[name] = value
+    own = {
+        name: value
+        for name, value in hyperparameters.of_rllib(config).items()
+        if name in dataclasses.asdict(task.ppo)
+        and name not in hyperparameters.NOT_IN_RLLIB
+        and isinstance(value, int | float)
+    }
     if config.grad_clip is None:
-        settings["max_grad_norm"] = 1e30
-    # How many rows there are is the probe's choice, and early stopping would end the runs at different minibatches.
-    return PPOParams(**settings | {"n_envs": 1, "n_steps": settings["batch_size"], "target_kl": None})
+        own["max_grad_norm"] = 1e30
+    return settings(task.ppo, **own)
 
 
 def _adam_eps(learner: Any, module_id: str) -> float:
@@ -209,34 +188,3 @@ class _ModuleAsNetwork(torch.nn.Module):
         out = self.module.forward_train({Columns.OBS: obs})
         values = self.module.compute_values({Columns.OBS: obs}, embeddings=out.get(Columns.EMBEDDINGS))
         return out[Columns.ACTION_DIST_INPUTS], values
-
-
-def _decisions(numbers: Numbers, module_id: str, after: Any, space: spaces.Space) -> counterpart.Decisions:
-    env = f"{module_id}/env"
-    masks = numbers.get(f"{env}/mask")
-    if masks is None:
-        columns = sum(numbers.facts["modules"][module_id]["choices"])
-        masks = np.ones((len(numbers[f"{env}/reward"]), columns), dtype=bool)
-    return counterpart.Decisions(
-        observations=_observations(numbers, f"{env}/obs", space),
-        masks=masks,
-        actions=numbers[f"{env}/action"],
-        rewards=numbers[f"{env}/reward"],
-        chunk=numbers[f"{module_id}/rows/chunk"],
-        terminated=numbers[f"{env}/terminated"],
-        truncated=numbers[f"{env}/truncated"],
-        after=_for_policy(after, space),
-    )
-
-
-def _observations(numbers: Numbers, folder: str, space: spaces.Space) -> Any:
-    below = numbers.below(folder)
-    return _for_policy(below if below else numbers[folder], space)
-
-
-def _for_policy(observations: Any, space: spaces.Space) -> Any:
-    """RLlib's observation as the policy with this space takes it: with or without mask and wrapping."""
-    if isinstance(observations, dict) and not isinstance(space, spaces.Dict):
-        observations = observations[OBSERVATIONS_KEY]
-    tensors = network_input(observations, space)
-    return {k: v.numpy() for k, v in tensors.items()} if isinstance(tensors, dict) else tensors.numpy()

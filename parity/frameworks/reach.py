@@ -1,0 +1,47 @@
+"""How far a module's outputs move when one of its parameters is disturbed: which gradients may be zero, and which may not."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+# Relative to a parameter's spread: far above float32's noise, too little to wake up a unit that is off.
+DISTURBANCE = 1e-2
+
+Outputs = Callable[[], tuple[torch.Tensor, torch.Tensor | None]]
+
+
+def reach(module: torch.nn.Module, outputs: Outputs) -> dict[str, np.ndarray]:
+    """Parameter's name -> float64 [2]: the largest change of log-probabilities and of values (0 where there are none).
+
+    ``outputs``: computes both on some rows, with the module as it is at the time.
+    """
+    generator = torch.Generator().manual_seed(0)
+    found = {}
+    with torch.no_grad():
+        logp, values = outputs()
+        for name, parameter in module.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator).to(parameter.device)
+            with _disturbed(parameter, noise * (DISTURBANCE * float(parameter.abs().mean()) + 1e-3)):
+                other_logp, other_values = outputs()
+            found[name] = np.array([_moved(logp, other_logp), _moved(values, other_values)])
+    return found
+
+
+@contextlib.contextmanager
+def _disturbed(parameter: torch.nn.Parameter, noise: torch.Tensor) -> Iterator[None]:
+    before = parameter.detach().clone()
+    parameter.add_(noise)
+    try:
+        yield
+    finally:
+        parameter.copy_(before)
+
+
+def _moved(before: torch.Tensor | None, now: torch.Tensor | None) -> float:
+    if before is None or now is None:
+        return 0.0
+    return float((now - before).abs().nan_to_num().max())
