@@ -10,6 +10,7 @@ from urllib.parse import quote
 from parity.report import text
 from parity.report.configuration import ConfigRow, config_rows, runtime_rows
 from parity.report.curves import TaskCurves
+from parity.report.rungs import ladder_words
 from parity.report.throughput import PhaseTimes, phase_times
 from parity.study.files import LOG_FILE, StudyRecord, TaskRecord, TrialRecord
 from parity.summary import Finding, Learns, MetricComparison, Metrics, Summary, TaskSummary, TrialSummary, Verdict
@@ -172,6 +173,10 @@ class TaskContent:
             if row.forest
         ]
         return f"Differences from sb3 in normalised score on {self.id}, margin ±{self.record.margin:g}. {'; '.join(parts)}."
+
+    @property
+    def ladder_alt(self) -> str:
+        return ladder_words(self.summary.ladder or {})
 
     @property
     def throughput_alt(self) -> str:

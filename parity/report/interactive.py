@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import html
 import json
+import math
+import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 import plotly.graph_objects as go
@@ -12,10 +15,12 @@ from plotly.offline import get_plotlyjs
 
 from parity.report import text
 from parity.report.curves import CONFIDENCE, Axis, MeanCurve, Policy, SeedCurve, TaskCurves
+from parity.report.rungs import HIGHEST, LOWEST, rung_points
 from parity.report.style import PHASE_COLOURS, colour, symbol, translucent
 from parity.report.throughput import PHASES, PhaseTimes
+from parity.summary import RungResult
 
-__all__ = ["curves_figure", "get_plotlyjs", "script_json", "throughput_figure"]
+__all__ = ["curves_figure", "get_plotlyjs", "ladder_figure", "script_json", "throughput_figure"]
 
 AXIS_TITLES: dict[Axis, str] = {"steps": "environment steps", "train_s": "training seconds"}
 GREY = "#808890"
@@ -58,6 +63,40 @@ def throughput_figure(times: list[PhaseTimes]) -> go.Figure:
     figure.update_layout(barmode="stack", bargap=0.35, showlegend=True, height=110 + 42 * len(times))
     figure.update_layout(legend={"orientation": "h", "traceorder": "normal", "y": 1.02, "yanchor": "bottom", "x": 0})
     figure.update_yaxes(autorange="reversed", showgrid=False, ticksuffix=" ")
+    return figure
+
+
+def ladder_figure(frameworks: list[str], ladders: Mapping[str, Mapping[str, RungResult]]) -> go.Figure:
+    """How much of its tolerance each rung uses, on a logarithmic scale; a broken rung is a cross."""
+    figure = go.Figure(layout=_layout(None, "difference, in units of the tolerance"))
+    labels: dict[int, str] = {}
+    for framework, ladder in ladders.items():
+        points = rung_points(ladder)
+        labels |= {result.rung: f"{result.rung} {name}" for name, result in ladder.items()}
+        figure.add_trace(
+            go.Scatter(
+                x=[point.rung for point in points],
+                y=[point.used for point in points],
+                mode="lines+markers",
+                name=_plain(framework),
+                line={"color": colour(frameworks, framework), "width": 1.4},
+                marker={
+                    "size": [9 if point.holds else 14 for point in points],
+                    "symbol": [symbol(frameworks, framework) if point.holds else "x" for point in points],
+                },
+                text=[
+                    f"<b>{_plain(framework)}, {_plain(point.label)}</b><br>{_wrapped(point.words)}" for point in points
+                ],
+                hovertemplate="%{text}<extra></extra>",
+            )
+        )
+    figure.add_hline(y=1, line={"color": GREY, "width": 1.2, "dash": "dash"}, layer="below")
+    figure.update_yaxes(
+        type="log", range=[math.log10(LOWEST) - 0.4, math.log10(HIGHEST) + 0.4], dtick=2, exponentformat="power"
+    )
+    figure.update_xaxes(tickvals=list(labels), ticktext=list(labels.values()))
+    figure.update_layout(showlegend=True, height=320)
+    figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
     return figure
 
 
@@ -154,7 +193,7 @@ def _reference_line(figure: go.Figure, value: float, label: str, below: bool) ->
     )
 
 
-def _layout(x_title: str, y_title: str | None) -> dict[str, Any]:
+def _layout(x_title: str | None, y_title: str | None) -> dict[str, Any]:
     return {
         "template": "none",
         "margin": {"l": 56, "r": 12, "t": 12, "b": 46},
@@ -167,6 +206,10 @@ def _layout(x_title: str, y_title: str | None) -> dict[str, Any]:
         "xaxis": {"title": {"text": x_title, "standoff": 8}, "zeroline": False, "automargin": True},
         "yaxis": {"title": {"text": y_title, "standoff": 8}, "zeroline": False, "automargin": True},
     }
+
+
+def _wrapped(words: str, width: int = 70) -> str:
+    return "<br>".join(_plain(line) for line in textwrap.wrap(words, width)[:5])
 
 
 def _plain(name: str) -> str:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from parity.report import text
 from parity.report.content import Content, evidence
 from parity.report.curves import AXES, CONFIDENCE, POLICIES
-from parity.report.interactive import curves_figure, get_plotlyjs, script_json, throughput_figure
+from parity.report.interactive import curves_figure, get_plotlyjs, ladder_figure, script_json, throughput_figure
 from parity.report.style import colour
 from parity.report.templating import html_environment
 from parity.report.throughput import PHASES
@@ -48,7 +48,7 @@ def html_report(content: Content, preliminary: bool = False) -> str:
 
 
 def _figures(content: Content) -> dict[str, Any]:
-    """By task: ``curves[axis][policy]`` and ``throughput``, each where there is something to draw."""
+    """By task: ``curves[axis][policy]``, ``throughput`` and ``ladder``, each where there is something to draw."""
     figures: dict[str, Any] = {}
     for task in content.tasks:
         drawn: dict[str, Any] = {}
@@ -59,6 +59,8 @@ def _figures(content: Content) -> dict[str, Any]:
         if times:
             figure = throughput_figure(times)
             drawn["throughput"] = dict.fromkeys(POLICIES, figure)
+        if task.summary.ladder:
+            drawn["ladder"] = dict.fromkeys(POLICIES, ladder_figure(task.frameworks, task.summary.ladder))
         if drawn:
             figures[task.id] = drawn
     return figures

@@ -15,6 +15,7 @@ from parity.report import text
 from parity.report.content import TaskContent
 from parity.report.curves import AXES, Axis
 from parity.report.interactive import AXIS_TITLES, GREY
+from parity.report.rungs import HIGHEST, LOWEST, rung_points
 from parity.report.style import PHASE_COLOURS, colour, marker
 from parity.report.throughput import PHASES
 
@@ -37,7 +38,8 @@ _AXIS_FILES: dict[Axis, str] = {"steps": "steps", "train_s": "seconds"}
 
 
 def write_figures(task: TaskContent, folder: Path) -> dict[str, str]:
-    """Writes what there is to draw of a task. Returns the file names by figure: axes, ``difference``, ``throughput``."""
+    """Writes what there is to draw of a task. Returns the file names by figure: axes, ``difference``,
+    ``ladder``, ``throughput``."""
     folder.mkdir(parents=True, exist_ok=True)
     written: dict[str, str] = {}
 
@@ -54,6 +56,8 @@ def write_figures(task: TaskContent, folder: Path) -> dict[str, str]:
                 write(axis, file, _curves(task, axis), task.curve_alt(axis))
         if any(row.forest for row in task.metrics):
             write("difference", f"{task.id}-difference.svg", _differences(task), task.difference_alt)
+        if task.summary.ladder:
+            write("ladder", f"{task.id}-ladder.svg", _ladder(task), task.ladder_alt)
         if any(row.times for row in task.throughput):
             write("throughput", f"{task.id}-throughput.svg", _throughput(task), task.throughput_alt)
     return written
@@ -128,6 +132,26 @@ def _differences(task: TaskContent) -> Figure:
     confidence = next((row.metric.confidence for row in rows if row.metric.confidence), None)
     shown = f", {100 * confidence:.0f} % interval" if confidence else ""
     axes.set_xlabel(f"score minus sb3's{shown}; shaded: margin ±{margin:g}")
+    return figure
+
+
+def _ladder(task: TaskContent) -> Figure:
+    figure, axes = _figure(3.0)
+    labels: dict[int, str] = {}
+    for framework, ladder in (task.summary.ladder or {}).items():
+        shade, points = colour(task.frameworks, framework), rung_points(ladder)
+        labels |= {result.rung: f"{result.rung} {name}" for name, result in ladder.items()}
+        (line,) = axes.plot([p.rung for p in points], [p.used for p in points], color=shade, linewidth=1.3)
+        line.set_marker(marker(task.frameworks, framework))
+        line.set_label(framework)
+        broken = [point for point in points if not point.holds]
+        axes.scatter([p.rung for p in broken], [p.used for p in broken], marker="X", s=110, color=shade, zorder=3)
+    axes.axhline(1, color=GREY, linewidth=1, linestyle="--")
+    axes.set_yscale("log")
+    axes.set_ylim(LOWEST / 3, HIGHEST * 3)
+    axes.set_ylabel("units of the tolerance")
+    axes.set_xticks(list(labels), list(labels.values()), rotation=25, ha="right")
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
     return figure
 
 

@@ -14,9 +14,11 @@ from report_studies import conclude, curve, write_study
 from scipy import stats
 
 from parity.report.curves import SeedCurve, mean_curve
+from parity.report.rungs import ladder_words, rung_points
 from parity.report.throughput import phase_times
 from parity.study import files
 from parity.study.files import TrialRecord
+from parity.summary import RungResult
 
 
 def seeds(framework: str = "sb3", scores: tuple[float, ...] = (0.9, 0.8, 1.0)) -> list[SeedCurve]:
@@ -101,3 +103,36 @@ def test_a_trial_that_is_not_complete_is_drawn_dotted_in_the_svg(tmp_path: Path)
     pd.read_parquet(path).iloc[:4].to_parquet(path)
     conclude(folder)
     assert (folder / "figures" / "tiles-steps.svg").read_text().count("stroke-dasharray") == complete + 1
+
+
+def rung(number: int, status: str, needed: float | None, reason: str | None = None) -> RungResult:
+    return RungResult(rung=number, status=status, max_abs=needed, max_rel=None, tolerance_needed=needed, reason=reason)
+
+
+def test_the_picture_of_the_ladder_shows_where_numbers_part() -> None:
+    points = rung_points(
+        {
+            "contract": rung(0, "pass", 0.0),
+            "forward": rung(1, "pass", 0.3),
+            "returns": rung(4, "fail", 250.0, "PAR402"),
+            "gradient": rung(6, "fail", None, "PAR602"),
+            "update": rung(8, "invalid", None, "update raised ValueError"),
+            "lockstep": rung(9, "not_applicable", None, "parts by design"),
+        }
+    )
+    assert [point.rung for point in points] == [0, 1, 4, 6, 8]
+    assert [point.holds for point in points] == [True, True, False, False, False]
+    assert points[1].used == 0.3 < 1 < points[2].used == 250.0
+    # Broken without a size, or never run: above every size.
+    assert points[3].used == points[4].used > points[2].used
+    words = ladder_words({"rllib": {"forward": rung(1, "pass", 0.3), "returns": rung(4, "fail", 250.0)}})
+    assert "rllib: rungs that hold use at most 0.3 of their tolerance; broken: 4 returns" in words
+
+
+def test_a_climbed_ladder_is_drawn_on_the_page_and_beside_it(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "climbed", {"sb3": [0.9], "rllib": [0.9]})
+    conclude(folder, ladder={"tiles": {"rllib": {"forward": rung(1, "pass", 0.0), "returns": rung(4, "fail", 9.0)}}})
+    assert 'data-figure="ladder"' in (folder / "report.html").read_text(encoding="utf-8")
+    drawn = (folder / "figures" / "tiles-ladder.svg").read_text(encoding="utf-8")
+    assert "4 returns" in drawn
+    assert "(figures/tiles-ladder.svg)" in (folder / "report.md").read_text(encoding="utf-8")

@@ -82,7 +82,7 @@ def test_links_of_a_report_lead_to_files_that_exist(good_study: Path) -> None:
     references = [r for r in page_of(good_study).references if not r.startswith(("data:", "#"))]
     pictures = re.findall(r"!\[(.+?)\]\((.+?)\)\n", markdown_of(good_study))
     assert sum(reference.endswith("/log") for reference in references) == 10
-    assert len(pictures) == 4 and all(len(alt) > 40 for alt, _ in pictures)
+    assert len(pictures) == 5 and all(len(alt) > 40 for alt, _ in pictures)
     assert all((good_study / name).is_file() for name in references + [file for _, file in pictures])
 
 
