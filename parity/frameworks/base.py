@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from parity.masks import MaskCounts
 
@@ -103,6 +105,21 @@ class Stage(ABC):
     @abstractmethod
     def seed_policy(self, seed: int) -> None:
         """Makes the sampled actions that follow depend on ``seed`` alone."""
+
+    def values_and_probabilities(self, observations: Sequence[Any], masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the learning agent's policy says of these observations, as it samples; nothing is played.
+
+        Args:
+            observations: B observations as the task's ``env`` gives them, without the mask's entry.
+            masks: bool ``[B, n_logits]``.
+
+        Returns:
+            Values float64 ``[B]`` and probabilities float64 ``[B, n_logits]``, those of each sub-action summing to 1.
+
+        Raises:
+            NotImplementedError: this adapter, or the port's module, has no answer.
+        """
+        raise NotImplementedError(f"{type(self).__name__} tells no values and probabilities")
 
     @abstractmethod
     def close(self) -> None:

@@ -17,14 +17,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 
 from parity import PPOParams, Task, frameworks
 from parity.errors import CannotStart
 from parity.evaluation import evaluate
 from parity.frameworks.base import Effective, Iteration, Session
-from parity.frameworks.network import weights_hash
-from parity.masks import MaskCounts
+from parity.frameworks.network import build_network, network_input, weights_hash
+from parity.masks import MaskCounts, MaskedEnv
 from parity.testing.worlds import (
     GlobalMaze,
     Maze,
@@ -199,6 +200,30 @@ class FrameworkConformance:
             after = evaluate(stage, 40, deterministic=True)
         # Uniform legal play scores 0.42 a step, the best 1.
         assert after.returns.sum() / after.lengths.sum() > 0.6 > before.returns.sum() / before.lengths.sum()
+
+    def test_a_stage_tells_the_masked_probabilities_and_values_of_the_shared_network(self) -> None:
+        """At the initial weights, which are the same everywhere; and asking draws nothing that play depends on."""
+        task = maze_task()
+        env = MaskedEnv(task.env(), task.mask)
+        rows, masks = [], []
+        for seed in range(6):
+            rows.append(env.reset(seed=seed)[0])
+            masks.append(env.action_masks())
+        network = build_network(task.network, env.observation_space, env.action_space, seed=3)  # type: ignore[arg-type]
+        batch = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+        with torch.no_grad():
+            logits, values = network(network_input(batch, env.observation_space))
+        expected = torch.where(torch.as_tensor(np.stack(masks)), logits, -torch.inf).softmax(dim=-1)
+        with opened(self.framework, task, seed=3) as session:
+            stage = session.stage(2)
+            told = stage.values_and_probabilities(rows, np.stack(masks))
+            np.testing.assert_allclose(told[0], values, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(told[1], expected, rtol=1e-5, atol=1e-6)
+            played = evaluate(stage, 4, deterministic=False)
+            stage.values_and_probabilities(rows, np.stack(masks))
+            assert evaluate(stage, 4, deterministic=False).returns.tolist() == played.returns.tolist()
+            session.train(64, lambda _: None)
+            assert np.abs(stage.values_and_probabilities(rows, np.stack(masks))[0] - told[0]).max() > 1e-4
 
     # Checkpoints
 

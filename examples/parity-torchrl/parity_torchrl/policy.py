@@ -116,6 +116,13 @@ class Policy:
         with torch.no_grad():
             return self.actor(batch)[ACTION]
 
+    def ask(self, observations: Any, masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Values ``[B]`` and probabilities ``[B, n_logits]``."""
+        seen = by_entry(observations, self.module.observation_space)
+        batch = TensorDict({**seen, MASK: masks}, batch_size=[len(masks)])
+        with torch.no_grad():
+            return self.critic(batch)[VALUE].flatten(), self.actor.get_dist(batch).probs
+
 
 def _distribution(action_space: spaces.Space) -> Any:
     if isinstance(action_space, spaces.Discrete):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,12 @@ class TorchRLStage(Stage):
                 self._observations[slot] = observation
                 outcomes.append((float(reward), bool(terminated or truncated)))
         return outcomes
+
+    def values_and_probabilities(self, observations: Sequence[Any], masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        device = next(self._policy.module.parameters()).device
+        batch = stack(list(observations), self._policy.module.observation_space, device)
+        values, probabilities = self._policy.ask(batch, torch.as_tensor(masks, device=device))
+        return values.double().cpu().numpy(), probabilities.double().cpu().numpy()
 
     def close(self) -> None:
         for env in self._envs:

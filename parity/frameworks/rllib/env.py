@@ -29,8 +29,8 @@ class SingleAgentAsMultiAgent(MultiAgentEnv):
     def __init__(self, env: MaskedEnv, agent: str = DEFAULT_AGENT) -> None:
         super().__init__()
         self._env, self._agent = env, agent
-        self._is_dict = isinstance(env.observation_space, spaces.Dict)
-        inner = dict(env.observation_space.spaces) if self._is_dict else {OBSERVATIONS_KEY: env.observation_space}  # type: ignore[attr-defined]
+        space = env.observation_space
+        inner = dict(space.spaces) if isinstance(space, spaces.Dict) else {OBSERVATIONS_KEY: space}
         mask_space = spaces.Box(0, 1, (n_logits(env.action_space),), np.int8)
         self.possible_agents = [agent]
         self.agents = [agent]
@@ -38,8 +38,7 @@ class SingleAgentAsMultiAgent(MultiAgentEnv):
         self.action_spaces = {agent: env.action_space}
 
     def _observation(self, observation: Any) -> dict[str, Any]:
-        inner = dict(observation) if self._is_dict else {OBSERVATIONS_KEY: observation}
-        return {self._agent: inner | {MASK_KEY: self._env.action_masks().astype(np.int8)}}
+        return {self._agent: masked_observation(observation, self._env.action_masks())}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
         observation, info = self._env.reset(seed=seed, options=options)
@@ -58,6 +57,12 @@ class SingleAgentAsMultiAgent(MultiAgentEnv):
 
     def close(self) -> None:
         self._env.close()
+
+
+def masked_observation(observation: Any, mask: np.ndarray) -> dict[str, Any]:
+    """A single-agent observation and its mask, as the contract gives them to an RLlib module."""
+    inner = dict(observation) if isinstance(observation, dict) else {OBSERVATIONS_KEY: observation}
+    return inner | {MASK_KEY: mask.astype(np.int8)}
 
 
 def make_multi_agent_env(task: Task) -> MultiAgentEnv:

@@ -7,10 +7,12 @@ environment, other opponents by ``policy_mapping_fn``), it is played so.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core import COMPONENT_ENV_TO_MODULE_CONNECTOR
 from ray.rllib.core.columns import Columns
@@ -21,8 +23,8 @@ from parity.errors import CannotStart, one_line
 from parity.frameworks.base import Stage
 from parity.frameworks.randomness import PolicyGenerator, undisturbed
 from parity.frameworks.rllib.config import Port
-from parity.frameworks.rllib.env import agent_spaces, audit_masks, has_choice
-from parity.masks import MaskCounts
+from parity.frameworks.rllib.env import agent_spaces, audit_masks, has_choice, masked_observation
+from parity.masks import MaskCounts, choices
 
 
 class RllibStage(Stage):
@@ -79,6 +81,10 @@ class RllibStage(Stage):
     def reset(self, slot: int, seed: int) -> None:
         with self._generator.drawing():
             observations, infos = self._envs[slot].reset(seed=seed)
+        self._episodes[slot] = self._episode(observations, infos)
+
+    def _episode(self, observations: dict[Any, Any], infos: dict[Any, Any]) -> MultiAgentEpisode:
+        """One that starts with these observations."""
         episode = MultiAgentEpisode(
             observation_space={agent: space for agent, (space, _) in self._agents.items()},
             action_space={agent: space for agent, (_, space) in self._agents.items()},
@@ -86,7 +92,7 @@ class RllibStage(Stage):
         )
         # Copies, as RLlib's own vector environment makes them: an environment may return the same arrays at every step.
         episode.add_env_reset(observations=copy.deepcopy(observations), infos=infos)
-        self._episodes[slot] = episode
+        return episode
 
     def step(self, slots: list[int], deterministic: bool) -> list[tuple[float, bool]]:
         episodes = [self._episodes[slot] for slot in slots]
@@ -132,6 +138,29 @@ class RllibStage(Stage):
                 for agent, value in by_agent.items():
                     extra[i].setdefault(agent, {})[column] = value
         return actions, actions_for_env, extra
+
+    def values_and_probabilities(self, observations: Sequence[Any], masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        agent, module_id = self._port.learning_agent, self._port.learning_module
+        seen = [masked_observation(row, mask) for row, mask in zip(observations, masks, strict=True)]
+        module: Any = self._runner.module
+        with undisturbed(), torch.no_grad():
+            self._runner.set_state(copy.deepcopy(self._state()))
+            batch = self._runner._env_to_module(
+                rl_module=module,
+                batch={},
+                episodes=[self._episode({agent: row}, {}) for row in seen],
+                explore=True,
+                shared_data={},
+                metrics=None,
+            )
+            out = module.forward_exploration(batch)[module_id]
+            own = module[module_id].unwrapped()
+            if Columns.ACTION_DIST_INPUTS not in out or not hasattr(own, "compute_values"):
+                raise NotImplementedError(f"{type(own).__name__} tells no logits, or no values")
+            values = own.compute_values(batch[module_id])
+        sizes = choices(self._port.agents[agent][1])
+        parts = [logits.softmax(dim=-1) for logits in out[Columns.ACTION_DIST_INPUTS].split(sizes, dim=-1)]
+        return values.flatten().double().cpu().numpy(), torch.cat(parts, dim=-1).double().cpu().numpy()
 
     def close(self) -> None:
         self._runner.stop()

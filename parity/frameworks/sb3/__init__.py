@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -220,16 +220,7 @@ class Sb3Stage(Stage):
             self._observations[slot], _ = self._envs[slot].reset(seed=seed)
 
     def step(self, slots: list[int], deterministic: bool) -> list[tuple[float, bool]]:
-        rows = [self._observations[slot] for slot in slots]
-        observations: Any
-        if isinstance(rows[0], dict):
-            # Only what the space announces, as DummyVecEnv does.
-            keys = self._envs[0].observation_space.spaces  # type: ignore[attr-defined]
-            observations = {key: np.stack([row[key] for row in rows]) for key in keys}
-        else:
-            observations = np.stack(rows)
-        if self._normalizer is not None:
-            observations = self._normalizer.normalize_obs(observations)
+        observations = self._batch([self._observations[slot] for slot in slots])
         masks = np.stack([self._envs[slot].action_masks() for slot in slots])
         outcomes = []
         with self._generator.drawing():
@@ -239,6 +230,28 @@ class Sb3Stage(Stage):
                 self._observations[slot] = observation
                 outcomes.append((float(reward), bool(terminated or truncated)))
         return outcomes
+
+    def values_and_probabilities(self, observations: Sequence[Any], masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        policy = self._model.policy
+        policy.set_training_mode(False)
+        with torch.no_grad():
+            tensors, _ = policy.obs_to_tensor(self._batch(observations))
+            distribution: Any = policy.get_distribution(tensors, action_masks=masks)
+            values = policy.predict_values(tensors)
+        parts = getattr(distribution, "distributions", None) or [distribution.distribution]
+        probabilities = torch.cat([part.probs for part in parts], dim=-1)
+        return values.flatten().double().cpu().numpy(), probabilities.double().cpu().numpy()
+
+    def _batch(self, rows: Sequence[Any]) -> Any:
+        """Observations side by side, as the model gets them."""
+        observations: Any
+        if isinstance(rows[0], dict):
+            # Only what the space announces, as DummyVecEnv does.
+            keys = self._envs[0].observation_space.spaces  # type: ignore[attr-defined]
+            observations = {key: np.stack([row[key] for row in rows]) for key in keys}
+        else:
+            observations = np.stack(rows)
+        return observations if self._normalizer is None else self._normalizer.normalize_obs(observations)
 
     def close(self) -> None:
         for env in self._envs:
