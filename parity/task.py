@@ -65,7 +65,10 @@ class PPOParams:
 
 
 class Reference(TypedDict):
-    """Anchors of the normalised score: the mean return that is uniform over legal actions, and the best known."""
+    """Anchors of the normalised score: the mean return that is uniform over legal actions, and the best known.
+
+    Where both are the same there is nothing to learn: such a task can be checked and not run.
+    """
 
     uniform_legal: float
     best: NotRequired[float]
@@ -138,8 +141,8 @@ class Task:
         best = reference.get("best")
         if not math.isfinite(reference["uniform_legal"]) or (best is not None and not math.isfinite(best)):
             raise ValueError("uniform_legal and best must be finite")
-        if best is not None and best <= reference["uniform_legal"]:
-            raise ValueError("best must be above uniform_legal")
+        if best is not None and best < reference["uniform_legal"]:
+            raise ValueError("best must not be below uniform_legal")
         return reference
 
     @field_validator("network")

@@ -31,6 +31,17 @@ BUILT_IN: dict[str, str] = {
     "tictactoe-selfplay": "parity_envs.pettingzoo_classic.task:tictactoe_selfplay",
     "connect-four": "parity_envs.pettingzoo_classic.task:connect_four",
     "connect-four-selfplay": "parity_envs.pettingzoo_classic.task:connect_four_selfplay",
+    "probe-one-action": "parity_envs.probes.one_action:task",
+    "probe-observation": "parity_envs.probes.observation:task",
+    "probe-mask": "parity_envs.probes.mask:task",
+    "probe-forced": "parity_envs.probes.forced:task",
+    "probe-mask-by-action": "parity_envs.probes.mask_by_action:task",
+    "probe-previous-step": "parity_envs.probes.previous_step:task",
+    "probe-lambda": "parity_envs.probes.gae_lambda:task",
+    "probe-time-limit": "parity_envs.probes.time_limit:task",
+    "probe-other-agent": "parity_envs.probes.other_agent:task",
+    "probe-cooperative": "parity_envs.probes.cooperative:task",
+    "probe-competitive": "parity_envs.probes.competitive:task",
 }
 DEFAULT_TASK = "tiles"
 DEFAULT_NAME = "task"

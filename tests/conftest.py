@@ -1,13 +1,16 @@
-"""A real browser for tests, and a last line that says when there was none."""
+"""A Ray of one core for the tests that need it; a real browser, and a last line that says when there was none."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+TESTS = Path(__file__).parent
 
 _NO_BROWSER = pytest.StashKey[str]()
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -53,6 +56,22 @@ def chromium(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     yield driver
     driver.quit()
+
+
+@pytest.fixture(scope="module")
+def ray_started() -> Iterator[None]:
+    """For an `Algorithm`, which would otherwise start a Ray of its own with all that it brings."""
+    import ray
+
+    before = dict(os.environ)
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Env runners of a port look for what its task file imports where `parity run` says that it lies.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=128 * 2**20, log_to_driver=False)
+    yield
+    ray.shutdown()
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -23,6 +23,8 @@ JUDGES = [
     "parity.verdict",
     "parity.report",
     "parity.summary",
+    "parity.probes.claims",
+    "parity.probes.judge",
     "parity.study.files",
     "parity.evaluation",
     "parity.masks",

@@ -159,7 +159,10 @@ BAD_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"mask": "observation:legal"}, 'Task field `mask`: "observation:legal" names no place of the mask; write'),
     ({"rllib_module": "MyModule"}, "Task field `rllib_module`: input should be a type (given: 'MyModule')."),
     ({"reference": {"best": 1.0}}, "Task field `reference.uniform_legal` is missing."),
-    ({"reference": {"uniform_legal": 1.0, "best": 1.0}}, "Task field `reference`: best must be above uniform_legal."),
+    (
+        {"reference": {"uniform_legal": 1.0, "best": 0.9}},
+        "Task field `reference`: best must not be below uniform_legal.",
+    ),
     (
         {"reference": {"uniform_legal": float("nan")}},
         "Task field `reference`: uniform_legal and best must be finite.",

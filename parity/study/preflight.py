@@ -90,6 +90,11 @@ def _reference(task: Any) -> ReferenceScores:
     from parity.reference import UNIFORM_EPISODES, uniform_legal_returns
 
     if task.reference is not None:
+        if task.reference.get("best") == task.reference["uniform_legal"]:
+            raise CannotStart(
+                f"Task {task.id}: by its reference uniform legal play returns the best there is, "
+                f"{task.reference['best']:g}, so a run has nothing to measure; `parity check` compares the numbers."
+            )
         # One episode all the same: an environment that cannot be played must not reach the trials.
         uniform_legal_returns(task, episodes=1)
         return ReferenceScores(

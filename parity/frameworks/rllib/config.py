@@ -61,7 +61,7 @@ def build_port(task: Task, seed: int, device: str) -> Port:
     _check_brought(task)
     _pickle_task_files_by_value()
     if is_whole(task):
-        config = _brought_config(task).debugging(seed=seed * SEED_STRIDE)
+        config = brought_config(task).debugging(seed=seed * SEED_STRIDE)
         agents = _agents(make_env(config), task)
         agent = _learner(task, agents)
     else:
@@ -199,7 +199,7 @@ def _last_word(task: Task, config: PPOConfig) -> PPOConfig:
     return edited
 
 
-def _brought_config(task: Task) -> PPOConfig:
+def brought_config(task: Task) -> PPOConfig:
     """The user's finished configuration, copied."""
     if isinstance(task.rllib_config, dict):
         try:

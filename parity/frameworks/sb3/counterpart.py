@@ -8,6 +8,7 @@ where the two differ, the results do. Arrays, below ``M/sb3`` for a module ``M``
     raw_advantages, returns              float32 [V], from RolloutBuffer.compute_returns_and_advantage, chunk by chunk
     RUN/loss/{policy, value, entropy}    float64 [minibatches]
     RUN/gradient/PARAM                   of the first minibatch, clipped
+    RUN/peak/PARAM                       element by element the largest |gradient| of all minibatches, clipped
     RUN/first/PARAM, RUN/last/PARAM      parameters after the first and the last minibatch
 
 Each RUN is one update by ``MaskablePPO.train`` from the same weights. ``first_…`` runs take one step on the rows of the
@@ -237,6 +238,7 @@ class _Trainer:
     def run(self, minibatches: list[np.ndarray], columns: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
         losses: dict[str, list[float]] = {"policy": [], "value": [], "entropy": []}
         found: dict[str, dict[str, Any]] = {}
+        peak: dict[str, Any] = {}
         policy = self._model.policy
         for i, rows in enumerate(minibatches):
             if len(rows) == 0:
@@ -251,12 +253,14 @@ class _Trainer:
             losses["policy"].append(float(logged["train/policy_gradient_loss"]))
             losses["value"].append(float(logged["train/value_loss"]))
             losses["entropy"].append(-float(logged["train/entropy_loss"]))
+            gradients = {n: p.grad.numpy() for n, p in policy.named_parameters() if p.grad is not None}
+            for name, gradient in gradients.items():
+                peak[name] = np.maximum(peak.get(name, 0.0), np.abs(gradient))
             if i == 0:
-                gradients = {n: p.grad for n, p in policy.named_parameters() if p.grad is not None}
-                found["gradient"] = {n: g.numpy().copy() for n, g in gradients.items()}
+                found["gradient"] = {n: g.copy() for n, g in gradients.items()}
                 found["first"] = _parameters(policy)
         found["last"] = _parameters(policy)
-        found["loss"] = losses
+        found["loss"], found["peak"] = losses, peak
         return found
 
 

@@ -9,9 +9,7 @@ import numpy as np
 from parity.ladder.difference import per_tensor
 from parity.ladder.evidence import Evidence, Sheet, figures
 from parity.ladder.rungs.attempt import attempt
-
-# A gradient of this part of the largest one's norm is float32's noise on zero (a KL term at equal policies makes such).
-NOTHING = 1e-7
+from parity.ladder.rungs.shares import NOTHING
 
 
 def gradient(evidence: Evidence) -> Sheet:

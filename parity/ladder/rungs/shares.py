@@ -12,6 +12,8 @@ from parity.ladder.tolerances import Tolerance
 # Adam divides a gradient by its own size: float32 noise on one that is nearly zero becomes noise on a step of the learning
 # rate. Seen between two correct implementations: 4e-6 on a tensor of 9,216 after five minibatches at a learning rate of 1e-3.
 NOISE_OF_A_STEP = 1e-2
+# A gradient of this part of the largest one is float32's noise on zero (a KL term at equal policies makes such).
+NOTHING = 1e-7
 
 Parameters = dict[str, np.ndarray]
 
@@ -22,6 +24,25 @@ def share(toggled: Parameters, sb3: Parameters, before: Parameters) -> float:
     apart = sum(float(((toggled[n].astype(np.float64) - sb3[n]) ** 2).sum()) for n in names)
     moved = sum(float(((sb3[n].astype(np.float64) - before[n]) ** 2).sum()) for n in names)
     return float(np.sqrt(apart / moved)) if moved > 0 else 0.0
+
+
+def but_noise(
+    ours: Parameters, sb3: Parameters, our_gradients: Parameters, sb3_gradients: Parameters, furthest: float
+) -> Parameters:
+    """``ours`` with SB3's value in every element whose gradient was float noise on zero, on both sides.
+
+    Such an element (the logit of an action that was never legal, say) has a gradient of 0 on one side and of 1e-9 on the
+    other, by the order of a sum, and Adam makes a step of it that is a good part of the learning rate. Left as they are:
+    elements whose gradient is 0 on both sides, and differences above ``furthest``, which no step makes.
+    """
+    largest = max((float(np.abs(g).max(initial=0.0)) for g in sb3_gradients.values()), default=0.0)
+    cleaned = dict(ours)
+    for name in ours.keys() & sb3.keys() & our_gradients.keys() & sb3_gradients.keys():
+        peak = np.maximum(np.abs(our_gradients[name]), np.abs(sb3_gradients[name]))
+        apart = np.abs(ours[name].astype(np.float64) - sb3[name])
+        noise = (peak > 0) & (peak <= NOTHING * largest) & (apart <= furthest)
+        cleaned[name] = np.where(noise, sb3[name], ours[name])
+    return cleaned
 
 
 def after_steps(evidence: Evidence, module: str, steps: int = 1) -> Tolerance:

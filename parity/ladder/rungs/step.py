@@ -8,7 +8,7 @@ from parity.ladder.difference import per_tensor
 from parity.ladder.evidence import Evidence, Sheet, figures
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.gradient import without_gradient
-from parity.ladder.rungs.shares import after_steps, share
+from parity.ladder.rungs.shares import after_steps, but_noise, share
 
 
 def step(evidence: Evidence) -> Sheet:
@@ -56,8 +56,20 @@ def _against_sb3(sheet: Sheet, evidence: Evidence, module: str) -> None:
         run: evidence.as_ports(module, evidence.need_below(f"{module}/sb3/{run}/first"))
         for run in ("first_sb3", "first_advantages", "first_all")
     }
+    gradient, rate = evidence.numbers.below(f"{module}/update/gradient"), evidence.settings(module)["learning_rate"]
     direct, explained = (
-        per_tensor(ours, runs[run], after_steps(evidence, module)) for run in ("first_sb3", "first_all")
+        per_tensor(
+            but_noise(
+                ours,
+                runs[run],
+                gradient,
+                evidence.as_ports(module, evidence.numbers.below(f"{module}/sb3/{run}/gradient")),
+                furthest=2 * rate,
+            ),
+            runs[run],
+            after_steps(evidence, module),
+        )
+        for run in ("first_sb3", "first_all")
     )
     if direct:
         sheet.compare(direct)

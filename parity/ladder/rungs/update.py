@@ -8,7 +8,7 @@ from parity.ladder.difference import per_tensor
 from parity.ladder.evidence import Evidence, Sheet, figures
 from parity.ladder.rungs import algorithm
 from parity.ladder.rungs.attempt import attempt
-from parity.ladder.rungs.shares import after_steps, share
+from parity.ladder.rungs.shares import after_steps, but_noise, share
 
 # Run of the counterpart with one difference switched on -> its finding and name.
 TOGGLES = {
@@ -44,8 +44,21 @@ def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
         for run in ("full_sb3", *TOGGLES, "full_all")
     }
     minibatches = len(evidence.need(f"{module}/update/rows"))
-    noise = after_steps(evidence, module, minibatches)
-    direct, explained = (per_tensor(ours, runs[run], noise) for run in ("full_sb3", "full_all"))
+    peak, rate = evidence.numbers.below(f"{module}/update/peak"), evidence.settings(module)["learning_rate"]
+    direct, explained = (
+        per_tensor(
+            but_noise(
+                ours,
+                runs[run],
+                peak,
+                evidence.as_ports(module, evidence.numbers.below(f"{module}/sb3/{run}/peak")),
+                furthest=2 * rate * minibatches,
+            ),
+            runs[run],
+            after_steps(evidence, module, minibatches),
+        )
+        for run in ("full_sb3", "full_all")
+    )
     if direct:
         sheet.compare(direct)
         return

@@ -26,6 +26,7 @@ Arrays, for every module that is trained (``M`` its id, ``R`` its rows in the le
     M/update/rows               int64 [minibatches, longest], row numbers of each minibatch, -1 where shorter
     M/update/loss/{total, policy, value, entropy}   float64 [minibatches]
     M/update/raw_gradient/PARAM, M/update/gradient/PARAM   of the first minibatch, before and after clipping
+    M/update/peak/PARAM         element by element the largest |gradient| of all minibatches, after clipping
     M/update/first/PARAM, M/update/last/PARAM              parameters after the first and after the last minibatch
     M/stress/…                  the loss at ratios far from 1, see `parity.frameworks.rllib.ladder.stress`
 

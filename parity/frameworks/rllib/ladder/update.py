@@ -60,6 +60,7 @@ class _Watch:
         self._losses: dict[str, dict[str, list[float]]] = {
             module_id: {"total": [], "policy": [], "value": [], "entropy": []} for module_id in modules
         }
+        self._peak: dict[str, dict[str, Any]] = {module_id: {} for module_id in modules}
         self._steps = 0
         compute_losses, postprocess, apply = (
             learner.compute_losses, learner.postprocess_gradients, learner.apply_gradients,
@@ -77,9 +78,14 @@ class _Watch:
             if self._steps == 0:
                 self._put("raw_gradient", gradients)
             clipped = postprocess(gradients)
+            # Where there is nothing to clip, the returned dict may be empty; the optimiser then takes what backward() left.
+            taken = {parameter: parameter.grad for parameter in gradients} | clipped
             if self._steps == 0:
-                # Where there is nothing to clip, the returned dict may be empty; the optimiser then takes what backward() left.
-                self._put("gradient", {parameter: parameter.grad for parameter in gradients} | clipped)
+                self._put("gradient", taken)
+            for module_id, named in self._named(taken).items():
+                peak = self._peak[module_id]
+                for name, gradient in named.items():
+                    peak[name] = np.maximum(peak.get(name, 0.0), np.abs(gradient))
             return clipped
 
         def watched_apply(gradients: Any) -> Any:
@@ -104,14 +110,19 @@ class _Watch:
                 losses[name].append(float("nan"))
 
     def _put(self, folder: str, gradients: Any) -> None:
-        for module_id in self._modules:
-            module = self._learner.module[module_id].unwrapped()
-            named = {
+        for module_id, named in self._named(gradients).items():
+            self._numbers.put(f"{module_id}/update/{folder}", {k: v.copy() for k, v in named.items()})
+
+    def _named(self, gradients: Any) -> dict[str, dict[str, np.ndarray]]:
+        """Gradients by module and parameter's name."""
+        return {
+            module_id: {
                 name: array(gradients[parameter])
-                for name, parameter in module.named_parameters()
+                for name, parameter in self._learner.module[module_id].unwrapped().named_parameters()
                 if parameter in gradients and gradients[parameter] is not None
             }
-            self._numbers.put(f"{module_id}/update/{folder}", {k: v.copy() for k, v in named.items()})
+            for module_id in self._modules
+        }
 
     def store(self) -> None:
         numbers = self._numbers
@@ -122,4 +133,5 @@ class _Watch:
                 table[i, : len(rows)] = rows
             numbers.put(f"{module_id}/update", {"rows": table})
             numbers.put(f"{module_id}/update/loss", self._losses[module_id])
+            numbers.put(f"{module_id}/update/peak", self._peak[module_id])
             numbers.put(f"{module_id}/update/last", parameters(self._learner.module[module_id].unwrapped()))

@@ -1,0 +1,29 @@
+"""``parity check`` on tiny and degenerate environments: one action, constant rewards, episodes of one step, pairs."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("ray.rllib")
+
+from parity import probes
+from parity.ladder.climb import climb
+from parity.ladder.command import collect
+
+# Zero-variance advantages, truncation at every step, and an action that is never legal beside a second learner.
+FAST = ("probe-one-action", "probe-time-limit", "probe-cooperative")
+
+
+@pytest.mark.parametrize(
+    ("name", "framework"),
+    [
+        pytest.param(name, framework, marks=[] if name in FAST else [pytest.mark.slow], id=f"{name}-{framework}")
+        for name in probes.names()
+        for framework in ("rllib", "rllib-exact")
+    ],
+)
+def test_the_ladder_holds(name: str, framework: str) -> None:
+    numbers = collect(probes.get(name).task, framework, "cpu")
+    assert numbers is not None
+    result = climb(numbers)
+    assert result, {rung: (each.status, each.reason) for rung, each in result.rungs.items()}
