@@ -12,7 +12,7 @@ _MODULE = "bring an RLModule: .rl_module(rl_module_spec=RLModuleSpec(module_clas
 # What SB3's own policies have, and PPO without an RLModule of yours.
 _POLICIES = {
     "MlpPolicy": (
-        "PPO's own module has two layers of 256, for policy and value each; SB3's have 64",
+        "PPO's own module has two layers of 256, for policy and value each; SB3's have 64 and start orthogonal",
         'for RLlib\'s own module, .rl_module(model_config=DefaultModelConfig(fcnet_hiddens=[64, 64], fcnet_activation="tanh"))',
     ),
     "CnnPolicy": (
@@ -118,6 +118,10 @@ _POLICY: dict[str, tuple[str, str]] = {
     "features_extractor_kwargs": ("as features_extractor_class", "pass them on in your module's setup()"),
     "share_features_extractor": ("the module decides", "one trunk or two in your module's setup()"),
     "normalize_images": ("images arrive as uint8, unscaled", "divide by 255 in the network, unless this is False"),
+    "log_std_init": (
+        "the module gives the log of the standard deviation itself; discrete actions have none",
+        "start it there in your module's setup()",
+    ),
     "optimizer_class": ("PPOTorchLearner builds Adam", "override Learner.configure_optimizers_for_module"),
     "optimizer_kwargs": ("PPOTorchLearner builds Adam with PyTorch's defaults", "as optimizer_class"),
 }  # fmt: skip

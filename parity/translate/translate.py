@@ -88,7 +88,7 @@ def translate(given: Given, exact: bool = False) -> Translation:
     for field, reason in given.assumed.items():
         if field not in constants:
             notes.append(
-                Note(field, getattr(ppo, field), f"taken as {getattr(ppo, field)}: {reason}", "say it with --n-envs")
+                Note(field, getattr(ppo, field), f"{getattr(ppo, field)} stands here: {reason}", "say it with --n-envs")
             )
     beside = surroundings(given)
     for method, arguments in beside.calls.items():
@@ -160,7 +160,7 @@ def _is_number(text: str) -> bool:
 
 
 def _difference(each: Untranslated) -> Note:
-    remedy = f"parity translate --exact: {hyperparameters.REMEDIES[each.field]}"
+    remedy = f"with --exact, {hyperparameters.REMEDIES[each.field]}"
     return Note(each.field, each.value, each.reason, remedy)
 
 

@@ -128,5 +128,6 @@ task = Task(
     multi_agent_env=CoinsMultiAgentEnv,
     learning_agent=AGENT,
     rllib_module=MaskedModule,
+    # other_modules={"second_agent": ItsModule},
     # rllib_config=lambda config: config.training(...),  # the last word on the PPOConfig
 )
