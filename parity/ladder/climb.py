@@ -42,6 +42,7 @@ PARTS = {
     "forward": ("forward", "PAR107"),
     "space": ("forward", "PAR107"),
     "sb3 space": ("forward", "PAR107"),
+    "control": ("forward", "PAR107"),
     "reach": ("gradient", "PAR107"),
     "sample": ("rollout", "PAR312"),
     "batch": ("rollout", "PAR312"),

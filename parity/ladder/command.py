@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import traceback
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from parity.ladder.document import CheckDocument
 from parity.ladder.evidence import Evidence
 from parity.ladder.numbers import Numbers
 from parity.ladder.rungs.algorithm import seen
+from parity.ladder.rungs.control import control
 from parity.ladder.tolerances import tolerance
 from parity.ladder.trace import trace
 from parity.summary import RungResult
@@ -88,13 +89,18 @@ def judge(
         findings=[finding for name, each in climbs.items() for finding in each.findings(task_id, name)],
         exit_code=ExitCode.HOLDS if holds else ExitCode.DOES_NOT_HOLD,
         device=device,
-        algorithm={
-            name: about
-            for name, numbers in collected.items()
-            if numbers and (about := seen(Evidence(numbers, tolerance(device)))) is not None
-        },
+        algorithm=_asked(seen, collected, device),
+        control=_asked(control, collected, device),
     )
     return document, climbs
+
+
+def _asked(
+    question: Callable[[Evidence], dict[str, Any] | None], collected: dict[str, Numbers | None], device: str
+) -> dict[str, dict[str, Any]]:
+    """What ``question`` says of each framework's numbers, where it says anything."""
+    answers = {name: question(Evidence(numbers, tolerance(device))) for name, numbers in collected.items() if numbers}
+    return {name: answer for name, answer in answers.items() if answer is not None}
 
 
 def _no_numbers(name: str) -> dict[str, RungResult]:
@@ -224,6 +230,7 @@ def _show(
     for name in document.frameworks:
         table.print_ladder(out, name, document.ladder[name])
         table.print_algorithm(out, document.algorithm.get(name))
+        table.print_control(out, document.control.get(name))
     table.print_findings(out, document.findings)
     for name, each in episodes.items():
         table.print_trace(out, name, each)

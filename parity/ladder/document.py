@@ -15,7 +15,8 @@ class CheckDocument(BaseModel):
 
     ``logs`` names the file with the tracebacks, null where nothing raised; ``trace`` holds the episodes of ``--trace``, by
     framework; ``left_out`` says of default frameworks why the installed versions cannot run them; ``algorithm`` what
-    ``--full`` ran of each, and the largest differences that it saw.
+    ``--full`` ran of each, and the largest differences that it saw; ``control``, for a GPU, how much of the tolerance the
+    port's own module uses up between it and the CPU.
     """
 
     model_config = ConfigDict(extra="allow", ser_json_inf_nan="strings")
@@ -31,9 +32,10 @@ class CheckDocument(BaseModel):
     left_out: dict[str, str] = {}
     trace: dict[str, list[dict[str, Any]]] = {}
     algorithm: dict[str, dict[str, Any]] = {}
+    control: dict[str, dict[str, Any]] = {}
 
     def to_json(self) -> str:
-        unused = {name for name in ("trace", "algorithm") if not getattr(self, name)}
+        unused = {name for name in ("trace", "algorithm", "control") if not getattr(self, name)}
         return self.model_dump_json(indent=1, exclude=unused)
 
 

@@ -68,6 +68,16 @@ def print_algorithm(out: Console, seen: Mapping[str, Any] | None) -> None:
     out.print(Text(f"through Algorithm ({', '.join(processes)}): apart by at most: {', '.join(apart)}"))
 
 
+def print_control(out: Console, control: Mapping[str, Any] | None) -> None:
+    """How far the device alone is from the CPU."""
+    if control is None:
+        return
+    parts = [f"{name} {_number(control[name])}" for name in ("logits", "values", "gradient")]
+    out.print(
+        Text(f"control, the port's module on the CPU and on {control['device']}, of the tolerance: {', '.join(parts)}")
+    )
+
+
 def _count(number: int, of: str) -> str:
     return f"{of} in the main process" if number == 0 else f"{number} {of}{'s' if number > 1 else ''}"
 

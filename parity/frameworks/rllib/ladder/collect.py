@@ -16,6 +16,7 @@ from parity.frameworks import hyperparameters
 from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.ladder.algorithm import through_algorithm
+from parity.frameworks.rllib.ladder.control import control
 from parity.frameworks.rllib.ladder.probe import Probe, probe
 from parity.frameworks.rllib.ladder.view import same_tensors, view
 from parity.frameworks.rllib.module import unmasked_space
@@ -51,6 +52,11 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Number
     if found.learner is not None:
         for module_id in found.trained():
             _sb3_side(found, task, module_id, model.policy)
+    for module_id in found.modules:
+        device = found.batches[module_id][Columns.ACTIONS].device
+        if device.type != "cpu" and module_id in found.copies:
+            with found.part(f"control {module_id}"):
+                control(numbers, module_id, found.copies[module_id], device, found.batches[module_id])
     with found.part("view"):
         view(numbers, task, port, found.learner)
     if full and not numbers.facts["raised"]:
