@@ -30,6 +30,7 @@ app.command("parity.cli.tasks:tasks")
 app.command("parity.cli.rules:rules")
 app.command("parity.cli.selftest:selftest")
 app.command("parity.cli.translate:translate")
+app.command("parity.cli.bisect:bisect")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

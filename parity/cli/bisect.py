@@ -1,0 +1,44 @@
+"""``parity bisect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+
+from parity.cli.options import DEFAULT_OUT, Count, Json, Out
+
+
+def bisect(
+    *,
+    task: str | None = None,
+    workers: Annotated[Count, Parameter(validator=validators.Number(gte=1))] = None,
+    out: Out = None,
+    json: Json = False,
+) -> int:
+    """Exchange the parts of a port with the reference port's one by one, and name those that break.
+
+    Parameters
+    ----------
+    task
+        Built-in id, file.py, file.py:name or package.module:name. Default: what parity.toml in the current folder says,
+        else tiles.
+    workers
+        Processes side by side. Default: one per core, at most two.
+    out
+        Folder for what reproduces it: bisect-TASK with a task file per part. Default: results.
+    json
+        Print one document with culprits and everything that was tried on stdout, and nothing else there.
+    """
+    from parity.bisect.command import Request, run_bisect
+    from parity.errors import CannotStart
+
+    if task is None:
+        from parity.study.command import Options
+
+        configured = Options.resolve({})
+        if len(configured.task) > 1:
+            raise CannotStart("parity bisect takes one task, parity.toml names several: choose one with --task.")
+        task = configured.task[0]
+    return run_bisect(Request(task, workers, Path(out if out is not None else DEFAULT_OUT), json))
