@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from parity.repeatable import Repeatable
     from parity.task import PPOParams, Task
 
 __version__ = "0.1.0"
-__all__ = ["PPOParams", "Task", "__version__"]
+__all__ = ["PPOParams", "Repeatable", "Task", "__version__"]
 
 
 def __getattr__(name: str) -> object:
@@ -15,4 +16,8 @@ def __getattr__(name: str) -> object:
         from parity import task
 
         return getattr(task, name)
+    if name == "Repeatable":
+        from parity.repeatable import Repeatable
+
+        return Repeatable
     raise AttributeError(f"module 'parity' has no attribute {name!r}")

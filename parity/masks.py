@@ -6,6 +6,7 @@ an entry of ``info`` (Gymnasium's Taxi, OpenSpiel), and a method of another name
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable
@@ -102,6 +103,8 @@ def as_mask(raw: Any, action_space: spaces.Space, where: str) -> np.ndarray:
         numbers = np.asarray(raw if flat is None else flat).reshape(-1)
         if numbers.dtype.kind not in "biuf":
             raise TypeError(f"it holds {numbers.dtype}")
+        if (numbers.dtype.kind == "f" and not np.isfinite(numbers).all()) or (numbers < 0).any():
+            raise ValueError(f"it holds {numbers.min()}; write 1 for legal and 0 for illegal")
         mask = numbers.astype(bool)
     except (TypeError, ValueError) as error:
         raise CannotStart(f"The mask of {where} cannot be read as an array of booleans: {error}.") from None
@@ -178,12 +181,14 @@ class MaskedEnv(gymnasium.Wrapper):
     Args:
         env: the user's environment.
         mask: ``Task.mask``; None finds the convention at the first reset.
+        audit: whether to look at masks that the environment shows in other places too; ``contradictions`` then counts, by
+            place, how many were not the one that is used.
 
     Raises:
         CannotStart: ``env`` is no environment of one agent, or the mask is not where ``mask`` says or has the wrong length.
     """
 
-    def __init__(self, env: gymnasium.Env, mask: str | None = None) -> None:
+    def __init__(self, env: gymnasium.Env, mask: str | None = None, audit: bool = False) -> None:
         _check_single(env)
         super().__init__(env)
         n_logits(env.action_space)
@@ -193,6 +198,7 @@ class MaskedEnv(gymnasium.Wrapper):
         if mask is None:
             mask = find_convention(env, *env.reset())
         self.convention = mask
+        self._audit, self.contradictions = audit, dict[str, int]()
         kind, _, key = mask.partition(":")
         self._kind, self._key = kind, key
         if kind == "method" and _method(env, key) is None:
@@ -232,9 +238,25 @@ class MaskedEnv(gymnasium.Wrapper):
                 assert method is not None
                 raw = method()
         self._mask = as_mask(raw, self.action_space, where)
+        if self._audit and not ended:
+            self._compare_others(observation, info)
         if self._hidden:
             observation = {name: part for name, part in observation.items() if name not in self._hidden}
         return observation
+
+    def _compare_others(self, observation: Any, info: dict[str, Any]) -> None:
+        method = _method(self.env, MASK_METHOD)
+        shown: dict[str, Callable[[], Any]] = {
+            f"obs:{MASK_KEY}": lambda: observation[MASK_KEY],
+            f"info:{MASK_KEY}": lambda: info[MASK_KEY],
+        }
+        if method is not None:
+            shown[f"method:{MASK_METHOD}"] = method
+        for place in shown.keys() - {self.convention}:
+            # What is not there, raises or cannot be read as a mask is none; nobody asked for it.
+            with contextlib.suppress(Exception):
+                if not np.array_equal(as_mask(shown[place](), self.action_space, place), self.action_masks()):
+                    self.contradictions[place] = self.contradictions.get(place, 0) + 1
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(seed=seed, options=options)

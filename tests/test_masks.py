@@ -216,11 +216,43 @@ def test_a_list_of_masks_per_sub_action_is_concatenated() -> None:
     assert as_mask(raw, MULTI, "env").tolist() == [True, False, False, True, True]
 
 
-@pytest.mark.parametrize("raw", [[1, 0], np.ones(4), None, [], {"a": 1}, [[1, 0], "x"]])
+@pytest.mark.parametrize("raw", [[1, 0], np.ones(4), None, [], {"a": 1}, [[1, 0], "x"], [0, -1, 0]])
 def test_a_mask_that_does_not_fit_is_one_sentence(raw: Any) -> None:
     with pytest.raises(CannotStart, match=r"^The mask of Maze \(method\) ") as stopped:
         as_mask(raw, DISCRETE, "Maze (method)")
     assert "\n" not in str(stopped.value)
+
+
+@pytest.mark.parametrize("raw", [[0.0, -np.inf, 0.0], [0.0, -1e8, 0.0], [1.0, np.nan, 0.0]])
+def test_an_additive_mask_is_refused_before_it_is_read_the_wrong_way_round(raw: list[float]) -> None:
+    with pytest.raises(CannotStart, match="write 1 for legal and 0 for illegal"):
+        as_mask(raw, DISCRETE, "Maze (method)")
+
+
+def test_masks_in_two_places_are_compared_where_that_is_asked_for() -> None:
+    class Stale(Maze):
+        """The method is right; ``info`` shows the mask of the state before."""
+
+        before = np.ones(4, dtype=bool)
+
+        def _view(self) -> Any:
+            observation, _ = super()._view()
+            shown, self.before = self.before, self.mask.copy()
+            return observation, {"action_mask": shown}
+
+    stale, agreeing, unasked = MaskedEnv(Stale(), audit=True), MaskedEnv(Both(), audit=True), MaskedEnv(Stale())
+    for env in (stale, agreeing, unasked):
+        play(env)
+    assert list(stale.contradictions) == ["info:action_mask"] and stale.contradictions["info:action_mask"] > 5
+    assert agreeing.contradictions == {} == unasked.contradictions
+
+
+class Both(Maze):
+    """One mask in two places."""
+
+    def _view(self) -> Any:
+        observation, _ = super()._view()
+        return observation, {"action_mask": self.mask.copy()}
 
 
 def test_a_mask_of_the_wrong_length_names_environment_place_and_both_lengths() -> None:

@@ -308,10 +308,16 @@ RULES = (
     Rule(
         code="PAR035",
         title="the single-agent environment cannot be repeated from its seed",
-        severity="info",
-        explanation="Two copies with one seed and the same actions differ, so the ports' views of it cannot be compared.",
-        origin="Randomness from elsewhere than self.np_random, or state that survives reset().",
-        fix="super().reset(seed=seed), and only self.np_random afterwards",
+        severity="warning",
+        explanation=(
+            "Two copies with one seed and the same actions differ. That is no defect of the port; but its view of the "
+            "environment cannot be compared, lockstep cannot go on, and evaluation does not play the same episodes twice."
+        ),
+        origin=(
+            "Randomness from elsewhere than self.np_random (NumPy's global generator, action_space.sample()), or state that "
+            "survives reset()."
+        ),
+        fix="super().reset(seed=seed), and only self.np_random afterwards; or env=lambda: parity.Repeatable(MyEnv())",
     ),
     Rule(
         code="PAR036",
@@ -320,5 +326,27 @@ RULES = (
         explanation="An action that is legal under the single-agent environment's mask raises.",
         origin="Another mask, another order of actions, or a step after the end.",
         fix="The evidence has the exception.",
+    ),
+    Rule(
+        code="PAR037",
+        title="the mask never changes",
+        severity="info",
+        explanation=(
+            "The mask was the same at every decision of the rollout. Where it allows everything, nothing that masking does "
+            "can be wrong here, and nothing of it was tested."
+        ),
+        origin="A task without illegal actions, or a mask that is computed once instead of at every step.",
+        fix="Nothing has to be fixed where the environment means it.",
+    ),
+    Rule(
+        code="PAR038",
+        title="the single-agent environment shows two masks that differ",
+        severity="warning",
+        explanation=(
+            "It shows its mask in several places, and they do not agree about the same state. SB3 asks action_masks(), ports "
+            'for RLlib mostly read observation["action_mask"]: each then learns under another mask.'
+        ),
+        origin="One of them is of the previous state, of another agent, or was changed and the other was not.",
+        fix='Return one mask in all places, or name the right one: Task(..., mask="method:action_masks")',
     ),
 )

@@ -280,6 +280,16 @@ class Several(gymnasium.Env):
         return self._observe(), float(action[0] == action[1]), bool(self.np_random.random() < 0.2), self.t >= 8, {}
 
 
+class Unseeded(Several):
+    """Draws from NumPy's global generator and from its action space, as sb3-contrib's InvalidActionEnv does."""
+
+    def _observe(self) -> np.ndarray:
+        self.mask = np.random.random(7) < 0.5
+        first, second = self.action_space.sample()
+        self.mask[[first, 3 + second]] = True
+        return np.random.uniform(-1, 1, 3).astype(np.float32)
+
+
 class FlatNet(nn.Module):
     def __init__(self, observation_space: spaces.Space, action_space: spaces.Space) -> None:
         super().__init__()
@@ -355,6 +365,7 @@ GOOD: dict[str, Task] = {
     "several-actions": port("several-actions", env=Several, network=FlatNet, multi_agent_env=None, rllib_module=None),
     "no-limit": port("no-limit", env=lambda: Picker(limit=False), multi_agent_env=_pair(limit=False)),
     "large-returns": port("large-returns", env=lambda: Picker(scale=300.0), multi_agent_env=_pair(scale=300.0)),
+    "unseeded": port("unseeded", env=Unseeded, network=FlatNet, multi_agent_env=None, rllib_module=None),
     "entropy": port("entropy", ppo=dataclasses.replace(PPO, ent_coef=0.01, gae_lambda=1.0, n_envs=1, n_steps=256)),
 }
 

@@ -80,6 +80,22 @@ def test_the_reported_mistake_is_one_finding_with_its_consequences(collected: Co
     assert "follows from PAR003" in (judged.rungs["gradient"].reason or "")
 
 
+def test_an_environment_without_a_seed_is_a_warning_and_no_port_is_accused_of_it(collected: Collected) -> None:
+    judged = climb(collected("unseeded", "rllib-exact"))
+    assert judged
+    assert {f.code: f.severity for f in judged.found} == {"PAR035": "warning"}
+    assert judged.rungs["lockstep"].status == "not_applicable"
+    assert "PAR035" in (judged.rungs["lockstep"].reason or "")
+
+
+def test_a_seeded_environment_that_parts_in_lockstep_is_still_an_error(collected: Collected) -> None:
+    numbers = collected("several-actions", "rllib-exact")
+    rewards = numbers["lockstep/port/rewards"].copy()
+    rewards[0, 3, 0] += 1.0
+    judged = climb(Numbers(numbers.arrays | {"lockstep/port/rewards": rewards}, numbers.facts))
+    assert "PAR902" in [f.code for f in judged.found if f.severity == "error"]
+
+
 def test_a_port_with_another_layout_still_gets_the_other_rungs(collected: Collected) -> None:
     judged = climb(collected("separate-encoders", "rllib"))
     assert judged.rungs["forward"].status == "not_applicable"

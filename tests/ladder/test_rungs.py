@@ -157,6 +157,33 @@ def test_the_step_rung_sees_what_stands_still_and_what_should(collected: Collect
     assert judged.rungs["step"].status == "fail"
 
 
+@pytest.mark.parametrize(("mask", "legal"), [([True] * 5, 5), ([True, False, True, False, False], 2)])
+def test_a_mask_that_never_changes_is_told_and_fails_nothing(
+    collected: Collected, mask: list[bool], legal: int
+) -> None:
+    def constant(numbers: Numbers) -> None:
+        for name in (f"{M}/env/mask", f"{M}/batch/obs/action_mask"):
+            shape = numbers[name].shape
+            numbers.arrays[name] = np.broadcast_to(np.array(mask, numbers[name].dtype), shape).copy()
+
+    assert "PAR037" not in [f.code for f in climb(collected("own", "rllib")).found]
+    judged = climb(changed(collected("own", "rllib"), constant))
+    (told,) = [f for f in judged.found if f.code == "PAR037"]
+    assert told.severity == "info"
+    assert told.evidence["legal"] == legal and told.evidence["options"] == 5
+    assert judged.rungs["contract"].status == "pass"
+
+
+def test_masks_that_contradict_each_other_are_a_warning(collected: Collected) -> None:
+    def contradict(numbers: Numbers) -> None:
+        numbers.facts["view"] = numbers.facts["view"] | {"contradictions": {"info:action_mask": 7}}
+
+    assert not collected("own", "rllib").facts["view"]["contradictions"]
+    (told,) = [f for f in climb(changed(collected("own", "rllib"), contradict)).found if f.code == "PAR038"]
+    assert told.severity == "warning"
+    assert told.message == "method:action_masks is used; info:action_mask showed another mask 7 times"
+
+
 def test_a_frozen_module_that_moves_is_seen() -> None:
     from ladder_ports import OTHER, port, two_learners
 

@@ -92,6 +92,18 @@ def _trained_modules(sheet: Sheet, evidence: Evidence) -> None:
             message = f"{len(nothing)} of {len(mask)} decisions have no legal action"
             found = {"empty": len(nothing), "decisions": len(mask)}
             sheet.report("PAR005", rows(int(nothing[0])), message, found, module=module)
+        _unchanging_mask(sheet, module, mask, about["choices"])
+
+
+def _unchanging_mask(sheet: Sheet, module: str, mask: np.ndarray, choices: list[int] | None) -> None:
+    if len(mask) < 2 or choices == [1] or not (mask == mask[0]).all():
+        return
+    legal, options = int(mask[0].sum()), mask.shape[1]
+    message = f"the same {legal} of {options} options are legal at all {len(mask)} decisions"
+    if legal == options:
+        message = f"every option is legal at all {len(mask)} decisions: what is compared here is PPO without masks"
+    found = {"decisions": len(mask), "legal": legal, "options": options}
+    sheet.report("PAR037", f"module {module}", message, found, module=module)
 
 
 def _decided_masks(evidence: Evidence, module: str) -> tuple[np.ndarray, Rows]:

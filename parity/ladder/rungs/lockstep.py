@@ -8,6 +8,7 @@ from typing import Any
 from parity.ladder.divergence import Divergence, Place, diverge
 from parity.ladder.evidence import Evidence, Missing, Sheet
 from parity.ladder.rungs.attempt import attempt
+from parity.ladder.rungs.view import repetition
 
 CODES = {"difference": "PAR901", "environment": "PAR902"}
 
@@ -34,6 +35,11 @@ def _lockstep(sheet: Sheet, evidence: Evidence) -> None:
         return
     if found.origin == "float noise":
         _noise(sheet, found, place, evidence)
+    elif found.origin == "environment" and repetition(evidence) is not None:
+        sheet.skipped.append(
+            f"{place.words()}: {place.values()}; two copies of the single-agent environment differ as well (PAR035), so "
+            "that nothing is to be seen beyond that"
+        )
     elif found.origin == "environment" and facts["others"]:
         agents = ", ".join(facts["others"])
         sheet.skipped.append(

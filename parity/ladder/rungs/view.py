@@ -32,15 +32,19 @@ def view(sheet: Sheet, evidence: Evidence) -> None:
         found = {"episodes": len(facts["stopped"]), "exception": error}
         sheet.report("PAR036", f"{where}, episode {episode}", f"the multi-agent environment raised: {error}", found)
         break
+    for place, times in facts.get("contradictions", {}).items():
+        message = f"{facts['convention']} is used; {place} showed another mask {times} times"
+        sheet.report("PAR038", "single-agent environment", message, {"used": facts["convention"], place: times})
     if "view/episode" not in evidence.numbers:
         if facts["stopped"]:
             return
         evidence.need("view/episode")
-    repeats = [difference for _, difference in _differences(evidence, "again")]
-    if not all(repeats):
-        worst = next(difference for difference in repeats if not difference)
-        message = "two copies of the single-agent environment with one seed and the same actions differ"
-        sheet.report("PAR035", "single-agent environment", message, figures(worst))
+    unlike = repetition(evidence)
+    if unlike is not None:
+        message = (
+            f"two copies of the single-agent environment with one seed and the same actions differ ({unlike.where})"
+        )
+        sheet.report("PAR035", "single-agent environment", message, figures(unlike))
         return
     reported: set[str] = set()
     for code, difference in _differences(evidence, "multi"):
@@ -50,6 +54,14 @@ def view(sheet: Sheet, evidence: Evidence) -> None:
         name, meaning = _WORDS[code]
         message = f"{name} differ by up to {difference.max_abs:.3g} ({difference.where}): {meaning} is not the same"
         sheet.report(code, f"{where}, {difference.where}", message, figures(difference))
+
+
+def repetition(evidence: Evidence) -> Difference | None:
+    """Where two copies of the single-agent environment part on one seed and the same actions; None if nowhere was seen."""
+    if "view/episode" not in evidence.numbers:
+        return None
+    found = sorted(_differences(evidence, "again"), key=lambda item: item[0])
+    return next((difference for _, difference in found if not difference), None)
 
 
 def _differences(evidence: Evidence, side: str) -> Iterator[tuple[str, Difference]]:

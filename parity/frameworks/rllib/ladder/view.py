@@ -13,7 +13,7 @@ their own masks allow. Stored, one row per decision of the learning agent, and o
 ``facts["view"]``: ``spaces`` (what differs between the spaces' tensors, or None), ``bounds`` (the same of bounds alone),
 ``stopped`` (episode -> what the multi-agent side raised), ``shared_arrays`` (whether successive observations of the learning
 agent share memory), ``distinct_starts`` (how many different observations the single-agent environment starts with, over these
-seeds).
+seeds), ``contradictions`` (place of another mask in the single-agent environment -> how often it was not the one used).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Others = Callable[[str, Any, spaces.Space], Any]
 
 def view(numbers: Numbers, task: Task, port: Port, learner: Any = None) -> None:
     """Plays a few episodes side by side and stores both views. ``learner``: RLlib's, whose frozen modules play."""
-    single, again = (MaskedEnv(task.env(), task.mask) for _ in range(2))
+    single, again = (MaskedEnv(task.env(), task.mask, audit=True) for _ in range(2))
     multi = make_env(port.config)
     seen = port.agents[port.learning_agent][0]
     facts: dict[str, Any] = {
@@ -81,6 +81,8 @@ def view(numbers: Numbers, task: Task, port: Port, learner: Any = None) -> None:
             env.close()
     rows.store(numbers)
     facts["distinct_starts"] = rows.distinct_starts()
+    facts["contradictions"] = single.contradictions
+    facts["convention"] = single.convention
 
 
 class _Stopped(Exception):

@@ -1,0 +1,1 @@
+"""The classic control baseline, with a mask that never forbids anything."""

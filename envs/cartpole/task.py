@@ -1,0 +1,36 @@
+"""CartPole-v1 with a mask of ones: what masking must leave as it is."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+from parity_envs.mlp import MlpNetwork
+
+from parity import PPOParams, Task
+
+
+class EverythingLegal(gymnasium.Wrapper):
+    """Adds ``action_masks()``, bool ``[2]``: both actions, always."""
+
+    def action_masks(self) -> np.ndarray:
+        return np.ones(2, dtype=bool)
+
+
+def make_env() -> gymnasium.Env:
+    return EverythingLegal(gymnasium.make("CartPole-v1", disable_env_checker=True))
+
+
+cartpole = Task(
+    id="cartpole",
+    env=make_env,
+    network=MlpNetwork,
+    ppo=PPOParams(n_envs=8, n_steps=64, batch_size=128, n_epochs=10, learning_rate=1e-3, gamma=0.98, gae_lambda=0.9),
+    steps=32_768,
+    eval_every=8_192,
+    eval_episodes=40,
+    reference={
+        "uniform_legal": 22.2,
+        "best": 500.0,
+        "source": "results/reference/single_agent.json (benchmarks/single_agent_reference.py)",
+    },
+)

@@ -1,0 +1,25 @@
+"""Gymnasium's Taxi-v3: deterministic, 500 states, a time limit of 200 steps, its mask in ``info["action_mask"]``."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import gymnasium
+from parity_envs.taxi.network import TaxiNetwork
+
+from parity import PPOParams, Task
+
+taxi = Task(
+    id="taxi",
+    env=partial(gymnasium.make, "Taxi-v3", disable_env_checker=True),
+    network=TaxiNetwork,
+    ppo=PPOParams(n_envs=8, n_steps=128, batch_size=128, n_epochs=8, learning_rate=1e-3),
+    steps=131_072,
+    eval_every=16_384,
+    eval_episodes=100,
+    reference={
+        "uniform_legal": -186.18,
+        "best": 7.93,
+        "source": "results/reference/single_agent.json (benchmarks/single_agent_reference.py)",
+    },
+)
