@@ -28,24 +28,23 @@ def view(sheet: Sheet, evidence: Evidence) -> None:
     elif facts.get("bounds") is not None:
         message = f"only the bounds of its observation space differ: {facts['bounds'][:300]}"
         sheet.report("PAR034", where, message, severity="warning")
+    for place, times in facts.get("contradictions", {}).items():
+        message = f"{facts['convention']} is used; {place} showed another mask {times} times"
+        sheet.report("PAR038", "single-agent environment", message, {"used": facts["convention"], place: times})
+    unlike = repetition(evidence)
+    if unlike is not None:
+        # What the multi-agent side shows or refuses then says nothing about it.
+        message = f"two copies of the single-agent environment with one seed and the same actions differ ({unlike})"
+        sheet.report("PAR035", "single-agent environment", message, {"differ": unlike})
+        return
     for episode, error in facts["stopped"].items():
         found = {"episodes": len(facts["stopped"]), "exception": error}
         sheet.report("PAR036", f"{where}, episode {episode}", f"the multi-agent environment raised: {error}", found)
         break
-    for place, times in facts.get("contradictions", {}).items():
-        message = f"{facts['convention']} is used; {place} showed another mask {times} times"
-        sheet.report("PAR038", "single-agent environment", message, {"used": facts["convention"], place: times})
     if "view/episode" not in evidence.numbers:
         if facts["stopped"]:
             return
         evidence.need("view/episode")
-    unlike = repetition(evidence)
-    if unlike is not None:
-        message = (
-            f"two copies of the single-agent environment with one seed and the same actions differ ({unlike.where})"
-        )
-        sheet.report("PAR035", "single-agent environment", message, figures(unlike))
-        return
     reported: set[str] = set()
     for code, difference in _differences(evidence, "multi"):
         if sheet.compare(difference) or code in reported:
@@ -56,12 +55,15 @@ def view(sheet: Sheet, evidence: Evidence) -> None:
         sheet.report(code, f"{where}, {difference.where}", message, figures(difference))
 
 
-def repetition(evidence: Evidence) -> Difference | None:
+def repetition(evidence: Evidence) -> str | None:
     """Where two copies of the single-agent environment part on one seed and the same actions; None if nowhere was seen."""
+    if refused := evidence.facts.get("view", {}).get("unlike"):
+        return f"one refused an action that the other took: {refused}"
     if "view/episode" not in evidence.numbers:
         return None
-    found = sorted(_differences(evidence, "again"), key=lambda item: item[0])
-    return next((difference for _, difference in found if not difference), None)
+    differences = sorted(_differences(evidence, "again"), key=lambda item: item[0])
+    first = next((difference for _, difference in differences if not difference), None)
+    return None if first is None else f"by up to {first.max_abs:.3g}, {first.where}"
 
 
 def _differences(evidence: Evidence, side: str) -> Iterator[tuple[str, Difference]]:

@@ -11,7 +11,8 @@ their own masks allow. Stored, one row per decision of the learning agent, and o
     view/{episode, step}               int64 [rows]; step 0 is the reset
 
 ``facts["view"]``: ``spaces`` (what differs between the spaces' tensors, or None), ``bounds`` (the same of bounds alone),
-``stopped`` (episode -> what the multi-agent side raised), ``shared_arrays`` (whether successive observations of the learning
+``stopped`` (episode -> what the multi-agent side raised), ``unlike`` (what ``again`` raised where ``single`` did not, if it
+did), ``shared_arrays`` (whether successive observations of the learning
 agent share memory), ``distinct_starts`` (how many different observations the single-agent environment starts with, over these
 seeds), ``contradictions`` (place of another mask in the single-agent environment -> how often it was not the one used).
 """
@@ -73,6 +74,8 @@ def view(numbers: Numbers, task: Task, port: Port, learner: Any = None) -> None:
                 _episode(rows, episode, single, again, player)
             except CannotStart:
                 raise
+            except _Unlike as unlike:
+                facts["unlike"] = str(unlike)
             except _Stopped as stopped:
                 facts["stopped"][str(episode)] = str(stopped)
             facts["shared_arrays"] = facts.get("shared_arrays", False) or player.shares_memory
@@ -87,6 +90,10 @@ def view(numbers: Numbers, task: Task, port: Port, learner: Any = None) -> None:
 
 class _Stopped(Exception):
     """The multi-agent side raised."""
+
+
+class _Unlike(Exception):
+    """The second single-agent environment refused an action that the first one took."""
 
 
 class _Player:
@@ -243,14 +250,20 @@ def _episode(rows: _Rows, episode: int, single: MaskedEnv, again: MaskedEnv, pla
     rows.add(episode, 0, single=seen[0], again=seen[1], multi=player.reset())
     for step in range(1, MOST_STEPS):
         action = uniform_legal(single.action_masks(), single.action_space, generator)
+        seen = [_step(single, action)]
+        try:
+            seen.append(_step(again, action))
+        except Exception as error:
+            raise _Unlike(f"{type(error).__name__}: {one_line(error)}") from error
         other = player.step(action)
-        seen = []
-        for env in (single, again):
-            observation, reward, terminated, truncated, _ = env.step(action)
-            seen.append(_own(env, observation, reward, terminated, truncated and not terminated))
         rows.add(episode, step, single=seen[0], again=seen[1], multi=other)
         if any(row["terminated"] or row["truncated"] for row in (*seen, other)):
             return
+
+
+def _step(env: MaskedEnv, action: Any) -> dict[str, Any]:
+    observation, reward, terminated, truncated, _ = env.step(action)
+    return _own(env, observation, reward, terminated, truncated and not terminated)
 
 
 def _own(
