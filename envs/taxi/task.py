@@ -16,7 +16,7 @@ taxi = Task(
     ppo=PPOParams(n_envs=8, n_steps=128, batch_size=128, n_epochs=8, learning_rate=1e-3),
     steps=131_072,
     eval_every=16_384,
-    eval_episodes=100,
+    eval_episodes=50,
     reference={
         "uniform_legal": -186.18,
         "best": 7.93,

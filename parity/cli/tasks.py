@@ -2,32 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from parity.cli.options import Json
+
+# Wide enough for every row on one line.
+WIDTH_IN_A_FILE = 120
 
 
 def tasks(*, json: Json = False) -> int:
-    """List the built-in tasks with their reference scores.
+    """List the built-in tasks: reference scores, masks, and about how long one seed of both frameworks takes.
 
     Parameters
     ----------
     json
         Print a list of objects on stdout.
     """
+    import dataclasses
     import json as json_module
     import sys
 
-    from parity.tasks import BUILT_IN, load, resolve
+    from parity.listing import rows
 
-    found = [load(resolve(name)) for name in BUILT_IN]
-    rows = [{"id": task.id, "steps": task.steps, "margin": task.margin, "reference": task.reference} for task in found]
+    found = rows()
     if json:
-        json_module.dump(rows, sys.stdout, indent=1)
+        json_module.dump([dataclasses.asdict(row) for row in found], sys.stdout, indent=1)
         print()
         return 0
-    for task in found:
-        reference: dict[str, Any] = dict(task.reference or {})
-        anchors = f"uniform legal {reference.get('uniform_legal', '?')}, best known {reference.get('best', '?')}"
-        print(f"{task.id:22} {task.steps:>8} steps   {anchors}")
+    _print(found)
     return 0
+
+
+def _print(found: list) -> None:
+    import sys
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("task", no_wrap=True)
+    for name in ("masks", "actions"):
+        table.add_column(name, overflow="fold")
+    for name in ("steps", "uniform legal", "best", "time"):
+        table.add_column(name, justify="right")
+    for row in found:
+        reference = row.reference or {}
+        scores = [f"{reference[key]:g}" if key in reference else "?" for key in ("uniform_legal", "best")]
+        table.add_row(
+            row.id, row.mask or "?", row.action_space or "?", f"{row.steps or '?'}", *scores, _duration(row.seconds)
+        )
+    out = Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE, highlight=False)
+    out.print(table)
+    machines = sorted({row.measured_on for row in found if row.measured_on})
+    if machines:
+        out.print(
+            f"time: one seed of sb3 and one of rllib, one after the other, measured on {'; '.join(machines)}.",
+            markup=False,
+        )
+    for row in found:
+        if row.unavailable is not None:
+            out.print(f"{row.id} cannot run here: {row.unavailable}", markup=False)
+
+
+def _duration(seconds: dict[str, float] | None) -> str:
+    """The sum over frameworks, to two digits: "45 s" or "2.5 min"."""
+    if not seconds:
+        return "?"
+    total = sum(seconds.values())
+    return f"{total:.0f} s" if total < 60 else f"{total / 60:.1f} min"

@@ -1,0 +1,65 @@
+"""How long a trial of each task takes, from stored studies into envs/measured.json, which `parity tasks` shows.
+
+The median over a framework's seeds of the wall-clock time of a finished trial, evaluation included. As many trials ran side
+by side as the machine has cores, so the figures are for orientation. What other studies have measured of tasks that are in
+none of these stays.
+
+Usage: python benchmarks/tasks_measured.py results/tasks [results/tiles ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from parity.listing import MEASURED_FILE
+from parity.study.files import load_study
+from parity.tasks import BUILT_IN
+
+OUT = Path(__file__).parents[1] / "envs" / MEASURED_FILE
+FRAMEWORKS = ("sb3", "rllib")
+
+
+def measure(folder: Path) -> dict[str, dict[str, Any]]:
+    """Built-in tasks of a study whose trials have all ended, at the task's own number of steps."""
+    study = load_study(folder)
+    if study.file.request.steps is not None:
+        raise SystemExit(f"{folder}: it was run with --steps {study.file.request.steps}")
+    machine = study.file.machine
+    found: dict[str, dict[str, Any]] = {}
+    for task in study.file.request.tasks:
+        seconds: dict[str, float] = {}
+        for framework in FRAMEWORKS:
+            metas = [t.meta for t in study.trials if (t.task, t.framework) == (task, framework)]
+            done = [meta.wall_s for meta in metas if meta is not None and meta.status == "done"]
+            if done and len(done) == len(metas):
+                seconds[framework] = round(median(done), 1)
+        if task in BUILT_IN and set(seconds) == set(FRAMEWORKS):
+            found[task] = {
+                "seconds": seconds,
+                "machine": f"{machine['cores']} cores of {machine['cpu']}"
+                + (f", {gpu}" if (gpu := machine["gpu"]) else ""),
+                "study": study.file.study,
+                "created": study.file.created,
+            }
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("studies", type=Path, nargs="+")
+    tasks = json.loads(OUT.read_text(encoding="utf-8"))["tasks"] if OUT.is_file() else {}
+    for folder in parser.parse_args().studies:
+        tasks |= measure(folder)
+    ordered = {name: tasks[name] for name in BUILT_IN if name in tasks}
+    document = {"script": "benchmarks/tasks_measured.py", "tasks": ordered}
+    OUT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    for name, entry in ordered.items():
+        print(f"{name}: {entry['seconds']} on {entry['machine']} ({entry['study']})")
+
+
+if __name__ == "__main__":
+    main()
