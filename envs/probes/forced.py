@@ -36,7 +36,7 @@ task = Task(
     env=Forced,
     network=TableNetwork,
     ppo=ppo(gamma=0.0),
-    steps=3072,
+    steps=2048,
     eval_every=512,
     eval_episodes=20,
     reference={"uniform_legal": 5.5, "best": 6.0, "source": "closed form: 5 + 1/2 and 5 + 1"},

@@ -44,7 +44,7 @@ task = Task(
     env=TwoStepsLookTheSame,
     network=TableNetwork,
     ppo=ppo(gamma=GAMMA, gae_lambda=LAMBDA),
-    steps=4096,
+    steps=3072,
     eval_every=512,
     eval_episodes=20,
     reference={"uniform_legal": 1.0, "best": 2.0, "source": "closed form: 2 * 1/2 and 2 * 1"},

@@ -33,7 +33,7 @@ task = Task(
     env=PreviousStep,
     network=TableNetwork,
     ppo=ppo(gamma=GAMMA),
-    steps=3072,
+    steps=2048,
     eval_every=512,
     eval_episodes=20,
     reference={"uniform_legal": 0.5, "best": 1.0, "source": "closed form: the first action decides"},

@@ -2,8 +2,8 @@
 
 One step, action 1 pays 1, action 0 nothing; two observations, equally likely. From "ends" the episode is terminated, from
 "is cut" it is truncated, and what is seen then is the same observation again. Under the best policy V(ends) = 1 and
-V(is cut) = 1 + gamma V(is cut) = 1 / (1 - gamma) = 4 with gamma = 3/4. Each rollout brings V(is cut) closer by gamma: 24
-of them by 0.1 %. Uniform legal play returns 1/2, the best 1.
+V(is cut) = 1 + gamma V(is cut) = 1 / (1 - gamma) = 4 with gamma = 3/4. Each rollout brings V(is cut) closer by gamma, 24
+of them to 0.1 %. Uniform legal play returns 1/2, the best 1.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ task = Task(
     env=TimeLimit,
     network=TableNetwork,
     ppo=ppo(gamma=GAMMA),
-    steps=4096,
+    steps=3072,
     eval_every=512,
     eval_episodes=100,
     reference={"uniform_legal": 0.5, "best": 1.0, "source": "closed form: one step, action 1 pays 1"},

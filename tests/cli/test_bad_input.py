@@ -140,7 +140,12 @@ TASKS = {
     ),
     "unknown learning agent": (
         "task = maze_task(multi_agent_env=lambda: 3)",
-        "Task maze: multi_agent_env made a int; return a ray.rllib.env.MultiAgentEnv.",
+        "Task maze: multi_agent_env made a int; return a ray.rllib.env.MultiAgentEnv or a PettingZoo",
+    ),
+    "nothing to learn": (
+        "task = maze_task(reference={'uniform_legal': 1.0, 'best': 1.0})",
+        "Task maze: by its reference uniform legal play returns the best there is, 1, so a run has nothing to measure; "
+        "`parity check` compares the numbers.",
     ),
     "no configuration": (
         "task = maze_task(rllib_config=lambda config: None)",
