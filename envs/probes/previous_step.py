@@ -44,9 +44,6 @@ probe = Probe(
     asks="Is a reward credited to the step before, discounted once?",
     states={"the start": state(PreviousStep, 0), "after action 1": state(PreviousStep, 2)},
     claims=(
-        ActionIsCertain(
-            "the start", 1, (Symptom(0.5, "the reward does not reach the action before: gamma or lambda is 0"),)
-        ),
         ValueIs(
             "after action 1",
             1.0,
@@ -55,6 +52,11 @@ probe = Probe(
                 Symptom(GAMMA, "the environment discounts its rewards, or pays a part"),
                 Symptom(0.0, "the reward of an episode's last step is lost, or comes a step late"),
             ),
+        ),
+        ActionIsCertain(
+            "the start",
+            1,
+            (Symptom(0.5, "the reward does not reach the action before: gamma is 0, or the episode is cut there"),),
         ),
         ValueIs(
             "the start",

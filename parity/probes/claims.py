@@ -46,7 +46,8 @@ class Symptom:
 class ValueIs:
     """The value of a state, under the best policy (or the only one), is ``expected``.
 
-    ``tolerance`` is absolute; a symptom counts as recognised within it. ``otherwise``: what breaks it where none is.
+    ``tolerance`` is absolute; a symptom counts as recognised within it. ``otherwise``: what breaks it where none is, and the
+    policy plays as claimed.
     """
 
     state: str
@@ -58,7 +59,7 @@ class ValueIs:
 
 @dataclasses.dataclass(frozen=True)
 class ActionIsCertain:
-    """One action of a state has a probability of at least ``CERTAIN``; ``otherwise`` as in `ValueIs`."""
+    """One action of a state has a probability of at least ``CERTAIN``; ``otherwise``: what breaks it where no symptom is."""
 
     state: str
     action: int
@@ -80,7 +81,7 @@ class Probe:
         task: the environment, with ``reference`` in closed form.
         asks: the question, in a sentence.
         states: where the policy is asked, by name.
-        claims: what must hold there.
+        claims: what must hold there; first those that the others follow from.
     """
 
     task: Task

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 
-from parity.probes.claims import CERTAIN, ENOUGH, ActionIsCertain, Answers, Claim, Failure, Probe, ValueIs
+from parity.probes.claims import CERTAIN, ENOUGH, ActionIsCertain, Answers, Failure, Probe, Symptom, ValueIs
 
 # A policy that nothing teaches drifts around a half; one that is taught the opposite ends near 0.
 PROBABILITY_TOLERANCE = 0.25
 
 
 def judge(probe: Probe, answers: Answers) -> list[Failure]:
-    """The claims that do not hold, most telling first; an empty list where all hold."""
+    """The claims that do not hold, in the probe's order, so the most telling first; an empty list where all hold."""
     if answers.raised is not None:
         return [Failure("it trains", f"raised {answers.raised}")]
+    actions = [claim for claim in probe.claims if isinstance(claim, ActionIsCertain)]
+    plays_right = not any(_action(claim, answers) for claim in actions)
     failures = [_legal(answers)] if answers.illegal else []
-    failures += filter(None, (_claim(claim, answers) for claim in probe.claims))
+    for claim in probe.claims:
+        found = _action(claim, answers) if isinstance(claim, ActionIsCertain) else _value(claim, answers, plays_right)
+        failures += [found] if found else []
     played = _played(probe, answers)
     return failures + ([played] if played else [])
 
@@ -28,32 +32,34 @@ def _legal(answers: Answers) -> Failure:
     )
 
 
-def _claim(claim: Claim, answers: Answers) -> Failure | None:
-    match claim:
-        case ValueIs():
-            value = answers.values[claim.state]
-            if abs(value - claim.expected) <= claim.tolerance:
-                return None
-            return Failure(
-                f"the value of {claim.state} is {claim.expected:.3g}",
-                f"it is {value:.3g}",
-                _cause(claim, value, claim.tolerance),
-            )
-        case ActionIsCertain():
-            probability = float(answers.probabilities[claim.state][claim.action])
-            if probability >= CERTAIN:
-                return None
-            return Failure(
-                f"action {claim.action} has a probability of at least {CERTAIN:g} in {claim.state}",
-                f"it has {probability:.3g}",
-                _cause(claim, probability, PROBABILITY_TOLERANCE),
-            )
+def _action(claim: ActionIsCertain, answers: Answers) -> Failure | None:
+    probability = float(answers.probabilities[claim.state][claim.action])
+    if probability >= CERTAIN:
+        return None
+    return Failure(
+        f"action {claim.action} has a probability of at least {CERTAIN:g} in {claim.state}",
+        f"it has {probability:.3g}",
+        _recognised(claim.symptoms, probability, PROBABILITY_TOLERANCE) or claim.otherwise,
+    )
 
 
-def _cause(claim: Claim, found: float, tolerance: float) -> str | None:
-    """That of the nearest known wrong answer, if one is near."""
-    near = min(claim.symptoms, key=lambda symptom: abs(symptom.answer - found), default=None)
-    return near.cause if near is not None and abs(near.answer - found) <= tolerance else claim.otherwise
+def _value(claim: ValueIs, answers: Answers, plays_right: bool) -> Failure | None:
+    value = answers.values[claim.state]
+    if abs(value - claim.expected) <= claim.tolerance:
+        return None
+    # What is claimed is the best policy's value: that of another policy need not be wrong.
+    otherwise = claim.otherwise if plays_right else None
+    return Failure(
+        f"the value of {claim.state} is {claim.expected:.3g}",
+        f"it is {value:.3g}",
+        _recognised(claim.symptoms, value, claim.tolerance) or otherwise,
+    )
+
+
+def _recognised(symptoms: tuple[Symptom, ...], found: float, tolerance: float) -> str | None:
+    """The cause of the nearest known wrong answer, if one is near."""
+    near = min(symptoms, key=lambda symptom: abs(symptom.answer - found), default=None)
+    return near.cause if near is not None and abs(near.answer - found) <= tolerance else None
 
 
 def _played(probe: Probe, answers: Answers) -> Failure | None:

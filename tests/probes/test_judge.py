@@ -63,3 +63,16 @@ def test_illegal_actions_low_returns_and_exceptions_fail(probe: Probe) -> None:
     ]
     assert told(probe, returns=np.empty(0)) and told(probe, returns=np.array([np.nan]))
     assert told(probe, raised="KeyError: 'advantages'") == ["it trains: raised KeyError: 'advantages'"]
+
+
+def test_a_value_is_not_blamed_for_the_policy() -> None:
+    """What is claimed is the best policy's value; while another is played, only a known wrong answer has a cause."""
+    probe = probes.get("probe-competitive")
+    right, wrong = {"the start": np.array([0.0, 1.0])}, {"the start": np.array([1.0, 0.0])}
+    given = Answers(values={"the start": 2.0}, returns=np.ones(3))
+    blamed, spared = (
+        [failure.cause for failure in judge(probe, dataclasses.replace(given, probabilities=each))]
+        for each in (right, wrong)
+    )
+    assert len(blamed) == 1 and blamed[0] is not None and "the partner does not learn" in blamed[0]
+    assert spared == ["the learner is taught with the partner's reward", None]
