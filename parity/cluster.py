@@ -12,26 +12,38 @@ from parity.errors import CannotStart, one_line
 OBJECT_STORE_BYTES = 128 * 2**20
 
 
-def connect(address: str | None, cpus: float, folders: set[str]) -> None:
-    """Starts a local Ray, or joins the one at ``address``. Does nothing where this process already has one.
+def connect(address: str | None, cpus: float, folders: set[str]) -> str:
+    """Starts a local Ray, or joins the one at ``address``, unless this process already has one.
 
     Args:
         cpus: what the largest job asks for.
         folders: where task files and what they import lie; the processes that Ray starts look there too.
+
+    Returns:
+        The address at which another process can join it.
 
     Raises:
         CannotStart: no cluster answers at ``address``.
     """
     import ray
 
-    if ray.is_initialized():
-        return
-    if address is not None:
-        try:
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-        except Exception as error:
-            raise CannotStart(f"--address {address}: no Ray cluster answers there ({one_line(error)}).") from error
-        return
+    if not ray.is_initialized():
+        _join(address) if address is not None else _start(cpus, folders)
+    return address or ray.get_runtime_context().gcs_address
+
+
+def _join(address: str) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    except Exception as error:
+        raise CannotStart(f"--address {address}: no Ray cluster answers there ({one_line(error)}).") from error
+
+
+def _start(cpus: float, folders: set[str]) -> None:
+    import ray
+
     os.environ["PYTHONPATH"] = os.pathsep.join([*sorted(folders), *filter(None, [os.environ.get("PYTHONPATH")])])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     ray.init(

@@ -99,21 +99,27 @@ def run_study(options: Options, resume: str | None, as_json: bool) -> int:
 
 def _climb_and_train(folder: Path, refs: dict[str, tasks.TaskRef], options: Options) -> None:
     from parity.study.ladder import LADDER_FILE, climb_study
+    from parity.study.runner import close_ray, open_ray, pending, run_trials
 
     study = files.load_study(folder)
-    if not (folder / LADDER_FILE).is_file():
-        _say("Comparing numbers before training")
-        if not climb_study(folder, refs, study.file.request.frameworks, options.address):
-            _say(
-                "The numbers differ; `parity check` says where"
-                + (", training shows what it costs" if options.train_on_error else "")
-            )
-            if not options.train_on_error:
-                return
-    _say(f"Study {folder}: {len(study.trials)} trials of {', '.join(study.file.request.tasks)}")
-    from parity.study.runner import pending, run_trials
-
-    run_trials(study, pending(study, refs), options.address)
+    waiting, climbed = pending(study, refs), (folder / LADDER_FILE).is_file()
+    if climbed and not waiting:
+        return
+    address = open_ray(study, refs, options.address)
+    try:
+        if not climbed:
+            _say("Comparing numbers before training")
+            if not climb_study(folder, refs, study.file.request.frameworks, address):
+                _say(
+                    "The numbers differ; `parity check` says where"
+                    + (", training shows what it costs" if options.train_on_error else "")
+                )
+                if not options.train_on_error:
+                    return
+        _say(f"Study {folder}: {len(study.trials)} trials of {', '.join(study.file.request.tasks)}")
+        run_trials(study, waiting)
+    finally:
+        close_ray()
 
 
 def conclude(folder: Path, as_json: bool) -> int:

@@ -19,14 +19,14 @@ LADDER_FILE = "ladder.json"
 Ladders = dict[str, dict[str, dict[str, RungResult]]]
 
 
-def climb_study(folder: Path, refs: dict[str, TaskRef], names: list[str], address: str | None = None) -> bool:
+def climb_study(folder: Path, refs: dict[str, TaskRef], names: list[str], address: str) -> bool:
     """Compares every framework but the reference with it, on every task; stores and returns whether all of it holds.
 
     Args:
         folder: the study.
         refs: task id -> where it is defined.
         names: the study's frameworks; without the reference among them there is nothing to compare with.
-        address: of the Ray cluster that ports run on; None starts a local one.
+        address: of the Ray that ports run on.
     """
     others = [name for name in names if name != frameworks.REFERENCE]
     if frameworks.REFERENCE not in names or not others:
@@ -67,11 +67,8 @@ def load_ladder(folder: Path) -> tuple[Ladders | None, list[Finding]]:
     return ladders, findings
 
 
-def _collect_all(
-    refs: dict[str, TaskRef], names: list[str], address: str | None
-) -> dict[str, dict[str, Numbers | None]]:
-    if address is not None:
-        connect(address, 0, set())
+def _collect_all(refs: dict[str, TaskRef], names: list[str], address: str) -> dict[str, dict[str, Numbers | None]]:
+    connect(address, 0, set())
     return {task: _collect(ref, names) for task, ref in refs.items()}
 
 

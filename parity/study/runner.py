@@ -48,8 +48,20 @@ def pending(study: files.StudyRecord, refs: dict[str, TaskRef]) -> list[TrialSpe
     return sorted(specs, key=lambda spec: (request.tasks.index(spec.task), spec.seed))
 
 
-def run_trials(study: files.StudyRecord, specs: list[TrialSpec], address: str | None) -> None:
-    """Runs them to their ends. A trial that crashes leaves its reason and log; the others go on.
+def open_ray(study: files.StudyRecord, refs: dict[str, TaskRef], address: str | None) -> str:
+    """The Ray of a study, for its ladder and its trials. Returns the address at which other processes can join it."""
+    _quiet()
+    needs = [framework.bundles for task in study.file.tasks.values() for framework in task.frameworks.values()]
+    cpus = max(sum(bundle.get("CPU", 0.0) for bundle in bundles) for bundles in needs)
+    return connect(address, cpus, {folder for ref in refs.values() if (folder := ref.folder) is not None})
+
+
+def close_ray() -> None:
+    ray.shutdown()
+
+
+def run_trials(study: files.StudyRecord, specs: list[TrialSpec]) -> None:
+    """Runs them to their ends on the Ray that is open. A trial that crashes leaves its reason and log; the others go on.
 
     Raises:
         Interrupted: Ctrl-C came first.
@@ -57,9 +69,6 @@ def run_trials(study: files.StudyRecord, specs: list[TrialSpec], address: str | 
     if not specs:
         return
     needs = {spec.label: _bundles(study.file, spec) for spec in specs}
-    _quiet()
-    cpus = max(sum(bundle.get("CPU", 0.0) for bundle in bundles) for bundles in needs.values())
-    connect(address, cpus, {folder for spec in specs if (folder := spec.ref.folder) is not None})
     by_label = {spec.label: spec for spec in specs}
     with ProgressDisplay(specs) as display:
         tuner = tune.Tuner(
@@ -81,7 +90,6 @@ def run_trials(study: files.StudyRecord, specs: list[TrialSpec], address: str | 
             tuner.fit()
     # Tune ends a Ctrl-C without an exception; a trial that was running then has left no trial.json.
     unfinished = [spec for spec in specs if not (Path(spec.folder) / files.TRIAL_FILE).is_file()]
-    ray.shutdown()
     if unfinished and display.interrupted:
         raise Interrupted(f"{len(unfinished)} of {len(specs)} trials are not finished")
 
