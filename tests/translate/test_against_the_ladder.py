@@ -285,7 +285,16 @@ def test_the_code_of_a_zoo_entry_trains_as_it_is(tmp_path: Path) -> None:
     }
     text = yaml.safe_dump({"CartPole-v1": entry | {"n_timesteps": 1000}})
     algorithm = config_of(generated(write(tmp_path / "ppo.yml", text))).build_algo()
+    learner = algorithm.learner_group._learner
+
+    def rate() -> float:
+        return float(learner.get_optimizers_for_module("default_policy")[0][1].param_groups[0]["lr"])
+
     try:
-        assert algorithm.train()["num_env_steps_sampled_lifetime"] >= 64
+        # SB3's rate of the n-th update, from 1, is that after n rollouts of 64 steps.
+        assert rate() == pytest.approx(1e-3 * (1 - 64 / 1000), rel=1e-4)
+        steps = algorithm.train()["num_env_steps_sampled_lifetime"]
+        assert 64 <= steps <= 65
+        assert rate() == pytest.approx(1e-3 * (1 - (steps + 64) / 1000), rel=1e-4)
     finally:
         algorithm.stop()
