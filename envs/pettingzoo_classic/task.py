@@ -52,14 +52,14 @@ _TICTACTOE: dict[str, Any] = {
     "ppo": _PPO,
     "steps": 65_536,
     "eval_every": 8_192,
-    "eval_episodes": 200,
+    "eval_episodes": 100,
 }
 _CONNECT_FOUR: dict[str, Any] = {
     "reference": {"uniform_legal": 0.111, "best": 1.0, "source": SOURCE},
     "ppo": _PPO,
     "steps": 65_536,
     "eval_every": 8_192,
-    "eval_episodes": 200,
+    "eval_episodes": 100,
 }
 
 tictactoe = _task("tictactoe_v3", "tictactoe", **_TICTACTOE)

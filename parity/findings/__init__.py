@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from parity.errors import CannotStart
-from parity.findings import contract, distribution, forward, gradient, lockstep, loss, returns, rollout, step, update
+from parity.findings import (
+    agents,
+    contract,
+    distribution,
+    forward,
+    gradient,
+    lockstep,
+    loss,
+    returns,
+    rollout,
+    step,
+    update,
+)
 from parity.findings.rule import Rule
 
 RULES: dict[str, Rule] = {
     rule.code: rule
-    for part in (contract, forward, distribution, rollout, returns, loss, gradient, step, update, lockstep)
+    for part in (contract, agents, forward, distribution, rollout, returns, loss, gradient, step, update, lockstep)
     for rule in part.RULES
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from parity.study.files import StudyRecord
+from parity.study.files import StudyRecord, agent_column, agents_of
 from parity.summary import TaskSummary
 
 Floats = NDArray[np.float64]
@@ -26,24 +26,31 @@ _PREFIX: dict[Policy, str] = {"deterministic": "", "sampled": "sampled_"}
 
 @dataclass(frozen=True)
 class SeedCurve:
-    """One trial's curve. A trial that is not ``complete`` is shown, and is no part of the mean."""
+    """One trial's curve. A trial that is not ``complete`` is shown, and is no part of the mean.
+
+    ``agent``: whose returns they are where that is not the learning agent.
+    """
 
     framework: str
     seed: int
     complete: bool
     table: pd.DataFrame
+    agent: str | None = None
 
     def x(self, axis: Axis) -> Floats:
         return self._column(axis)
 
     def returns(self, policy: Policy) -> Floats:
         """Mean episode return of each evaluation, float64 ``[evaluations]``; NaN where it is no finite number."""
-        values = self._column(f"{_PREFIX[policy]}return_mean")
+        values = self._column(self._name(f"{_PREFIX[policy]}return_mean"))
         return np.where(np.isfinite(values), values, np.nan)
 
     def deviations(self, policy: Policy) -> Floats:
         """Standard deviation over the episodes of each evaluation."""
-        return self._column(f"{_PREFIX[policy]}return_std")
+        return self._column(self._name(f"{_PREFIX[policy]}return_std"))
+
+    def _name(self, column: str) -> str:
+        return column if self.agent is None else agent_column(self.agent, column)
 
     def episodes(self, policy: Policy) -> list[int]:
         column = f"{_PREFIX[policy]}returns"
@@ -72,12 +79,12 @@ class MeanCurve:
 
 @dataclass(frozen=True)
 class TaskCurves:
-    """What there is to draw of one task, and between which anchors."""
+    """What there is to draw of one task, and between which anchors (the learning agent's: other agents have none)."""
 
     task: str
     frameworks: list[str]
     seeds: list[SeedCurve]
-    uniform_legal: float
+    uniform_legal: float | None
     best: float | None
     full_score_return: float | None
 
@@ -97,6 +104,17 @@ class TaskCurves:
             full_score_return=summary.reference.full_score_return,
         )
 
+    @property
+    def agents(self) -> list[str]:
+        """Agents beside the learning one that have a choice, and so a curve of their own."""
+        return list(dict.fromkeys(agent for curve in self.seeds for agent in agents_of(curve.table)))
+
+    def of_agent(self, agent: str) -> TaskCurves:
+        """The curves of one of ``agents``, of the trials that have it."""
+        seeds = [replace(curve, agent=agent) for curve in self.seeds if agent in agents_of(curve.table)]
+        kept = [name for name in self.frameworks if any(curve.framework == name for curve in seeds)]
+        return replace(self, frameworks=kept, seeds=seeds, uniform_legal=None, best=None, full_score_return=None)
+
     def of_framework(self, framework: str) -> list[SeedCurve]:
         return [curve for curve in self.seeds if curve.framework == framework]
 
@@ -106,8 +124,9 @@ class TaskCurves:
 
     def score(self, returns: Floats) -> Floats:
         """Normalised score; NaN where the task has no scale."""
-        span = np.nan if self.full_score_return is None else self.full_score_return - self.uniform_legal
-        return (returns - self.uniform_legal) / span if span > 0 else np.full_like(returns, np.nan)
+        if self.full_score_return is None or self.uniform_legal is None or self.full_score_return <= self.uniform_legal:
+            return np.full_like(returns, np.nan)
+        return (returns - self.uniform_legal) / (self.full_score_return - self.uniform_legal)
 
     def value_range(self) -> tuple[float, float] | None:
         """What the return axis shows: every seed of both policies and the anchors, but not all of a wide interval."""

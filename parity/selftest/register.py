@@ -17,6 +17,7 @@ PARTS = (
     "parity.selftest.bugs.module",
     "parity.selftest.bugs.network",
     "parity.selftest.bugs.environment",
+    "parity.selftest.bugs.agents",
     "parity.selftest.bugs.config",
     "parity.selftest.bugs.connectors",
     "parity.selftest.bugs.learner",

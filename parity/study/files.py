@@ -130,7 +130,8 @@ class TrialRecord:
         curve: one row per evaluation, first at step 0: ``steps``, ``wall_s`` (since training began), ``train_s`` (without
             evaluation), ``return_mean``, ``return_std``, ``length_mean`` of the deterministic policy,
             ``sampled_return_mean``, ``sampled_return_std``, and the episodes themselves in the lists ``returns`` and
-            ``sampled_returns``.
+            ``sampled_returns``. Where other agents with a choice were evaluated too, each one's mean returns and
+            deviations as ``agents/<agent>/return_mean`` and so on.
         timing: one row per iteration: ``iteration``, ``steps``, ``sample_s``, ``returns_s``, ``update_s``, ``evaluate_s``.
         masks: ``{"sampling" | "evaluation": {"decisions", "violations", "empty"}}``.
     """
@@ -152,6 +153,18 @@ class StudyRecord:
     folder: Path
     file: StudyFile
     trials: list[TrialRecord]
+
+
+def agent_column(agent: str, column: str) -> str:
+    """The column of ``curve`` that holds for another agent what ``column`` holds for the learning agent."""
+    return f"agents/{agent}/{column}"
+
+
+def agents_of(curve: pd.DataFrame) -> list[str]:
+    """Agents beside the learning one whose returns a curve has."""
+    last = "/return_mean"
+    named = [name for name in map(str, curve.columns) if name.startswith("agents/") and name.endswith(last)]
+    return [name.removeprefix("agents/").removesuffix(last) for name in named]
 
 
 def trial_folder(study: Path, task: str, framework: str, seed: int) -> Path:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from parity import frameworks
@@ -144,13 +145,16 @@ class _Recorder:
             "length_mean": float(deterministic.lengths.mean()),
             **_returns("", deterministic),
             **_returns("sampled_", sampled),
+            **_others("", deterministic),
+            **_others("sampled_", sampled),
         }
         self._curve.append(row)
         self.log(
             f"{steps} steps, {row['train_s']:.1f} s: mean return {row['return_mean']:.4g} deterministic, "
             f"{row['sampled_return_mean']:.4g} sampled"
         )
-        for name in ("return_mean", "sampled_return_mean", "length_mean"):
+        means = [files.agent_column(agent, "return_mean") for agent in deterministic.others]
+        for name in ("return_mean", "sampled_return_mean", "length_mean", *means):
             self._board.add_scalar(f"evaluation/{name}", row[name], steps)
         self._write_tables()
         return end - begin
@@ -191,11 +195,21 @@ _TIMING_COLUMNS = ["iteration", "steps", "sample_s", "returns_s", "update_s", "e
 
 
 def _returns(prefix: str, evaluation: Evaluation) -> dict[str, Any]:
-    returns = evaluation.returns
+    return _mean_and_std(prefix, evaluation.returns) | {f"{prefix}returns": evaluation.returns.tolist()}
+
+
+def _others(prefix: str, evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        files.agent_column(agent, column): value
+        for agent, returns in evaluation.others.items()
+        for column, value in _mean_and_std(prefix, returns).items()
+    }
+
+
+def _mean_and_std(prefix: str, returns: np.ndarray) -> dict[str, float]:
     return {
         f"{prefix}return_mean": float(returns.mean()),
         f"{prefix}return_std": float(returns.std(ddof=1)) if len(returns) > 1 else math.nan,
-        f"{prefix}returns": returns.tolist(),
     }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from parity.ladder.difference import Rows
 from parity.ladder.evidence import Evidence, Sheet
+from parity.ladder.rungs.agents import agents
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.configuration import configuration
 from parity.ladder.rungs.legal import empty
@@ -26,6 +27,7 @@ def contract(evidence: Evidence) -> Sheet:
     attempt(sheet, _trained_modules, evidence)
     attempt(sheet, _initial_scale, evidence)
     attempt(sheet, configuration, evidence)
+    attempt(sheet, agents, evidence)
     attempt(sheet, resets, evidence)
     attempt(sheet, view, evidence)
     return sheet

@@ -86,10 +86,10 @@ def two_learning_agents() -> Task:
 
 @good_port("agents take turns: the clerk acts between two decisions of the sorter")
 def turn_based() -> Task:
-    return replace(port(), multi_agent_env=_Turns)
+    return replace(port(), multi_agent_env=Turns)
 
 
-class _Turns(SortingTogether):
+class Turns(SortingTogether):
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
         shown, infos = super().reset(seed=seed)
         self.waiting: Any = None

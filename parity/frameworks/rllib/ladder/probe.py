@@ -54,6 +54,7 @@ from parity.errors import CannotStart
 from parity.frameworks.rllib.arrays import array, flat, named_parameters, parameters, stack
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.ladder import behaviour
+from parity.frameworks.rllib.ladder.conduct import Conduct
 from parity.frameworks.rllib.ladder.recording import Move, Recording
 from parity.frameworks.rllib.ladder.stress import stress
 from parity.frameworks.rllib.ladder.update import watched_update
@@ -79,6 +80,7 @@ class Probe:
         modules: ids of the modules that are trained and have rows.
         copies: the modules as they were before the update.
         after: module id -> the observations that followed the last row of each chunk, columns of arrays.
+        conduct: watches every environment that is played.
     """
 
     port: Port
@@ -90,6 +92,7 @@ class Probe:
     modules: list[str] = dataclasses.field(default_factory=list)
     copies: dict[str, Any] = dataclasses.field(default_factory=dict)
     after: dict[str, Any] = dataclasses.field(default_factory=dict)
+    conduct: Conduct = dataclasses.field(default_factory=Conduct)
 
     def module(self, module_id: str) -> Any:
         """The learner's module."""
@@ -179,7 +182,10 @@ def _build(found: Probe, initial: Callable[[Any], tuple[Weights, dict[str, Any]]
     # With four sub-environments a prime number of steps: episodes of one length would end with every sample otherwise.
     config.rollout_fragment_length = ENV_STEPS // (2 * envs) + 5
     found.runner = make_env_runner(config)
-    found.recording = Recording([env.unwrapped for env in found.runner.env.envs])
+    envs_played = [env.unwrapped for env in found.runner.env.envs]
+    for index, env in enumerate(envs_played):
+        found.conduct.watch(env, f"sub-environment {index}")
+    found.recording = Recording(envs_played)
     learner = config.build_learner(env=None, spaces=found.runner.get_spaces())
     found.learner = learner
     found.numbers.facts["modules"] = {

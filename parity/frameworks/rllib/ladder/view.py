@@ -34,6 +34,7 @@ from parity.errors import CannotStart, one_line
 from parity.frameworks.rllib.arrays import array, flat, stack
 from parity.frameworks.rllib.config import Port, make_env
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
+from parity.frameworks.rllib.ladder.conduct import Conduct
 from parity.frameworks.rllib.ladder.recording import shares_memory
 from parity.frameworks.rllib.module import unmasked_space
 from parity.ladder.numbers import Numbers
@@ -48,10 +49,22 @@ Others = Callable[[str, Any, spaces.Space], Any]
 """``(agent, observation, action space) -> action``."""
 
 
+<<<<<<< HEAD
 def view(numbers: Numbers, task: Task, port: Port, learner: Any = None) -> None:
     """Plays a few episodes side by side and stores both views. ``learner``: RLlib's, whose frozen modules play."""
     single, again = (MaskedEnv(task.env(), task.mask, audit=True) for _ in range(2))
+=======
+def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduct) -> None:
+    """Plays a few episodes side by side and stores both views.
+
+    Args:
+        learner: RLlib's, whose frozen modules play; None where it could not be built.
+        conduct: watches the multi-agent environment.
+    """
+    single, again = (MaskedEnv(task.env(), task.mask) for _ in range(2))
+>>>>>>> ee76b4c (wip)
     multi = make_env(port.config)
+    conduct.watch(multi, "beside the single-agent environment")
     seen = port.agents[port.learning_agent][0]
     facts: dict[str, Any] = {
         "spaces": _spaces_differ(single.observation_space, seen),
