@@ -156,6 +156,53 @@ def masked_envs(make: Callable[[], gymnasium.Env], mask: str | None, n: int) -> 
     return envs
 
 
+def vector_masks(env: Any, observations: Any, infos: Any, mask: str | None = None) -> np.ndarray:
+    """The masks of a vectorised environment, of the states just returned: bool ``[n_envs, n_logits]``.
+
+    Args:
+        env: a ``gymnasium.vector.VectorEnv`` or a Stable-Baselines3 ``VecEnv``; for the method it is asked through ``call`` or
+            ``env_method``, so that wrappers and other processes are no obstacle.
+        observations: a dict of arrays ``[n_envs, …]``, or an array.
+        infos: a dict of arrays (Gymnasium) or a list of dicts (Stable-Baselines3). Where a sub-environment's info has no mask,
+            as in many at the end of an episode, everything is allowed.
+        mask: as ``Task.mask``; None looks into observation and info, then for a method ``action_masks()``.
+
+    Raises:
+        CannotStart: there is no mask there, or one of the wrong length.
+    """
+    name = type(env.unwrapped if hasattr(env, "unwrapped") else env).__name__
+    space = getattr(env, "single_action_space", None) or env.action_space
+    kind, _, key = (mask or "").partition(":")
+    if not kind:
+        named = infos if isinstance(infos, dict) else {k for info in infos or () for k in info}
+        in_observation = isinstance(observations, dict) and MASK_KEY in observations
+        kind = "obs" if in_observation else "info" if MASK_KEY in named else "method"
+        key = MASK_METHOD if kind == "method" else MASK_KEY
+    try:
+        rows = _vector_rows(env, kind, key, observations, infos)
+    except (AttributeError, KeyError) as error:
+        raise CannotStart(
+            f'{name} shows no action mask as "{kind}:{key}" ({type(error).__name__}: {error}): name its place with '
+            'mask="obs:KEY", "info:KEY" or "method:NAME".'
+        ) from None
+    everything = np.ones(n_logits(space), dtype=bool)
+    return np.stack([everything if row is None else as_mask(row, space, f"{name} ({kind}:{key})") for row in rows])
+
+
+def _vector_rows(env: Any, kind: str, key: str, observations: Any, infos: Any) -> list[Any]:
+    """One mask for each sub-environment, None where its info has none."""
+    if kind == "obs":
+        return list(observations[key])
+    if kind == "method":
+        return list(env.env_method(key) if hasattr(env, "env_method") else env.call(key))
+    if isinstance(infos, dict):
+        present = infos.get(f"_{key}", np.ones(len(infos[key]), dtype=bool))
+        return [row if there else None for row, there in zip(infos[key], present, strict=True)]
+    if not any(key in info for info in infos):
+        raise KeyError(key)
+    return [info.get(key) for info in infos]
+
+
 def _check_single(env: Any) -> None:
     """That there is one environment with one agent."""
     if isinstance(env, gymnasium.Env):

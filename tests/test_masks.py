@@ -11,7 +11,17 @@ from gymnasium import spaces
 from worlds import Maze
 
 from parity.errors import CannotStart
-from parity.masks import MaskCounts, MaskedEnv, as_mask, choices, is_empty, is_legal, masked_envs, n_logits
+from parity.masks import (
+    MaskCounts,
+    MaskedEnv,
+    as_mask,
+    choices,
+    is_empty,
+    is_legal,
+    masked_envs,
+    n_logits,
+    vector_masks,
+)
 
 CONVENTIONS = {
     "method": "method:action_masks",
@@ -295,3 +305,50 @@ def test_one_environment_for_all_slots_is_refused() -> None:
     with pytest.raises(CannotStart, match="returns the same Maze at every call"):
         masked_envs(lambda: shared, None, 2)
     assert len(masked_envs(Maze, None, 2)) == 2
+
+
+# --- vectorised environments ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("convention", ["method", "obs", "info", "other"])
+def test_the_masks_of_a_vectorised_environment_are_those_of_its_parts(convention: str) -> None:
+    """Also at the steps at which sub-environments are reset by the vector environment."""
+    mask = "method:legal" if convention == "other" else None
+    env = gymnasium.vector.SyncVectorEnv([lambda: Maze(convention)] * 3)
+    observations, infos = env.reset(seed=5)
+    for _ in range(12):
+        masks = vector_masks(env, observations, infos, mask)
+        assert masks.dtype == bool and masks.shape == (3, 4)
+        np.testing.assert_array_equal(masks, [part.unwrapped.mask for part in env.envs])
+        observations, _, _, _, infos = env.step(masks.argmax(axis=1))
+
+
+def test_the_masks_of_a_vec_env_come_through_its_wrappers() -> None:
+    vec = pytest.importorskip("stable_baselines3.common.vec_env")
+    inner = vec.DummyVecEnv([lambda: Maze("method")] * 2)
+    env = vec.VecMonitor(inner)
+    observations = env.reset()
+    expected = [part.mask for part in inner.envs]
+    np.testing.assert_array_equal(vector_masks(env, observations, env.reset_infos), expected)
+    np.testing.assert_array_equal(
+        vector_masks(env, observations, [{"legal": mask} for mask in expected], "info:legal"), expected
+    )
+
+
+def test_info_without_a_mask_allows_everything_where_another_has_one() -> None:
+    env = gymnasium.vector.SyncVectorEnv([lambda: Maze("info")] * 2)
+    infos = {"action_mask": np.array([[1, 0, 0, 1], [0, 0, 0, 0]]), "_action_mask": np.array([True, False])}
+    np.testing.assert_array_equal(vector_masks(env, None, infos), [[1, 0, 0, 1], [1, 1, 1, 1]])
+
+
+@pytest.mark.parametrize(("mask", "place"), [(None, "method:action_masks"), ("obs:legal", "obs:legal")])
+def test_a_vectorised_environment_without_masks_is_a_sentence(mask: str | None, place: str) -> None:
+    env = gymnasium.vector.SyncVectorEnv([lambda: Maze("none")] * 2)
+    observations, infos = env.reset(seed=1)
+    with pytest.raises(CannotStart, match=f'SyncVectorEnv shows no action mask as "{place}"'):
+        vector_masks(env, observations, infos, mask)
+
+
+def test_a_vectorised_environment_as_env_is_a_sentence() -> None:
+    with pytest.raises(CannotStart, match="vectorised environment SyncVectorEnv: make a single one"):
+        MaskedEnv(gymnasium.vector.SyncVectorEnv([Maze]))  # type: ignore[arg-type]

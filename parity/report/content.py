@@ -157,12 +157,26 @@ class TaskContent:
             ends.append(
                 f"{framework} ends at {text.number(mean.mean[-1], 3)} ({seeds})" if mean else f"{framework}: {seeds}"
             )
-        anchors = f"uniform play over legal actions {text.number(self.curves.uniform_legal, 3)}"
+        anchors = f"uniform play over legal actions {text.number(self.summary.reference.uniform_legal, 3)}"
         if self.curves.best is not None:
             anchors += f", best known {text.number(self.curves.best, 3)}"
         return (
             f"Learning curves of {self.id}: return of the {policy} policy against {against}, every seed and the mean "
             f"per framework. {'; '.join(ends)}; {anchors}."
+        )
+
+    def agent_alt(self, agent: str) -> str:
+        """The figure of another agent in words."""
+        curves = self.curves.of_agent(agent)
+        means = {framework: curves.mean(framework, "deterministic") for framework in self.frameworks}
+        ends = [
+            f"{framework} ends at {text.number(mean.mean[-1], 3)} ({text.plural(mean.runs, 'complete seed')})"
+            for framework, mean in means.items()
+            if mean is not None
+        ]
+        return (
+            f"Learning curves of agent {agent} in {self.id}: its return, deterministic policies, against environment steps. "
+            f"{'; '.join(ends) or 'No complete seed'}."
         )
 
     @property

@@ -79,7 +79,10 @@ class MeanCurve:
 
 @dataclass(frozen=True)
 class TaskCurves:
-    """What there is to draw of one task, and between which anchors (the learning agent's: other agents have none)."""
+    """What there is to draw of one task, and between which anchors.
+
+    ``agent``: whose curves they are where that is not the learning agent; there are no anchors then.
+    """
 
     task: str
     frameworks: list[str]
@@ -87,6 +90,7 @@ class TaskCurves:
     uniform_legal: float | None
     best: float | None
     full_score_return: float | None
+    agent: str | None = None
 
     @classmethod
     def of(cls, study: StudyRecord, task: str, summary: TaskSummary) -> TaskCurves:
@@ -112,8 +116,7 @@ class TaskCurves:
     def of_agent(self, agent: str) -> TaskCurves:
         """The curves of one of ``agents``, of the trials that have it."""
         seeds = [replace(curve, agent=agent) for curve in self.seeds if agent in agents_of(curve.table)]
-        kept = [name for name in self.frameworks if any(curve.framework == name for curve in seeds)]
-        return replace(self, frameworks=kept, seeds=seeds, uniform_legal=None, best=None, full_score_return=None)
+        return replace(self, seeds=seeds, agent=agent, uniform_legal=None, best=None, full_score_return=None)
 
     def of_framework(self, framework: str) -> list[SeedCurve]:
         return [curve for curve in self.seeds if curve.framework == framework]

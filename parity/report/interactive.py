@@ -28,7 +28,8 @@ GREY = "#808890"
 
 def curves_figure(curves: TaskCurves, axis: Axis, policy: Policy) -> go.Figure:
     """Every seed thin, the mean thick with its interval; each trace's ``meta`` is the legend's key for it."""
-    figure = go.Figure(layout=_layout(AXIS_TITLES[axis], f"return, {policy} policy"))
+    whose = "" if curves.agent is None else f" of {_plain(curves.agent)}"
+    figure = go.Figure(layout=_layout(AXIS_TITLES[axis], f"return{whose}, {policy} policy"))
     for framework in curves.frameworks:
         for curve in curves.of_framework(framework):
             figure.add_trace(_seed_trace(curves, curve, axis, policy))
@@ -36,7 +37,8 @@ def curves_figure(curves: TaskCurves, axis: Axis, policy: Policy) -> go.Figure:
         mean = curves.mean(framework, policy)
         if mean is not None and mean.runs > 1:
             figure.add_traces(_mean_traces(curves, framework, mean, axis))
-    _reference_line(figure, curves.uniform_legal, "uniform over legal actions", below=True)
+    if curves.uniform_legal is not None:
+        _reference_line(figure, curves.uniform_legal, "uniform over legal actions", below=True)
     if curves.best is not None:
         _reference_line(figure, curves.best, "best known", below=False)
     figure.update_yaxes(range=curves.value_range())

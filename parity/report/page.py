@@ -48,13 +48,16 @@ def html_report(content: Content, preliminary: bool = False) -> str:
 
 
 def _figures(content: Content) -> dict[str, Any]:
-    """By task: ``curves[axis][policy]``, ``throughput`` and ``ladder``, each where there is something to draw."""
+    """By task: ``curves[axis][policy]``, ``agent NAME``, ``throughput`` and ``ladder``, where there is something to draw."""
     figures: dict[str, Any] = {}
     for task in content.tasks:
         drawn: dict[str, Any] = {}
         if task.curves.value_range() is not None and task.curves.seeds:
             for axis in AXES:
                 drawn[axis] = {policy: curves_figure(task.curves, axis, policy) for policy in POLICIES}
+            for agent in task.curves.agents:
+                curves = task.curves.of_agent(agent)
+                drawn[f"agent {agent}"] = {policy: curves_figure(curves, "steps", policy) for policy in POLICIES}
         times = [row.times for row in task.throughput if row.times is not None]
         if times:
             figure = throughput_figure(times)

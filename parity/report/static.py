@@ -13,7 +13,7 @@ from matplotlib.ticker import EngFormatter
 
 from parity.report import text
 from parity.report.content import TaskContent
-from parity.report.curves import AXES, Axis
+from parity.report.curves import AXES, Axis, TaskCurves
 from parity.report.interactive import AXIS_TITLES, GREY
 from parity.report.rungs import HIGHEST, LOWEST, rung_points
 from parity.report.style import PHASE_COLOURS, colour, marker
@@ -38,8 +38,8 @@ _AXIS_FILES: dict[Axis, str] = {"steps": "steps", "train_s": "seconds"}
 
 
 def write_figures(task: TaskContent, folder: Path) -> dict[str, str]:
-    """Writes what there is to draw of a task. Returns the file names by figure: axes, ``difference``,
-    ``ladder``, ``throughput``."""
+    """Writes what there is to draw of a task. Returns the file names by figure: axes, ``agent NAME``,
+    ``difference``, ``ladder``, ``throughput``."""
     folder.mkdir(parents=True, exist_ok=True)
     written: dict[str, str] = {}
 
@@ -53,7 +53,11 @@ def write_figures(task: TaskContent, folder: Path) -> dict[str, str]:
         if task.curves.value_range() is not None and task.curves.seeds:
             for axis in AXES:
                 file = f"{task.id}-{_AXIS_FILES[axis]}.svg"
-                write(axis, file, _curves(task, axis), task.curve_alt(axis))
+                write(axis, file, _curves(task.curves, axis), task.curve_alt(axis))
+            for number, agent in enumerate(task.curves.agents):
+                # An agent's id need not be good for a file name.
+                file = f"{task.id}-agent-{number}.svg"
+                write(f"agent {agent}", file, _curves(task.curves.of_agent(agent), "steps"), task.agent_alt(agent))
         if any(row.forest for row in task.metrics):
             write("difference", f"{task.id}-difference.svg", _differences(task), task.difference_alt)
         if task.summary.ladder:
@@ -68,10 +72,11 @@ def _figure(height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _curves(task: TaskContent, axis: Axis) -> Figure:
+def _curves(curves: TaskCurves, axis: Axis) -> Figure:
     figure, axes = _figure(3.9)
-    curves = task.curves
     for framework in curves.frameworks:
+        if curves.agent is not None and not curves.of_framework(framework):
+            continue  # a framework whose environment does not have this agent
         shade = colour(curves.frameworks, framework)
         for curve in curves.of_framework(framework):
             (line,) = axes.plot(curve.x(axis), curve.returns("deterministic"), color=shade, linewidth=0.8, alpha=0.55)
@@ -105,7 +110,7 @@ def _curves(task: TaskContent, axis: Axis) -> Figure:
     axes.set_ylim(curves.value_range())
     axes.set_xlim(left=0)
     axes.set_xlabel(AXIS_TITLES[axis])
-    axes.set_ylabel("return, deterministic policy")
+    axes.set_ylabel(f"return{'' if curves.agent is None else f' of {curves.agent}'}, deterministic policy")
     if axis == "steps":
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)

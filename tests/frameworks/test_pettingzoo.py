@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from ports import opened
+from ports import HelperModule, OwnModule, Pair, opened, port
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
@@ -17,6 +17,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.examples.rl_modules.classes.random_rlm import RandomRLModule
 from ray.tune.registry import register_env
+from worlds import Maze, maze_task
 
 from parity import Task
 from parity.errors import CannotStart
@@ -24,7 +25,7 @@ from parity.evaluation import evaluate
 from parity.frameworks.rllib import Rllib
 from parity.frameworks.rllib.config import build_port
 from parity.frameworks.rllib.env import SingleAgentAsMultiAgent, make_multi_agent_env
-from parity.frameworks.rllib.pettingzoo import ends, wrap
+from parity.frameworks.rllib.pettingzoo import ends, inner, wrap
 from parity.frameworks.rllib.stage import RllibStage
 from parity.ladder.climb import climb
 from parity.masks import MaskedEnv
@@ -194,11 +195,11 @@ def two_evaluations() -> Task:
 
 
 @pytest.mark.parametrize(
-    "port", [two_evaluations, games.self_play_second_seat, games.turn_based_pair, games.parallel_environment]
+    "make", [two_evaluations, games.self_play_second_seat, games.turn_based_pair, games.parallel_environment]
 )
-def test_a_port_of_each_form_shows_the_learning_agent_what_sb3_sees(port: Any) -> None:
+def test_a_port_of_each_form_shows_the_learning_agent_what_sb3_sees(make: Any) -> None:
     """Same seed, same opponents: what it observes, may do, is paid and how it ends is equal; so is all that follows."""
-    judged = climb(Rllib().collect(port(), "cpu"))
+    judged = climb(Rllib().collect(make(), "cpu"))
     assert judged, {name: r.reason for name, r in judged.rungs.items() if r.status in ("fail", "invalid")}
     assert judged.rungs["contract"].status == "pass"
 
@@ -271,6 +272,78 @@ def other_module(config: Any) -> Any:
     [(elsewhere, "has no agent first"), (other_module, "lets module second play agent first")],
 )
 def test_an_evaluation_of_something_else_is_a_sentence(edit: Any, sentence: str) -> None:
-    port = build_port(dataclasses.replace(games.self_play(), rllib_config=edit), seed=0, device="cpu")
+    refused = build_port(dataclasses.replace(games.self_play(), rllib_config=edit), seed=0, device="cpu")
     with pytest.raises(CannotStart, match=sentence):
-        RllibStage(port, 2, dict)
+        RllibStage(refused, 2, dict)
+
+
+# --- masks of a brought MultiAgentEnv ---------------------------------------------------------------------------------
+
+
+class Legal(Pair):
+    """The walker's mask is called "legal", or comes in info."""
+
+    def __init__(self, in_info: bool = False) -> None:
+        super().__init__()
+        self.in_info = in_info
+        parts = dict(self.observation_spaces["walker"].spaces)
+        mask = parts.pop("action_mask")
+        self.observation_spaces["walker"] = spaces.Dict(parts if in_info else parts | {"legal": mask})
+        self.observation_spaces["helper"] = spaces.Dict({"tick": self.observation_spaces["helper"]["tick"]})
+
+    def _both(self, walker: Any) -> dict[str, Any]:
+        seen = super()._both(walker)
+        self.mask = seen["walker"].pop("action_mask")
+        del seen["helper"]["action_mask"]
+        return seen if self.in_info else {**seen, "walker": seen["walker"] | {"legal": self.mask}}
+
+    def reset(self, **kwargs: Any) -> Any:
+        seen, _ = super().reset(**kwargs)
+        return seen, {"walker": {"legal": self.mask}}
+
+    def step(self, action_dict: Any) -> Any:
+        return *super().step(action_dict)[:4], {"walker": {"legal": self.mask}}
+
+
+@pytest.mark.parametrize("mask", ["obs:legal", "info:legal"])
+def test_task_mask_says_where_a_multi_agent_environment_has_its_masks(mask: str) -> None:
+    """Of agents that parity's own modules play; a helper whose module is brought sees what it always saw."""
+    fields = {"env": lambda: Maze("obs"), "mask": mask, "learning_agent": "walker"}
+    task = maze_task(**fields, multi_agent_env=lambda: Legal("info" in mask), other_modules={"helper": HelperModule})
+    env = make_multi_agent_env(task)
+    observations, _ = env.reset(seed=3)
+    for _ in range(6):
+        np.testing.assert_array_equal(observations["walker"]["action_mask"], inner(env).mask)
+        assert set(observations["walker"]) == set(env.observation_spaces["walker"].spaces)
+        assert set(observations["helper"]) == {"tick"}
+        best = int(np.argmax(observations["walker"]["action_mask"]))
+        observations, _, terminateds, _, _ = env.step({"walker": best, "helper": 0})
+        if terminateds["__all__"]:
+            break
+    taken_as_it_is = maze_task(**fields, multi_agent_env=Legal, rllib_module=OwnModule)
+    assert isinstance(make_multi_agent_env(taken_as_it_is), Legal)
+
+
+THE_PAIR, THE_PILE = Pair(), Pile()
+
+
+class Short(Pair):
+    def __init__(self) -> None:
+        super().__init__()
+        parts = dict(self.observation_spaces["walker"].spaces)
+        self.observation_spaces["walker"] = spaces.Dict(parts | {"action_mask": spaces.Box(0, 1, (3,), np.int8)})
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"multi_agent_env": Short}, 'has a mask of 3 entries for agent "walker", whose action space'),
+        ({"multi_agent_env": lambda: THE_PAIR}, "multi_agent_env returns the same Pair at every call"),
+        ({"multi_agent_env": lambda: THE_PILE}, "multi_agent_env returns the same Pile at every call"),
+        ({"multi_agent_env": Maze}, "return a ray.rllib.env.MultiAgentEnv or a PettingZoo environment"),
+        ({"multi_agent_env": Pile, "mask": "method:legal"}, 'write "obs:KEY" or "info:KEY"'),
+    ],
+)
+def test_what_nothing_can_run_on_is_a_sentence(fields: Any, sentence: str) -> None:
+    with pytest.raises(CannotStart, match=sentence):
+        port(learning_agent="walker", **fields)

@@ -25,7 +25,7 @@ from parity.frameworks.base import SEED_STRIDE
 from parity.frameworks.network import build_network, check_network, check_observation_space
 from parity.frameworks.rllib.env import agent_spaces, has_choice, learning_agent, make_multi_agent_env
 from parity.frameworks.rllib.module import FlatNetwork, SharedNetworkModule, unmasked_space
-from parity.frameworks.rllib.pettingzoo import AECAsMultiAgent, ParallelAsMultiAgent
+from parity.frameworks.rllib.pettingzoo import inner
 from parity.masks import MASK_KEY
 from parity.task import Task
 from parity.tasks import FILE_MODULE_PREFIX
@@ -62,15 +62,13 @@ def build_port(task: Task, seed: int, device: str) -> Port:
     _pickle_task_files_by_value()
     if is_whole(task):
         config = brought_config(task).debugging(seed=seed * SEED_STRIDE)
-        agents = _agents(make_env(config), task)
+        env = make_env(config)
+        _check_new(env, make_env(config), f"Task {task.id}: the env of rllib_config")
+        agents = _agents(env, task)
         agent = _learner(task, agents)
     else:
         env = make_multi_agent_env(task)
-        if _inner(make_multi_agent_env(task)) is _inner(env):
-            raise CannotStart(
-                f"Task {task.id}: multi_agent_env returns the same {type(_inner(env)).__name__} at every call: make a new "
-                "one each time."
-            )
+        _check_new(env, make_multi_agent_env(task), f"Task {task.id}: multi_agent_env")
         agents = _agents(env, task)
         agent = _learner(task, agents)
         config = _reference_config(task, agents, agent, seed, device)
@@ -115,9 +113,12 @@ def _pickle_task_files_by_value() -> None:
             cloudpickle.register_pickle_by_value(module)
 
 
-def _inner(env: Any) -> Any:
-    """The PettingZoo environment that parity has wrapped, else the environment itself."""
-    return getattr(env, "env", env) if isinstance(env, AECAsMultiAgent | ParallelAsMultiAgent) else env
+def _check_new(env: Any, another: Any, who: str) -> None:
+    """That two calls made two environments: sub-environments would play in one another's episodes."""
+    if inner(env) is inner(another):
+        raise CannotStart(
+            f"{who} returns the same {type(inner(env)).__name__} at every call: make a new one each time."
+        )
 
 
 def _agents(env: Any, task: Task) -> dict[str, tuple[gymnasium.Space, gymnasium.Space]]:

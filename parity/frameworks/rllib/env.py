@@ -11,7 +11,7 @@ from gymnasium import spaces
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from parity.errors import CannotStart
-from parity.frameworks.rllib.pettingzoo import OBSERVATIONS_KEY, wrap
+from parity.frameworks.rllib.pettingzoo import OBSERVATIONS_KEY, MasksAsActionMask, wrap
 from parity.masks import MASK_KEY, MaskCounts, MaskedEnv, n_logits
 from parity.pettingzoo import form
 from parity.task import Task
@@ -81,14 +81,29 @@ def make_multi_agent_env(task: Task) -> MultiAgentEnv:
             f"Task {task.id}: multi_agent_env made a {type(env).__name__}; return a ray.rllib.env.MultiAgentEnv or a "
             "PettingZoo environment."
         )
-    return env
+    return _with_masks(env, task)
+
+
+def _with_masks(env: MultiAgentEnv, task: Task) -> MultiAgentEnv:
+    """Masks where parity's own module reads them; an environment whose learning module is brought is taken as it is."""
+    kind, _, key = (task.mask or "method:-").partition(":")
+    agents = list(getattr(env, "possible_agents", None) or [])
+    is_brought = task.rllib_module is not None or not (task.rllib_config is None or callable(task.rllib_config))
+    if kind == "method" or key == MASK_KEY or is_brought or not agents:
+        return env
+    seen = [env.get_observation_space(agent) for agent in agents]
+    if any(MASK_KEY in getattr(space, "spaces", {}) for space in seen):
+        return env  # Task.mask speaks of the single-agent environment alone
+    assert task.mask is not None
+    return MasksAsActionMask(env, task.mask, set(task.other_modules))
 
 
 def agent_spaces(env: MultiAgentEnv, task_id: str) -> dict[str, tuple[spaces.Space, spaces.Space]]:
     """Agent id -> (observation space, action space).
 
     Raises:
-        CannotStart: ``env`` has a single agent, ``possible_agents`` is missing or an agent has no space.
+        CannotStart: ``env`` has a single agent, ``possible_agents`` is missing, an agent has no space or a mask of the wrong
+            length.
     """
     name = type(env).__name__
     if not isinstance(env, MultiAgentEnv):
@@ -111,7 +126,24 @@ def agent_spaces(env: MultiAgentEnv, task_id: str) -> dict[str, tuple[spaces.Spa
                 f'Task {task_id}: {name} has no spaces for agent "{agent}"; set self.observation_spaces["{agent}"] and '
                 f'self.action_spaces["{agent}"].'
             )
+        _check_mask(task_id, name, agent, *found[agent])
     return found
+
+
+def _check_mask(
+    task_id: str, env: str, agent: Any, observation_space: spaces.Space, action_space: spaces.Space
+) -> None:
+    """That an agent's mask has an entry for each of its actions."""
+    mask = observation_space.spaces.get(MASK_KEY) if isinstance(observation_space, spaces.Dict) else None
+    try:
+        wanted = n_logits(action_space)
+    except CannotStart:
+        return  # whoever plays it has no use for a mask
+    if mask is not None and mask.shape is not None and int(np.prod(mask.shape)) != wanted:
+        raise CannotStart(
+            f'Task {task_id}: {env} has a mask of {int(np.prod(mask.shape))} entries for agent "{agent}", whose action space '
+            f'{action_space} needs {wanted}: correct observation_spaces["{agent}"]["{MASK_KEY}"].'
+        )
 
 
 def learning_agent(task: Task, action_spaces: dict[str, spaces.Space]) -> str:

@@ -36,23 +36,25 @@ def wrap(env: Any, mask: str | None = None) -> MultiAgentEnv:
     return AECAsMultiAgent(env, key) if form(env) == "aec" else ParallelAsMultiAgent(env, key)
 
 
-class _PettingZoo(MultiAgentEnv):
-    """What both forms share: spaces and observations with masks.
+class _Masked(MultiAgentEnv):
+    """Spaces and observations with masks in them.
 
     A ``Dict`` observation keeps its mask (named ``action_mask``) or gains it from info; any other becomes
     ``{"observations": obs, "action_mask": mask}``. An agent that never shows a mask may do everything.
 
     Attributes:
-        env: the PettingZoo environment.
+        env: the environment that is played.
     """
 
-    def __init__(self, env: Any, key: str = MASK_KEY) -> None:
+    def __init__(
+        self, env: Any, observation_spaces: dict[Any, Any], action_spaces: dict[Any, Any], key: str = MASK_KEY
+    ) -> None:
         super().__init__()
         self.env, self._key = env, key
-        self.possible_agents = list(getattr(env, "possible_agents", None) or [])
+        self.possible_agents = list(observation_spaces)
         self.agents = list(self.possible_agents)
-        self._inner = {agent: env.observation_space(agent) for agent in self.possible_agents}
-        self.action_spaces = {agent: env.action_space(agent) for agent in self.possible_agents}
+        self._inner = observation_spaces
+        self.action_spaces = action_spaces
         self.observation_spaces = {agent: self._space(agent) for agent in self.possible_agents}
         self._masked: set[Any] = set()  # agents that have shown a mask
 
@@ -67,7 +69,7 @@ class _PettingZoo(MultiAgentEnv):
         return spaces.Dict(parts | {MASK_KEY: mask if given is None or self._key != MASK_KEY else given})
 
     def _size(self, agent: Any) -> int | None:
-        """Entries of the agent's mask; None where its actions cannot be masked."""
+        """Entries of the agent's mask; None where its observation is left as it is."""
         try:
             return n_logits(self.action_spaces[agent])
         except CannotStart:
@@ -98,6 +100,49 @@ class _PettingZoo(MultiAgentEnv):
 
     def close(self) -> None:
         self.env.close()
+
+
+def inner(env: Any) -> Any:
+    """What is played inside, of an environment of this file; else the environment itself."""
+    return env.env if isinstance(env, _Masked) else env
+
+
+class _PettingZoo(_Masked):
+    def __init__(self, env: Any, key: str = MASK_KEY) -> None:
+        agents = list(getattr(env, "possible_agents", None) or [])
+        seen = {agent: env.observation_space(agent) for agent in agents}
+        super().__init__(env, seen, {agent: env.action_space(agent) for agent in agents}, key)
+
+
+class MasksAsActionMask(_Masked):
+    """A ``MultiAgentEnv`` that shows masks under another name, or in info, as one that shows ``obs["action_mask"]``.
+
+    Args:
+        env: the user's.
+        mask: ``Task.mask``, ``"obs:KEY"`` or ``"info:KEY"``.
+        as_they_are: agents whose modules the user has written for the observation as it is.
+    """
+
+    def __init__(self, env: MultiAgentEnv, mask: str, as_they_are: set[Any]) -> None:
+        kind, _, key = mask.partition(":")
+        seen = {agent: env.get_observation_space(agent) for agent in env.possible_agents}
+        without = {a for a, space in seen.items() if kind == "obs" and key not in getattr(space, "spaces", {})}
+        self._as_they_are = as_they_are | without
+        super().__init__(env, seen, {agent: env.get_action_space(agent) for agent in env.possible_agents}, key)
+
+    def _size(self, agent: Any) -> int | None:
+        return None if agent in self._as_they_are else super()._size(agent)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
+        observations, infos = self.env.reset(seed=seed, options=options)
+        return {a: self._shown(a, seen, infos.get(a) or {}, True) for a, seen in observations.items()}, infos
+
+    def step(self, action_dict: dict[Any, Any]) -> Step:
+        observations, rewards, terminateds, truncateds, infos = self.env.step(action_dict)
+        over = {a for part in (terminateds, truncateds) for a, ended in part.items() if ended}
+        decides = {agent: not ("__all__" in over or agent in over) for agent in observations}
+        shown = {a: self._shown(a, seen, infos.get(a) or {}, decides[a]) for a, seen in observations.items()}
+        return shown, rewards, terminateds, truncateds, infos
 
 
 class AECAsMultiAgent(_PettingZoo):
