@@ -49,11 +49,6 @@ Others = Callable[[str, Any, spaces.Space], Any]
 """``(agent, observation, action space) -> action``."""
 
 
-<<<<<<< HEAD
-def view(numbers: Numbers, task: Task, port: Port, learner: Any = None) -> None:
-    """Plays a few episodes side by side and stores both views. ``learner``: RLlib's, whose frozen modules play."""
-    single, again = (MaskedEnv(task.env(), task.mask, audit=True) for _ in range(2))
-=======
 def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduct) -> None:
     """Plays a few episodes side by side and stores both views.
 
@@ -61,8 +56,7 @@ def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduc
         learner: RLlib's, whose frozen modules play; None where it could not be built.
         conduct: watches the multi-agent environment.
     """
-    single, again = (MaskedEnv(task.env(), task.mask) for _ in range(2))
->>>>>>> ee76b4c (wip)
+    single, again = (MaskedEnv(task.env(), task.mask, audit=True) for _ in range(2))
     multi = make_env(port.config)
     conduct.watch(multi, "beside the single-agent environment")
     seen = port.agents[port.learning_agent][0]
