@@ -246,9 +246,11 @@ def _show(
 def _verdict(document: CheckDocument, broken: Iterable[str]) -> str:
     broken = list(broken)
     if not broken:
-        return f"{document.task}: {' and '.join(document.frameworks)} compute what sb3 computes, or the ladder says why not."
+        computes = "computes" if len(document.frameworks) == 1 else "compute"
+        return f"{document.task}: {' and '.join(document.frameworks)} {computes} what sb3 computes, or the ladder says why not."
     roots = [f.code for f in document.findings if f.severity == "error"]
-    return f"{document.task}: {' and '.join(broken)} does not hold ({', '.join(dict.fromkeys(roots)) or 'see above'})."
+    hold = "does not hold" if len(broken) == 1 else "do not hold"
+    return f"{document.task}: {' and '.join(broken)} {hold} ({', '.join(dict.fromkeys(roots)) or 'see above'})."
 
 
 def write_log(out: Path, task_id: str, collected: dict[str, Numbers | None]) -> tuple[str | None, list[str]]:
