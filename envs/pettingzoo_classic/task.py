@@ -65,4 +65,10 @@ _CONNECT_FOUR: dict[str, Any] = {
 tictactoe = _task("tictactoe_v3", "tictactoe", **_TICTACTOE)
 tictactoe_selfplay = _task("tictactoe_v3", "tictactoe-selfplay", self_play=True, **_TICTACTOE)
 connect_four = _task("connect_four_v3", "connect-four", **_CONNECT_FOUR)
-connect_four_selfplay = _task("connect_four_v3", "connect-four-selfplay", self_play=True, **_CONNECT_FOUR)
+# In self-play a step is one player's move: with twice the steps the first player decides as often as in connect-four.
+connect_four_selfplay = _task(
+    "connect_four_v3",
+    "connect-four-selfplay",
+    self_play=True,
+    **_CONNECT_FOUR | {"steps": 131_072, "eval_every": 16_384},
+)

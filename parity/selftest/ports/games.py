@@ -12,6 +12,7 @@ from gymnasium.utils import seeding
 from pettingzoo import AECEnv, ParallelEnv
 from torch import nn
 
+from parity import tasks
 from parity.pettingzoo import AgainstOpponents
 from parity.selftest.good import MASK, PPO, SORTER, Sorting, SortingNetwork, initialise
 from parity.selftest.register import good_port
@@ -271,3 +272,13 @@ def parallel_environment() -> Task:
         multi_agent_env=SortingAtOnce,
         learning_agent=SORTER,
     )
+
+
+@good_port("built-in task tictactoe-selfplay: both agents learn, and are evaluated against another opponent")
+def tictactoe_selfplay() -> Task:
+    return tasks.load(tasks.resolve("tictactoe-selfplay"))
+
+
+@good_port("built-in task connect-four: an AEC game against uniform moves")
+def connect_four() -> Task:
+    return tasks.load(tasks.resolve("connect-four"))
