@@ -49,7 +49,8 @@ RULES = (
             "before it are learned too low."
         ),
         origin=(
-            "The environment sets truncateds[agent]=True for every agent; RLlib takes that for a termination "
+            "The environment, or RLlib's own PettingZooEnv around one (give parity the PettingZoo environment as it is), sets "
+            "truncateds[agent]=True for every agent; RLlib takes that for a termination "
             "(multi_agent_episode.py:408-416 and 457, ray 2.47.1 and 2.60.0)."
         ),
         fix='truncateds = {"__all__": True}  # and no agent by name',

@@ -1,8 +1,8 @@
 """PettingZoo's AEC and parallel environments as RLlib's ``MultiAgentEnv``, masks in ``obs["action_mask"]``.
 
-RLlib 2.60's own wrappers (``rllib/env/wrappers/pettingzoo_env.py``) report every truncation by the agent's name, which its
-episodes store as a termination once no agent is left (``rllib/env/multi_agent_episode.py:408``), give the last observation and
-reward to one agent only in a game of turns, and leave masks in info.
+RLlib 2.60 has wrappers of its own (``rllib/env/wrappers/pettingzoo_env.py``), which a port may bring as well. They leave masks
+in info, and report a truncation by the agents' names, which RLlib's episodes store as a termination once no agent is left
+(``rllib/env/multi_agent_episode.py:408``).
 """
 
 from __future__ import annotations

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from ray.rllib.env.wrappers.pettingzoo_env import PettingZooEnv
 
 from parity.selftest.good import CLERK, MASK, SORTER, SortingTogether
 from parity.selftest.ports.agents import Turns
+from parity.selftest.ports.games import Doors, turn_based_pair
 from parity.selftest.register import bug
 from parity.task import Task
 
@@ -193,3 +195,8 @@ def truncation_per_agent_in_turns(good: Task) -> Task:
             return {"__all__": terminated}, {**dict.fromkeys(self.agents, truncated), "__all__": truncated}
 
     return _with(good, Env)
+
+
+@bug("a PettingZoo game with a time limit in RLlib's own wrapper, which ends every agent by name (D1)", "PAR304")
+def truncation_in_rllibs_own_wrapper(good: Task) -> Task:
+    return replace(turn_based_pair(), multi_agent_env=lambda: PettingZooEnv(Doors()))

@@ -10,6 +10,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.utils import seeding
 from pettingzoo import AECEnv, ParallelEnv
+from ray.rllib.env.wrappers.pettingzoo_env import PettingZooEnv
 from torch import nn
 
 from parity import tasks
@@ -282,3 +283,8 @@ def tictactoe_selfplay() -> Task:
 @good_port("built-in task connect-four: an AEC game against uniform moves")
 def connect_four() -> Task:
     return tasks.load(tasks.resolve("connect-four"))
+
+
+@good_port("an AEC game without a time limit in RLlib's own PettingZoo wrapper")
+def rllibs_own_wrapper() -> Task:
+    return replace(self_play(), multi_agent_env=lambda: PettingZooEnv(Pile()))
