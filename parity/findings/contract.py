@@ -349,4 +349,31 @@ RULES = (
         origin="One of them is of the previous state, of another agent, or was changed and the other was not.",
         fix='Return one mask in all places, or name the right one: Task(..., mask="method:action_masks")',
     ),
+    Rule(
+        code="PAR039",
+        title="the multi-agent environment's mask cannot be read as a mask",
+        severity="error",
+        explanation=(
+            "Its entry action_mask has another length than there are options, or holds something else than 1 for legal and "
+            "0 for illegal: an additive mask (0 and -inf) reads the wrong way round."
+        ),
+        origin="A mask that is made to be added to logits, of another agent's action space, or without some sub-action.",
+        fix='observation["action_mask"] = legal.astype(np.int8)  # and torch.where(mask > 0, logits, -1e8) in the module',
+        explains=(
+            "PAR031",
+            "PAR036",
+            "PAR101",
+            "PAR106",
+            "PAR107",
+            "PAR201",
+            "PAR202",
+            "PAR203",
+            "PAR204",
+            "PAR301",
+            "PAR302",
+            "PAR303",
+            "PAR312",
+            *_UPDATE,
+        ),
+    ),
 )

@@ -406,6 +406,39 @@ class Multiplied(OwnModule):
         return logits * batch[Columns.OBS]["action_mask"].float()
 
 
+class Additive(Pair):
+    """Its mask is made to be added to logits."""
+
+    @staticmethod
+    def _space(seen: dict[str, Any], n: int) -> spaces.Dict:
+        return spaces.Dict(seen | {"action_mask": spaces.Box(-1e8, 0.0, (n,), np.float32)})
+
+    def mask(self) -> np.ndarray:
+        return np.where(super().mask() > 0, 0.0, -1e8).astype(np.float32)
+
+
+class AddsMask(OwnModule):
+    def masked(self, logits: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
+        return logits + batch[Columns.OBS]["action_mask"]
+
+
+class LongMask(Pair):
+    """Its mask has an entry for an action that there is not."""
+
+    @staticmethod
+    def _space(seen: dict[str, Any], n: int) -> spaces.Dict:
+        return Pair._space(seen, n + 1)
+
+    def mask(self) -> np.ndarray:
+        return np.append(super().mask(), np.int8(1))
+
+
+class CutsMask(OwnModule):
+    def masked(self, logits: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
+        mask = batch[Columns.OBS]["action_mask"][:, :ACTIONS]
+        return torch.where(mask > 0, logits, -1e8)
+
+
 class ValuesDetached(OwnModule):
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
         return super().compute_values(batch).detach()
@@ -563,6 +596,8 @@ BROKEN: dict[str, tuple[Task, str]] = {
     "unmasked-training": (port(rllib_module=UnmaskedTraining), "PAR201"),
     "unmasked-inference": (port(rllib_module=UnmaskedInference), "PAR201"),
     "multiplied-mask": (port(rllib_module=Multiplied), "PAR201"),
+    "additive-mask": (port(rllib_module=AddsMask, multi_agent_env=_pair(Additive)), "PAR039"),
+    "long-mask": (port(rllib_module=CutsMask, multi_agent_env=_pair(LongMask)), "PAR039"),
     "values-detached": (port(rllib_module=ValuesDetached), "PAR602"),
     "frozen-encoder": (port(rllib_module=FrozenEncoder), "PAR602"),
     "values-with-last-axis": (port(rllib_module=ValuesWithLastAxis), "PAR105"),

@@ -3,6 +3,7 @@ such a form."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import Any
 
@@ -12,7 +13,7 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from parity.errors import CannotStart
 from parity.frameworks.rllib.pettingzoo import OBSERVATIONS_KEY, MasksAsActionMask, wrap
-from parity.masks import MASK_KEY, MaskCounts, MaskedEnv, n_logits
+from parity.masks import MASK_KEY, MaskCounts, MaskedEnv, as_mask, n_logits
 from parity.pettingzoo import form
 from parity.task import Task
 
@@ -177,11 +178,20 @@ def has_choice(action_space: spaces.Space) -> bool:
         return True
 
 
+def shown_mask(observation: Any, action_space: spaces.Space) -> np.ndarray | None:
+    """The mask in an agent's observation: bool ``[n_logits]``; None where it shows none, or none that can be read."""
+    if not isinstance(observation, dict) or MASK_KEY not in observation:
+        return None
+    with contextlib.suppress(CannotStart):
+        return as_mask(observation[MASK_KEY], action_space, "")
+    return None
+
+
 def audit_masks(env: MultiAgentEnv) -> MaskCounts:
     """Checks every action that ``env`` receives from now on against the mask that it showed the agent before.
 
     The environment stays what it is: its ``reset`` and ``step`` are wrapped on the instance. Agents that show no mask in
-    ``obs["action_mask"]`` are not counted.
+    ``obs["action_mask"]``, or none that can be read as one, are not counted.
     """
     counts = MaskCounts()
     shown: dict[Any, np.ndarray] = {}
@@ -190,8 +200,9 @@ def audit_masks(env: MultiAgentEnv) -> MaskCounts:
     def remember(observations: dict[Any, Any]) -> None:
         shown.clear()
         for agent, observation in observations.items():
-            if isinstance(observation, dict) and MASK_KEY in observation:
-                shown[agent] = np.array(observation[MASK_KEY]).reshape(-1).astype(bool)
+            mask = shown_mask(observation, env.get_action_space(agent))
+            if mask is not None:
+                shown[agent] = mask
 
     @functools.wraps(reset)
     def audited_reset(*args: Any, **kwargs: Any) -> Any:

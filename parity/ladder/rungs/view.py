@@ -28,6 +28,8 @@ def view(sheet: Sheet, evidence: Evidence) -> None:
     elif facts.get("bounds") is not None:
         message = f"only the bounds of its observation space differ: {facts['bounds'][:300]}"
         sheet.report("PAR034", where, message, severity="warning")
+    if facts.get("unreadable_mask"):
+        sheet.report("PAR039", where, facts["unreadable_mask"], module=evidence.learning)
     for place, times in facts.get("contradictions", {}).items():
         message = f"{facts['convention']} is used; {place} showed another mask {times} times"
         sheet.report("PAR038", "single-agent environment", message, {"used": facts["convention"], place: times})

@@ -12,7 +12,7 @@ import numpy as np
 import tree
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
-from parity.masks import MASK_KEY
+from parity.frameworks.rllib.env import shown_mask
 
 
 @dataclasses.dataclass
@@ -22,7 +22,7 @@ class Move:
     Attributes:
         env, episode, agent, step: sub-environment, number of its episode, agent, number of the agent's decision in it.
         observation: a copy of what the environment showed the agent before the decision.
-        mask: bool ``[n_logits]``, the mask in it, or None.
+        mask: bool ``[n_logits]``, the mask in it; None where it has none that can be read.
         action: what reached ``env.step``.
         reward: the sum of rewards until the agent's next decision or the end.
         terminated, truncated: whether the episode ended for the agent before its next decision, and how.
@@ -85,7 +85,8 @@ class Recording:
             for agent, action in action_dict.items():
                 observation = shown.pop(agent, None)
                 moves = self.moves.setdefault((index, episode, agent), [])
-                move = Move(index, episode, agent, len(moves), observation, _mask(observation), copy.deepcopy(action))
+                mask = shown_mask(observation, env.get_action_space(agent))
+                move = Move(index, episode, agent, len(moves), observation, mask, copy.deepcopy(action))
                 moves.append(move)
                 latest[agent] = move
             result = step(action_dict)
@@ -113,12 +114,6 @@ def _hash(observations: Any) -> str:
         array = np.asarray(leaf)
         digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     return digest.hexdigest()[:16]
-
-
-def _mask(observation: Any) -> np.ndarray | None:
-    if not isinstance(observation, dict) or MASK_KEY not in observation:
-        return None
-    return np.array(observation[MASK_KEY]).reshape(-1).astype(bool)
 
 
 def shares_memory(before: Any, after: Any) -> bool:

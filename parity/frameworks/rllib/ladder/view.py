@@ -12,9 +12,10 @@ their own masks allow. Stored, one row per decision of the learning agent, and o
 
 ``facts["view"]``: ``spaces`` (what differs between the spaces' tensors, or None), ``bounds`` (the same of bounds alone),
 ``stopped`` (episode -> what the multi-agent side raised), ``unlike`` (what ``again`` raised where ``single`` did not, if it
-did), ``shared_arrays`` (whether successive observations of the learning
-agent share memory), ``distinct_starts`` (how many different observations the single-agent environment starts with, over these
-seeds), ``contradictions`` (place of another mask in the single-agent environment -> how often it was not the one used).
+did), ``unreadable_mask`` (why the multi-agent side's mask is none, or None), ``shared_arrays`` (whether successive
+observations of the learning agent share memory), ``distinct_starts`` (how many different observations the single-agent
+environment starts with, over these seeds), ``convention`` (where its mask is taken from), ``contradictions`` (place of
+another mask of it -> how often that was not the one used).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from parity.frameworks.rllib.ladder.conduct import Conduct
 from parity.frameworks.rllib.ladder.recording import shares_memory
 from parity.frameworks.rllib.module import unmasked_space
 from parity.ladder.numbers import Numbers
-from parity.masks import MASK_KEY, MaskedEnv, choices
+from parity.masks import MASK_KEY, MaskedEnv, as_mask, choices
 from parity.pettingzoo import AgainstOpponents
 from parity.task import Task
 
@@ -86,6 +87,7 @@ def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduc
             except _Stopped as stopped:
                 facts["stopped"][str(episode)] = str(stopped)
             facts["shared_arrays"] = facts.get("shared_arrays", False) or player.shares_memory
+            facts["unreadable_mask"] = facts.get("unreadable_mask") or player.unreadable
     finally:
         for env in (single, again, multi):
             env.close()
@@ -113,6 +115,7 @@ class _Player:
         self._shown: dict[str, Any] = {}
         self._last: Any = None
         self.shares_memory = False
+        self.unreadable: str | None = None
 
     def reset(self) -> dict[str, Any]:
         try:
@@ -150,11 +153,18 @@ class _Player:
         mask = observation.get(MASK_KEY) if isinstance(observation, dict) else None
         return {
             "obs": self._unmasked(observation),
-            "mask": None if mask is None else np.array(mask).reshape(-1).astype(bool),
+            "mask": None if mask is None else self._mask(mask),
             "reward": reward,
             "terminated": terminated,
             "truncated": truncated,
         }
+
+    def _mask(self, raw: Any) -> np.ndarray | None:
+        try:
+            return as_mask(raw, self._env.get_action_space(self._agent), f"agent {self._agent}")
+        except CannotStart as error:
+            self.unreadable = str(error)
+            return None
 
     def _unmasked(self, observation: Any) -> Any:
         if not isinstance(observation, dict):
