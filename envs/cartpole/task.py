@@ -25,8 +25,8 @@ cartpole = Task(
     env=make_env,
     network=MlpNetwork,
     ppo=PPOParams(n_envs=8, n_steps=64, batch_size=128, n_epochs=10, learning_rate=1e-3, gamma=0.98, gae_lambda=0.9),
-    steps=32_768,
-    eval_every=4_096,
+    steps=24_576,
+    eval_every=3_072,
     eval_episodes=20,
     reference={
         "uniform_legal": 22.2,

@@ -422,23 +422,6 @@ class AddsMask(OwnModule):
         return logits + batch[Columns.OBS]["action_mask"]
 
 
-class LongMask(Pair):
-    """Its mask has an entry for an action that there is not."""
-
-    @staticmethod
-    def _space(seen: dict[str, Any], n: int) -> spaces.Dict:
-        return Pair._space(seen, n + 1)
-
-    def mask(self) -> np.ndarray:
-        return np.append(super().mask(), np.int8(1))
-
-
-class CutsMask(OwnModule):
-    def masked(self, logits: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
-        mask = batch[Columns.OBS]["action_mask"][:, :ACTIONS]
-        return torch.where(mask > 0, logits, -1e8)
-
-
 class ValuesDetached(OwnModule):
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
         return super().compute_values(batch).detach()
@@ -597,7 +580,6 @@ BROKEN: dict[str, tuple[Task, str]] = {
     "unmasked-inference": (port(rllib_module=UnmaskedInference), "PAR201"),
     "multiplied-mask": (port(rllib_module=Multiplied), "PAR201"),
     "additive-mask": (port(rllib_module=AddsMask, multi_agent_env=_pair(Additive)), "PAR039"),
-    "long-mask": (port(rllib_module=CutsMask, multi_agent_env=_pair(LongMask)), "PAR039"),
     "values-detached": (port(rllib_module=ValuesDetached), "PAR602"),
     "frozen-encoder": (port(rllib_module=FrozenEncoder), "PAR602"),
     "values-with-last-axis": (port(rllib_module=ValuesWithLastAxis), "PAR105"),
