@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parity.masks import MaskCounts
 
 if TYPE_CHECKING:
+    import torch
+
     from parity.ladder.numbers import Numbers
     from parity.task import Task
 
@@ -118,8 +120,11 @@ class Session(ABC):
         """Component -> device, read from where the parameters are."""
 
     @abstractmethod
-    def initial_weights(self) -> str:
-        """SHA-256 of the learning agent's parameters before training."""
+    def weights(self) -> Mapping[str, torch.Tensor]:
+        """The learning agent's parameters as they are now: those of the shared network as ``network.NAME``.
+
+        Before training they are SB3's for the same seed, where the task has a shared network: `build_network` makes them so.
+        """
 
     @abstractmethod
     def save(self, folder: Path) -> None:

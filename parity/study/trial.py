@@ -98,11 +98,14 @@ class _Recorder:
 
     def follow(self, session: Session, task: Task, on_progress: Callable[[Progress], None]) -> None:
         """Trains the session to ``spec.steps``, evaluating at 0 and whenever a multiple of ``eval_every`` is passed."""
-        from tensorboardX import SummaryWriter  # imports torch: only in the trial's own process
+        # They import torch: only in the trial's own process.
+        from tensorboardX import SummaryWriter
+
+        from parity.frameworks.network import weights_hash
 
         self._board = SummaryWriter(str(self._folder))  # for TensorBoard
         stage = session.stage(min(SLOTS, task.eval_episodes))
-        self._meta = {"devices": session.devices(), "initial_weights": session.initial_weights()}
+        self._meta = {"devices": session.devices(), "initial_weights": weights_hash(session.weights())}
         self.log(f"{self._spec.label}: {self._spec.steps} steps on {session.devices()}, {self._spec.threads} threads")
         self._start = time.perf_counter()
         self._evaluate(stage, task, steps=0)

@@ -129,7 +129,7 @@ def weights_after(task: Task, evaluations: int) -> str:
                 evaluate(stage, 20, deterministic=False)
 
         session.train(96, look)
-        return weights_hash(session._learning_weights())
+        return weights_hash(session.weights())
 
 
 def test_a_connectors_statistics_are_part_of_the_policy_that_is_evaluated_and_restored(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import Effective, Framework, Iteration, Session, Stage, Untranslated
 from parity.frameworks.device import synchronizer
-from parity.frameworks.network import weights_hash
 from parity.frameworks.rllib.config import Port, build_port, is_whole
 from parity.frameworks.rllib.env import audit_masks
 from parity.frameworks.rllib.stage import RllibStage
@@ -94,7 +93,6 @@ class RllibSession(Session):
         self.algorithm: Any = port.config.copy(copy_frozen=False).build_algo()
         # After the build: RLlib's own check of the environment may step it with illegal actions.
         self.algorithm.env_runner_group.foreach_env_runner(_audit)
-        self._initial = weights_hash(self._learning_weights())
         self._watch = Stopwatch(synchronizer(self.devices()["learner"]))
         self._watch.watch(self.algorithm.learner_group, "update", "update")
         local = self.algorithm.learner_group._learner
@@ -132,7 +130,7 @@ class RllibSession(Session):
             state[COMPONENT_ENV_TO_MODULE_CONNECTOR] = runner._env_to_module.get_state()
         return state
 
-    def _learning_weights(self) -> dict[str, torch.Tensor]:
+    def weights(self) -> Mapping[str, torch.Tensor]:
         weights = self.algorithm.learner_group.get_weights()[self.port.learning_module]
         return {name: torch.as_tensor(value) for name, value in weights.items()}
 
@@ -150,9 +148,6 @@ class RllibSession(Session):
         runners = self.algorithm.env_runner_group.foreach_env_runner(_device)
         found["env_runner"] = ", ".join(sorted({device for device in runners if device}))
         return found
-
-    def initial_weights(self) -> str:
-        return self._initial
 
     def save(self, folder: Path) -> None:
         self.algorithm.save_to_path(str(folder.resolve()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from parity.errors import CannotStart
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import SEED_STRIDE, Effective, Framework, Iteration, Session, Stage
 from parity.frameworks.device import synchronizer
-from parity.frameworks.network import check_network, check_observation_space, weights_hash
+from parity.frameworks.network import check_network, check_observation_space
 from parity.frameworks.randomness import PolicyGenerator, undisturbed
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.frameworks.stopwatch import Stopwatch
@@ -91,7 +91,6 @@ class Sb3Session(Session):
         self.model.set_logger(configure(None, []))
         # MaskablePPO.__init__ seeded the environments with `seed`; trials must not share environment streams.
         self.env.seed(seed * SEED_STRIDE)
-        self._initial = weights_hash(self.model.policy.state_dict())
         self._watch = Stopwatch(synchronizer(device))
         self._watch.watch(self.model, "collect_rollouts", "rollout")
         self._watch.watch(self.model.rollout_buffer, "compute_returns_and_advantage", "returns")
@@ -123,8 +122,8 @@ class Sb3Session(Session):
         device = str(next(self.model.policy.parameters()).device)
         return {"policy": device, "rollout": device, "rollout_buffer": "cpu"}
 
-    def initial_weights(self) -> str:
-        return self._initial
+    def weights(self) -> Mapping[str, torch.Tensor]:
+        return self.model.policy.state_dict()
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,9 @@
+"""What an adapter's own tests are made of: small masked worlds, and the promises of ``parity.frameworks.base`` as tests.
+
+Needs pytest. ``docs/frameworks.md`` shows an adapter that is tested with it.
+"""
+
+from parity.testing.conformance import FrameworkConformance, effective, opened, refusal
+from parity.testing.worlds import Maze, maze_task
+
+__all__ = ["FrameworkConformance", "Maze", "effective", "maze_task", "opened", "refusal"]
