@@ -138,8 +138,13 @@ def _alone(found: Probe, port: Port, spaces: Any, update: dict[str, Any], weight
     """The algorithm's episodes in a learner of its own: log-probs of the actions, and the same update."""
     config = port.config.copy(copy_frozen=False)
     config.num_learners = 0
-    learner = config.build_learner(env=None, spaces=spaces)
-    _load(learner, weights)
+
+    def fresh_learner() -> Any:
+        learner = config.build_learner(env=None, spaces=spaces)
+        _load(learner, weights)
+        return learner
+
+    learner = fresh_learner()
     batch = learner._learner_connector(
         rl_module=learner.module,
         batch={},
@@ -152,6 +157,8 @@ def _alone(found: Probe, port: Port, spaces: Any, update: dict[str, Any], weight
             _log_probabilities(found, module_id, learner.module[module_id].unwrapped(), columns)
     if update["learners"] > 1:
         return
+    # Another one: connectors may have a state, and the algorithm's have seen these episodes once.
+    learner = fresh_learner()
     _seed(learner)
     learner.update(episodes=update["episodes"], **update["arguments"])
     for module_id, through in update["through"].items():
