@@ -61,7 +61,7 @@ PLANTED: dict[str, tuple] = {
     "policies-to-train-wrong": ("policies_to_train", ("policies_to_train",)),
     "mapping-by-episode": ("policy_mapping_fn", ("policies",)),
     "module-replaced": ("rl_module_spec", ("rl_module_spec",)),
-    "tests/bisect/bisect_ports.py:forgetful_env_runner": ("env runner class", ("env_runner_class",)),
+    "tests/bisect/bisect_ports.py:halving_env_runner": ("env runner class", ("env_runner_class",)),
     "action-remapped": ("two parts that break only together", ("module_to_env_connector", "normalize_actions")),
     "values-squashed--and--reward-scaled": ("two faults at once", ("multi_agent_env",), ("module.value",)),
     "mask-omitted-in-training--and--lambda-default": ("two faults at once", ("module.mask",), ("lambda_",)),

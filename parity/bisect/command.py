@@ -9,18 +9,19 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from parity import tasks
 from parity.bisect import files
-from parity.bisect.document import BisectDocument, document, unbuilt
+from parity.bisect.document import BisectDocument, document, step_entry, unbuilt
 from parity.bisect.part import Anatomy
 from parity.bisect.search import Keys, Outcome, interpolate
 from parity.bisect.sentence import advice
+from parity.bisect.step import Reached, Step, climbed, steps
 from parity.bisect.verdict import Verdict
-from parity.bisect.workers import Workers
-from parity.errors import CannotStart
+from parity.bisect.workers import Workers, climb_mixture, take_step
+from parity.errors import CannotStart, ExitCode
 from parity.ladder.table import console
 
 
@@ -32,12 +33,14 @@ class Request:
         task: as ``--task`` says it.
         workers: processes; None for one per core, up to two.
         out: folder below which the task files are written.
+        climb: whether to climb from a probe to the whole port instead of exchanging parts.
         as_json: whether to print the document on stdout.
     """
 
     task: str
     workers: int | None = None
     out: Path = Path("results")
+    climb: bool = False
     as_json: bool = False
 
 
@@ -54,6 +57,8 @@ def run_bisect(request: Request) -> int:
     with Workers(ref, str(folder / files.LOG_FILE), request.workers) as workers, _progress(out) as bar:
         line = bar.add_task("taking the port apart", total=None)
         anatomy = _anatomy(workers, request)
+        if request.climb and not anatomy.unbuilt:
+            return _climb(request, workers, anatomy, bar, line, folder, out, begin)
         outcome = None if anatomy.unbuilt else interpolate(anatomy, _judge(workers, bar, line))
     found = unbuilt(anatomy) if outcome is None else document(anatomy, outcome)
     found.seconds = round(time.perf_counter() - begin, 1)
@@ -62,6 +67,67 @@ def run_bisect(request: Request) -> int:
     if request.as_json:
         print(found.to_json())
     return found.exit_code
+
+
+def _climb(
+    request: Request,
+    workers: Workers,
+    anatomy: Anatomy,
+    bar: Progress,
+    line: TaskID,
+    folder: Path,
+    out: Console,
+    begin: float,
+) -> int:
+    """Step by step to the first that breaks; as many at a time as there are processes."""
+    from parity import probes
+
+    todo = steps(probes.names())
+    bar.update(line, total=len(todo))
+    reached: list[Reached] = []
+
+    def advance(step: Step, result: Reached | Verdict) -> None:
+        bar.update(line, advance=1, description=step.words)
+
+    while todo and not any(each.status == "breaks" for each in reached):
+        now, todo = todo[: workers.processes], todo[workers.processes :]
+        results = workers.run(take_step, now, advance)
+        reached += [
+            Reached(step, found) if isinstance(found, Verdict) else found
+            for step, found in zip(now, results, strict=True)
+        ]
+    bar.stop()
+    broken = next((i for i, each in enumerate(reached) if each.status == "breaks"), None)
+    if broken is not None:
+        reached = reached[: broken + 1]
+    found = BisectDocument(
+        task=anatomy.task,
+        sentence=climbed(anatomy.task, reached),
+        exit_code=ExitCode.HOLDS if broken is None else ExitCode.DOES_NOT_HOLD,
+        notes=[f"Not exchanged: {reason}." for reason in anatomy.fixed],
+        climb=[step_entry(each) for each in reached],
+        seconds=round(time.perf_counter() - begin, 1),
+    )
+    files.store(folder, found, [each.verdict for each in reached if each.verdict is not None])
+    _print_climb(out, found, reached)
+    if request.as_json:
+        print(found.to_json())
+    return found.exit_code
+
+
+def _print_climb(out: Console, found: BisectDocument, reached: list[Reached]) -> None:
+    styles = {"holds": "green", "breaks": "bold red", "not applicable": "dim"}
+    for each in reached:
+        line = Text.assemble((f"{each.status:<14} ", styles[each.status]), each.step.words)
+        if each.reason is not None:
+            line.append(f": {each.reason}", "dim")
+        out.print(line)
+        for failure in each.failures:
+            out.print(Text(f"  {failure}"))
+    out.print(Text(found.sentence, style="green" if found.exit_code == 0 else "bold red"))
+    if found.exit_code:
+        out.print(Text("parity bisect without --climb says which part of the port does it."))
+    out.print(Text(f"{len(reached)} steps in {found.seconds:.0f} s; log: {found.log}", style="dim"))
 
 
 def _anatomy(workers: Workers, request: Request) -> Anatomy:
@@ -73,21 +139,21 @@ def _anatomy(workers: Workers, request: Request) -> Anatomy:
         raise CannotStart(f"--task {request.task}: its port came to no end while it was built.") from None
 
 
-def _judge(workers: Workers, bar: Progress, line: object) -> Callable[[Sequence[Keys]], list[Verdict]]:
+def _judge(workers: Workers, bar: Progress, line: TaskID) -> Callable[[Sequence[Keys]], list[Verdict]]:
     done, asked = 0, 0
 
     def judge(wanted: Sequence[Keys]) -> list[Verdict]:
         nonlocal asked
         asked += len(wanted)
-        bar.update(line, total=asked)  # type: ignore[arg-type]
+        bar.update(line, total=asked)
 
         def advance(keys: Keys, verdict: Verdict) -> None:
             nonlocal done
             done += 1
             state = "holds" if verdict.holds else f"breaks at rung {verdict.rung}"
-            bar.update(line, completed=done, description=f"{_short(keys)} of yours: {state}")  # type: ignore[arg-type]
+            bar.update(line, completed=done, description=f"{_short(keys)} of yours: {state}")
 
-        return workers.judge(wanted, advance)
+        return workers.run(climb_mixture, wanted, advance)
 
     return judge
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from parity.bisect.part import Anatomy
 from parity.bisect.search import Culprit, Outcome
 from parity.bisect.sentence import notes, sentence
+from parity.bisect.step import Reached
 from parity.bisect.verdict import Verdict
 from parity.errors import ExitCode
 
@@ -48,6 +49,19 @@ class CulpritEntry(BaseModel):
     command: str | None = None
 
 
+class StepEntry(BaseModel):
+    """A step of a climb: ``status`` is ``holds``, ``breaks`` or ``not applicable`` (``reason`` says why)."""
+
+    step: str
+    words: str
+    status: str
+    reason: str | None
+    rung: int | None
+    codes: list[str]
+    failures: list[str]
+    seconds: float
+
+
 class BisectDocument(BaseModel):
     """One port, taken apart.
 
@@ -70,7 +84,7 @@ class BisectDocument(BaseModel):
     mended: str | None = None
     tried: list[VerdictEntry] = []
     training: dict[str, Any] | None = None
-    climb: list[dict[str, Any]] | None = None
+    climb: list[StepEntry] | None = None
     log: str | None = None
     seconds: float = 0.0
 
@@ -100,6 +114,21 @@ def document(anatomy: Anatomy, outcome: Outcome) -> BisectDocument:
         then=[_culprit(anatomy, each) for each in outcome.then],
         made_good=[_culprit(anatomy, each) for each in outcome.made_good],
         tried=[_verdict(keys, verdict) for keys, verdict in outcome.tried],
+    )
+
+
+def step_entry(reached: Reached) -> StepEntry:
+    verdict = reached.verdict
+    broken = verdict is not None and not verdict.holds
+    return StepEntry(
+        step=reached.step.key,
+        words=reached.step.words,
+        status=reached.status,
+        reason=verdict.reason if broken and verdict is not None else reached.reason,
+        rung=verdict.rung if verdict is not None else None,
+        codes=_codes(verdict) if verdict is not None else [],
+        failures=list(reached.failures),
+        seconds=round(reached.seconds, 2),
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from parity.bisect.document import BisectDocument, CulpritEntry
 from parity.bisect.part import Anatomy
 from parity.bisect.search import Outcome
+from parity.bisect.verdict import Verdict
 from parity.errors import CannotStart
 from parity.tasks import TaskRef
 
@@ -51,11 +53,14 @@ def write(folder: Path, ref: TaskRef, anatomy: Anatomy, outcome: Outcome | None,
         what = f"The port of {anatomy.task} with the reference's {', '.join(sorted(replaced))}"
         _write_task(path, ref, what, sorted(anatomy.keys - replaced))
         found.mended = path.as_posix()
-    tracebacks = [
-        f"{', '.join(sorted(keys)) or 'reference'}, {part}:\n{text}"
-        for keys, verdict in (outcome.tried if outcome is not None else ())
-        for part, text in verdict.tracebacks
-    ] + ([anatomy.traceback] if anatomy.traceback else [])
+    tried = outcome.tried if outcome is not None else ()
+    store(folder, found, [verdict for _, verdict in tried], anatomy.traceback)
+
+
+def store(folder: Path, found: BisectDocument, verdicts: Sequence[Verdict], traceback: str = "") -> None:
+    """Stores the document, and in the log what the port raised."""
+    tracebacks = [f"{part}:\n{text}" for verdict in verdicts for part, text in verdict.tracebacks]
+    tracebacks += [traceback] if traceback else []
     if tracebacks:
         with (folder / LOG_FILE).open("a", encoding="utf-8") as log:
             log.write("\n".join(tracebacks))

@@ -23,7 +23,7 @@ from parity.bisect.settings import CLASSES, CONNECTORS, HYPERPARAMETERS, differi
 from parity.bisect.sides import sb3_network
 from parity.errors import CannotStart
 from parity.frameworks.network import NetworkFactory
-from parity.frameworks.rllib.config import Port, build_port
+from parity.frameworks.rllib.config import Port, build_port, make_env
 from parity.frameworks.rllib.env import SingleAgentAsMultiAgent
 from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.masks import MaskedEnv
@@ -183,8 +183,6 @@ class Dissected:
         return self.port.config.env != f"parity-{self.task.id}"
 
     def _environment_name(self) -> str:
-        from parity.frameworks.rllib.config import make_env
-
         env = make_env(self.port.config)
         try:
             return type(env).__name__
@@ -261,35 +259,44 @@ class Dissected:
         return dataclasses.replace(task, rllib_config=functools.partial(self._edit, chosen))
 
     def _edit(self, chosen: frozenset[str], config: PPOConfig) -> PPOConfig:
-        theirs = build_port(self.task, seed=0, device="cpu").config
-        names = [name for field in (CONNECTORS, CLASSES) for name in field]
-        for field in vars(theirs):
-            if public(field) in chosen and self.anatomy.part(public(field)).kind == "setting":
-                setattr(config, field, getattr(theirs, field))
-        for groups, suffix in ((CONNECTORS, "connector"), (CLASSES, "class")):
-            for name in names:
-                if f"{name}_{suffix}" in chosen and name in groups:
-                    for field in groups[name]:
-                        if hasattr(theirs, field):
-                            setattr(config, field, getattr(theirs, field))
+        theirs = self.set_fields(chosen, config)
         if ENVIRONMENT in chosen and self._own_env:
             config.env, config.env_config = theirs.env, theirs.env_config
         self._agents_and_modules(chosen, config, theirs)
         return config
 
+    def set_fields(self, chosen: frozenset[str], config: PPOConfig) -> PPOConfig:
+        """Sets the fields of the settings, connectors and classes among ``chosen`` to the user's; returns the user's."""
+        theirs = build_port(self.task, seed=0, device="cpu").config
+        settings = {part.key for part in self.anatomy.parts if part.kind == "setting"} & chosen
+        fields = [field for field in vars(theirs) if public(field) in settings]
+        for groups, suffix in ((CONNECTORS, "connector"), (CLASSES, "class")):
+            for name, names in groups.items():
+                if f"{name}_{suffix}" in chosen:
+                    fields += [field for field in names if hasattr(theirs, field)]
+        for field in fields:
+            setattr(config, field, getattr(theirs, field))
+        return theirs
+
+    def make_environment(self) -> Any:
+        """One environment of the user's port."""
+        build_port(self.task, seed=0, device="cpu")
+        return make_env(self.port.config)
+
     def _agents_and_modules(self, chosen: frozenset[str], config: PPOConfig, theirs: PPOConfig) -> None:
         ours = config.rl_module_spec.rl_module_specs
         learner = self.port.learning_agent
-        by_agent = {agent: ours[agent] for agent in self.agents}
+        # A step of a climb may leave agents out.
+        by_agent = {agent: ours[agent] for agent in self.agents if agent in ours}
         pieces = self._chosen_pieces(chosen)
         if pieces:
             model_config = self._specs[self.port.learning_module].model_config
             by_agent[learner] = RLModuleSpec(module_class=self._composed(chosen), model_config=model_config)
-        for agent in self.agents:
+        for agent in by_agent:
             if f"{OTHER}.{agent}" in chosen or agent in self._fixed:
                 spec = self._specs[self._module_of(agent)]
                 by_agent[agent] = RLModuleSpec(module_class=spec.module_class, model_config=spec.model_config)
-        trained = self._trained_agents(self.port if TRAINED in chosen else self.reference)
+        trained = [a for a in self._trained_agents(self.port if TRAINED in chosen else self.reference) if a in by_agent]
         if POLICIES not in chosen:
             specs = by_agent
             config.policies_to_train = trained

@@ -83,8 +83,10 @@ def interpolate(anatomy: Anatomy, judge: Judge) -> Outcome:
         if not more:
             # It breaks otherwise in the reference port than in the user's, where what breaks goes away with it.
             verdicts = remembered([everything - _union([*known, keys]) for keys in left])
-            more = [keys for keys, found in zip(left, verdicts, strict=True) if rest.roots - found.identities]
-            culprits += more
+            for keys, found in zip(left, verdicts, strict=True):
+                if gone := rest.roots - found.identities:
+                    more.append(keys)
+                    (culprits if gone & port.identities else then).append(keys)
         else:
             then += more
         if not more:
@@ -141,7 +143,8 @@ def _alone(anatomy: Anatomy, judge: Judge) -> dict[Keys, Verdict]:
         found |= inside
         if not inside or (left and unit in members):
             smallest = unit if unit not in members else _ddmin([*members[unit]], _fails(judge, left or verdict.roots))
-            if smallest is not None and smallest not in found:
+            # Where each of them breaks already, that they break otherwise together says nothing more.
+            if smallest is not None and not smallest <= _union(inside):
                 found[smallest] = judge([smallest])[0]
     return found
 

@@ -19,6 +19,7 @@ from parity.tasks import TaskRef
 
 if TYPE_CHECKING:
     from parity.bisect.mixture import Dissected
+    from parity.bisect.step import Reached, Step
     from parity.task import Task
 
 FRAMEWORK = "rllib"
@@ -44,6 +45,10 @@ class Workers:
         self._ref, self._log, self._longest_s = ref, log, longest_s
         self._slots = [_Slot(log) for _ in range(processes or min(MOST_PROCESSES, _cores()))]
 
+    @property
+    def processes(self) -> int:
+        return len(self._slots)
+
     def __enter__(self) -> Workers:
         return self
 
@@ -59,13 +64,15 @@ class Workers:
         """
         return self._slots[0].executor.submit(dissect, self._ref).result(self._longest_s)
 
-    def judge(
-        self, work: Sequence[Any], on_done: Callable[[Any, Verdict], None], function: Any = None
-    ) -> list[Verdict]:
-        """A verdict for each of ``work``, in its order; ``function(ref, each)`` is what a process does."""
-        function = function or climb_mixture
-        waiting, found = list(enumerate(work)), dict[int, Verdict]()
-        running: dict[Future[Verdict], tuple[int, _Slot, float]] = {}
+    def run(
+        self, function: Callable[[TaskRef, Any], Any], work: Sequence[Any], on_done: Callable[[Any, Any], None]
+    ) -> list[Any]:
+        """``function(ref, each)`` in a process for each of ``work``; results in its order.
+
+        Where the process dies or comes to no end, the result is the `Verdict` that says so.
+        """
+        waiting, found = list(enumerate(work)), dict[int, Any]()
+        running: dict[Future[Any], tuple[int, _Slot, float]] = {}
         free = list(self._slots)
         while waiting or running:
             while waiting and free:
@@ -84,7 +91,7 @@ class Workers:
                 on_done(work[index], found[index])
         return [found[i] for i in range(len(work))]
 
-    def _result(self, future: Future[Verdict], slot: _Slot) -> Verdict:
+    def _result(self, future: Future[Any], slot: _Slot) -> Any:
         if not future.done():
             slot.restart()
             return stopped(HUNG, f"no end after {self._longest_s:.0f} s", self._longest_s)
@@ -133,7 +140,8 @@ def _quiet(log: str) -> None:
 
 
 @functools.cache
-def _dissected(ref: TaskRef) -> Dissected:
+def dissected(ref: TaskRef) -> Dissected:
+    """The port, taken apart once per process."""
     import logging
     import warnings
 
@@ -155,7 +163,7 @@ def dissect(ref: TaskRef) -> Anatomy:
     from parity.errors import CannotStart
 
     try:
-        return _dissected(ref).anatomy
+        return dissected(ref).anatomy
     except CannotStart:
         raise
     except Exception as error:
@@ -167,7 +175,14 @@ def dissect(ref: TaskRef) -> Anatomy:
 
 def climb_mixture(ref: TaskRef, keys: frozenset[str]) -> Verdict:
     """The ladder of one mixture."""
-    return climb_task(lambda: _dissected(ref).mixture(keys))
+    return climb_task(lambda: dissected(ref).mixture(keys))
+
+
+def take_step(ref: TaskRef, step: Step) -> Reached:
+    """One step from a probe to the whole port."""
+    from parity.bisect.climb import take
+
+    return take(ref, step)
 
 
 def climb_task(make: Callable[[], Task]) -> Verdict:

@@ -13,6 +13,7 @@ from parity.cli.options import DEFAULT_OUT, Count, Json, Out
 def bisect(
     *,
     task: str | None = None,
+    climb: Annotated[bool, Parameter(negative="")] = False,
     workers: Annotated[Count, Parameter(validator=validators.Number(gte=1))] = None,
     out: Out = None,
     json: Json = False,
@@ -24,6 +25,9 @@ def bisect(
     task
         Built-in id, file.py, file.py:name or package.module:name. Default: what parity.toml in the current folder says,
         else tiles.
+    climb
+        Instead, climb from the simplest probe over a toy and simpler forms of the task to the whole port, and stop at the
+        first step that breaks.
     workers
         Processes side by side. Default: one per core, at most two.
     out
@@ -41,4 +45,4 @@ def bisect(
         if len(configured.task) > 1:
             raise CannotStart("parity bisect takes one task, parity.toml names several: choose one with --task.")
         task = configured.task[0]
-    return run_bisect(Request(task, workers, Path(out if out is not None else DEFAULT_OUT), json))
+    return run_bisect(Request(task, workers, Path(out if out is not None else DEFAULT_OUT), climb, json))

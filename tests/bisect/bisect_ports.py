@@ -219,15 +219,18 @@ def _raises(config: PPOConfig) -> PPOConfig:
     raise ZeroDivisionError("no learners")
 
 
-class ForgetfulEnvRunner(MultiAgentEnvRunner):
-    """Plays the weights that it was born with."""
+class HalvingEnvRunner(MultiAgentEnvRunner):
+    """Plays with weights of half precision."""
 
     def set_state(self, state: Any) -> None:
-        """Nothing of the learner's arrives."""
+        super().set_state(state)
+        for module in self.module.values():
+            for parameter in module.parameters():
+                parameter.data = parameter.data.to(torch.bfloat16).float()
 
 
 good = port()
-forgetful_env_runner = port(rllib_config=lambda config: config.env_runners(env_runner_cls=ForgetfulEnvRunner))
+halving_env_runner = port(rllib_config=lambda config: config.env_runners(env_runner_cls=HalvingEnvRunner))
 as_configuration = from_whole(whole())
 configuration_with_two_faults = from_whole(whole(DetachedValues, lr=0.5))
 as_dict_with_a_generous_table = from_whole(whole(env=GenerousTable).to_dict())

@@ -112,7 +112,7 @@ def test_a_configuration_that_raises_is_blamed_before_anything_is_exchanged() ->
 def test_a_crash_or_a_hang_costs_its_own_mixture_only(tmp_path: Path) -> None:
     done: list[str] = []
     with Workers(port("good"), str(tmp_path / "log"), processes=1, longest_s=10.0) as workers:
-        found = workers.judge(["crash", "fine", "hang", "well"], lambda what, _: done.append(what), crash_or_hang)
+        found = workers.run(crash_or_hang, ["crash", "fine", "hang", "well"], lambda what, _: done.append(what))
     assert [verdict.holds for verdict in found] == [False, True, False, True]
     assert found[0].errors[0].code == DIED and found[2].errors[0].code == HUNG
     assert sorted(done) == ["crash", "fine", "hang", "well"]
