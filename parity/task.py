@@ -93,7 +93,7 @@ class Task:
         margin: equivalence margin, in normalised score.
         mask: where the environment shows its action mask: ``"obs:KEY"``, ``"info:KEY"`` or ``"method:NAME"``;
             None finds it.
-        multi_agent_env: makes the RLlib ``MultiAgentEnv`` of the port.
+        multi_agent_env: makes the RLlib ``MultiAgentEnv`` of the port, or a PettingZoo environment (AEC or parallel).
         learning_agent: the agent of ``multi_agent_env`` that is compared with SB3.
         rllib_module: the user's RLModule class for the learning agent, taken as it is.
         other_modules: RLModule classes of the other agents, by agent id.

@@ -347,3 +347,13 @@ class Short(Pair):
 def test_what_nothing_can_run_on_is_a_sentence(fields: Any, sentence: str) -> None:
     with pytest.raises(CannotStart, match=sentence):
         port(learning_agent="walker", **fields)
+
+
+def test_a_game_without_possible_agents_is_named() -> None:
+    class Nameless(Pile):
+        def __init__(self) -> None:
+            super().__init__()
+            self.possible_agents = []
+
+    with pytest.raises(CannotStart, match="Nameless has no possible_agents"):
+        port(multi_agent_env=Nameless)

@@ -13,6 +13,7 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from parity.errors import CannotStart
 from parity.frameworks.rllib.pettingzoo import OBSERVATIONS_KEY, MasksAsActionMask, wrap
+from parity.frameworks.rllib.pettingzoo import inner as played_inside
 from parity.masks import MASK_KEY, MaskCounts, MaskedEnv, as_mask, n_logits
 from parity.pettingzoo import form
 from parity.task import Task
@@ -106,7 +107,7 @@ def agent_spaces(env: MultiAgentEnv, task_id: str) -> dict[str, tuple[spaces.Spa
         CannotStart: ``env`` has a single agent, ``possible_agents`` is missing, an agent has no space or a mask of the wrong
             length.
     """
-    name = type(env).__name__
+    name = type(played_inside(env)).__name__
     if not isinstance(env, MultiAgentEnv):
         raise CannotStart(
             f"Task {task_id}: rllib_config trains the single-agent environment {name}; make it a MultiAgentEnv (for one "
