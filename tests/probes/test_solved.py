@@ -48,7 +48,7 @@ BUGS = [
     ("mask-of-the-state-before", "probe-mask-by-action", "of another state", ("probe-observation", "probe-one-action")),
 ]  # fmt: skip
 # Seconds each, and of different kinds; the others are slow.
-FAST = {("gamma-default", "probe-previous-step"), ("mask-omitted-in-training", "probe-forced"),
+FAST = {("mask-omitted-in-training", "probe-forced"),
         ("truncation-per-agent", "probe-time-limit")}  # fmt: skip
 
 
