@@ -117,16 +117,42 @@ class StepsToThreshold(_Model):
         return dict(self.__pydantic_extra__ or {})
 
 
-class Metrics(_Model):
-    """``final`` and ``auc`` are the primary metrics, declared here once; the third does not decide."""
+class PrimaryMetrics(_Model):
+    """The primary metrics, declared here once, before any run."""
 
     final: MetricComparison = MetricComparison()
     auc: MetricComparison = MetricComparison()
-    steps_to_threshold: StepsToThreshold = StepsToThreshold()
 
     @property
     def primary(self) -> dict[str, MetricComparison]:
         return {"final": self.final, "auc": self.auc}
+
+
+class Metrics(PrimaryMetrics):
+    """``final`` and ``auc`` decide; steps to threshold does not."""
+
+    steps_to_threshold: StepsToThreshold = StepsToThreshold()
+
+
+class Robustness(_Model):
+    """Other ways of looking at one metric's scores; they gate nothing.
+
+    ``p_permutation`` is two-sided, stratified by task, and ``permutation_exact`` where all permutations were counted.
+    ``iqm_difference`` is that of interquartile means, port minus SB3, with its BCa interval. ``successes`` holds, by
+    framework, the runs that reach 0.8 of SB3's mean score on their task, and all runs. Of several tasks there are also
+    ``interval_own_variances``, the interval with a variance for every task and framework, and ``p_tasks_differ``: whether
+    the difference is the same on all tasks. Null where it does not apply or there is too little to tell.
+    """
+
+    p_permutation: Number | None = None
+    permutation_exact: bool | None = None
+    iqm_difference: Number | None = None
+    iqm_interval: Interval | None = None
+    iqm_confidence: float | None = None
+    probability_of_improvement: Number | None = None
+    successes: dict[str, tuple[int, int]] = {}
+    interval_own_variances: Interval | None = None
+    p_tasks_differ: Number | None = None
 
 
 class MaskCounts(_Model):
@@ -195,7 +221,8 @@ class TaskSummary(_Model):
     """One task of the study.
 
     ``metrics`` compares the first port with SB3; ``comparisons`` has every port, ``verdicts`` the verdict of each and
-    ``reasons`` one sentence for everything that made the verdict other than the metrics' own.
+    ``reasons`` one sentence for everything that made the verdict other than the metrics' own. ``robustness`` has, by port
+    and metric, figures that gate nothing.
     """
 
     verdict: Verdict
@@ -211,6 +238,25 @@ class TaskSummary(_Model):
     reasons: list[str] = []
     collapsed: dict[str, list[int]] = {}
     steps: int | None = None
+    robustness: dict[str, dict[str, Robustness]] = {}
+
+
+class PooledSummary(_Model):
+    """All tasks of the study together: the difference from SB3 averaged over ``tasks``, each with the same weight.
+
+    The other fields are those of a task: ``metrics`` compares the first port with SB3, ``comparisons`` and ``verdicts``
+    have every port, ``robustness`` every port and metric. A metric's ``margin`` is the smallest of the tasks',
+    ``runs`` counts those of all tasks, ``seeds_needed`` is per framework and task, and ``p_worse_holm`` is corrected over
+    the two pooled metrics, a family of their own. ``reasons`` says why it is INVALID.
+    """
+
+    verdict: Verdict
+    tasks: list[str]
+    metrics: PrimaryMetrics
+    comparisons: dict[str, PrimaryMetrics] = {}
+    verdicts: dict[str, Verdict] = {}
+    reasons: list[str] = []
+    robustness: dict[str, dict[str, Robustness]] = {}
 
 
 class Finding(_Model):
@@ -240,7 +286,7 @@ class Summary(_Model):
     exit_code: int
     sentence: str
     tasks: dict[str, TaskSummary]
-    pooled: dict[str, Any] | None = None
+    pooled: PooledSummary | None = None
     findings: list[Finding] = []
     versions: dict[str, Any] = {}
     machine: dict[str, Any] = {}

@@ -219,7 +219,12 @@ class Content:
             return "There is nothing to compare: the study has sb3 alone, or a port without sb3."
         comparisons = sum(row.verdict is not None for row in self.frameworks)
         if comparisons > 1 and self.summary.verdict is not Verdict.INVALID:
-            return f"The study makes {comparisons} comparisons; its verdict is the gravest of theirs."
+            if self.summary.pooled is None:
+                return f"The study makes {comparisons} comparisons; its verdict is the gravest of theirs."
+            return (
+                f"Its {len(self.tasks)} tasks are taken together; a task that by itself says something graver than "
+                "INCONCLUSIVE goes before that."
+            )
         return text.VERDICT_WORDS[self.summary.verdict]
 
 

@@ -10,6 +10,7 @@ from parity.summary import (
     Finding,
     Learns,
     Metrics,
+    PooledSummary,
     RungResult,
     Summary,
     TaskSummary,
@@ -19,9 +20,11 @@ from parity.summary import (
 from parity.verdict.comparison import compare, correct_worse, gravest, invalidate, primary_verdict
 from parity.verdict.learning import framework_learns
 from parity.verdict.observed import mask_totals, observed_throughput
+from parity.verdict.pooling import pool
+from parity.verdict.robustness import robustness
 from parity.verdict.runs import SB3, TaskRuns
 from parity.verdict.sentence import sentence
-from parity.verdict.statistics import more_collapses
+from parity.verdict.statistics import more_collapses, not_worse
 
 if TYPE_CHECKING:
     from parity.study.files import StudyRecord
@@ -58,16 +61,18 @@ def judge(study: StudyRecord, ladder: Ladder | None = None, findings: Sequence[F
     tasks = {
         task: _judge_task(runs, comparisons[task], (ladder or {}).get(task, {})) for task, runs in all_runs.items()
     }
+    pooled = pool(all_runs, tasks)
     summary = Summary(
         parity_version=file.parity_version,
         study=file.study,
         created=file.created,
         frameworks=frameworks,
         seeds=list(file.request.seeds),
-        verdict=gravest([task.verdict for task in tasks.values()]),
+        verdict=_study_verdict(tasks, pooled),
         exit_code=ExitCode.HOLDS,
         sentence="",
         tasks=tasks,
+        pooled=pooled,
         findings=list(findings),
         versions=dict(file.versions),
         machine=dict(file.machine),
@@ -80,27 +85,40 @@ def exit_code(summary: Summary, require: Iterable[str] = ()) -> ExitCode:
     """The exit code of ``run`` and ``gate`` for a summary: the table of the contract.
 
     ``require`` holds what must be decided: ``"equivalent"`` (or BETTER), ``"not-worse"`` (every primary interval above
-    minus the margin) or ``"learns"`` (which is always required). INCONCLUSIVE alone is no failure.
+    minus the margin; of several tasks the pooled ones) or ``"learns"`` (which is always required). INCONCLUSIVE alone is
+    no failure.
     """
     learns = {answer for task in summary.tasks.values() for answer in task.learns.values()}
     failed = summary.verdict in (Verdict.INVALID, Verdict.WORSE) or Learns.DOES_NOT_LEARN in learns
     if failed or any(finding.severity == "error" for finding in summary.findings):
         return ExitCode.DOES_NOT_HOLD
     require = set(require)
+    decides = [summary.pooled] if summary.pooled else list(summary.tasks.values())
     undecided = (
         Learns.UNDECIDED in learns
         or ("equivalent" in require and summary.verdict is Verdict.INCONCLUSIVE)
-        or ("not-worse" in require and not all(_not_worse(task) for task in summary.tasks.values()))
+        or ("not-worse" in require and not all(_not_worse(part) for part in decides))
     )
     return ExitCode.UNDECIDED if undecided else ExitCode.HOLDS
 
 
-def _not_worse(task: TaskSummary) -> bool:
+def _not_worse(part: TaskSummary | PooledSummary) -> bool:
     """Non-inferiority of every port on every primary metric; False where there is nothing to compare with."""
-    metrics = [metric for port in task.comparisons.values() for metric in port.primary.values()]
+    metrics = [metric for port in part.comparisons.values() for metric in port.primary.values()]
     return bool(metrics) and all(
-        m.interval is not None and m.margin is not None and m.interval[0] > -m.margin for m in metrics
+        m.interval is not None and m.margin is not None and bool(not_worse(m.interval[0], m.margin)) for m in metrics
     )
+
+
+def _study_verdict(tasks: Mapping[str, TaskSummary], pooled: PooledSummary | None) -> Verdict:
+    """That of the only task; of several, the pooled one, unless a task by itself says something graver.
+
+    A task that is INCONCLUSIVE alone does not count: pooling is how several tasks of few seeds decide at all.
+    """
+    if pooled is None:
+        return gravest([task.verdict for task in tasks.values()])
+    alone = [verdict for task in tasks.values() for verdict in (task.verdict, *task.verdicts.values())]
+    return gravest([pooled.verdict, *(verdict for verdict in alone if verdict is not Verdict.INCONCLUSIVE)])
 
 
 def _judge_task(runs: TaskRuns, compared: Mapping[str, Metrics], ladder: TaskLadder) -> TaskSummary:
@@ -150,6 +168,7 @@ def _judge_task(runs: TaskRuns, compared: Mapping[str, Metrics], ladder: TaskLad
         reasons=reasons,
         collapsed=collapsed,
         steps=runs.steps,
+        robustness={port: robustness([runs], port) for port in comparisons if SB3 in runs.frameworks},
     )
 
 

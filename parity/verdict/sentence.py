@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from parity.summary import Learns, MetricComparison, Metrics, Summary, TaskSummary, Verdict
+from parity.summary import (
+    Learns,
+    MetricComparison,
+    Metrics,
+    PooledSummary,
+    PrimaryMetrics,
+    Summary,
+    TaskSummary,
+    Verdict,
+)
 from parity.verdict.learning import LEAST_SEEDS
 
 _METRIC_NAMES = {"final": "final score", "auc": "area under the curve"}
@@ -12,11 +22,24 @@ _METRIC_NAMES = {"final": "final score", "auc": "area under the curve"}
 
 def sentence(summary: Summary) -> str:
     """One plain sentence: the verdict of each task and port, what is missing for one, and how many errors were found."""
-    clauses = [clause for task_id, task in summary.tasks.items() for clause in _task(task_id, task, summary)]
+    clauses = _together(summary.pooled) if summary.pooled else []
+    clauses += [clause for task_id, task in summary.tasks.items() for clause in _task(task_id, task, summary)]
     errors = [finding.code for finding in summary.findings if finding.severity == "error"]
     if errors:
         clauses.append(f"{_count(len(errors), 'error finding')} ({', '.join(dict.fromkeys(errors))})")
     return "; ".join(clauses) + "."
+
+
+def _together(pooled: PooledSummary) -> list[str]:
+    """What pooling decided of each port. Where a port cannot be judged its task says why."""
+    clauses = []
+    for port, metrics in pooled.comparisons.items():
+        verdict, together = pooled.verdicts[port], f"over {len(pooled.tasks)} tasks together"
+        if verdict is Verdict.INCONCLUSIVE:
+            clauses.append(f"{together} {_inconclusive(metrics, len(pooled.tasks))}")
+        elif verdict is not Verdict.INVALID:
+            clauses.append(f"{together} {port} is {_verdict(verdict, metrics)}")
+    return clauses
 
 
 def _task(task_id: str, task: TaskSummary, summary: Summary) -> list[str]:
@@ -42,9 +65,10 @@ def _task(task_id: str, task: TaskSummary, summary: Summary) -> list[str]:
         clauses.append(_learning("sb3", task_id, task))
     for port, metrics in task.comparisons.items():
         clauses.append(_learning(port, task_id, task))
-        comparison = _comparison(port, metrics, task)
-        if comparison and not (task.learns[port] is not Learns.LEARNS and task.verdicts[port] is Verdict.INCONCLUSIVE):
-            clauses.append(comparison)
+        inconclusive = task.verdicts[port] is Verdict.INCONCLUSIVE
+        # Of several tasks it is enough that they decide together.
+        if not (inconclusive and (task.learns[port] is not Learns.LEARNS or summary.pooled)):
+            clauses.append(_comparison(port, metrics, task))
     return clauses
 
 
@@ -75,22 +99,24 @@ def _mean_final(framework: str, task: TaskSummary) -> float:
 
 def _comparison(port: str, metrics: Metrics, task: TaskSummary) -> str:
     verdict = task.verdicts[port]
-    if verdict is Verdict.EQUIVALENT:
-        return f"it is EQUIVALENT to sb3 within {metrics.final.margin:g} of the normalised score"
     if verdict is Verdict.INCONCLUSIVE:
         return _inconclusive(metrics)
+    collapses = [reason for reason in task.reasons if f" of {port} collapsed" in reason]
+    return f"it is {_verdict(verdict, metrics, collapses if verdict is Verdict.WORSE else [])}"
+
+
+def _verdict(verdict: Verdict, metrics: PrimaryMetrics, more: Sequence[str] = ()) -> str:
+    if verdict is Verdict.EQUIVALENT:
+        return f"EQUIVALENT to sb3 within {metrics.final.margin:g} of the normalised score"
     shown = [_figures(name, metric) for name, metric in metrics.primary.items() if metric.verdict is verdict]
-    if verdict is Verdict.WORSE:
-        collapses = [reason for reason in task.reasons if f" of {port} collapsed" in reason]
-        return f"it is WORSE than sb3: {', '.join(shown + collapses)}"
-    return f"it is BETTER than sb3: {', '.join(shown)}"
+    return f"{verdict} than sb3: {', '.join([*shown, *more])}"
 
 
-def _inconclusive(metrics: Metrics) -> str:
+def _inconclusive(metrics: PrimaryMetrics, tasks: int = 1) -> str:
     open_metrics = [metric for metric in metrics.primary.values() if metric.verdict is Verdict.INCONCLUSIVE]
     if all(metric.interval is None and metric.difference is None for metric in open_metrics):
-        return "nothing to compare it with"
-    seeds = min(min(metric.runs.values()) for metric in open_metrics)
+        return "there is nothing to compare with" if tasks > 1 else "nothing to compare it with"
+    seeds = min(min(metric.runs.values()) for metric in open_metrics) // tasks
     text = f"{_count(seeds, 'seed')} cannot decide equivalence"
     needed = [metric.seeds_needed for metric in open_metrics if metric.seeds_needed is not None]
     if len(needed) == len(open_metrics):

@@ -24,13 +24,10 @@ Floats = NDArray[np.float64]
 # TOST at 5 %: equivalence at level alpha is the (1 - 2 alpha) interval inside the margin.
 ALPHA = 0.05
 CONFIDENCE = 1 - 2 * ALPHA
-POWER = 0.8
 # One seed against uniform-legal play: many seeds are tested, and a false "learned" is worse than a missed one.
 ALPHA_LEARNED = 0.01
 # A run below this share of the way from uniform-legal play to the best has collapsed: it has not learned the task.
 COLLAPSED_BELOW = 0.2
-# Nobody trains more; a figure above it says that this route is closed.
-MOST_SEEDS = 1000
 
 
 @contextmanager
@@ -118,69 +115,35 @@ def interval_verdict(low: float, high: float, margin: float) -> Verdict:
     return Verdict(str(interval_verdicts(low, high, margin)))
 
 
-def tost_power(n: ArrayLike, margin: float, sd: float, difference: float = 0.0, tasks: int = 1) -> Floats:
-    """Probability that ``n`` runs per arm show equivalence within ``margin``.
-
-    Assumes normal runs with the same standard deviation ``sd`` in both arms, a true ``difference``, and where there are
-    several ``tasks`` their variance pooled and their differences averaged: ``df = tasks * (2n - 2)``.
-
-    Source: Phillips 1990, the integral over the distribution of the observed variance, here by 1000 of its quantiles.
-    """
-    n = np.asarray(n, np.float64)[..., None]
-    df = tasks * (2 * n - 2)
-    quantiles = (np.arange(1000) + 0.5) / 1000
-    observed_sd = sd * np.sqrt(stats.chi2.ppf(quantiles, df) / df)
-    root = np.sqrt(2 / (n * tasks))
-    slack = margin - stats.t.ppf(1 - ALPHA, df) * observed_sd * root
-    inside = stats.norm.cdf(slack, difference, sd * root) - stats.norm.cdf(-slack, difference, sd * root)
-    return np.where(slack > 0, inside, 0.0).mean(axis=-1)
-
-
-def seeds_needed(
-    reference: ArrayLike, port: ArrayLike, margin: float, difference: float = 0.0, power: float = POWER
-) -> int | None:
-    """Seeds per framework with which TOST would show equivalence with probability ``power``.
-
-    Takes the pooled standard deviation of the runs at hand for the true one, and assumes that the frameworks truly
-    differ by ``difference`` (by default not at all), that runs are normal and that both arms are equally long. On three
-    to five runs the standard deviation is itself uncertain by about a third, so this is a plan, not a promise.
-
-    None where an arm has fewer than two runs, where ``|difference| >= margin`` (no number of seeds would do) and where
-    it would take more than ``MOST_SEEDS``.
-    """
-    a, b = np.asarray(reference, np.float64), np.asarray(port, np.float64)
-    if min(a.size, b.size) < 2 or not abs(difference) < margin:
-        return None
-    weights = [a.size - 1, b.size - 1]
-    sd = math.sqrt(np.average([np.var(a, ddof=1), np.var(b, ddof=1)], weights=weights))
-    if not math.isfinite(sd):
-        return None
-    if sd <= 1e-9 * margin:
-        return 2
-    candidates = np.arange(2, MOST_SEEDS + 1)
-    # The power grows with n: look up the first that suffices.
-    low, high = 0, candidates.size
-    while low < high:
-        middle = (low + high) // 2
-        if tost_power(candidates[middle], margin, sd, difference) >= power:
-            high = middle
-        else:
-            low = middle + 1
-    return int(candidates[low]) if low < candidates.size else None
-
-
 def holm(p_values: ArrayLike) -> Floats:
-    """Holm's adjusted p-values, in the order given; NaNs stay NaN and are no part of the family.
+    """Holm's adjusted p-values of one family, in the order given; NaNs stay NaN and are no part of the family.
 
     Rejecting where the adjusted value is at most alpha keeps the chance of any false rejection in the family at alpha,
     whatever the dependence. Source: Holm 1979.
     """
+    return holm_rows(np.asarray(p_values, np.float64).reshape(1, -1))[0]
+
+
+def holm_rows(p_values: ArrayLike) -> Floats:
+    """``holm`` of every row of ``[..., family]``: many simulated families at once."""
     p = np.asarray(p_values, np.float64)
-    adjusted = np.full(p.shape, np.nan)
-    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]
-    steps = p[order] * np.arange(order.size, 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    # NaN sorts last, so the family of a row is its first places.
+    order = np.argsort(p, axis=-1)
+    members = np.count_nonzero(~np.isnan(p), axis=-1, keepdims=True)
+    left = np.maximum(members - np.arange(p.shape[-1]), 0)
+    steps = np.take_along_axis(p, order, axis=-1) * left
+    adjusted = np.empty_like(p)
+    np.put_along_axis(adjusted, order, np.minimum(np.maximum.accumulate(steps, axis=-1), 1.0), axis=-1)
     return adjusted
+
+
+def not_worse(low: ArrayLike, margin: float) -> NDArray[np.bool_]:
+    """Non-inferiority, elementwise: the interval's lower end is above ``-margin``. False where it is NaN.
+
+    By the lower end of the 90 % interval it is a one-sided test at 5 %: a port that is worse by the margin passes in at
+    most 5 %. Source: ICH E9, section 3.3.2.
+    """
+    return np.asarray(low, np.float64) > -margin
 
 
 def p_above_uniform_legal(
@@ -234,7 +197,12 @@ def collapsed(scores: ArrayLike, threshold: float = COLLAPSED_BELOW) -> NDArray[
 
 
 def more_collapses(reference: ArrayLike, port: ArrayLike, threshold: float = COLLAPSED_BELOW) -> int:
-    """Collapsed runs of the port beyond those of the reference; more than one is WORSE whatever the means say."""
+    """Collapsed runs of the port beyond those of the reference; more than one is WORSE whatever the means say.
+
+    The rule is for references that do not collapse. Where every run of either framework collapses with chance q, it
+    accuses an equal port, per task, in 0.4 % (q = 0.02), 1.8 % (0.05) and 5.1 % (0.1) of studies at 5 seeds, in 5.5 %
+    (0.05) and 12 % (0.1) at 10 seeds: exact, from two binomials.
+    """
     return int(collapsed(port, threshold).sum()) - int(collapsed(reference, threshold).sum())
 
 

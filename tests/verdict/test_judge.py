@@ -12,7 +12,7 @@ import pytest
 from parity.study.files import StudyRecord, TrialRecord
 from parity.summary import Finding, Learns, RungResult, Summary, TaskSummary, Verdict
 from parity.verdict.judge import judge
-from parity.verdict.statistics import seeds_needed
+from parity.verdict.plan import seeds_needed
 
 MakeStudy = Callable[..., StudyRecord]
 Edit = Callable[[TrialRecord], TrialRecord]
