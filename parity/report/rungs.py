@@ -47,9 +47,13 @@ def ladder_words(ladders: Mapping[str, Mapping[str, RungResult]]) -> str:
     parts = []
     for framework, ladder in ladders.items():
         broken = [f"{result.rung} {name}" for name, result in ladder.items() if result.status in BROKEN]
-        largest = max((point.used for point in rung_points(ladder) if point.holds), default=LOWEST)
-        held = f"rungs that hold use at most {text.number(largest, 2)} of their tolerance"
-        parts.append(f"{framework}: {held}" + (f"; broken: {', '.join(broken)}" if broken else ""))
+        held = [point.used for point in rung_points(ladder) if point.holds]
+        used = (
+            f"rungs that hold use at most {text.number(max(held), 2)} of their tolerance"
+            if held
+            else "nothing compared"
+        )
+        parts.append(f"{framework}: {used}" + (f"; broken: {', '.join(broken)}" if broken else ""))
     return f"How much of its tolerance each rung uses. {'. '.join(parts)}."
 
 
