@@ -10,7 +10,6 @@ from parity_envs.mlp import MlpNetwork
 
 from parity import PPOParams, Task
 
-
 # About the discounted return of an episode that goes on: 1 / (1 - 0.98).
 VALUE_SCALE = 50.0
 
