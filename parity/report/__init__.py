@@ -6,7 +6,7 @@ from parity.report.content import content
 from parity.report.junit import junit_xml
 from parity.report.page import html_report
 from parity.report.pull_request import markdown_report
-from parity.report.static import write_figures
+from parity.report.static import write_figures, write_pooled
 from parity.study.files import StudyRecord
 from parity.summary import Summary
 
@@ -29,7 +29,8 @@ def write_report(study: StudyRecord, summary: Summary) -> None:
     write_html(study, summary)
     says = content(study, summary)
     figures = {task.id: write_figures(task, study.folder / FIGURES) for task in says.tasks}
-    (study.folder / MARKDOWN_FILE).write_text(markdown_report(says, figures), encoding="utf-8")
+    together = write_pooled(says, study.folder / FIGURES)
+    (study.folder / MARKDOWN_FILE).write_text(markdown_report(says, figures, together), encoding="utf-8")
     (study.folder / JUNIT_FILE).write_text(junit_xml(says), encoding="utf-8")
 
 

@@ -8,52 +8,15 @@ from typing import Any
 from urllib.parse import quote
 
 from parity.report import text
+from parity.report.comparison import MetricRow, Pooled, metric_rows, pooled_rows, ports_of, undecided_metric
 from parity.report.configuration import ConfigRow, config_rows, runtime_rows
 from parity.report.curves import TaskCurves
 from parity.report.rungs import ladder_words
 from parity.report.throughput import PhaseTimes, phase_times
 from parity.study.files import LOG_FILE, StudyRecord, TaskRecord, TrialRecord
-from parity.summary import Finding, Learns, MetricComparison, Metrics, Summary, TaskSummary, TrialSummary, Verdict
+from parity.summary import Finding, Learns, Metrics, Summary, TaskSummary, TrialSummary, Verdict
 
 SB3 = "sb3"
-
-
-@dataclass(frozen=True)
-class Forest:
-    """An interval drawn in a table cell: positions from -1 to 1 of a scale that reaches ``reach`` to both sides."""
-
-    reach: float
-    margin: float
-    point: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class MetricRow:
-    """One primary metric of a port beside SB3."""
-
-    port: str
-    name: str
-    metric: MetricComparison
-    forest: Forest | None
-
-    @property
-    def label(self) -> str:
-        return text.METRIC_WORDS.get(self.name, self.name)
-
-    @property
-    def seeds(self) -> int:
-        """Runs of each framework that the comparison rests on."""
-        return min(self.metric.runs.values(), default=0)
-
-    @property
-    def seeds_needed(self) -> str:
-        """``9 (6 more)``: seeds per framework with which equivalence would be shown with 80 % power."""
-        needed = self.metric.seeds_needed
-        if needed is None:
-            return text.UNKNOWN
-        return f"{needed} ({needed - self.seeds} more)" if needed > self.seeds else str(needed)
 
 
 @dataclass(frozen=True)
@@ -120,7 +83,7 @@ class TaskContent:
 
     @property
     def ports(self) -> dict[str, Metrics]:
-        return _ports(self.summary, self.frameworks)
+        return ports_of(self.summary, self.frameworks)
 
     @property
     def steps(self) -> int:
@@ -211,6 +174,7 @@ class Content:
     tasks: list[TaskContent]
     frameworks: list[FrameworkRow]
     missing: list[str]
+    pooled: Pooled | None = None
     general_findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -222,20 +186,23 @@ class Content:
             if self.summary.pooled is None:
                 return f"The study makes {comparisons} comparisons; its verdict is the gravest of theirs."
             return (
-                f"Its {len(self.tasks)} tasks are taken together; a task that by itself says something graver than "
-                "INCONCLUSIVE goes before that."
+                f"The verdict is on its {len(self.tasks)} tasks together; a task that is WORSE, BETTER or INVALID by "
+                "itself is not outweighed by the others."
             )
         return text.VERDICT_WORDS[self.summary.verdict]
 
 
 def content(study: StudyRecord, summary: Summary) -> Content:
     tasks = [_task(study, summary, name) for name in study.file.request.tasks if name in summary.tasks]
+    pooled = pooled_rows(summary, {task.id: task.metrics for task in tasks})
     return Content(
         study=study,
         summary=summary,
         tasks=tasks,
         frameworks=[row for task in tasks for row in _framework_rows(task)],
-        missing=[sentence for task in tasks for sentence in _missing(task, several=len(tasks) > 1)],
+        missing=_missing_together(pooled)
+        + [sentence for task in tasks for sentence in _missing(task, several=len(tasks) > 1)],
+        pooled=pooled,
         general_findings=[finding for finding in summary.findings if finding.task not in summary.tasks],
     )
 
@@ -249,7 +216,7 @@ def _task(study: StudyRecord, summary: Summary, name: str) -> TaskContent:
         summary=task,
         record=record,
         curves=TaskCurves.of(study, name, task),
-        metrics=_metric_rows(_ports(task, frameworks)),
+        metrics=metric_rows(ports_of(task, frameworks), task.robustness),
         config=config_rows(record, frameworks),
         runtime=runtime_rows(record, frameworks),
         throughput=_throughput_rows(task, frameworks, records),
@@ -261,44 +228,6 @@ def _task(study: StudyRecord, summary: Summary, name: str) -> TaskContent:
         findings=[finding for finding in summary.findings if finding.task == name],
         frameworks=frameworks,
     )
-
-
-def _ports(task: TaskSummary, frameworks: list[str]) -> dict[str, Metrics]:
-    """Comparisons by port; a summary that has only the contract's ``metrics`` means its first port."""
-    if SB3 not in frameworks:
-        return {}
-    if task.comparisons:
-        return task.comparisons
-    ports = [framework for framework in frameworks if framework != SB3]
-    return {ports[0]: task.metrics} if ports else {}
-
-
-def _metric_rows(ports: dict[str, Metrics]) -> list[MetricRow]:
-    metrics = [(port, name, metric) for port, found in ports.items() for name, metric in found.primary.items()]
-    reach = _reach([metric for _, _, metric in metrics])
-    return [MetricRow(port, name, metric, _forest(metric, reach)) for port, name, metric in metrics]
-
-
-def _reach(metrics: list[MetricComparison]) -> float:
-    """Half the width of the scale: what the intervals need, at least twice the margin, at most a whole score."""
-    margin = max((metric.margin or 0.0 for metric in metrics), default=0.0) or 0.15
-    bounds = [
-        abs(b) for m in metrics for b in (*(m.interval or ()), m.difference) if b is not None and math.isfinite(b)
-    ]
-    return min(max([2 * margin, *(1.08 * bound for bound in bounds)]), max(6 * margin, 1.2))
-
-
-def _forest(metric: MetricComparison, reach: float) -> Forest | None:
-    if metric.difference is None or not math.isfinite(metric.difference):
-        return None
-    low, high = metric.interval if metric.interval is not None else (None, None)
-
-    def place(value: float | None) -> float | None:
-        return None if value is None or math.isnan(value) else max(-1.0, min(1.0, value / reach))
-
-    point = place(metric.difference)
-    assert point is not None
-    return Forest(reach, (metric.margin or 0.0) / reach, point, place(low), place(high))
 
 
 def _framework_rows(task: TaskContent) -> list[FrameworkRow]:
@@ -363,6 +292,16 @@ def _trial_row(
     return TrialRow(record, trial, relative, "as sb3" if same else (weights[:8] if weights else text.UNKNOWN))
 
 
+def _missing_together(pooled: Pooled | None) -> list[str]:
+    if pooled is None:
+        return []
+    sentences = list(pooled.summary.reasons)
+    for row in pooled.of_all:
+        if row.metric.verdict is Verdict.INCONCLUSIVE:
+            sentences.append(f"{row.port}, {row.label}: {undecided_metric(row)}")
+    return [text.sentence_case(f"All tasks together: {sentence}") for sentence in sentences]
+
+
 def _missing(task: TaskContent, several: bool) -> list[str]:
     """What stands between this study and an answer, as sentences; the judge's own reasons first."""
     sentences = list(task.summary.reasons)
@@ -376,25 +315,13 @@ def _missing(task: TaskContent, several: bool) -> list[str]:
             )
     for row in task.metrics:
         if row.metric.verdict is Verdict.INCONCLUSIVE:
-            sentences.append(f"{row.port}, {row.label}: {_undecided_metric(row)}")
+            sentences.append(f"{row.port}, {row.label}: {undecided_metric(row)}")
     if SB3 not in task.frameworks:
         sentences.append("no sb3 was asked for, so there is nothing to compare with")
     elif len(task.frameworks) == 1:
         sentences.append("no port was asked for, so there is nothing to compare sb3 with")
     prefix = f"{task.id}: " if several else ""
     return [text.sentence_case(prefix + sentence) for sentence in sentences]
-
-
-def _undecided_metric(row: MetricRow) -> str:
-    metric = row.metric
-    if metric.interval is None:
-        return metric.reason or "no interval"
-    where = f"the interval {text.interval(metric.interval)} reaches beyond the margin ±{metric.margin:g}"
-    if metric.reason:
-        where = metric.reason
-    if metric.seeds_needed is None:
-        return f"{where}; no affordable number of seeds would decide"
-    return f"{where}; {metric.seeds_needed} seeds per framework would probably decide ({row.seeds} so far)"
 
 
 def evidence(finding: Finding) -> list[tuple[str, str]]:

@@ -10,8 +10,9 @@ from parity.report.templating import markdown_environment
 from parity.report.throughput import PHASES
 
 
-def markdown_report(content: Content, figures: Mapping[str, Mapping[str, str]]) -> str:
-    """The text of ``report.md``; ``figures`` holds the files of each task, as ``write_figures`` returns them."""
+def markdown_report(content: Content, figures: Mapping[str, Mapping[str, str]], pooled_figure: str | None) -> str:
+    """The text of ``report.md``; ``figures`` holds the files of each task, as ``write_figures`` returns them, and
+    ``pooled_figure`` that of all tasks together."""
     return (
         markdown_environment()
         .get_template("report.md")
@@ -20,6 +21,7 @@ def markdown_report(content: Content, figures: Mapping[str, Mapping[str, str]]) 
             study=content.study.file,
             summary=content.summary,
             figures=figures,
+            pooled_figure=pooled_figure,
             confidence=CONFIDENCE,
             phases=PHASES,
             evidence=evidence,

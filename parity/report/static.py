@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from parity.report import text
-from parity.report.content import TaskContent
+from parity.report.comparison import MetricRow
+from parity.report.content import Content, TaskContent
 from parity.report.curves import AXES, Axis, TaskCurves
 from parity.report.interactive import AXIS_TITLES, GREY
 from parity.report.rungs import HIGHEST, LOWEST, rung_points
@@ -34,6 +35,7 @@ _STYLE: Any = {
     "axes.edgecolor": "#9aa1a8",
     "figure.facecolor": "white",
 }
+POOLED_FILE = "pooled.svg"
 _AXIS_FILES: dict[Axis, str] = {"steps": "steps", "train_s": "seconds"}
 
 
@@ -44,9 +46,7 @@ def write_figures(task: TaskContent, folder: Path) -> dict[str, str]:
     written: dict[str, str] = {}
 
     def write(name: str, file: str, figure: Figure, title: str) -> None:
-        FigureCanvasSVG(figure).print_svg(
-            folder / file, metadata={"Date": None, "Creator": "parity", "Title": title, "Format": "image/svg+xml"}
-        )
+        _write(figure, folder / file, title)
         written[name] = file
 
     with mpl.rc_context(_STYLE):
@@ -65,6 +65,11 @@ def write_figures(task: TaskContent, folder: Path) -> dict[str, str]:
         if any(row.times for row in task.throughput):
             write("throughput", f"{task.id}-throughput.svg", _throughput(task), task.throughput_alt)
     return written
+
+
+def _write(figure: Figure, path: Path, title: str) -> None:
+    metadata = {"Date": None, "Creator": "parity", "Title": title, "Format": "image/svg+xml"}
+    FigureCanvasSVG(figure).print_svg(path, metadata=metadata)
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:
@@ -117,26 +122,52 @@ def _curves(curves: TaskCurves, axis: Axis) -> Figure:
     return figure
 
 
+def write_pooled(content: Content, folder: Path) -> str | None:
+    """Writes the forest plot of all tasks of a study; None where nothing was pooled or nothing can be drawn."""
+    pooled = content.pooled
+    rows = [row for row in pooled.rows if row.forest] if pooled else []
+    if pooled is None or not rows:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    frameworks = list(content.study.file.request.frameworks)
+    labels = [f"{row.port}, {row.label}: {row.task or 'together'}" for row in rows]
+    with mpl.rc_context(_STYLE):
+        _write(_forest_plot(rows, labels, frameworks), folder / POOLED_FILE, pooled.alt)
+    return POOLED_FILE
+
+
 def _differences(task: TaskContent) -> Figure:
     rows = [row for row in task.metrics if row.forest]
-    figure, axes = _figure(1.0 + 0.42 * len(rows))
-    margin = task.record.margin
-    axes.axvspan(-margin, margin, color="#1f9e78", alpha=0.12, linewidth=0)
+    return _forest_plot(rows, [f"{row.port}: {row.label}" for row in rows], task.frameworks)
+
+
+def _forest_plot(rows: list[MetricRow], labels: list[str], frameworks: list[str]) -> Figure:
+    figure, axes = _figure(1.0 + (0.42 if len(rows) < 8 else 0.3) * len(rows))
+    margins = [row.metric.margin or 0.0 for row in rows]
+    if len(set(margins)) == 1:
+        axes.axvspan(-margins[0], margins[0], color="#1f9e78", alpha=0.12, linewidth=0)
+    else:
+        left, widths = [-margin for margin in margins], [2 * margin for margin in margins]
+        axes.barh(range(len(rows)), widths, 1.0, left, color="#1f9e78", alpha=0.12, linewidth=0)
     axes.axvline(0, color=GREY, linewidth=1)
     for place, row in enumerate(rows):
-        shade = colour(task.frameworks, row.port)
+        shade = colour(frameworks, row.port)
+        together = row.tasks > 1
         if row.metric.interval is not None:
-            axes.plot(row.metric.interval, [place, place], color=shade, linewidth=2.5, solid_capstyle="butt")
+            width = 5 if together else 2.5
+            axes.plot(row.metric.interval, [place, place], color=shade, linewidth=width, solid_capstyle="butt")
         assert row.metric.difference is not None
-        axes.plot([row.metric.difference], [place], marker=marker(task.frameworks, row.port), color=shade, markersize=7)
+        size = 10 if together else 7
+        axes.plot([row.metric.difference], [place], marker=marker(frameworks, row.port), color=shade, markersize=size)
     assert rows[0].forest is not None
     axes.set_xlim(-rows[0].forest.reach, rows[0].forest.reach)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(rows)), [f"{row.port}: {row.label}" for row in rows])
+    axes.set_yticks(range(len(rows)), labels)
     axes.grid(visible=False, axis="y")
     confidence = next((row.metric.confidence for row in rows if row.metric.confidence), None)
     shown = f", {100 * confidence:.0f} % interval" if confidence else ""
-    axes.set_xlabel(f"score minus sb3's{shown}; shaded: margin ±{margin:g}")
+    named = f"margin ±{margins[0]:g}" if len(set(margins)) == 1 else "margin"
+    axes.set_xlabel(f"score minus sb3's{shown}; shaded: {named}")
     return figure
 
 

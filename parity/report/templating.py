@@ -24,6 +24,8 @@ _FILTERS = {
     "tone": text.tone,
     "learns_words": text.LEARNS_WORDS.__getitem__,
     "plural": text.plural,
+    "share": text.share,
+    "of_runs": text.of_runs,
 }
 
 

@@ -141,6 +141,17 @@ def p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def share(value: float | None) -> str:
+    if not known(value):
+        return UNKNOWN
+    assert value is not None
+    return f"{100 * value:.0f} %"
+
+
+def of_runs(counts: tuple[int, int] | None) -> str:
+    return f"{counts[0]} of {counts[1]}" if counts else UNKNOWN
+
+
 def date(created: str) -> str:
     """``2026-11-22T09:00:00Z`` as ``2026-11-22 09:00 UTC``; anything else as it is."""
     return f"{created[:10]} {created[11:16]} UTC" if created[10:11] == "T" and created.endswith("Z") else created
