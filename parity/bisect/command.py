@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -19,6 +20,8 @@ from parity.bisect.part import Anatomy
 from parity.bisect.search import Keys, Outcome, interpolate
 from parity.bisect.sentence import advice
 from parity.bisect.step import Reached, Step, climbed, steps
+from parity.bisect.trained import Run
+from parity.bisect.training import training
 from parity.bisect.verdict import Verdict
 from parity.bisect.workers import Workers, climb_mixture, take_step
 from parity.errors import CannotStart, ExitCode
@@ -34,6 +37,7 @@ class Request:
         workers: processes; None for one per core, up to two.
         out: folder below which the task files are written.
         climb: whether to climb from a probe to the whole port instead of exchanging parts.
+        train: environment steps of short trainings; None trains nothing.
         as_json: whether to print the document on stdout.
     """
 
@@ -41,6 +45,7 @@ class Request:
     workers: int | None = None
     out: Path = Path("results")
     climb: bool = False
+    train: int | None = None
     as_json: bool = False
 
 
@@ -50,6 +55,8 @@ def run_bisect(request: Request) -> int:
     Raises:
         CannotStart: bad input.
     """
+    if request.climb and request.train is not None:
+        raise CannotStart("--climb and --train: a climb trains its probes and nothing else; choose one of them.")
     begin = time.perf_counter()
     ref = tasks.resolve(request.task)
     folder = files.folder_of(request.out, ref)
@@ -60,7 +67,13 @@ def run_bisect(request: Request) -> int:
         if request.climb and not anatomy.unbuilt:
             return _climb(request, workers, anatomy, bar, line, folder, out, begin)
         outcome = None if anatomy.unbuilt else interpolate(anatomy, _judge(workers, bar, line))
+        trained = None
+        if request.train is not None and outcome is not None and outcome.reference.holds:
+            trained = training(anatomy, outcome, request.train, workers, _trained(bar, line))
     found = unbuilt(anatomy) if outcome is None else document(anatomy, outcome)
+    if trained is not None:
+        found.training, learns = trained
+        found.exit_code = found.exit_code if learns else ExitCode.DOES_NOT_HOLD
     found.seconds = round(time.perf_counter() - begin, 1)
     files.write(folder, ref, anatomy, outcome, found)
     _print(out, found, outcome)
@@ -158,6 +171,16 @@ def _judge(workers: Workers, bar: Progress, line: TaskID) -> Callable[[Sequence[
     return judge
 
 
+def _trained(bar: Progress, line: TaskID) -> Callable[[Any, Any], None]:
+    bar.update(line, total=None, completed=0, description="training the reference port and yours")
+
+    def advance(wanted: tuple[Keys, int, int], result: Run | Verdict) -> None:
+        what = "raised" if isinstance(result, Verdict) or result.raised else f"return {result.end:.3g}"
+        bar.update(line, advance=1, description=f"{_short(wanted[0])} of yours, seed {wanted[1]}: {what}")
+
+    return advance
+
+
 def _short(keys: Keys) -> str:
     names = sorted(keys)
     return "none" if not names else (", ".join(names) if len(names) <= 2 else f"{len(names)} parts")
@@ -179,6 +202,8 @@ def _progress(out: Console) -> Progress:
 def _print(out: Console, found: BisectDocument, outcome: Outcome | None) -> None:
     style = "green" if found.exit_code == 0 else "bold red"
     out.print(Text(found.sentence, style=style))
+    if found.training is not None:
+        out.print(Text(found.training.sentence, style=style))
     for note in found.notes:
         out.print(Text(note))
     for code, title, fix in advice(outcome) if outcome is not None else []:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -10,6 +10,7 @@ from parity.bisect.part import Anatomy
 from parity.bisect.search import Culprit, Outcome
 from parity.bisect.sentence import notes, sentence
 from parity.bisect.step import Reached
+from parity.bisect.trained import Trained
 from parity.bisect.verdict import Verdict
 from parity.errors import ExitCode
 
@@ -62,6 +63,28 @@ class StepEntry(BaseModel):
     seconds: float
 
 
+class TrainedEntry(BaseModel):
+    """A mixture, trained: mean returns of each seed, share of the reference port's gain, and what that says."""
+
+    parts: list[str]
+    ends: list[float]
+    share: float
+    says: str
+    raised: str | None
+
+
+class TrainingEntry(BaseModel):
+    """Short trainings: ``uniform_legal`` is the return of uniform play over legal actions, ``sentence`` what they say."""
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
+    steps: int
+    seeds: list[int]
+    uniform_legal: float
+    sentence: str
+    mixtures: list[TrainedEntry]
+
+
 class BisectDocument(BaseModel):
     """One port, taken apart.
 
@@ -83,7 +106,7 @@ class BisectDocument(BaseModel):
     made_good: list[CulpritEntry] = []
     mended: str | None = None
     tried: list[VerdictEntry] = []
-    training: dict[str, Any] | None = None
+    training: TrainingEntry | None = None
     climb: list[StepEntry] | None = None
     log: str | None = None
     seconds: float = 0.0
@@ -130,6 +153,12 @@ def step_entry(reached: Reached) -> StepEntry:
         failures=list(reached.failures),
         seconds=round(reached.seconds, 2),
     )
+
+
+def trained_entry(trained: Trained) -> TrainedEntry:
+    raised = next((run.raised for run in trained.runs if run.raised is not None), None)
+    ends = [run.end for run in trained.runs]
+    return TrainedEntry(parts=sorted(trained.keys), ends=ends, share=trained.share, says=trained.word, raised=raised)
 
 
 def _culprit(anatomy: Anatomy, culprit: Culprit) -> CulpritEntry:

@@ -190,6 +190,15 @@ def _ddmin(units: list[Keys], fails: Callable[[Keys], bool]) -> Keys | None:
     return _union(units)
 
 
+def worth_training(anatomy: Anatomy, outcome: Outcome) -> list[Keys]:
+    """Mixtures whose training tells culprits apart: each one, all guilty settings together; every unit where there is none."""
+    if not outcome.culprits:
+        return anatomy.units()
+    code = [c.keys for c in outcome.culprits if any(anatomy.part(key).kind != "setting" for key in c.keys)]
+    settings = _union(c.keys for c in outcome.culprits if c.keys not in code)
+    return [*code, *([settings] if settings else [])]
+
+
 def _without(anatomy: Anatomy, culprits: list[Keys], judge: Judge) -> dict[Keys, Verdict]:
     """The user's port with one culprit replaced: for each that is no mere number, and for all numbers together."""
     code = [keys for keys in culprits if any(anatomy.part(key).kind != "setting" for key in keys)]

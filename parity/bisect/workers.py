@@ -20,6 +20,7 @@ from parity.tasks import TaskRef
 if TYPE_CHECKING:
     from parity.bisect.mixture import Dissected
     from parity.bisect.step import Reached, Step
+    from parity.bisect.trained import Run
     from parity.task import Task
 
 FRAMEWORK = "rllib"
@@ -65,12 +66,17 @@ class Workers:
         return self._slots[0].executor.submit(dissect, self._ref).result(self._longest_s)
 
     def run(
-        self, function: Callable[[TaskRef, Any], Any], work: Sequence[Any], on_done: Callable[[Any, Any], None]
+        self,
+        function: Callable[[TaskRef, Any], Any],
+        work: Sequence[Any],
+        on_done: Callable[[Any, Any], None],
+        longest_s: float | None = None,
     ) -> list[Any]:
         """``function(ref, each)`` in a process for each of ``work``; results in its order.
 
-        Where the process dies or comes to no end, the result is the `Verdict` that says so.
+        Where the process dies or comes to no end in ``longest_s``, the result is the `Verdict` that says so.
         """
+        longest_s = longest_s or self._longest_s
         waiting, found = list(enumerate(work)), dict[int, Any]()
         running: dict[Future[Any], tuple[int, _Slot, float]] = {}
         free = list(self._slots)
@@ -79,22 +85,22 @@ class Workers:
                 index, each = waiting.pop(0)
                 slot = free.pop(0)
                 future = slot.executor.submit(function, self._ref, each)
-                running[future] = (index, slot, time.monotonic() + self._longest_s)
+                running[future] = (index, slot, time.monotonic() + longest_s)
             next_limit = min(limit for _, _, limit in running.values()) - time.monotonic()
             wait(running, timeout=max(0.0, next_limit), return_when=FIRST_COMPLETED)
             for future, (index, slot, limit) in list(running.items()):
                 if not future.done() and time.monotonic() < limit:
                     continue
-                found[index] = self._result(future, slot)
+                found[index] = self._result(future, slot, longest_s)
                 del running[future]
                 free.append(slot)
                 on_done(work[index], found[index])
         return [found[i] for i in range(len(work))]
 
-    def _result(self, future: Future[Any], slot: _Slot) -> Any:
+    def _result(self, future: Future[Any], slot: _Slot, longest_s: float) -> Any:
         if not future.done():
             slot.restart()
-            return stopped(HUNG, f"no end after {self._longest_s:.0f} s", self._longest_s)
+            return stopped(HUNG, f"no end after {longest_s:.0f} s", longest_s)
         try:
             return future.result()
         except BrokenProcessPool:
@@ -183,6 +189,20 @@ def take_step(ref: TaskRef, step: Step) -> Reached:
     from parity.bisect.climb import take
 
     return take(ref, step)
+
+
+def train_mixture(ref: TaskRef, wanted: tuple[frozenset[str], int, int]) -> Run:
+    """One short training: the user's parts, seed, environment steps."""
+    from parity.bisect.train import train
+
+    return train(ref, wanted)
+
+
+def uniform_legal(ref: TaskRef, _: object) -> float:
+    """The mean return of play that is uniform over legal actions."""
+    from parity.bisect import train
+
+    return train.uniform_legal(ref)
 
 
 def climb_task(make: Callable[[], Task]) -> Verdict:

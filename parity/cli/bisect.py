@@ -13,6 +13,7 @@ from parity.cli.options import DEFAULT_OUT, Count, Json, Out
 def bisect(
     *,
     task: str | None = None,
+    train: Annotated[Count, Parameter(validator=validators.Number(gte=1))] = None,
     climb: Annotated[bool, Parameter(negative="")] = False,
     workers: Annotated[Count, Parameter(validator=validators.Number(gte=1))] = None,
     out: Out = None,
@@ -25,6 +26,9 @@ def bisect(
     task
         Built-in id, file.py, file.py:name or package.module:name. Default: what parity.toml in the current folder says,
         else tiles.
+    train
+        Train what the ladder names, or the whole port where it is silent, for so many environment steps from two seeds beside
+        the reference port, and say which part keeps it from learning: an indication, no verdict. Default: no training.
     climb
         Instead, climb from the simplest probe over a toy and simpler forms of the task to the whole port, and stop at the
         first step that breaks.
@@ -45,4 +49,4 @@ def bisect(
         if len(configured.task) > 1:
             raise CannotStart("parity bisect takes one task, parity.toml names several: choose one with --task.")
         task = configured.task[0]
-    return run_bisect(Request(task, workers, Path(out if out is not None else DEFAULT_OUT), climb, json))
+    return run_bisect(Request(task, workers, Path(out if out is not None else DEFAULT_OUT), climb, train, json))

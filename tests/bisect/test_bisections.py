@@ -126,3 +126,12 @@ def test_a_planted_port_is_traced_to_its_part(name: str, monkeypatch: pytest.Mon
     found = bisect_here(name, *PLANTED[name])
     assert found.found == found.expected, found.sentence
     assert found.rest_holds
+
+
+def test_the_committed_table_is_of_these_ports_and_has_no_miss() -> None:
+    stored = json.loads((Path(__file__).parents[2] / "results" / "bisect" / "planted.json").read_text())
+    assert {each["name"]: each["expected"] for each in stored["ports"]} == {
+        name: [list(keys) for keys in expected] for name, (_, *expected) in PLANTED.items()
+    }
+    assert all(each["found"] == each["expected"] and each["rest_holds"] for each in stored["ports"])
+    assert len(stored["ports"]) >= 8
