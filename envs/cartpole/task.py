@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import gymnasium
 import numpy as np
 from parity_envs.mlp import MlpNetwork
 
 from parity import PPOParams, Task
-
-# About the discounted return of an episode that goes on: 1 / (1 - 0.98).
-VALUE_SCALE = 50.0
 
 
 class EverythingLegal(gymnasium.Wrapper):
@@ -28,10 +23,10 @@ def make_env() -> gymnasium.Env:
 cartpole = Task(
     id="cartpole",
     env=make_env,
-    network=partial(MlpNetwork, value_scale=VALUE_SCALE),
-    ppo=PPOParams(n_envs=8, n_steps=64, batch_size=128, n_epochs=10, learning_rate=5e-4, gamma=0.98, gae_lambda=0.9),
-    steps=32_768,
-    eval_every=4_096,
+    network=MlpNetwork,
+    ppo=PPOParams(n_envs=8, n_steps=128, batch_size=256, n_epochs=10, learning_rate=5e-4, gamma=0.98, gae_lambda=0.9),
+    steps=40_960,
+    eval_every=5_120,
     eval_episodes=20,
     reference={
         "uniform_legal": 22.2,
