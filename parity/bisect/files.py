@@ -11,7 +11,7 @@ from parity.bisect.part import Anatomy
 from parity.bisect.search import Outcome
 from parity.bisect.verdict import Verdict
 from parity.errors import CannotStart
-from parity.tasks import TaskRef
+from parity.tasks import DEFAULT_NAME, TaskRef
 
 DOCUMENT_FILE, LOG_FILE = "bisect.json", "bisect.log"
 
@@ -22,7 +22,9 @@ def folder_of(out: Path, ref: TaskRef) -> Path:
     Raises:
         CannotStart: it cannot be made or written.
     """
-    folder = out / f"bisect-{Path(ref.text.partition(':')[0]).stem if ref.is_file else ref.text.replace(':', '-')}"
+    # A file may define several tasks.
+    name = Path(ref.location).stem + (f"-{ref.name}" if ref.name != DEFAULT_NAME else "")
+    folder = out / f"bisect-{name if ref.is_file else ref.text.replace(':', '-')}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / LOG_FILE).write_text("", encoding="utf-8")

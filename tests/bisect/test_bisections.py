@@ -75,7 +75,7 @@ def test_two_faults_of_a_finished_configuration_are_named_and_reproduced(tmp_pat
         "With the value function of your module (DetachedValues) the ladder breaks at rung"
     )
     assert "lr 0.5 (reference: 0.001)" in found["sentence"] and "parity check --task" in printed.err
-    stored = json.loads((tmp_path / "bisect-bisect_ports" / "bisect.json").read_text())
+    stored = json.loads((tmp_path / "bisect-bisect_ports-configuration_with_two_faults" / "bisect.json").read_text())
     assert stored == found
     again = climb_task(lambda: tasks.load(tasks.resolve(found["culprits"][0]["file"])))
     assert not again.holds and list(found["culprits"][0]["codes"]) == [e.code for e in again.errors if e.is_root]
