@@ -21,7 +21,7 @@ SB3 = [0.80, 1.05, 0.95, 1.10, 0.90]
 PORT = [1.00, 0.85, 1.08, 0.78, 0.97]
 TASKS = ("tiles", "b", "c", "d")
 OPEN = {"sb3": SB3, "rllib": PORT}
-# Each task by itself is above zero's reach; together they are not.
+# A drop that one task of five seeds cannot tell from none, and four can.
 LOWER = {"sb3": SB3, "rllib": [score - 0.12 for score in PORT]}
 DEAD = {"sb3": SB3, "rllib": [0.0] * 5}
 
@@ -47,6 +47,14 @@ def test_figures_are_those_of_the_pooled_interval(make_study: MakeStudy) -> None
     assert final.runs == {"sb3": 20, "rllib": 20}
     assert final.scores == pytest.approx({"sb3": np.mean(SB3), "rllib": np.mean(PORT)})
     assert (final.confidence, final.margin) == (0.9, 0.15)
+
+
+def test_the_smallest_margin_of_the_tasks_is_that_of_all_together(make_study: MakeStudy) -> None:
+    study = make_study(dict.fromkeys(TASKS, OPEN))
+    study.file.tasks["c"] = study.file.tasks["c"].model_copy(update={"margin": 0.07})
+    summary = judge(study)
+    assert pooled(summary).metrics.final.margin == 0.07
+    assert pooled(summary).verdict is Verdict.INCONCLUSIVE
 
 
 def test_a_drop_that_no_task_shows_alone_is_seen_together(make_study: MakeStudy) -> None:

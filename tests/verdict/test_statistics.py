@@ -256,6 +256,15 @@ class TestStepsToThreshold:
         assert s.logrank_p(fast, [False] * 5, slow, [True] * 5) < 0.01
         assert s.logrank_p(fast, [False] * 5, fast, [False] * 5) == pytest.approx(1.0)
 
+    def test_logrank_calls_equal_arms_different_in_about_five_percent_though_runs_are_censored(self) -> None:
+        """Ten runs an arm, a quarter censored; its p-value is asymptotic, so a little above 5 % is allowed."""
+        rng = np.random.default_rng(11)
+        times = rng.exponential(size=(1000, 2, 10))
+        censored = times > 1.4
+        times = np.minimum(times, 1.4)
+        p = np.array([s.logrank_p(t[0], c[0], t[1], c[1]) for t, c in zip(times, censored, strict=True)])
+        assert 0.03 < np.mean(p < 0.05) < 0.08
+
     def test_logrank_without_any_event_sees_no_difference(self) -> None:
         assert s.logrank_p([9, 9], [True, True], [9, 9], [True, True]) == 1.0
         assert math.isnan(s.logrank_p([], [], [9, 9], [True, True]))
