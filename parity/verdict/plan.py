@@ -157,7 +157,10 @@ def verdict_rates(
 def seeds_by_simulation(
     margin: float, sd: float, power: float = POWER, tasks: int = 1, correlation: float = METRIC_CORRELATION
 ) -> int | None:
-    """The fewest seeds with which ``verdict_rates`` says EQUIVALENT with ``power``: usually one more than ``seeds_for``.
+    """The fewest seeds with which ``verdict_rates`` says EQUIVALENT with ``power``: a little more than ``seeds_for``.
+
+    At a margin of 0.15 and a standard deviation of 0.14: 19, 10, 5 and 4 for 1, 2, 4 and 6 tasks, where the formula says 16,
+    8, 4 and 3.
 
     None where the formula's answer is None, or no number within twice its answer and two more suffices.
     """

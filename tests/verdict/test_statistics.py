@@ -265,6 +265,12 @@ class TestStepsToThreshold:
         p = np.array([s.logrank_p(t[0], c[0], t[1], c[1]) for t, c in zip(times, censored, strict=True)])
         assert 0.03 < np.mean(p < 0.05) < 0.08
 
+    def test_a_censored_run_is_no_event_to_the_logrank_test(self) -> None:
+        """Runs that were cut off before anything happened say nothing; as events they would all be faster."""
+        early, late = [1] * 5, [9] * 5
+        assert s.logrank_p(early, [False] * 5, late, [False] * 5) < 0.01
+        assert s.logrank_p(early, [True] * 5, late, [False] * 5) == 1.0
+
     def test_logrank_without_any_event_sees_no_difference(self) -> None:
         assert s.logrank_p([9, 9], [True, True], [9, 9], [True, True]) == 1.0
         assert math.isnan(s.logrank_p([], [], [9, 9], [True, True]))
