@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from ladder_ports import LEARNER, Collected
 
-from parity.ladder.rungs.shares import but_noise
+from parity.ladder.climb import climb
+from parity.ladder.numbers import Numbers
+from parity.ladder.rungs.shares import NOTHING, but_noise
 
 GRADIENT = np.array([0.2, 3e-9, 0.0, -0.1])
 SB3 = {"w": np.array([1.0, 1.0, 1.0, 1.0])}
@@ -31,3 +35,21 @@ def test_an_element_that_moved_without_any_gradient_keeps_its_difference() -> No
 
 def test_an_element_that_moved_further_than_steps_do_keeps_its_difference() -> None:
     assert cleaned([1.0, 1.2, 1.0, 1.0])[1] == 1.2
+
+
+@pytest.mark.parametrize(("of_sb3s", "named"), [(0.98, False), (0.5, True), (0.0, True)])
+def test_a_small_gradient_is_missing_only_where_it_is_not_sb3s(
+    collected: Collected, of_sb3s: float, named: bool
+) -> None:
+    """A value head with a large scale: beside its gradient the policy's is as small as noise, on either side of the line."""
+    found = collected("own", "rllib")
+    numbers = Numbers(dict(found.arrays), found.facts)
+    raw = numbers.below(f"{LEARNER}/update/raw_gradient")
+    unit = raw["pi.weight"] / np.linalg.norm(raw["pi.weight"])
+    small = NOTHING * max(float(np.linalg.norm(array)) for array in raw.values()) * 1.01
+    for run in ("first_sb3", "first_advantages"):
+        numbers.arrays[f"{LEARNER}/sb3/{run}/gradient/network.policy.weight"] = unit * small
+    for folder in ("raw_gradient", "gradient"):
+        numbers.arrays[f"{LEARNER}/update/{folder}/pi.weight"] = unit * small * of_sb3s
+    codes = {each.code for each in climb(numbers).found}
+    assert ("PAR602" in codes) == named

@@ -11,6 +11,9 @@ from parity.ladder.evidence import Evidence, Sheet, figures
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.shares import NOTHING
 
+# A gradient that is cut is not within a tenth of the right one.
+SMALL_BUT_RIGHT = 0.1
+
 
 def gradient(evidence: Evidence) -> Sheet:
     """Finite, not zero where the parameter matters, and SB3's (with its own or, explained, the port's advantages)."""
@@ -62,7 +65,7 @@ def _reaches(sheet: Sheet, evidence: Evidence, module: str) -> None:
     unused: list[str] = []
     for name in without_gradient(evidence, module):
         # By the same weights and rows SB3's gradient is zero too where a unit is off or an input is dead.
-        if evidence.is_same_network(module) and name in off:
+        if evidence.is_same_network(module) and (name in off or _is_sb3s(evidence, module, name)):
             continue
         policy, value = (float(each) for each in reach[name])
         if policy == 0 and value == 0:
@@ -85,6 +88,15 @@ def _reaches(sheet: Sheet, evidence: Evidence, module: str) -> None:
     if frozen and evidence.is_same_network(module):
         message = f"{len(frozen)} parameters have requires_grad=False and are trained by SB3: {', '.join(frozen[:4])}"
         sheet.report("PAR605", where + frozen[0], message, {"parameters": frozen}, module=module)
+
+
+def _is_sb3s(evidence: Evidence, module: str, name: str) -> bool:
+    """Whether a gradient that is nothing beside the largest (of a value head with a large scale, say) is SB3's all the same."""
+    ours = evidence.numbers.get(f"{module}/update/gradient/{name}")
+    theirs = evidence.as_ports(module, evidence.numbers.below(f"{module}/sb3/first_advantages/gradient")).get(name)
+    if ours is None or theirs is None or not ours.any():
+        return False
+    return bool(np.linalg.norm(ours.astype(np.float64) - theirs) <= SMALL_BUT_RIGHT * np.linalg.norm(theirs))
 
 
 def _against_sb3(sheet: Sheet, evidence: Evidence, module: str) -> None:
