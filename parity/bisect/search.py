@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
 from parity.bisect.part import KINDS, Anatomy
-from parity.bisect.verdict import Identity, Verdict
+from parity.bisect.verdict import FIRST_NUMERIC, Identity, Verdict
 
 Keys = frozenset[str]
 Judge = Callable[[Sequence[Keys]], list[Verdict]]
@@ -150,8 +150,12 @@ def _alone(anatomy: Anatomy, judge: Judge) -> dict[Keys, Verdict]:
 
 
 def _shows(alone: Verdict, whole: Verdict) -> bool:
-    """Whether what breaks in the one breaks in the other; what follows from it there may be a root here."""
-    return bool(alone.roots & whole.identities or alone.identities & whole.roots)
+    """Whether what breaks in the one breaks in the other; what follows from it there may be a root here.
+
+    Not from gradients on: there everything that is wrong below ends, and float noise may show the same alone.
+    """
+    early = {error.identity for error in alone.errors if error.is_root and error.rung < FIRST_NUMERIC}
+    return bool(early & whole.identities or alone.identities & whole.roots)
 
 
 def _together(anatomy: Anatomy, keys: Keys, roots: frozenset[Identity], judge: Judge) -> Keys | None:

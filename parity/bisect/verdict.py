@@ -12,6 +12,8 @@ from parity.ladder.climb import Climb
 
 # Codes of what is no finding of the ladder: the mixture was refused, or the process that climbed it died or was too slow.
 REFUSED, DIED, HUNG = "refused", "died", "hung"
+# From gradients on, float noise may be what differs; below it is told apart by the tolerances.
+FIRST_NUMERIC = 6
 Identity = tuple[str, str]
 
 

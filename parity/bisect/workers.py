@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
 from parity.bisect.part import Anatomy
-from parity.bisect.verdict import DIED, HUNG, REFUSED, Verdict, of_climb, stopped
+from parity.bisect.verdict import DIED, FIRST_NUMERIC, HUNG, REFUSED, Verdict, of_climb, stopped
 from parity.tasks import TaskRef
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ FRAMEWORK = "rllib"
 LONGEST_S = 300.0
 # More processes of 1 GB each do not pay on the machines that ports are written on.
 MOST_PROCESSES = 2
-# From gradients on, float noise may be what differs; below it is told apart by the tolerances.
-FIRST_NUMERIC = 6
 
 
 class Workers:
