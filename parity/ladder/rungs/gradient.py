@@ -92,9 +92,9 @@ def _reaches(sheet: Sheet, evidence: Evidence, module: str) -> None:
 
 def _is_sb3s(evidence: Evidence, module: str, name: str) -> bool:
     """Whether a gradient that is nothing beside the largest (of a value head with a large scale, say) is SB3's all the same."""
-    ours = evidence.numbers.get(f"{module}/update/gradient/{name}")
+    raw, ours = (evidence.numbers.get(f"{module}/update/{kind}/{name}") for kind in ("raw_gradient", "gradient"))
     theirs = evidence.as_ports(module, evidence.numbers.below(f"{module}/sb3/first_advantages/gradient")).get(name)
-    if ours is None or theirs is None or not ours.any():
+    if raw is None or ours is None or theirs is None or not (raw.any() and ours.any()):
         return False
     return bool(np.linalg.norm(ours.astype(np.float64) - theirs) <= SMALL_BUT_RIGHT * np.linalg.norm(theirs))
 
