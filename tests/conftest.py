@@ -63,6 +63,8 @@ def ray_started() -> Iterator[None]:
     """For an `Algorithm`, which would otherwise start a Ray of its own with all that it brings."""
     import ray
 
+    # An Algorithm in an earlier test of this process may have started one.
+    ray.shutdown()
     before = dict(os.environ)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # Env runners of a port look for what its task file imports where `parity run` says that it lies.
