@@ -104,9 +104,11 @@ def resolve(text: str) -> TaskRef:
         return TaskRef(text, str(path.resolve()), name, is_file=True)
     if head != text and all(part.isidentifier() for part in head.split(".")):
         return TaskRef(text, head, name, is_file=False, python_path=str(Path.cwd()))
+    close = difflib.get_close_matches(text, BUILT_IN, n=3)
+    meant = f"; did you mean {' or '.join(close)}?" if close else "."
     raise CannotStart(
-        f"--task {text}: no such task; the built-in ones are {', '.join(BUILT_IN)}, "
-        "or give a file (my_port.py, my_port.py:name) or package.module:name."
+        f"--task {text}: no such task{meant} `parity tasks` lists the "
+        "built-in ones; a file (my_port.py, my_port.py:name) or package.module:name may be given too."
     )
 
 

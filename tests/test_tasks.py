@@ -91,9 +91,10 @@ def test_every_built_in_id_resolves_without_importing_it() -> None:
     assert all(resolve(name).text == name for name in BUILT_IN)
 
 
-def test_an_unknown_id_is_told_the_known_ones_and_the_other_forms() -> None:
+def test_an_unknown_id_is_told_what_is_close_and_the_other_forms() -> None:
     sentence = refusal("tilse")
-    assert "no such task" in sentence and all(name in sentence for name in BUILT_IN) and "my_port.py:name" in sentence
+    assert "no such task" in sentence and "`parity tasks`" in sentence and "my_port.py:name" in sentence
+    assert "did you mean tiles" in refusal("tile")
 
 
 @pytest.mark.parametrize("text", ["nowhere.py", "nowhere.py:task", "./nowhere", "a" * 400 + ".py", "/"])

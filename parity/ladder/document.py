@@ -13,7 +13,7 @@ from parity.summary import Finding, RungResult
 class CheckDocument(BaseModel):
     """One task, checked: ``ladder`` and ``findings`` as in ``summary.json``.
 
-    ``logs`` names the file with the tracebacks, null where nothing raised; ``trace`` holds the episodes of ``--trace``, by
+    ``log`` names the file with the tracebacks, null where nothing raised; ``trace`` holds the episodes of ``--trace``, by
     framework; ``left_out`` says of default frameworks why the installed versions cannot run them; ``algorithm`` what
     ``--full`` ran of each, and the largest differences that it saw; ``control``, for a GPU, how much of the tolerance the
     port's own module uses up between it and the CPU.

@@ -28,7 +28,7 @@ def write(text: str, name: str = "my_port.py") -> str:
 # --- options ---------------------------------------------------------------------------------------------------------
 
 OPTIONS = {
-    "run --task nowhere": "--task nowhere: no such task; the built-in ones are tiles, ",
+    "run --task nowhere": "--task nowhere: no such task. ",
     "run --task nowhere.py": "--task nowhere.py: there is no file nowhere.py.",
     "run --task": "--task: name at least one.",
     "run --frameworks rlib": "--frameworks rlib: no such framework; registered are sb3, rllib",

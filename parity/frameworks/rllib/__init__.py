@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import time
@@ -17,6 +16,7 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import Effective, Framework, Iteration, Session, Stage, Untranslated
 from parity.frameworks.device import synchronizer
+from parity.frameworks.rllib.algorithm import bundles_of, stop
 from parity.frameworks.rllib.arrays import named_parameters
 from parity.frameworks.rllib.config import Port, build_port, is_whole
 from parity.frameworks.rllib.env import audit_masks
@@ -34,7 +34,7 @@ class Rllib(Framework):
     def effective(self, task: Task, device: str, threads: int) -> Effective:
         port = self.port(task, seed=0, device=device)
         config = port.config
-        bundles = _bundles(config)
+        bundles = bundles_of(config)
         gpu = config.num_gpus_per_learner > 0
         return Effective(
             hyperparameters=hyperparameters.of_rllib(config),
@@ -155,11 +155,7 @@ class RllibSession(Session):
         self.algorithm.save_to_path(str(folder.resolve()))
 
     def close(self) -> None:
-        folder = Path(self.algorithm.logdir)
-        self.algorithm.stop()
-        # An Algorithm outside of Tune makes itself a folder under ~/ray_results, and leaves it there, empty.
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        stop(self.algorithm)
 
 
 def _audit(runner: Any) -> None:
@@ -181,12 +177,6 @@ def _device(runner: Any) -> str | None:
 def _env_runner_device(config: Any) -> str:
     # The local env runner is always on the CPU (multi_agent_env_runner.py:100, ray 2.60.0).
     return "cuda" if config.num_env_runners and config.num_gpus_per_env_runner else "cpu"
-
-
-def _bundles(config: Any) -> list[dict[str, float]]:
-    """What RLlib itself asks Tune for: it looks up its processes' places by their numbers in this list."""
-    request = config.algo_class.default_resource_request(config.copy(copy_frozen=False).to_dict())
-    return [{name: float(amount) for name, amount in bundle.items()} for bundle in request.bundles]
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ Collected by ``check --full`` and ``parity run``; without those numbers nothing 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -59,7 +58,7 @@ def seen(evidence: Evidence) -> dict[str, Any] | None:
     }
 
 
-def _modules(evidence: Evidence) -> Iterator[str] | list[str]:
+def _modules(evidence: Evidence) -> list[str]:
     return [] if "algorithm" not in evidence.facts else list(evidence.fact("modules", parts=("build",)))
 
 

@@ -71,17 +71,6 @@ def no_end_for_all(good: Task) -> Task:
     return _with(good, Env)
 
 
-@bug("the reward of the last step is lost", "PAR032")
-def last_reward_dropped(good: Task) -> Task:
-    class Env(SortingTogether):
-        def step(self, action_dict: dict[str, Any]) -> Any:
-            seen, rewards, terminateds, truncateds, infos = super().step(action_dict)
-            over = terminateds["__all__"] or truncateds["__all__"]
-            return seen, {} if over else rewards, terminateds, truncateds, infos
-
-    return _with(good, Env)
-
-
 @bug("rewards are scaled", "PAR032")
 def reward_scaled(good: Task) -> Task:
     class Env(SortingTogether):

@@ -22,7 +22,6 @@ from __future__ import annotations
 import copy
 import functools
 import random
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ import tree
 from ray.rllib.core.columns import Columns
 
 from parity.cluster import connect
+from parity.frameworks.rllib.algorithm import bundles_of, stop
 from parity.frameworks.rllib.arrays import array, flat, parameters, take
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.ladder.probe import Probe
@@ -51,16 +51,12 @@ def through_algorithm(found: Probe) -> None:
     config.evaluation_interval = None
     config.min_time_s_per_iteration = None
     config.min_sample_timesteps_per_iteration = config.min_train_timesteps_per_iteration = 0
-    request = config.algo_class.default_resource_request(config.copy(copy_frozen=False).to_dict())
-    connect(None, sum(bundle.get("CPU", 0.0) for bundle in request.bundles), set())
+    connect(None, sum(bundle.get("CPU", 0.0) for bundle in bundles_of(config)), set())
     algorithm = config.build_algo()
-    folder = Path(algorithm.logdir)
     try:
         _iteration(found, port, algorithm)
     finally:
-        algorithm.stop()
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        stop(algorithm)
     numbers.facts["algorithm"]["env_runners"] = config.num_env_runners
     numbers.facts["algorithm"]["learners"] = config.num_learners
     numbers.facts["algorithm"]["sub_environments"] = config.num_envs_per_env_runner * max(1, config.num_env_runners)
