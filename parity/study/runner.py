@@ -70,6 +70,8 @@ def run_trials(study: files.StudyRecord, specs: list[TrialSpec]) -> None:
         return
     needs = {spec.label: _bundles(study.file, spec) for spec in specs}
     by_label = {spec.label: spec for spec in specs}
+    for spec in specs:  # how an earlier attempt ended is not how this one does
+        (Path(spec.folder) / files.TRIAL_FILE).unlink(missing_ok=True)
     with ProgressDisplay(specs) as display:
         tuner = tune.Tuner(
             tune.with_resources(_tune_trial, lambda config: PlacementGroupFactory(needs[config["trial"]])),
@@ -88,10 +90,15 @@ def run_trials(study: files.StudyRecord, specs: list[TrialSpec]) -> None:
         )
         with contextlib.redirect_stdout(sys.stderr):
             tuner.fit()
-    # Tune ends a Ctrl-C without an exception; a trial that was running then has left no trial.json.
-    unfinished = [spec for spec in specs if not (Path(spec.folder) / files.TRIAL_FILE).is_file()]
+    # Tune ends a Ctrl-C without an exception. A trial that was running then was killed, or had the time to say so.
+    unfinished = [spec for spec in specs if not has_ended(spec)]
     if unfinished and display.interrupted:
         raise Interrupted(f"{len(unfinished)} of {len(specs)} trials are not finished")
+
+
+def has_ended(spec: TrialSpec) -> bool:
+    path = Path(spec.folder) / files.TRIAL_FILE
+    return path.is_file() and files.TrialMeta.model_validate_json(path.read_text("utf-8")).status != "interrupted"
 
 
 def _tune_trial(config: dict[str, Any]) -> None:

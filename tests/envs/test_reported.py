@@ -75,9 +75,9 @@ def test_the_reported_port_learns_from_zeros(reported: Sampled) -> None:
 def test_the_reported_policy_head_has_no_gradient(reported: Sampled) -> None:
     """The value head has one, towards 0; the policy's is the rounding of a KL divergence that is 0 (about 1e-11)."""
     gradients = policy_gradients(reported)
-    # The module starts from weights that nobody seeded: 9e-4 was seen.
+    # The module starts from weights that nobody seeded: 9e-4 and 3e-4 were seen; the mended one's policy has above 1e-3.
     assert gradients["vf.weight"].norm() > 1e-5
-    assert gradients["pi.weight"].norm() < 1e-6 * gradients["vf.weight"].norm()
+    assert gradients["pi.weight"].norm() < 1e-8
 
 
 def test_the_one_line_brings_advantages_and_a_policy_gradient(mended: Sampled) -> None:

@@ -9,6 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from parity.study import files, runner
+from parity.study.trial import TrialSpec
+from parity.tasks import TaskRef
+
 # Slow enough to be caught in the middle: the second seed is still training when the first has ended.
 LONG = ("steps=2048", "steps=60_000"), ("eval_every=1024", "eval_every=20_000")
 
@@ -85,3 +91,16 @@ def test_a_changed_task_is_not_resumed(parity: Any) -> None:
     outcome = parity("run", "--resume", "once")
     assert outcome.returncode == 2
     assert "changed its ppo" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "ended"), [("done", True), ("crashed", True), ("interrupted", False), (None, False)]
+)
+def test_a_trial_that_had_time_to_say_that_it_was_interrupted_is_unfinished(
+    tmp_path: Path, status: Any, ended: bool
+) -> None:
+    """On Ctrl-C Tune sometimes kills a trial and sometimes lets it write how it ended."""
+    spec = TrialSpec(TaskRef("t", "t", "task", False), "t", "sb3", 0, 1, "cpu", 1, str(tmp_path))
+    if status is not None:
+        files.TrialMeta(task="t", framework="sb3", seed=0, status=status, started="").write(tmp_path / "trial.json")
+    assert runner.has_ended(spec) is ended
