@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from parity.summary import Verdict
-from parity.verdict.pooled import pooled_difference
-from parity.verdict.statistics import ALPHA, Floats, holm_rows, interval_verdicts, welch_difference
+from parity.verdict.many import primary_verdicts, rates
+from parity.verdict.statistics import ALPHA, Floats
 
 POWER = 0.8
 # Nobody trains more; a figure above it says that this route is closed.
@@ -138,20 +138,7 @@ def verdict_rates(
         shared, own = rng.normal(size=(studies, 1, tasks, seeds)), rng.normal(size=(studies, 2, tasks, seeds))
         return mean + sd * (math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * own)
 
-    reference, port = runs(0.0), runs(difference)
-    if tasks == 1:
-        test = welch_difference(reference[..., 0, :], port[..., 0, :], margin)
-    else:
-        test = pooled_difference(reference, port, margin)
-    verdicts = interval_verdicts(test.low, test.high, margin)
-    below = (verdicts == Verdict.WORSE) & (holm_rows(test.p_worse) <= ALPHA)
-    verdicts = np.where((verdicts == Verdict.WORSE) & ~below, Verdict.INCONCLUSIVE, verdicts)
-    gravest = np.select(
-        [(verdicts == verdict).any(axis=1) for verdict in (Verdict.WORSE, Verdict.INCONCLUSIVE, Verdict.BETTER)],
-        [Verdict.WORSE, Verdict.INCONCLUSIVE, Verdict.BETTER],
-        Verdict.EQUIVALENT,
-    )
-    return {verdict: float(np.mean(gravest == verdict)) for verdict in Verdict if verdict is not Verdict.INVALID}
+    return rates(primary_verdicts(runs(0.0), runs(difference), margin))
 
 
 def seeds_by_simulation(
