@@ -63,9 +63,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Ports with one mistake each",
         "",
-        f"{rows[0]['seeds']} seeds of {', '.join(tasks)}. *Ladder*: error findings, before anything was trained. *Curves "
-        "alone*: the verdict of the same study without its ladder, pooled over the tasks, with the difference from SB3 in normalised "
-        "score and its 90 % interval. Made by `benchmarks/degradations_study.sh`.",
+        f"{rows[0]['seeds']} seeds of {', '.join(tasks)}. *Ladder*: error findings, before anything was trained.",
+        "*Curves alone*: the verdict of the same study without its ladder, pooled over the tasks, with the difference from",
+        "SB3 in normalised score and its 90 % interval. Made by `benchmarks/degradations_study.sh`.",
         "",
         "| port | ladder | curves alone | final | AUC | " + " | ".join(tasks) + " |",
         "|---|---|---|---|---|" + "---|" * len(tasks),
