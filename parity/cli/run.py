@@ -15,6 +15,7 @@ Requirement = Literal["equivalent", "not-worse", "learns"]
 def run(
     *,
     task: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    suite: str | None = None,
     frameworks: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     seeds: Count = None,
     seed_start: Count = None,
@@ -36,10 +37,13 @@ def run(
     task
         Built-in id, file.py, file.py:name or package.module:name; several make one study. Default: what parity.toml in
         the current folder says, else tiles.
+    suite
+        quick (about three minutes on two cores, for CI), parity (five tasks, five seeds) or full (every built-in task but
+        probes): several tasks and a number of seeds under one name, instead of --task.
     frameworks
         Names of frameworks. Default: sb3 rllib.
     seeds
-        Number of seeds: 0 .. N-1. Default: 3.
+        Number of seeds: 0 .. N-1. Default: 3, or the suite's.
     seed_start
         First seed. Default: 0.
     steps
@@ -55,7 +59,7 @@ def run(
     train_on_error
         Train even where the numbers already differ (the default), so that the curve shows what it costs.
     name
-        Name of the study's folder. Default: date and task.
+        Name of the study's folder. Default: date and task, or suite.
     out
         Folder of studies. Default: results.
     resume
@@ -68,6 +72,7 @@ def run(
 
     options = {
         "task": task,
+        "suite": suite,
         "frameworks": frameworks,
         "seeds": seeds,
         "seed_start": seed_start,

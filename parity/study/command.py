@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from parity import __version__, frameworks, tasks
+from parity import __version__, frameworks, suites, tasks
 from parity.errors import CannotStart, Interrupted, one_line
 from parity.study import files, machine
 
@@ -27,6 +27,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     task: list[str] = Field([tasks.DEFAULT_TASK], min_length=1)
+    suite: str | None = None
     frameworks: list[str] = Field(["sb3", "rllib"], min_length=1)
     seeds: int = Field(3, ge=1)
     seed_start: int = Field(0, ge=0)
@@ -41,14 +42,16 @@ class Options(BaseModel):
 
     @classmethod
     def resolve(cls, given: dict[str, Any]) -> Options:
-        """``given``: what the command line says; without a task there, ``parity.toml`` fills what it leaves open.
+        """``given``: what the command line says; without a task or suite there, ``parity.toml`` fills what it leaves open.
+
+        A suite's tasks and number of seeds stand in ``task`` and ``seeds`` of the result.
 
         Raises:
             CannotStart: an unknown option or a bad value, with where it stands.
         """
         config = Path(CONFIG_FILE)
         stored: dict[str, Any] = {}
-        if "task" not in given and config.is_file():
+        if not {"task", "suite"} & given.keys() and config.is_file():
             try:
                 stored = {key.replace("-", "_"): value for key, value in tomllib.loads(config.read_text()).items()}
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -57,12 +60,21 @@ class Options(BaseModel):
                 if isinstance(stored.get(several), str):
                     stored[several] = [stored[several]]
         try:
-            return cls.model_validate(stored | given)
+            return cls.model_validate(_of_suite(stored | given, "--" if "suite" in given else f"{CONFIG_FILE}, "))
         except ValidationError as error:
             first: Any = error.errors()[0]
             option = str(first["loc"][0])
             where = f"--{option.replace('_', '-')}" if option in given else f"{CONFIG_FILE}, {option}"
             raise CannotStart(f"{where}{_complaint(first)}.") from error
+
+
+def _of_suite(options: dict[str, Any], prefix: str) -> dict[str, Any]:
+    if "suite" not in options:
+        return options
+    suite = suites.find(options["suite"], f"{prefix}suite")
+    if "task" in options:
+        raise CannotStart(f"{prefix}suite {suite.name} names its tasks by itself: leave out {prefix}task.")
+    return {"seeds": suite.seeds} | options | {"task": list(suite.tasks)}
 
 
 def _complaint(error: dict[str, Any]) -> str:
@@ -155,7 +167,7 @@ def _create(options: Options) -> tuple[Path, dict[str, tasks.TaskRef]]:
     _check_writable(options.out)
     answer = _inspect(refs, options.frameworks, options.steps, options.device, options.threads)
     created = files.now()
-    name = options.name or _free_name(options.out, f"{created[:10]}-{'-'.join(answer.tasks)}"[:80])
+    name = options.name or _free_name(options.out, f"{created[:10]}-{options.suite or '-'.join(answer.tasks)}"[:80])
     folder = options.out / name
     if (folder / files.STUDY_FILE).exists():
         raise CannotStart(f"--name {name}: there is such a study already; choose another name, or --resume {name}.")
@@ -172,6 +184,7 @@ def _create(options: Options) -> tuple[Path, dict[str, tasks.TaskRef]]:
             threads=options.threads,
             require=list(options.require),
             task_arguments=options.task,
+            suite=options.suite,
         ),
         tasks=answer.tasks,
         versions={"parity": __version__, **answer.versions},

@@ -78,6 +78,8 @@ class TaskRecord(_Stored):
 
 
 class Request(_Stored):
+    """What was asked. ``suite`` is the name that ``tasks`` and, unless given otherwise, ``seeds`` come from."""
+
     tasks: list[str]
     frameworks: list[str]
     seeds: list[int]
@@ -86,6 +88,7 @@ class Request(_Stored):
     threads: int = 1
     require: list[str] = []
     task_arguments: list[str] = []
+    suite: str | None = None
 
 
 class StudyFile(_Stored):

@@ -22,7 +22,7 @@ _METRIC_NAMES = {"final": "final score", "auc": "area under the curve"}
 
 def sentence(summary: Summary) -> str:
     """One plain sentence: the verdict of each task and port, what is missing for one, and how many errors were found."""
-    clauses = _together(summary.pooled) if summary.pooled else []
+    clauses = [*_together(summary.pooled), *_open_alone(summary)] if summary.pooled else []
     clauses += [clause for task_id, task in summary.tasks.items() for clause in _task(task_id, task, summary)]
     errors = [finding.code for finding in summary.findings if finding.severity == "error"]
     if errors:
@@ -39,6 +39,20 @@ def _together(pooled: PooledSummary) -> list[str]:
             clauses.append(f"{together} {_inconclusive(metrics, len(pooled.tasks))}")
         elif verdict is not Verdict.INVALID:
             clauses.append(f"{together} {port} is {_verdict(verdict, metrics)}")
+    return clauses
+
+
+def _open_alone(summary: Summary) -> list[str]:
+    """On which tasks of several a port is undecided by itself, with what is missing there."""
+    clauses = []
+    for port in summary.pooled.comparisons if summary.pooled else ():
+        undecided = [
+            f"{task_id}{_missing(task.comparisons[port], noun=' seeds')}"
+            for task_id, task in summary.tasks.items()
+            if task.verdicts[port] is Verdict.INCONCLUSIVE
+        ]
+        if undecided:
+            clauses.append(f"task by task {port} is undecided on {', '.join(undecided)}")
     return clauses
 
 
@@ -116,12 +130,22 @@ def _inconclusive(metrics: PrimaryMetrics, tasks: int = 1) -> str:
     open_metrics = [metric for metric in metrics.primary.values() if metric.verdict is Verdict.INCONCLUSIVE]
     if all(metric.interval is None and metric.difference is None for metric in open_metrics):
         return "there is nothing to compare with" if tasks > 1 else "nothing to compare it with"
-    seeds = min(min(metric.runs.values()) for metric in open_metrics) // tasks
-    text = f"{_count(seeds, 'seed')} cannot decide equivalence"
+    return f"{_count(_seeds(open_metrics) // tasks, 'seed')} cannot decide equivalence{_missing(metrics, tasks)}"
+
+
+def _missing(metrics: PrimaryMetrics, tasks: int = 1, noun: str = "") -> str:
+    """`` (6 more needed)``: seeds per framework and task; empty where too few runs tell nothing of how many."""
+    open_metrics = [metric for metric in metrics.primary.values() if metric.verdict is Verdict.INCONCLUSIVE]
+    if any(metric.interval is None for metric in open_metrics):
+        return ""
     needed = [metric.seeds_needed for metric in open_metrics if metric.seeds_needed is not None]
-    if len(needed) == len(open_metrics):
-        text += f" ({max(needed) - seeds} more needed)"
-    return text
+    if len(needed) < len(open_metrics):
+        return f" (no affordable number{noun and ' of'}{noun} would decide)"
+    return f" ({max(needed) - _seeds(open_metrics) // tasks} more{noun} needed)"
+
+
+def _seeds(metrics: Sequence[MetricComparison]) -> int:
+    return min(min(metric.runs.values()) for metric in metrics)
 
 
 def _figures(name: str, metric: MetricComparison) -> str:

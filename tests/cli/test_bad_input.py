@@ -31,6 +31,10 @@ OPTIONS = {
     "run --task nowhere": "--task nowhere: no such task. ",
     "run --task nowhere.py": "--task nowhere.py: there is no file nowhere.py.",
     "run --task": "--task: name at least one.",
+    "run --suite small": "--suite small: no such suite; there are quick, parity, full.",
+    "run --suite quick --task tiles": "--suite quick names its tasks by itself: leave out --task.",
+    "run --suite quick --seeds 0": "--seeds 0: input should be greater than or equal to 1.",
+    "run --resume nowhere --suite quick": "--resume finishes a study as it was asked for: leave out --suite.",
     "run --frameworks rlib": "--frameworks rlib: no such framework; registered are sb3, rllib",
     "run --frameworks sb3 sb3": "--frameworks sb3 sb3: a name stands twice.",
     "run --frameworks": "--frameworks: name at least one.",
@@ -80,10 +84,12 @@ def test_a_study_that_is_there_already_is_not_overwritten(parity: Parity) -> Non
 
 TOML = {
     "task = [": "parity.toml: ",
-    'taks = "tiles"': "parity.toml, taks: no such option; there are task, frameworks, seeds, ",
+    'taks = "tiles"': "parity.toml, taks: no such option; there are task, suite, frameworks, ",
     'json = "yes"': "parity.toml, json: no such option; there are task, ",
     "steps = 0": "parity.toml, steps 0: input should be greater than or equal to 1.",
     'require = "luck"': "parity.toml, require luck: input should be 'equivalent', 'not-worse' or 'learns'.",
+    'suite = "small"': "parity.toml, suite small: no such suite; there are quick, parity, full.",
+    'suite = "quick"\ntask = "tiles"': "parity.toml, suite quick names its tasks by itself: leave out parity.toml, task.",
     "task = [1]": "parity.toml, task 1: input should be a valid string.",
     'task = "nowhere.py"': "--task nowhere.py: there is no file nowhere.py.",
 }
@@ -98,6 +104,11 @@ def test_a_bad_parity_toml_is_one_sentence_that_names_it(parity: Parity, text: s
 def test_parity_toml_is_not_read_where_a_task_is_named(parity: Parity) -> None:
     Path("parity.toml").write_text("task = [")
     assert parity("run", "--task", "nowhere").sentence.startswith("--task nowhere: no such task")
+
+
+def test_parity_toml_is_not_read_where_a_suite_is_named(parity: Parity) -> None:
+    Path("parity.toml").write_text("task = [")
+    assert parity("run", "--suite", "quick", "--steps", "0").sentence.startswith("--steps 0: ")
 
 
 def test_the_command_line_goes_before_parity_toml(parity: Parity) -> None:

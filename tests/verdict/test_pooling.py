@@ -143,3 +143,12 @@ class TestRobustness:
         assert (lines.p_permutation, lines.iqm_difference, lines.successes["rllib"]) == (None, None, (0, 0))
         one = judge(make_study({"sb3": [0.9], "rllib": [0.8]})).tasks["tiles"].robustness["rllib"]["final"]
         assert (one.iqm_difference, one.iqm_interval) == (pytest.approx(-0.1), None)
+
+
+def test_tasks_that_are_open_by_themselves_are_named_with_the_seeds_that_they_lack(make_study: MakeStudy) -> None:
+    same = {"sb3": [0.95, 0.97, 0.98, 0.96, 0.99], "rllib": [0.96, 0.97, 0.97, 0.95, 0.99]}
+    summary = judge(make_study(dict.fromkeys(TASKS, same) | {"b": OPEN}))
+    assert summary.verdict is Verdict.EQUIVALENT
+    needed = summary.tasks["b"].metrics.final.seeds_needed
+    assert needed is not None and needed > 5
+    assert f"task by task rllib is undecided on b ({needed - 5} more seeds needed);" in summary.sentence

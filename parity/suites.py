@@ -1,0 +1,72 @@
+"""Named sets of tasks and seeds for ``parity run --suite`` and ``parity plan --suite``. Nothing is imported here."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from parity.errors import CannotStart
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """Attributes: ``tasks``: built-in ids; ``seeds``: per framework and task; ``why``: what it is for, a sentence."""
+
+    name: str
+    tasks: tuple[str, ...]
+    seeds: int
+    why: str
+
+
+SUITES: dict[str, Suite] = {
+    suite.name: suite
+    for suite in (
+        Suite(
+            "quick",
+            ("invalid-discrete", "invalid-multidiscrete"),
+            3,
+            # Their runs end within 0.02 of one another, so three seeds of two tasks decide.
+            "For CI, about three minutes on two cores: two tasks whose runs end close to one another, the least seeds that "
+            "can say LEARNS.",
+        ),
+        Suite(
+            "parity",
+            ("tiles", "cartpole", "invalid-discrete", "invalid-multidiscrete", "invalid-multibinary"),
+            5,
+            # From results/tiles and results/single-agent: deviations of a run's final score 0.082, 0.166, 0.021, 0.002,
+            # 0.009, of its area 0.035, 0.084, 0.013, 0.018, 0.034; power of both metrics over 0.99 (tests/test_suites.py).
+            "Decides equivalence at 15 % over five tasks of different kinds: pictures and two agents, control with a "
+            "physical state, and the three kinds of discrete action spaces.",
+        ),
+        Suite(
+            "full",
+            (
+                "tiles",
+                "tiles-time-limit",
+                "tiles-resolution",
+                "tiles-two-learners",
+                "taxi",
+                "cartpole",
+                "invalid-discrete",
+                "invalid-multidiscrete",
+                "invalid-multibinary",
+                "tictactoe",
+                "tictactoe-selfplay",
+                "connect-four",
+                "connect-four-selfplay",
+            ),
+            5,
+            "Every built-in task but the probes, which have a known answer, and tiles-100, which wants a GPU.",
+        ),
+    )
+}
+
+
+def find(name: object, where: str) -> Suite:
+    """The suite of that name; ``where`` is the option that named it.
+
+    Raises:
+        CannotStart: there is none.
+    """
+    if not isinstance(name, str) or name not in SUITES:
+        raise CannotStart(f"{where} {name}: no such suite; there are {', '.join(SUITES)}.")
+    return SUITES[name]
