@@ -11,59 +11,30 @@ from gymnasium import spaces
 from torchrl.envs import ExplorationType, set_exploration_type
 
 from parity import Task
-from parity.frameworks.base import Stage
+from parity.frameworks.masked_stage import MaskedStage
 from parity.frameworks.network import network_input
-from parity.frameworks.randomness import PolicyGenerator, undisturbed
-from parity.masks import MaskCounts, masked_envs
 from parity_torchrl.policy import Policy
 
 
-class TorchRLStage(Stage):
-    """Episodes side by side, each in an environment of its own; the actor decides for all of them at once."""
+class TorchRLStage(MaskedStage):
+    """The actor decides for all episodes at once."""
 
     def __init__(self, task: Task, policy: Policy, slots: int) -> None:
-        self.slots = slots
-        self.counts = MaskCounts()
+        super().__init__(task, slots)
         self._policy = policy
-        with undisturbed():
-            self._envs = masked_envs(task.env, task.mask, slots)
-        self._observations: list[Any] = [None] * slots
-        self._generator = PolicyGenerator()
 
-    def seed_policy(self, seed: int) -> None:
-        self._generator.seed(seed)
-
-    def reset(self, slot: int, seed: int) -> None:
-        self._envs[slot].counts = self.counts
-        with self._generator.drawing():
-            self._observations[slot], _ = self._envs[slot].reset(seed=seed)
-
-    def step(self, slots: list[int], deterministic: bool) -> list[tuple[float, bool]]:
+    def decide(self, observations: list[Any], masks: np.ndarray, deterministic: bool) -> np.ndarray:
         device = next(self._policy.module.parameters()).device
-        masks = torch.as_tensor(np.stack([self._envs[slot].action_masks() for slot in slots]), device=device)
-        observations = stack(
-            [self._observations[slot] for slot in slots], self._policy.module.observation_space, device
-        )
+        batch = stack(observations, self._policy.module.observation_space, device)
         how = ExplorationType.DETERMINISTIC if deterministic else ExplorationType.RANDOM
-        outcomes = []
-        with self._generator.drawing():
-            with set_exploration_type(how):
-                actions = self._policy.decide(observations, masks).cpu().numpy()
-            for slot, action in zip(slots, actions, strict=True):
-                observation, reward, terminated, truncated, _ = self._envs[slot].step(action)
-                self._observations[slot] = observation
-                outcomes.append((float(reward), bool(terminated or truncated)))
-        return outcomes
+        with set_exploration_type(how):
+            return self._policy.decide(batch, torch.as_tensor(masks, device=device)).cpu().numpy()
 
     def values_and_probabilities(self, observations: Sequence[Any], masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         device = next(self._policy.module.parameters()).device
         batch = stack(list(observations), self._policy.module.observation_space, device)
         values, probabilities = self._policy.ask(batch, torch.as_tensor(masks, device=device))
         return values.double().cpu().numpy(), probabilities.double().cpu().numpy()
-
-    def close(self) -> None:
-        for env in self._envs:
-            env.close()
 
 
 def stack(rows: list[Any], space: spaces.Space, device: torch.device | str) -> Any:

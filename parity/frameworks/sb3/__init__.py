@@ -26,8 +26,8 @@ from parity.errors import CannotStart
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import SEED_STRIDE, Effective, Framework, Iteration, Session, Stage
 from parity.frameworks.device import synchronizer
+from parity.frameworks.masked_stage import MaskedStage
 from parity.frameworks.network import check_network, check_observation_space
-from parity.frameworks.randomness import PolicyGenerator, undisturbed
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.frameworks.stopwatch import Stopwatch
 from parity.masks import MaskCounts, masked_envs
@@ -201,35 +201,14 @@ class _AfterUpdate(BaseCallback):
         return True
 
 
-class Sb3Stage(Stage):
+class Sb3Stage(MaskedStage):
     def __init__(self, model: MaskablePPO, task: Task, slots: int, normalizer: VecNormalize | None = None) -> None:
-        self.slots = slots
-        self.counts = MaskCounts()
+        super().__init__(task, slots)
         self._model, self._normalizer = model, normalizer
-        with undisturbed():
-            self._envs = masked_envs(task.env, task.mask, slots)
-        self._observations: list[Any] = [None] * slots
-        self._generator = PolicyGenerator()
 
-    def seed_policy(self, seed: int) -> None:
-        self._generator.seed(seed)
-
-    def reset(self, slot: int, seed: int) -> None:
-        self._envs[slot].counts = self.counts
-        with self._generator.drawing():
-            self._observations[slot], _ = self._envs[slot].reset(seed=seed)
-
-    def step(self, slots: list[int], deterministic: bool) -> list[tuple[float, bool]]:
-        observations = self._batch([self._observations[slot] for slot in slots])
-        masks = np.stack([self._envs[slot].action_masks() for slot in slots])
-        outcomes = []
-        with self._generator.drawing():
-            actions, _ = self._model.predict(observations, deterministic=deterministic, action_masks=masks)
-            for slot, action in zip(slots, actions, strict=True):
-                observation, reward, terminated, truncated, _ = self._envs[slot].step(action)
-                self._observations[slot] = observation
-                outcomes.append((float(reward), bool(terminated or truncated)))
-        return outcomes
+    def decide(self, observations: list[Any], masks: np.ndarray, deterministic: bool) -> np.ndarray:
+        actions, _ = self._model.predict(self._batch(observations), deterministic=deterministic, action_masks=masks)
+        return actions
 
     def values_and_probabilities(self, observations: Sequence[Any], masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         policy = self._model.policy
@@ -247,12 +226,8 @@ class Sb3Stage(Stage):
         observations: Any
         if isinstance(rows[0], dict):
             # Only what the space announces, as DummyVecEnv does.
-            keys = self._envs[0].observation_space.spaces  # type: ignore[attr-defined]
+            keys = self.envs[0].observation_space.spaces  # type: ignore[attr-defined]
             observations = {key: np.stack([row[key] for row in rows]) for key in keys}
         else:
             observations = np.stack(rows)
         return observations if self._normalizer is None else self._normalizer.normalize_obs(observations)
-
-    def close(self) -> None:
-        for env in self._envs:
-            env.close()
