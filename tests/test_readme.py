@@ -16,6 +16,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ANNOUNCED = {
     "parity run --frameworks sb3 rllib --seeds 1 --steps 4096 --name first-look": 3,
     "parity report first-look": 3,
+    "parity bench --rounds 1 --iterations 1": 3,
 }
 # Run by CI and by the slow test below, from a clean clone.
 INSTALLING = ("make run", "make test", "python -m venv")

@@ -23,6 +23,7 @@ app = App(
 )
 app.command("parity.cli.run:run")
 app.command("parity.cli.check:check")
+app.command("parity.cli.bench:bench")
 app.command("parity.cli.init:init")
 app.command("parity.cli.report:report")
 app.command("parity.cli.report:view")

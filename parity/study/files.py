@@ -237,6 +237,14 @@ def find_study(name: str | None, out: Path) -> Path:
     return studies[-1]
 
 
+def free_name(out: Path, name: str) -> str:
+    """``name``, or with the first number behind it that nothing under ``out`` has yet."""
+    taken = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    return next(
+        candidate for n in range(1, len(taken) + 2) if (candidate := name if n == 1 else f"{name}-{n}") not in taken
+    )
+
+
 def list_studies(out: Path) -> list[Path]:
     """Study folders under ``out``, oldest first."""
 

@@ -22,6 +22,16 @@ def describe(gpu: str | None) -> dict[str, Any]:
     }
 
 
+def peak_memory_mb() -> float:
+    """Peak resident memory of this process, in MiB; a framework's further processes are not in it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return psutil.Process(os.getpid()).memory_info().peak_wset / 2**20
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes / 1024
+
+
 def git_state(folder: Path) -> dict[str, Any] | None:
     """The commit that ``folder`` stands on and whether tracked files differ from it; None outside a repository."""
 

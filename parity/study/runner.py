@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,17 @@ def open_ray(study: files.StudyRecord, refs: dict[str, TaskRef], address: str | 
     needs = [framework.bundles for task in study.file.tasks.values() for framework in task.frameworks.values()]
     cpus = max(sum(bundle.get("CPU", 0.0) for bundle in bundles) for bundles in needs)
     return connect(address, cpus, {folder for ref in refs.values() if (folder := ref.folder) is not None})
+
+
+@contextlib.contextmanager
+def local_ray(refs: Iterable[TaskRef]) -> Iterator[str]:
+    """A Ray of its own on this machine, for processes that ports start; yields its address."""
+    _quiet()
+    address = connect(None, 0, {folder for ref in refs if (folder := ref.folder) is not None})
+    try:
+        yield address
+    finally:
+        ray.shutdown()
 
 
 def close_ray() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import time
 import traceback
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from parity.evaluation import SLOTS, Evaluation, evaluate
 from parity.frameworks.base import Iteration, Session, Stage
 from parity.masks import MaskCounts
 from parity.study import files
+from parity.study.machine import peak_memory_mb
 from parity.task import Task
 from parity.tasks import TaskRef, load
 
@@ -178,7 +178,7 @@ class _Recorder:
             steps=self._steps,
             started=self._started,
             wall_s=time.perf_counter() - self._start,
-            peak_memory_mb=_peak_memory_mb(),
+            peak_memory_mb=peak_memory_mb(),
             threads=self._spec.threads,
             processes=self._spec.processes,
             **self._meta,
@@ -211,15 +211,3 @@ def _mean_and_std(prefix: str, returns: np.ndarray) -> dict[str, float]:
         f"{prefix}return_mean": float(returns.mean()),
         f"{prefix}return_std": float(returns.std(ddof=1)) if len(returns) > 1 else math.nan,
     }
-
-
-def _peak_memory_mb() -> float:
-    """Peak resident memory of this process, in MiB; a framework's further processes are not in it."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        import psutil
-
-        return psutil.Process(os.getpid()).memory_info().peak_wset / 2**20
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes / 1024

@@ -1,0 +1,293 @@
+"""``parity bench`` from options to exit code: rounds of fresh processes, one framework after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import statistics
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from parity import __version__, frameworks, tasks
+from parity.apart import apart
+from parity.bench.document import (
+    BENCH_FILE,
+    BenchFile,
+    BenchRequest,
+    Ratio,
+    Round,
+    TaskBench,
+    Throughput,
+    load_bench_file,
+)
+from parity.bench.measure import Job, measure
+from parity.bench.sentence import sentence
+from parity.errors import CannotStart, ExitCode, Interrupted, one_line
+from parity.study import files, machine
+from parity.study.preflight import Question, inspect
+from parity.summary import PhaseSeconds
+from parity.verdict.throughput import judge_speed, throughput_ratio
+
+LOG_FILE = "bench.log"
+# Wide enough for every row on one line.
+WIDTH_IN_A_FILE = 120
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the command line says; ``study``: put the result there, so that ``parity gate`` finds it."""
+
+    task: list[str]
+    frameworks: list[str]
+    rounds: int
+    iterations: int
+    warmup: int
+    device: str
+    threads: int
+    study: str | None
+    name: str | None
+    out: Path
+
+
+def run_bench(options: Options, resume: str | None, as_json: bool) -> int:
+    """Measures, writes ``bench.json`` after every round, prints what was found. Returns the exit code.
+
+    Raises:
+        CannotStart: bad input.
+        Interrupted: Ctrl-C; the rounds that are done stay, and ``--resume`` measures the rest.
+    """
+    folder, file, refs = _begin(options) if resume is None else _resume(resume, options.out)
+    try:
+        _measure_all(folder, file, refs)
+    except KeyboardInterrupt:
+        _store(folder, file, "it was interrupted")
+        raise Interrupted(
+            f"{len(file.measured)} measurements are done; finish with: parity bench --resume {folder}"
+        ) from None
+    _conclude(file)
+    _store(folder, file, file.reason)
+    if as_json:
+        print(file.to_json(), end="")
+    _show(file)
+    _say(file.sentence)
+    _say(f"All rounds: {folder / BENCH_FILE}")
+    return file.exit_code
+
+
+def _begin(options: Options) -> tuple[Path, BenchFile, dict[str, tasks.TaskRef]]:
+    refs = [tasks.resolve(text) for text in options.task]
+    frameworks.check_names(options.frameworks)
+    if len(set(options.frameworks)) != len(options.frameworks):
+        raise CannotStart(f"--frameworks {' '.join(options.frameworks)}: a name stands twice.")
+    study = files.find_study(options.study, options.out) if options.study is not None else None
+    if study is not None and (study / BENCH_FILE).exists():
+        raise CannotStart(f"--study {options.study}: it has a {BENCH_FILE}; delete it to measure again.")
+    _say("Looking at the task and the frameworks")
+    answer = inspect(Question(refs, options.frameworks, None, options.device, options.threads))
+    if study is not None and (unknown := set(answer.tasks) - set(files.load_study(study).file.request.tasks)):
+        raise CannotStart(f"--study {options.study}: it has no task {', '.join(sorted(unknown))}; choose with --task.")
+    for task, record in answer.tasks.items():
+        for name, effective in record.frameworks.items():
+            if "error" in effective.native:
+                raise CannotStart(f"{name} cannot be built for {task}: {effective.native['error']}; see parity check.")
+    created = files.now()
+    folder = study or _new_folder(options, f"{created[:10]}-bench-{'-'.join(answer.tasks)}")
+    file = BenchFile(
+        created=created,
+        request=BenchRequest(
+            tasks=list(answer.tasks),
+            task_arguments=options.task,
+            frameworks=options.frameworks,
+            rounds=options.rounds,
+            iterations=options.iterations,
+            warmup=options.warmup,
+            device=answer.device,
+            threads=options.threads,
+        ),
+        versions={"parity": __version__, **answer.versions},
+        machine=machine.describe(answer.gpu),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder, file, dict(zip(answer.tasks, refs, strict=True))
+
+
+def _new_folder(options: Options, default: str) -> Path:
+    if options.name is not None and (options.out / options.name).exists():
+        raise CannotStart(f"--name {options.name}: it exists already; choose another name, or --resume {options.name}.")
+    return options.out / (options.name or files.free_name(options.out, default[:80]))
+
+
+def _resume(name: str, out: Path) -> tuple[Path, BenchFile, dict[str, tasks.TaskRef]]:
+    folder = next((path for path in (Path(name), out / name) if (path / BENCH_FILE).is_file()), None)
+    if folder is None:
+        raise CannotStart(f"--resume {name}: there is no {BENCH_FILE}, neither in that folder nor under {out}/.")
+    file = load_bench_file(folder / BENCH_FILE)
+    here = machine.describe(file.machine.get("gpu"))
+    if here != file.machine:
+        raise CannotStart(f"--resume {name}: it was begun on another machine or system; figures of two are not mixed.")
+    refs = [tasks.resolve(text) for text in file.request.task_arguments]
+    return folder, file, dict(zip(file.request.tasks, refs, strict=True))
+
+
+def _measure_all(folder: Path, file: BenchFile, refs: dict[str, tasks.TaskRef]) -> None:
+    from parity.study.runner import local_ray
+
+    waiting = list(_waiting(file))
+    if not waiting:
+        return
+    with local_ray(refs.values()) as address, _progress(len(waiting)) as advance:
+        for round_, task, framework in waiting:
+            advance(f"{task}/{framework}, round {round_ + 1} of {file.request.rounds}")
+            request = file.request
+            job = Job(
+                ref=refs[task],
+                framework=framework,
+                seed=round_,
+                device=request.device,
+                threads=request.threads,
+                warmup=request.warmup,
+                iterations=request.iterations,
+                address=address,
+            )
+            try:
+                found = apart(measure, job, about=f"{framework} on {task}")
+            except CannotStart:
+                raise
+            except Exception as error:
+                (folder / LOG_FILE).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+                file.reason = f"{framework} raised on {task}: {type(error).__name__}: {one_line(error)}"
+                return
+            sample, returns, update = found.phases_s
+            phases = PhaseSeconds(sample=sample, returns=returns, update=update, evaluate=float("nan"))
+            values = dataclasses.asdict(found) | {"phases_s": phases}
+            file.measured.append(Round(task=task, framework=framework, round=round_, **values))
+            _store(folder, file, "it is not finished")
+    file.reason = None
+
+
+def _waiting(file: BenchFile) -> Iterator[tuple[int, str, str]]:
+    """Frameworks alternate, and who comes first does too: what slows a machine down over time falls on each alike."""
+    done = {(each.round, each.task, each.framework) for each in file.measured}
+    for round_ in range(file.request.rounds):
+        for task in file.request.tasks:
+            for framework in file.request.frameworks[:: -1 if round_ % 2 else 1]:
+                if (round_, task, framework) not in done:
+                    yield round_, task, framework
+
+
+def _conclude(file: BenchFile) -> None:
+    benches = {task: _of_task(file, task) for task in file.request.tasks}
+    if len(benches) == 1:
+        (file.task, only), *_ = benches.items()
+        file.throughput, file.ratio = only.throughput, only.ratio
+    else:
+        file.tasks = benches
+    compared = [ratio for bench in benches.values() for ratio in bench.ratio.values()]
+    if file.reason is not None:
+        file.exit_code = ExitCode.DOES_NOT_HOLD
+    else:
+        open_ = any(ratio.slower is None for ratio in compared)
+        file.exit_code = ExitCode.UNDECIDED if open_ else ExitCode.HOLDS
+    file.sentence = sentence(file)
+
+
+def _of_task(file: BenchFile, task: str) -> TaskBench:
+    rounds = {
+        name: sorted((r for r in file.measured if (r.task, r.framework) == (task, name)), key=lambda r: r.round)
+        for name in file.request.frameworks
+    }
+    reference = frameworks.REFERENCE
+    return TaskBench(
+        throughput={name: _throughput(each, file.request.threads) for name, each in rounds.items() if each},
+        ratio={
+            f"{name}/{reference}": _ratio(each, rounds[reference])
+            for name, each in rounds.items()
+            if name != reference and each and rounds.get(reference)
+        },
+    )
+
+
+def _throughput(rounds: Sequence[Round], threads: int) -> Throughput:
+    def median(of: Callable[[Round], Any]) -> float:
+        return statistics.median(of(each) for each in rounds)
+
+    phases = {
+        name: statistics.median(getattr(each.phases_s, name) for each in rounds)
+        for name in ("sample", "returns", "update")
+    }
+    return Throughput(
+        env_steps_per_s=median(lambda r: r.env_steps_per_s),
+        rounds=[each.env_steps_per_s for each in rounds],
+        phases_s=PhaseSeconds(**phases, evaluate=float("nan")),
+        start_s=median(lambda r: r.start_s),
+        device=", ".join(sorted({device for each in rounds for device in each.devices.values()})),
+        threads=threads,
+        peak_memory_mb=max(each.peak_memory_mb for each in rounds),
+    )
+
+
+def _ratio(port: Sequence[Round], reference: Sequence[Round]) -> Ratio:
+    rates = {each.round: each.env_steps_per_s for each in reference}
+    pairs = [(each.env_steps_per_s, rates[each.round]) for each in port if each.round in rates]
+    a, b = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    found, speed = throughput_ratio(a, b), judge_speed(baseline=b, study=a)
+    return Ratio(
+        estimate=found.estimate,
+        interval=(found.low, found.high) if found.rounds > 1 else None,
+        confidence=found.confidence,
+        rounds=found.rounds,
+        slower=speed.slower,
+        p_slower=speed.p,
+    )
+
+
+def _store(folder: Path, file: BenchFile, reason: str | None) -> None:
+    text = file.model_copy(update={"reason": reason}).to_json()
+    (folder / BENCH_FILE).write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[str], None]]:
+    """Yields what tells that the next measurement begins: a bar on a terminal, a line elsewhere."""
+    out = Console(stderr=True)
+    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
+        line = bar.add_task("", total=total, completed=-1)
+
+        def begins(what: str) -> None:
+            bar.update(line, advance=1, description=what)
+            if not out.is_terminal:
+                _say(what)
+
+        yield begins
+
+
+def _show(file: BenchFile) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("task", "framework", "env steps/s", "sample s", "returns s", "update s", "start s", "memory MiB"):
+        table.add_column(column, justify="left" if column in ("task", "framework") else "right")
+    for task, bench in file.by_task().items():
+        for name, rate in bench.throughput.items():
+            phases = (rate.phases_s.sample, rate.phases_s.returns, rate.phases_s.update)
+            table.add_row(
+                task,
+                name,
+                f"{rate.env_steps_per_s:.0f}",
+                *("-" if math.isnan(seconds) else f"{seconds:.3f}" for seconds in phases),
+                f"{rate.start_s:.1f}",
+                f"{rate.peak_memory_mb:.0f}",
+            )
+    out = Console(stderr=True)
+    (out if out.is_terminal else Console(stderr=True, width=WIDTH_IN_A_FILE)).print(table)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,39 @@
+"""What a bench found, in plain sentences."""
+
+from __future__ import annotations
+
+from parity.bench.document import BenchFile, Ratio
+from parity.verdict.throughput import FACTOR_SLOWER, LEAST_ROUNDS
+
+# Cores that others kept busy, from which the figures are of a machine in use.
+BUSY = 0.5
+
+
+def sentence(file: BenchFile) -> str:
+    """One clause per task and port, then what speaks against the figures."""
+    if file.reason is not None:
+        return f"INVALID: {file.reason}."
+    clauses = [
+        _ratio(task, pair, ratio) for task, bench in file.by_task().items() for pair, ratio in bench.ratio.items()
+    ]
+    if not clauses:
+        clauses = [
+            f"{name} makes {rate.env_steps_per_s:.4g} environment steps per second on {task}"
+            for task, bench in file.by_task().items()
+            for name, rate in bench.throughput.items()
+        ]
+    busy = [each for each in file.measured if each.other_load > BUSY]
+    if busy:
+        clauses.append(f"before {len(busy)} of {len(file.measured)} measurements other programs kept the machine busy")
+    return "; ".join(clauses) + "."
+
+
+def _ratio(task: str, pair: str, ratio: Ratio) -> str:
+    port, _, reference = pair.partition("/")
+    text = f"{port} makes {ratio.estimate:.3g} times the environment steps per second of {reference} on {task}"
+    if ratio.interval is not None:
+        low, high = ratio.interval
+        text += f" ({100 * ratio.confidence:.0f} % interval {low:.3g} to {high:.3g}, {ratio.rounds} rounds)"
+    if ratio.slower is None:
+        return f"{text}; fewer than {LEAST_ROUNDS} rounds cannot say whether it is slower"
+    return f"{text}: {'slower' if ratio.slower else f'not slower by a factor of {FACTOR_SLOWER:g}'}"

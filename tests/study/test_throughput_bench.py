@@ -1,0 +1,103 @@
+"""`parity bench` measures by turns in fresh processes, keeps every round, and says what it cannot say."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from parity.bench.command import _waiting
+from parity.bench.document import BenchFile, BenchRequest
+
+TURNS = ("--rounds", "2", "--iterations", "2")
+
+
+def bench(parity: Any, name: str) -> dict[str, Any]:
+    return json.loads((parity.folder / "results" / name / "bench.json").read_text())
+
+
+def test_frameworks_take_turns_and_who_is_first_does_too() -> None:
+    request = BenchRequest(
+        tasks=["a"],
+        task_arguments=["a"],
+        frameworks=["sb3", "rllib"],
+        rounds=3,
+        iterations=1,
+        warmup=1,
+        device="cpu",
+        threads=1,
+    )
+    order = [framework for _, _, framework in _waiting(BenchFile(created="", request=request))]
+    assert order == ["sb3", "rllib", "rllib", "sb3", "sb3", "rllib"]
+
+
+def test_two_rounds_are_measured_with_every_phase_and_decide_nothing(parity: Any) -> None:
+    task = parity.write("my_task.py")
+    outcome = parity("bench", "--task", task, *TURNS, "--name", "fast", "--json")
+    assert outcome.returncode == 3, outcome.stderr
+    document = json.loads(outcome.stdout)
+    assert document == bench(parity, "fast")
+    assert "fewer than 6 rounds" in document["sentence"]
+    for framework in ("sb3", "rllib"):
+        found = document["throughput"][framework]
+        assert len(found["rounds"]) == 2 and min(found["rounds"]) > 0
+        assert all(found["phases_s"][phase] > 0 for phase in ("sample", "returns", "update"))
+    for each in document["measured"]:
+        assert (each["iterations"], each["steps"]) == (2, 2 * 4 * 64), "the warm-up does not count"
+        seconds = sum(each["phases_s"][phase] for phase in ("sample", "returns", "update"))
+        assert each["env_steps_per_s"] == pytest.approx(4 * 64 / seconds, rel=0.2), (
+            "phases are the whole of an iteration"
+        )
+    ratio = document["ratio"]["rllib/sb3"]
+    assert ratio["rounds"] == 2 and ratio["slower"] is None
+    assert ratio["interval"][0] <= ratio["estimate"] <= ratio["interval"][1]
+
+
+def test_ctrl_c_keeps_the_rounds_and_resume_measures_the_rest(parity: Any) -> None:
+    task = parity.write("my_task.py")
+    process = parity.start("bench", "--task", task, "--frameworks", "sb3", "--rounds", "3", "--name", "cut")
+    path = parity.folder / "results/cut/bench.json"
+    end = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "--resume" in errors.splitlines()[-1] and "Traceback" not in errors
+    kept = bench(parity, "cut")
+    assert kept["reason"] and 0 < len(kept["measured"]) < 3
+
+    outcome = parity("bench", "--resume", "cut")
+    assert outcome.returncode == 0, outcome.stderr
+    whole = bench(parity, "cut")
+    assert whole["measured"][: len(kept["measured"])] == kept["measured"]
+    assert len(whole["measured"]) == 3 and whole["reason"] is None
+
+
+def test_a_port_that_raises_is_invalid_and_named(parity: Any) -> None:
+    raising = "        self.steps += 1\n", "        self.steps += 1\n        raise RuntimeError('the simulator died')\n"
+    task = parity.write("my_task.py", raising)
+    outcome = parity("bench", "--task", task, "--frameworks", "sb3", *TURNS, "--name", "dead")
+    assert outcome.returncode in (1, 2), outcome.stderr
+    assert "the simulator died" in outcome.stderr and "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--resume", "nothing"), "--resume nothing: there is no bench.json"),
+        (("--study", "nothing"), "There is no study nothing"),
+        (("--study", "a", "--name", "b"), "--name b"),
+        (("--device", "cuda"), "no GPU"),
+        (("--rounds", "0"), "--rounds"),
+    ],
+)
+def test_bad_input_is_a_sentence(parity: Any, arguments: tuple[str, ...], said: str) -> None:
+    outcome = parity("bench", "--task", parity.write("my_task.py"), *arguments)
+    assert outcome.returncode == 2, outcome.stderr
+    assert said in outcome.stderr.splitlines()[-1] and "Traceback" not in outcome.stderr
