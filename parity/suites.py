@@ -25,7 +25,7 @@ SUITES: dict[str, Suite] = {
             ("invalid-discrete", "invalid-multidiscrete"),
             3,
             # Their runs end within 0.02 of one another, so three seeds of two tasks decide.
-            "For CI, about three minutes on two cores: two tasks whose runs end close to one another, the least seeds that "
+            "For CI, about four minutes on two cores: two tasks whose runs end close to one another, the least seeds that "
             "can say LEARNS.",
         ),
         Suite(

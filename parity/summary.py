@@ -259,6 +259,34 @@ class PooledSummary(_Model):
     robustness: dict[str, dict[str, Robustness]] = {}
 
 
+class SequentialLook(_Model):
+    """Where a study stands that adds seeds in looks (``parity run --sequential``) and stops when it is decided.
+
+    ``looks`` are numbers of seeds per framework and task, ``look`` says which of them this summary rests on, from 1.
+    ``alpha`` is the one-sided error of every test at this look, ``confidence`` that of its intervals. ``decided``: the
+    study's verdict is EQUIVALENT, WORSE or BETTER, so that no further look is due. ``seeds_saved`` counts per framework
+    and task, ``trials_saved`` all of them, against going on to the last look; ``seconds_saved`` is what those would have
+    run, added up, at the mean of this study's trials. None is saved where the study is not decided.
+    """
+
+    looks: list[int]
+    look: int
+    alpha: float
+    confidence: float
+    decided: bool
+    seeds_saved: int = 0
+    trials_saved: int = 0
+    seconds_saved: Number | None = None
+
+    @property
+    def seeds(self) -> int:
+        return self.looks[self.look - 1]
+
+    @property
+    def last(self) -> bool:
+        return self.look == len(self.looks)
+
+
 class Finding(_Model):
     """One named defect: what is wrong here, the evidence in numbers, where, and the fix."""
 
@@ -287,6 +315,7 @@ class Summary(_Model):
     sentence: str
     tasks: dict[str, TaskSummary]
     pooled: PooledSummary | None = None
+    sequential: SequentialLook | None = None
     findings: list[Finding] = []
     versions: dict[str, Any] = {}
     machine: dict[str, Any] = {}

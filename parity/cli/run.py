@@ -19,6 +19,8 @@ def run(
     frameworks: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     seeds: Count = None,
     seed_start: Count = None,
+    sequential: bool | None = None,
+    looks: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     steps: Count = None,
     device: str | None = None,
     threads: Count = None,
@@ -38,7 +40,7 @@ def run(
         Built-in id, file.py, file.py:name or package.module:name; several make one study. Default: what parity.toml in
         the current folder says, else tiles.
     suite
-        quick (about three minutes on two cores, for CI), parity (five tasks, five seeds) or full (every built-in task but
+        quick (about four minutes on two cores, for CI), parity (five tasks, five seeds) or full (every built-in task but
         probes): several tasks and a number of seeds under one name, instead of --task.
     frameworks
         Names of frameworks. Default: sb3 rllib.
@@ -46,6 +48,11 @@ def run(
         Number of seeds: 0 .. N-1. Default: 3, or the suite's.
     seed_start
         First seed. Default: 0.
+    sequential
+        Add seeds in looks, at 3, 5, 8 and 10, and stop when the study is decided; every look is tested at an alpha that
+        holds 5 % over all of them.
+    looks
+        Seeds at each look of a sequential study: 3 5 8 10 (the default) or 5 10.
     steps
         Environment steps of a trial. Default: the task's.
     device
@@ -76,6 +83,8 @@ def run(
         "frameworks": frameworks,
         "seeds": seeds,
         "seed_start": seed_start,
+        "sequential": sequential,
+        "looks": looks,
         "steps": steps,
         "device": device,
         "threads": threads,

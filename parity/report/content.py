@@ -11,6 +11,7 @@ from parity.report import text
 from parity.report.comparison import MetricRow, Pooled, metric_rows, pooled_rows, ports_of, undecided_metric
 from parity.report.configuration import ConfigRow, config_rows, runtime_rows
 from parity.report.curves import TaskCurves
+from parity.report.looks import look_words
 from parity.report.rungs import ladder_words
 from parity.report.throughput import PhaseTimes, phase_times
 from parity.study.files import LOG_FILE, StudyRecord, TaskRecord, TrialRecord
@@ -176,6 +177,10 @@ class Content:
     missing: list[str]
     pooled: Pooled | None = None
     general_findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def look_words(self) -> str | None:
+        return look_words(self.summary.sequential, self.summary.verdict)
 
     @property
     def verdict_words(self) -> str:

@@ -115,7 +115,7 @@ def _equivalence_words(row: MetricRow) -> str:
     words = f"{metric.verdict or Verdict.INCONCLUSIVE}: difference {text.signed(metric.difference)}"
     if metric.interval is not None and metric.confidence is not None:
         words += (
-            f", {100 * metric.confidence:.0f} % interval {text.interval(metric.interval)}, margin {metric.margin:g}"
+            f", {text.percent(metric.confidence)} interval {text.interval(metric.interval)}, margin {metric.margin:g}"
         )
     return words + (f"; {metric.reason}" if metric.reason else "")
 

@@ -165,7 +165,7 @@ def _forest_plot(rows: list[MetricRow], labels: list[str], frameworks: list[str]
     axes.set_yticks(range(len(rows)), labels)
     axes.grid(visible=False, axis="y")
     confidence = next((row.metric.confidence for row in rows if row.metric.confidence), None)
-    shown = f", {100 * confidence:.0f} % interval" if confidence else ""
+    shown = f", {text.percent(confidence)} interval" if confidence else ""
     named = f"margin ±{margins[0]:g}" if len(set(margins)) == 1 else "margin"
     axes.set_xlabel(f"score minus sb3's{shown}; shaded: {named}")
     return figure

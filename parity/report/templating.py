@@ -26,6 +26,7 @@ _FILTERS = {
     "plural": text.plural,
     "share": text.share,
     "of_runs": text.of_runs,
+    "percent": text.percent,
 }
 
 

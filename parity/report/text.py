@@ -148,6 +148,11 @@ def share(value: float | None) -> str:
     return f"{100 * value:.0f} %"
 
 
+def percent(confidence: float | None) -> str:
+    """``90 %`` or ``96.4 %``: of an interval."""
+    return f"{100 * confidence:.3g} %" if confidence else UNKNOWN
+
+
 def of_runs(counts: tuple[int, int] | None) -> str:
     return f"{counts[0]} of {counts[1]}" if counts else UNKNOWN
 

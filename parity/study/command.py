@@ -31,6 +31,8 @@ class Options(BaseModel):
     frameworks: list[str] = Field(["sb3", "rllib"], min_length=1)
     seeds: int = Field(3, ge=1)
     seed_start: int = Field(0, ge=0)
+    sequential: bool | None = None
+    looks: list[int] | None = None
     steps: int | None = Field(None, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1)
@@ -44,7 +46,8 @@ class Options(BaseModel):
     def resolve(cls, given: dict[str, Any]) -> Options:
         """``given``: what the command line says; without a task or suite there, ``parity.toml`` fills what it leaves open.
 
-        A suite's tasks and number of seeds stand in ``task`` and ``seeds`` of the result.
+        A suite's tasks and number of seeds stand in ``task`` and ``seeds`` of the result; where seeds are added in looks,
+        ``looks`` has them and ``seeds`` the last.
 
         Raises:
             CannotStart: an unknown option or a bad value, with where it stands.
@@ -60,12 +63,14 @@ class Options(BaseModel):
                 if isinstance(stored.get(several), str):
                     stored[several] = [stored[several]]
         try:
-            return cls.model_validate(_of_suite(stored | given, "--" if "suite" in given else f"{CONFIG_FILE}, "))
+            whole = stored | given
+            options = cls.model_validate(_of_suite(whole, "--" if "suite" in given else f"{CONFIG_FILE}, "))
         except ValidationError as error:
             first: Any = error.errors()[0]
             option = str(first["loc"][0])
             where = f"--{option.replace('_', '-')}" if option in given else f"{CONFIG_FILE}, {option}"
             raise CannotStart(f"{where}{_complaint(first)}.") from error
+        return options.model_copy(update=_in_looks(options, "seeds" in whole))
 
 
 def _of_suite(options: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -75,6 +80,28 @@ def _of_suite(options: dict[str, Any], prefix: str) -> dict[str, Any]:
     if "task" in options:
         raise CannotStart(f"{prefix}suite {suite.name} names its tasks by itself: leave out {prefix}task.")
     return {"seeds": suite.seeds} | options | {"task": list(suite.tasks)}
+
+
+def _in_looks(options: Options, seeds_given: bool) -> dict[str, Any]:
+    """What ``looks`` and ``seeds`` are: no looks where the study is not sequential."""
+    if options.sequential is False or not (options.sequential or options.looks):
+        return {"looks": None}
+    from parity.verdict.sequential import ALPHA_PER_LOOK, DEFAULT_LOOKS
+
+    looks = tuple(options.looks or DEFAULT_LOOKS)
+    known = " or ".join(f"--looks {' '.join(map(str, plan))}" for plan in ALPHA_PER_LOOK)
+    if looks not in ALPHA_PER_LOOK:
+        raise CannotStart(f"--looks {' '.join(map(str, looks))}: no alpha is known for these looks; choose {known}.")
+    if seeds_given and options.seeds != looks[-1]:
+        raise CannotStart(
+            f"--seeds {options.seeds}: a sequential study ends at the last of its looks, {looks[-1]} seeds; leave it out, "
+            f"or choose {known}."
+        )
+    if frameworks.REFERENCE not in options.frameworks or len(options.frameworks) < 2:
+        raise CannotStart(
+            f"--sequential stops when a port is compared with {frameworks.REFERENCE}: name both under --frameworks."
+        )
+    return {"looks": list(looks), "seeds": looks[-1]}
 
 
 def _complaint(error: dict[str, Any]) -> str:
@@ -111,11 +138,12 @@ def run_study(options: Options, resume: str | None, as_json: bool) -> int:
 
 def _climb_and_train(folder: Path, refs: dict[str, tasks.TaskRef], options: Options) -> None:
     from parity.study.ladder import LADDER_FILE, climb_study
+    from parity.study.looks import add_look
     from parity.study.runner import close_ray, open_ray, pending, run_trials
 
     study = files.load_study(folder)
     waiting, climbed = pending(study, refs), (folder / LADDER_FILE).is_file()
-    if climbed and not waiting:
+    if climbed and not waiting and not add_look(folder):
         return
     address = open_ray(study, refs, options.address)
     try:
@@ -128,8 +156,12 @@ def _climb_and_train(folder: Path, refs: dict[str, tasks.TaskRef], options: Opti
                 )
                 if not options.train_on_error:
                     return
-        _say(f"Study {folder}: {len(study.trials)} trials of {', '.join(study.file.request.tasks)}")
-        run_trials(study, waiting)
+        more = True
+        while more:
+            study = files.load_study(folder)
+            _say(f"Study {folder}: {len(study.trials)} trials of {', '.join(study.file.request.tasks)}")
+            run_trials(study, pending(study, refs))
+            more = add_look(folder)
     finally:
         close_ray()
 
@@ -137,12 +169,10 @@ def _climb_and_train(folder: Path, refs: dict[str, tasks.TaskRef], options: Opti
 def conclude(folder: Path, as_json: bool) -> int:
     """Judges what lies in a study's folder, writes summary and report, says the verdict. Returns the exit code."""
     from parity.report import write_report
-    from parity.study.ladder import load_ladder
-    from parity.verdict.judge import judge
+    from parity.study.looks import judged
 
     study = files.load_study(folder)
-    ladder, findings = load_ladder(folder)
-    summary = judge(study, ladder=ladder, findings=findings)
+    summary = judged(study)
     (folder / files.SUMMARY_FILE).write_text(summary.to_json(), encoding="utf-8")
     write_report(study, summary)
     if as_json:
@@ -178,13 +208,14 @@ def _create(options: Options) -> tuple[Path, dict[str, tasks.TaskRef]]:
         request=files.Request(
             tasks=list(answer.tasks),
             frameworks=options.frameworks,
-            seeds=list(range(options.seed_start, options.seed_start + options.seeds)),
+            seeds=list(range(options.seed_start, options.seed_start + (options.looks or [options.seeds])[0])),
             steps=options.steps,
             device=answer.device,
             threads=options.threads,
             require=list(options.require),
             task_arguments=options.task,
             suite=options.suite,
+            looks=options.looks or [],
         ),
         tasks=answer.tasks,
         versions={"parity": __version__, **answer.versions},

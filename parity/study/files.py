@@ -78,7 +78,11 @@ class TaskRecord(_Stored):
 
 
 class Request(_Stored):
-    """What was asked. ``suite`` is the name that ``tasks`` and, unless given otherwise, ``seeds`` come from."""
+    """What was asked. ``suite`` is the name that ``tasks`` and, unless given otherwise, ``seeds`` come from.
+
+    ``looks`` are the numbers of seeds at which a sequential study is judged; ``seeds`` are then those of the look that it
+    has reached, and grow with it.
+    """
 
     tasks: list[str]
     frameworks: list[str]
@@ -89,6 +93,7 @@ class Request(_Stored):
     require: list[str] = []
     task_arguments: list[str] = []
     suite: str | None = None
+    looks: list[int] = []
 
 
 class StudyFile(_Stored):

@@ -37,19 +37,20 @@ def gravest(verdicts: Sequence[Verdict]) -> Verdict:
     return min(verdicts, key=GRAVITY.index)
 
 
-def compare(runs: TaskRuns, frameworks: Sequence[str]) -> Metrics:
+def compare(runs: TaskRuns, frameworks: Sequence[str], alpha: float = ALPHA) -> Metrics:
     """Metrics of ``frameworks``: ``[sb3, port]``, or a single one, which gives means and nothing to compare with.
 
-    WORSE is not yet corrected for the number of metrics and tasks: see ``correct_worse``.
+    ``alpha`` is one-sided: equivalence is tested at it, and intervals have the confidence ``1 - 2 * alpha``. WORSE is not
+    yet corrected for the number of metrics and tasks: see ``correct_worse``.
     """
     return Metrics(
-        final=_compare_metric(runs, frameworks, "final"),
-        auc=_compare_metric(runs, frameworks, "auc"),
+        final=_compare_metric(runs, frameworks, "final", alpha),
+        auc=_compare_metric(runs, frameworks, "auc", alpha),
         steps_to_threshold=_steps_to_threshold(runs, frameworks),
     )
 
 
-def _compare_metric(runs: TaskRuns, frameworks: Sequence[str], metric: str) -> MetricComparison:
+def _compare_metric(runs: TaskRuns, frameworks: Sequence[str], metric: str, alpha: float) -> MetricComparison:
     scores = {framework: runs.scores(framework, metric) for framework in frameworks}
     common = MetricComparison.model_validate(
         {
@@ -66,7 +67,7 @@ def _compare_metric(runs: TaskRuns, frameworks: Sequence[str], metric: str) -> M
         difference = float(np.mean(b) - np.mean(a)) if a and b else None
         reason = "an interval needs two runs of each framework"
         return common.model_copy(update={"difference": difference, "reason": reason})
-    test = welch_difference(a, b, runs.margin)
+    test = welch_difference(a, b, runs.margin, 1 - 2 * alpha)
     verdict = interval_verdict(float(test.low), float(test.high), runs.margin)
     return common.model_copy(
         update={
@@ -74,14 +75,14 @@ def _compare_metric(runs: TaskRuns, frameworks: Sequence[str], metric: str) -> M
             "interval": (float(test.low), float(test.high)),
             "confidence": test.confidence,
             "verdict": verdict,
-            "seeds_needed": seeds_to_decide(a, b, runs.margin) if verdict is Verdict.INCONCLUSIVE else None,
+            "seeds_needed": seeds_to_decide(a, b, runs.margin, alpha) if verdict is Verdict.INCONCLUSIVE else None,
             "p_equivalence": float(test.p_equivalence),
             "p_worse": float(test.p_worse),
         }
     )
 
 
-def seeds_to_decide(reference: ArrayLike, port: ArrayLike, margin: float) -> int | None:
+def seeds_to_decide(reference: ArrayLike, port: ArrayLike, margin: float, alpha: float = ALPHA) -> int | None:
     """Seeds per framework for an INCONCLUSIVE metric, from runs ``[n]`` or ``[tasks, n]``: more than there are, or None.
 
     Planned for frameworks that do not differ; where the seeds at hand should have shown that and did not, for the
@@ -89,16 +90,16 @@ def seeds_to_decide(reference: ArrayLike, port: ArrayLike, margin: float) -> int
     """
     a, b = np.asarray(reference, np.float64), np.asarray(port, np.float64)
     at_hand = min(a.shape[-1], b.shape[-1])
-    needed = seeds_needed(a, b, margin)
+    needed = seeds_needed(a, b, margin, alpha=alpha)
     if needed is not None and needed <= at_hand:
         observed = float((b.mean(axis=-1) - a.mean(axis=-1)).mean())
-        needed = seeds_needed(a, b, margin, difference=observed)
+        needed = seeds_needed(a, b, margin, difference=observed, alpha=alpha)
         return None if needed is None else max(needed, at_hand + 1)
     return needed
 
 
-def correct_worse(comparisons: Sequence[AnyMetrics]) -> list[AnyMetrics]:
-    """Holm's correction over one port's primary metrics on all tasks: WORSE stays where its adjusted p is at most 5 %.
+def correct_worse(comparisons: Sequence[AnyMetrics], alpha: float = ALPHA) -> list[AnyMetrics]:
+    """Holm's correction over one port's primary metrics on all tasks: WORSE stays where its adjusted p is at most ``alpha``.
 
     Without it, a port as good as SB3 on four tasks would be called WORSE somewhere in up to a third of all studies. The
     pooled metrics of such a study are a family of their own: either family errs in at most 5 %, one of the two in 5 to
@@ -113,7 +114,7 @@ def correct_worse(comparisons: Sequence[AnyMetrics]) -> list[AnyMetrics]:
             continue
         comparison = corrected[index].primary[metric]
         update: dict[str, object] = {"p_worse_holm": float(p)}
-        if comparison.verdict is Verdict.WORSE and p > ALPHA:
+        if comparison.verdict is Verdict.WORSE and p > alpha:
             update |= {
                 "verdict": Verdict.INCONCLUSIVE,
                 "reason": "below SB3 by itself, but not after correction for the number of comparisons",

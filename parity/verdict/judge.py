@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from parity.errors import ExitCode
+from parity.errors import CannotStart, ExitCode
 from parity.summary import (
     Finding,
     Learns,
     Metrics,
     PooledSummary,
     RungResult,
+    SequentialLook,
     Summary,
     TaskSummary,
     TrialSummary,
@@ -24,7 +25,8 @@ from parity.verdict.pooling import pool
 from parity.verdict.robustness import robustness
 from parity.verdict.runs import SB3, TaskRuns
 from parity.verdict.sentence import sentence
-from parity.verdict.statistics import more_collapses, not_worse
+from parity.verdict.sequential import Look, decided, look_at, seeds_saved
+from parity.verdict.statistics import ALPHA, more_collapses, not_worse
 
 if TYPE_CHECKING:
     from parity.study.files import StudyRecord
@@ -46,39 +48,88 @@ def judge(study: StudyRecord, ladder: Ladder | None = None, findings: Sequence[F
         findings: what the checks found; any of severity ``error`` makes the exit code 1.
 
     Returns:
-        The whole of ``summary.json``, with verdict, exit code and one sentence for people.
+        The whole of ``summary.json``, with verdict, exit code and one sentence for people. A study that adds seeds in
+        looks is tested at the alpha of the look that it stands at, everywhere.
+
+    Raises:
+        CannotStart: ``study.json`` asks for looks that have no alpha, or for a number of seeds that is no look.
     """
     file = study.file
+    look = look_of(study)
+    alpha = look.alpha if look else ALPHA
     all_runs = {task: TaskRuns.of(study, task) for task in file.request.tasks}
     frameworks = list(file.request.frameworks)
     ports = [framework for framework in frameworks if framework != SB3]
     comparisons: dict[str, dict[str, Metrics]] = {task: {} for task in all_runs}
     for port in ports:
         pair = [SB3, port] if SB3 in frameworks else [port]
-        corrected = correct_worse([compare(runs, pair) for runs in all_runs.values()])
+        corrected = correct_worse([compare(runs, pair, alpha) for runs in all_runs.values()], alpha)
         for task, metrics in zip(all_runs, corrected, strict=True):
             comparisons[task][port] = metrics
     tasks = {
-        task: _judge_task(runs, comparisons[task], (ladder or {}).get(task, {})) for task, runs in all_runs.items()
+        task: _judge_task(runs, comparisons[task], (ladder or {}).get(task, {}), alpha)
+        for task, runs in all_runs.items()
     }
-    pooled = pool(all_runs, tasks)
+    pooled = pool(all_runs, tasks, alpha)
+    verdict = _study_verdict(tasks, pooled)
     summary = Summary(
         parity_version=file.parity_version,
         study=file.study,
         created=file.created,
         frameworks=frameworks,
         seeds=list(file.request.seeds),
-        verdict=_study_verdict(tasks, pooled),
+        verdict=verdict,
         exit_code=ExitCode.HOLDS,
         sentence="",
         tasks=tasks,
         pooled=pooled,
+        sequential=_stopping(study, look, verdict) if look else None,
         findings=list(findings),
         versions=dict(file.versions),
         machine=dict(file.machine),
     )
     code = int(exit_code(summary, file.request.require))
     return summary.model_copy(update={"exit_code": code, "sentence": sentence(summary)})
+
+
+def look_of(study: StudyRecord) -> Look | None:
+    """The look that a study stands at; None where it does not add seeds in looks.
+
+    Raises:
+        CannotStart: no alpha is known for its looks, or its number of seeds is none of them.
+    """
+    request = study.file.request
+    if not request.looks:
+        return None
+    try:
+        look = look_at(len(request.seeds), tuple(request.looks))
+    except ValueError as error:
+        raise CannotStart(f"study.json of {study.file.study}, request.looks: {error}.") from error
+    if look is None:
+        raise CannotStart(
+            f"study.json of {study.file.study}, request.seeds: {len(request.seeds)} seeds are between the looks at "
+            f"{', '.join(map(str, request.looks))}, where nothing may be tested; ask for the seeds of a look."
+        )
+    return look
+
+
+def _stopping(study: StudyRecord, look: Look, verdict: Verdict) -> SequentialLook:
+    stands = decided(verdict, look) and verdict not in (Verdict.INCONCLUSIVE, Verdict.INVALID)
+    saved = seeds_saved(look) if stands else 0
+    seconds: dict[tuple[str, str], list[float]] = {}
+    for trial in study.trials:
+        if trial.meta is not None and trial.meta.status == "done":
+            seconds.setdefault((trial.task, trial.framework), []).append(trial.meta.wall_s)
+    return SequentialLook(
+        looks=list(look.looks),
+        look=look.number,
+        alpha=look.alpha,
+        confidence=look.confidence,
+        decided=stands,
+        seeds_saved=saved,
+        trials_saved=saved * len(study.file.request.tasks) * len(study.file.request.frameworks),
+        seconds_saved=saved * sum(sum(arm) / len(arm) for arm in seconds.values()) if saved else None,
+    )
 
 
 def exit_code(summary: Summary, require: Iterable[str] = ()) -> ExitCode:
@@ -121,7 +172,7 @@ def _study_verdict(tasks: Mapping[str, TaskSummary], pooled: PooledSummary | Non
     return gravest([pooled.verdict, *(verdict for verdict in alone if verdict is not Verdict.INCONCLUSIVE)])
 
 
-def _judge_task(runs: TaskRuns, compared: Mapping[str, Metrics], ladder: TaskLadder) -> TaskSummary:
+def _judge_task(runs: TaskRuns, compared: Mapping[str, Metrics], ladder: TaskLadder, alpha: float) -> TaskSummary:
     trials = [runs.trial_summary(run) for run in runs.runs]
     learns = _learns(runs, trials)
     collapsed = {
@@ -149,7 +200,7 @@ def _judge_task(runs: TaskRuns, compared: Mapping[str, Metrics], ladder: TaskLad
             verdicts[port] = Verdict.WORSE if extra > 1 else primary_verdict(metrics)
     shown = next(iter(comparisons.values()), None)
     if shown is None:
-        alone = compare(runs, runs.frameworks)
+        alone = compare(runs, runs.frameworks, alpha)
         shown = invalidate(alone, reasons[0]) if reasons else alone
     of_all = [Verdict.INVALID] if of_task or runs.problems(runs.frameworks) or any(broken.values()) else []
     return TaskSummary(
@@ -168,7 +219,7 @@ def _judge_task(runs: TaskRuns, compared: Mapping[str, Metrics], ladder: TaskLad
         reasons=reasons,
         collapsed=collapsed,
         steps=runs.steps,
-        robustness={port: robustness([runs], port) for port in comparisons if SB3 in runs.frameworks},
+        robustness={port: robustness([runs], port, alpha) for port in comparisons if SB3 in runs.frameworks},
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from parity.summary import Verdict
 from parity.verdict.pooled import pooled_difference
+from parity.verdict.sequential import DEFAULT_LOOKS, Look, Looks, alpha_per_look, decided
 from parity.verdict.statistics import CONFIDENCE, holm_rows, interval_verdicts, welch_difference
 
 
@@ -43,3 +44,25 @@ def primary_verdicts(
 def rates(verdicts: NDArray[np.str_]) -> dict[Verdict, float]:
     """How often each verdict was said; INVALID never is here."""
     return {verdict: float(np.mean(verdicts == verdict)) for verdict in Verdict if verdict is not Verdict.INVALID}
+
+
+def sequential_verdicts(
+    reference: ArrayLike, port: ArrayLike, margin: float, looks: Looks = DEFAULT_LOOKS
+) -> tuple[NDArray[np.str_], NDArray[np.int_]]:
+    """Verdict and seeds per framework at which every study stopped that adds seeds in ``looks``, each ``[studies]``.
+
+    Runs as in ``primary_verdicts``, with as many seeds as the last look has.
+
+    Raises:
+        ValueError: no alpha is known for these looks.
+    """
+    a, b = np.asarray(reference, np.float64), np.asarray(port, np.float64)
+    verdicts = np.full(len(a), Verdict.INCONCLUSIVE.value, dtype=object)
+    seeds = np.zeros(len(a), np.int_)
+    running = np.ones(len(a), bool)
+    for n in looks:
+        look = Look(n, looks, alpha_per_look(looks))
+        found = primary_verdicts(a[running][..., :n], b[running][..., :n], margin, look.confidence)
+        verdicts[running], seeds[running] = found, n
+        running[running] = [not decided(Verdict(verdict), look) for verdict in found]
+    return verdicts.astype(np.str_), seeds

@@ -77,7 +77,12 @@ def tasks_for(
 
 
 def seeds_needed(
-    reference: ArrayLike, port: ArrayLike, margin: float, difference: float = 0.0, power: float = POWER
+    reference: ArrayLike,
+    port: ArrayLike,
+    margin: float,
+    difference: float = 0.0,
+    power: float = POWER,
+    alpha: float = ALPHA,
 ) -> int | None:
     """Seeds per framework with which TOST would show equivalence with probability ``power``, from the runs at hand.
 
@@ -93,7 +98,7 @@ def seeds_needed(
         return None
     weights = [a.shape[1] - 1, b.shape[1] - 1]
     variance = np.average([np.var(a, axis=1, ddof=1).mean(), np.var(b, axis=1, ddof=1).mean()], weights=weights)
-    return seeds_for(margin, math.sqrt(variance), difference, power, tasks=a.shape[0])
+    return seeds_for(margin, math.sqrt(variance), difference, power, tasks=a.shape[0], alpha=alpha)
 
 
 @dataclass(frozen=True)

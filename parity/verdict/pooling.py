@@ -11,18 +11,24 @@ from parity.verdict.comparison import PRIMARY, correct_worse, gravest, invalidat
 from parity.verdict.pooled import pooled_difference
 from parity.verdict.robustness import robustness
 from parity.verdict.runs import SB3, TaskRuns
-from parity.verdict.statistics import interval_verdict
+from parity.verdict.statistics import ALPHA, interval_verdict
 
 
-def pool(tasks: Mapping[str, TaskRuns], judged: Mapping[str, TaskSummary]) -> PooledSummary | None:
-    """None where there is one task, or no port beside SB3. INVALID where the port is INVALID on any of the tasks."""
+def pool(
+    tasks: Mapping[str, TaskRuns], judged: Mapping[str, TaskSummary], alpha: float = ALPHA
+) -> PooledSummary | None:
+    """None where there is one task, or no port beside SB3. INVALID where the port is INVALID on any of the tasks.
+
+    ``alpha`` is one-sided, as in ``compare``.
+    """
     all_runs = list(tasks.values())
     ports = [framework for framework in all_runs[0].frameworks if framework != SB3]
     if len(all_runs) < 2 or not ports or SB3 not in all_runs[0].frameworks:
         return None
     comparisons, verdicts, reasons = {}, {}, []
     for port in ports:
-        (metrics,) = correct_worse([PrimaryMetrics(**{name: _compare(all_runs, port, name) for name in PRIMARY})])
+        compared = PrimaryMetrics(**{name: _compare(all_runs, port, name, alpha) for name in PRIMARY})
+        (metrics,) = correct_worse([compared], alpha)
         invalid = [name for name, task in judged.items() if task.verdicts[port] is Verdict.INVALID]
         if invalid:
             reason = f"{port} cannot be judged on {', '.join(invalid)}"
@@ -36,11 +42,11 @@ def pool(tasks: Mapping[str, TaskRuns], judged: Mapping[str, TaskSummary]) -> Po
         comparisons=comparisons,
         verdicts=verdicts,
         reasons=reasons,
-        robustness={port: robustness(all_runs, port) for port in ports},
+        robustness={port: robustness(all_runs, port, alpha) for port in ports},
     )
 
 
-def _compare(tasks: Sequence[TaskRuns], port: str, metric: str) -> MetricComparison:
+def _compare(tasks: Sequence[TaskRuns], port: str, metric: str, alpha: float) -> MetricComparison:
     scores = {framework: [runs.scores(framework, metric) for runs in tasks] for framework in (SB3, port)}
     # The strictest: whoever keeps within it keeps within every task's own.
     margin = min(runs.margin for runs in tasks)
@@ -60,9 +66,10 @@ def _compare(tasks: Sequence[TaskRuns], port: str, metric: str) -> MetricCompari
         return common.model_copy(update={"reason": "pooling needs equally many runs of every framework on every task"})
     if min(lengths) < 2:
         return common.model_copy(update={"reason": "an interval needs two runs of each framework"})
-    test = pooled_difference(scores[SB3], scores[port], margin)
+    test = pooled_difference(scores[SB3], scores[port], margin, 1 - 2 * alpha)
     verdict = interval_verdict(float(test.low), float(test.high), margin)
-    needed = seeds_to_decide(scores[SB3], scores[port], margin) if verdict is Verdict.INCONCLUSIVE else None
+    open_ = verdict is Verdict.INCONCLUSIVE
+    needed = seeds_to_decide(scores[SB3], scores[port], margin, alpha) if open_ else None
     return common.model_copy(
         update={
             "difference": float(test.estimate),

@@ -15,14 +15,18 @@ from parity.verdict.metrics import THRESHOLD_OF_SB3
 from parity.verdict.permutation import permutation_test
 from parity.verdict.pooled import p_tasks_differ, satterthwaite_difference
 from parity.verdict.runs import SB3, TaskRuns
+from parity.verdict.statistics import ALPHA
 
 
-def robustness(tasks: Sequence[TaskRuns], port: str) -> dict[str, Robustness]:
-    """By primary metric, over the runs of SB3 and ``port`` that have scores; of one task or of several together."""
-    return {metric: _of_metric(tasks, port, metric) for metric in PRIMARY}
+def robustness(tasks: Sequence[TaskRuns], port: str, alpha: float = ALPHA) -> dict[str, Robustness]:
+    """By primary metric, over the runs of SB3 and ``port`` that have scores; of one task or of several together.
+
+    ``alpha`` is that of the verdict, for the interval with own variances that stands beside the pooled one.
+    """
+    return {metric: _of_metric(tasks, port, metric, alpha) for metric in PRIMARY}
 
 
-def _of_metric(tasks: Sequence[TaskRuns], port: str, metric: str) -> Robustness:
+def _of_metric(tasks: Sequence[TaskRuns], port: str, metric: str, alpha: float) -> Robustness:
     reference, arm = ([runs.scores(framework, metric) for runs in tasks] for framework in (SB3, port))
     thresholds = [THRESHOLD_OF_SB3 * runs.mean_score(SB3, metric) for runs in tasks]
     counts = {
@@ -45,7 +49,8 @@ def _of_metric(tasks: Sequence[TaskRuns], port: str, metric: str) -> Robustness:
     )
     if len(tasks) < 2 or not _rectangular(reference) or not _rectangular(arm) or min(map(len, reference + arm)) < 2:
         return lines
-    own, differ = satterthwaite_difference(reference, arm, margin=math.inf), float(p_tasks_differ(reference, arm))
+    own = satterthwaite_difference(reference, arm, margin=math.inf, confidence=1 - 2 * alpha)
+    differ = float(p_tasks_differ(reference, arm))
     update = {
         "interval_own_variances": (float(own.low), float(own.high)),
         "p_tasks_differ": None if np.isnan(differ) else differ,

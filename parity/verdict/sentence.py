@@ -11,6 +11,7 @@ from parity.summary import (
     Metrics,
     PooledSummary,
     PrimaryMetrics,
+    SequentialLook,
     Summary,
     TaskSummary,
     Verdict,
@@ -27,7 +28,31 @@ def sentence(summary: Summary) -> str:
     errors = [finding.code for finding in summary.findings if finding.severity == "error"]
     if errors:
         clauses.append(f"{_count(len(errors), 'error finding')} ({', '.join(dict.fromkeys(errors))})")
+    if summary.sequential is not None:
+        clauses.append(_looks(summary.sequential, summary.verdict))
     return "; ".join(clauses) + "."
+
+
+def _looks(sequential: SequentialLook, verdict: Verdict) -> str:
+    """Where a study that adds seeds in looks stands, and what stopping there saved."""
+    at = f"look {sequential.look} of {len(sequential.looks)}, at {_count(sequential.seeds, 'seed')}"
+    if verdict is Verdict.INVALID:
+        return f"this was {at}"
+    if not sequential.decided:
+        last, more = sequential.looks[-1], sequential.looks[sequential.look] if not sequential.last else 0
+        return f"{at}, leaves it open" + (
+            f", the next is at {more}" if more else f": {last} seeds are all that was planned"
+        )
+    if not sequential.seeds_saved:
+        return f"decided at {at}, the last"
+    text = f"decided at {at} of at most {sequential.looks[-1]}, which saved {_count(sequential.trials_saved, 'trial')}"
+    if sequential.seconds_saved:
+        text += f", about {_minutes(sequential.seconds_saved)} of running time added up"
+    return text
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 90 else _count(round(seconds / 60), "minute")
 
 
 def _together(pooled: PooledSummary) -> list[str]:
@@ -151,9 +176,8 @@ def _seeds(metrics: Sequence[MetricComparison]) -> int:
 def _figures(name: str, metric: MetricComparison) -> str:
     assert metric.difference is not None and metric.interval is not None and metric.confidence is not None
     low, high = metric.interval
-    return (
-        f"{_METRIC_NAMES[name]} {metric.difference:+.2f} ({metric.confidence:.0%} interval {low:+.2f} to {high:+.2f})"
-    )
+    interval = f"{100 * metric.confidence:.3g} % interval {low:+.2f} to {high:+.2f}"
+    return f"{_METRIC_NAMES[name]} {metric.difference:+.2f} ({interval})"
 
 
 def _count(number: int, noun: str) -> str:

@@ -68,6 +68,7 @@ def make_study(
     require: Sequence[str] = (),
     best: float | None = BEST,
     margin: float = 0.15,
+    looks: Sequence[int] = (),
     edit: Mapping[tuple[str, int], Edit] | None = None,
 ) -> StudyRecord:
     """``scores``: final scores by framework, one a seed, of the task ``tiles``; or the same by task.
@@ -93,7 +94,9 @@ def make_study(
         study="2026-11-22-tiles",
         created="2026-11-22T09:00:00Z",
         command="parity run",
-        request=Request(tasks=list(by_task), frameworks=list(first), seeds=seeds, require=list(require)),
+        request=Request(
+            tasks=list(by_task), frameworks=list(first), seeds=seeds, require=list(require), looks=list(looks)
+        ),
         tasks=dict.fromkeys(by_task, task),
     )
     trials = [
