@@ -1,4 +1,6 @@
-"""How long a trial of each task takes, from stored studies into envs/measured.json, which `parity tasks` shows.
+"""How long a trial of each task takes and how much runs vary, from stored studies into envs/measured.json.
+
+`parity tasks` and `parity plan` show it. The deviation is that of a run's normalised score within its framework.
 
 The median over a framework's seeds of the wall-clock time of a finished trial, evaluation included. As many trials ran side
 by side as the machine has cores, so the figures are for orientation. What other studies have measured of tasks that are in
@@ -16,8 +18,11 @@ from statistics import median
 from typing import Any
 
 from parity.listing import MEASURED_FILE
+from parity.plan.deviation import of_runs
+from parity.study import machine
 from parity.study.files import load_study
 from parity.tasks import BUILT_IN
+from parity.verdict.runs import TaskRuns
 
 OUT = Path(__file__).parents[1] / "envs" / MEASURED_FILE
 FRAMEWORKS = ("sb3", "rllib")
@@ -28,7 +33,6 @@ def measure(folder: Path) -> dict[str, dict[str, Any]]:
     study = load_study(folder)
     if study.file.request.steps is not None:
         raise SystemExit(f"{folder}: it was run with --steps {study.file.request.steps}")
-    machine = study.file.machine
     found: dict[str, dict[str, Any]] = {}
     for task in study.file.request.tasks:
         seconds: dict[str, float] = {}
@@ -40,12 +44,17 @@ def measure(folder: Path) -> dict[str, dict[str, Any]]:
         if task in BUILT_IN and set(seconds) == set(FRAMEWORKS):
             found[task] = {
                 "seconds": seconds,
-                "machine": f"{machine['cores']} cores of {machine['cpu']}"
-                + (f", {gpu}" if (gpu := machine["gpu"]) else ""),
+                "machine": machine.words(study.file.machine),
                 "study": study.file.study,
                 "created": study.file.created,
+                "deviation": _deviation(TaskRuns.of(study, task)),
             }
     return found
+
+
+def _deviation(runs: TaskRuns) -> dict[str, float | int]:
+    found, counted = of_runs(runs)
+    return {metric: round(value, 4) for metric, value in found.items()} | {"runs": counted}
 
 
 def main() -> None:

@@ -35,6 +35,8 @@ JUDGES = [
     "parity.task",
     "parity.tasks",
     "parity.errors",
+    "parity.plan",
+    "parity.suites",
 ]
 
 

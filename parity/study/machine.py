@@ -32,6 +32,14 @@ def peak_memory_mb() -> float:
     return kilobytes / 1024
 
 
+def words(described: dict[str, Any]) -> str:
+    """What tells machines apart whose times are compared: "2 cores of a processor", and its GPU."""
+    gpu = described.get("gpu")
+    return f"{described.get('cores', '?')} cores of {described.get('cpu', 'an unknown processor')}" + (
+        f", {gpu}" if gpu else ""
+    )
+
+
 def git_state(folder: Path) -> dict[str, Any] | None:
     """The commit that ``folder`` stands on and whether tracked files differ from it; None outside a repository."""
 

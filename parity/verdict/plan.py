@@ -138,12 +138,22 @@ def verdict_rates(
     WORSE is Holm-corrected over the two. The Monte-Carlo standard error is at most ``0.5 / sqrt(studies)``.
     """
     rng = np.random.default_rng(seed)
+    shape = (studies, tasks, seeds)
+    reference = normal_runs(rng, 0.0, sd, shape, correlation)
+    return rates(primary_verdicts(reference, normal_runs(rng, difference, sd, shape, correlation), margin))
 
-    def runs(mean: float) -> Floats:
-        shared, own = rng.normal(size=(studies, 1, tasks, seeds)), rng.normal(size=(studies, 2, tasks, seeds))
-        return mean + sd * (math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * own)
 
-    return rates(primary_verdicts(runs(0.0), runs(difference), margin))
+def normal_runs(
+    rng: np.random.Generator,
+    mean: float,
+    sd: float,
+    shape: tuple[int, int, int],
+    correlation: float = METRIC_CORRELATION,
+) -> Floats:
+    """Simulated scores of one framework, ``[studies, 2 metrics, tasks, n]`` for ``shape`` ``(studies, tasks, n)``."""
+    studies, tasks, n = shape
+    shared, own = rng.normal(size=(studies, 1, tasks, n)), rng.normal(size=(studies, 2, tasks, n))
+    return mean + sd * (math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * own)
 
 
 def seeds_by_simulation(

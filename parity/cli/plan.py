@@ -1,0 +1,121 @@
+"""``parity plan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from parity.cli.options import DEFAULT_OUT, Count, Json, Out
+
+if TYPE_CHECKING:
+    from parity.plan.document import Design, Plan
+
+# Wide enough for every row on one line.
+WIDTH_IN_A_FILE = 120
+
+
+def plan(
+    *,
+    margin: float | None = None,
+    power: float = 0.8,
+    sd: float | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    task: Annotated[list[str] | None, Parameter(name=("--task", "--tasks"), consume_multiple=True, negative="")] = None,
+    suite: str | None = None,
+    frameworks: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    seeds: Count = None,
+    out: Out = None,
+    json: Json = False,
+) -> int:
+    """Say how many seeds and tasks show equivalence, what drop they would see, and how long this machine takes.
+
+    Parameters
+    ----------
+    margin
+        Of equivalence, in normalised score. Default: 0.15, or that of the study's tasks.
+    power
+        Probability that a port that does not differ is called EQUIVALENT. Default: 0.8.
+    sd
+        Standard deviation of a run's normalised score. Default: what is measured of the tasks, else 0.14, which is assumed.
+    from
+        Take deviations and times from the runs of this study (a folder, or a name under --out).
+    task
+        Plan for these tasks, together and each alone. Default: for 1, 2, 4 and 6 tasks that are not named.
+    suite
+        Plan for the tasks of quick, parity or full, and for its number of seeds.
+    frameworks
+        Names of frameworks. Default: the study's, else sb3 rllib.
+    seeds
+        Also say what this number of seeds can decide.
+    out
+        Folder of studies. Default: results.
+    json
+        Print one document on stdout, and nothing else there.
+    """
+    from parity.plan.command import Request, make_plan
+
+    made = make_plan(
+        Request(
+            margin=margin,
+            power=power,
+            sd=sd,
+            study=from_,
+            tasks=task,
+            suite=suite,
+            frameworks=frameworks,
+            seeds=seeds,
+            out=Path(out or DEFAULT_OUT),
+        )
+    )
+    if json:
+        print(made.model_dump_json(indent=1))
+    else:
+        _print(made)
+    return 0
+
+
+def _print(made: Plan) -> None:
+    import sys
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from parity.plan.words import notes
+
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE, highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("tasks", overflow="fold")
+    for name in ("seeds", "formula", "trials", "EQUIVALENT", "WORSE: -10 %", "-20 %", "-50 %", "looks", "time"):
+        table.add_column(name, justify="right")
+    for design in made.designs:
+        table.add_row(*_row(design))
+    for sentence in notes(made, before=True):
+        console.print(sentence, markup=False)
+    console.print(table)
+    for sentence in notes(made, before=False):
+        console.print(sentence, markup=False)
+
+
+def _row(design: Design) -> list[str]:
+    from parity.report.text import duration
+
+    tasks = str(design.tasks)
+    if design.names:
+        tasks = design.names[0] if len(design.names) == 1 else f"all {tasks} together"
+    if design.seeds is None:
+        return [tasks, "none known", *["-"] * 8]
+    share = {rate.drop: rate for rate in design.rates}
+    seconds = design.time.seconds if design.time else None
+    return [
+        tasks,
+        f"{design.seeds}{' (asked)' if design.why == 'asked' else ''}",
+        str(design.formula_seeds or "-"),
+        str(design.time.trials if design.time else "-"),
+        f"{100 * share[0.0].equivalent:.0f} %",
+        *(f"{100 * share[drop].worse:.0f} %" for drop in (0.1, 0.2, 0.5)),
+        f"{design.sequential.mean_seeds:.1f}" if design.sequential else "-",
+        duration(seconds) if seconds is not None else "?",
+    ]

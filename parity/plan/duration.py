@@ -1,0 +1,59 @@
+"""How long a study takes on this machine: measured seconds per trial, dealt to as many processes as it has cores."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from parity.listing import measured
+from parity.plan.document import Machine, Time
+from parity.study import machine
+from parity.study.files import StudyRecord
+
+# Seconds from a trial's turn to its first step, and from the command to the first trial: results/single-agent, 24 trials.
+TRIAL_STARTS_S = 6.0
+STUDY_STARTS_S = 25.0
+
+# (task, framework) -> seconds of one trial, and the machine that they were measured on.
+Seconds = Mapping[tuple[str, str], float]
+
+
+def from_measured(tasks: Sequence[str]) -> tuple[Seconds, list[str]]:
+    known = {task: entry for task in tasks if (entry := measured().get(task))}
+    seconds = {(task, name): each for task, entry in known.items() for name, each in entry["seconds"].items()}
+    return seconds, sorted({entry["machine"] for entry in known.values()})
+
+
+def from_study(study: StudyRecord) -> tuple[Seconds, list[str]]:
+    """Medians over the finished trials of a study."""
+    walls: dict[tuple[str, str], list[float]] = {}
+    for trial in study.trials:
+        if trial.meta is not None and trial.meta.status == "done":
+            walls.setdefault((trial.task, trial.framework), []).append(trial.meta.wall_s)
+    return {key: median(each) for key, each in walls.items()}, [machine.words(study.file.machine)]
+
+
+def of_design(tasks: Sequence[str], frameworks: Sequence[str], seeds: int, seconds: Seconds) -> Time:
+    """Trials start in the order of ``parity run``, each where a core is free."""
+    unmeasured = [f"{task} with {name}" for task in tasks for name in frameworks if (task, name) not in seconds]
+    trials = len(tasks) * len(frameworks) * seeds
+    if unmeasured:
+        return Time(seconds=None, trials=trials, unmeasured=unmeasured)
+    free = [0.0] * side_by_side()
+    for task in tasks:
+        for _ in range(seeds):
+            for name in frameworks:
+                heapq.heappush(free, heapq.heappop(free) + TRIAL_STARTS_S + seconds[task, name])
+    return Time(seconds=STUDY_STARTS_S + max(free), trials=trials)
+
+
+def side_by_side() -> int:
+    """Trials at a time: one on each core that this process may use, as a local Ray has it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def here(measured_on: list[str]) -> Machine:
+    this = machine.words(machine.describe(None))
+    return Machine(this=this, measured_on=measured_on, same=measured_on == [this], side_by_side=side_by_side())
