@@ -22,6 +22,7 @@ HEAVY = FRAMEWORKS | {"pandas", "matplotlib", "plotly", "scipy", "gymnasium", "p
 JUDGES = [
     "parity.verdict",
     "parity.report",
+    "parity.gate",
     "parity.summary",
     "parity.probes.claims",
     "parity.probes.judge",

@@ -33,6 +33,10 @@ app.command("parity.cli.rules:rules")
 app.command("parity.cli.selftest:selftest")
 app.command("parity.cli.translate:translate")
 app.command("parity.cli.bisect:bisect")
+app.command("parity.cli.gate:gate")
+baseline = App(name="baseline", help="What studies are held against by `parity gate`: a file in the repository.")
+baseline.command("parity.cli.gate:accept")
+app.command(baseline)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -11,6 +11,7 @@ from parity.report import text
 from parity.report.comparison import MetricRow, Pooled, metric_rows, pooled_rows, ports_of, undecided_metric
 from parity.report.configuration import ConfigRow, config_rows, runtime_rows
 from parity.report.curves import TaskCurves
+from parity.report.gate import GateSection, gate_section
 from parity.report.looks import look_words
 from parity.report.rungs import ladder_words
 from parity.report.throughput import PhaseTimes, phase_times
@@ -177,6 +178,7 @@ class Content:
     missing: list[str]
     pooled: Pooled | None = None
     general_findings: list[Finding] = field(default_factory=list)
+    gate: GateSection | None = None
 
     @property
     def look_words(self) -> str | None:
@@ -209,6 +211,7 @@ def content(study: StudyRecord, summary: Summary) -> Content:
         + [sentence for task in tasks for sentence in _missing(task, several=len(tasks) > 1)],
         pooled=pooled,
         general_findings=[finding for finding in summary.findings if finding.task not in summary.tasks],
+        gate=gate_section(study.folder, summary),
     )
 
 

@@ -1,17 +1,19 @@
 """``junit.xml``: one test case for each claim of a study, for CI systems that show such files.
 
 A case fails where the claim makes the exit code 1 or 3, is an error where it could not be judged, and is skipped where
-it is open and nobody required it.
+it is open and nobody required it. A study that was gated has one more for each claim of the gate.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from xml.etree import ElementTree
 
+from parity.gate.document import Claim as GateClaim
+from parity.gate.document import Gate
 from parity.report import text
 from parity.report.comparison import MetricRow
 from parity.report.content import Content, TaskContent
@@ -31,7 +33,8 @@ class Claim:
 
 
 def junit_xml(content: Content) -> str:
-    require = content.study.file.request.require
+    gate = content.gate.document if content.gate is not None and not content.gate.stale else None
+    require = [*content.study.file.request.require, *(gate.require if gate else [])]
     # Of several tasks it is required of all together, and a task that is open by itself fails nothing.
     claims = [claim for task in content.tasks for claim in _claims(task, [] if content.pooled else require)]
     for row in content.pooled.of_all if content.pooled else []:
@@ -47,6 +50,8 @@ def junit_xml(content: Content) -> str:
         )
         for finding in content.summary.findings
     ]
+    if gate is not None:
+        claims = [*_with_waivers(claims, gate), *(_gate_claim(claim) for claim in gate.claims)]
     root = ElementTree.Element("testsuites", {"name": _xml(content.summary.study), **_totals(claims)})
     for suite in dict.fromkeys(claim.suite for claim in claims):
         members = [claim for claim in claims if claim.suite == suite]
@@ -96,6 +101,24 @@ def _claims(task: TaskContent, require: list[str]) -> Iterator[Claim]:
         words = trial.reason or ""
         outcome = "error" if trial.summary.reason else None
         yield Claim(f"{task.id}.trials", f"{trial.summary.framework} seed {trial.summary.seed}", outcome, words)
+
+
+def _with_waivers(claims: list[Claim], gate: Gate) -> list[Claim]:
+    """What the gate waives fails nothing: those cases are skipped, and say who waived them and until when."""
+    waived = {case: claim.message for claim in gate.having("waived") for case in claim.cases}
+    return [
+        replace(claim, outcome="skipped", message=waived[name])
+        if claim.outcome in ("failure", "error") and (name := f"{claim.suite} {claim.name}") in waived
+        else claim
+        for claim in claims
+    ]
+
+
+def _gate_claim(claim: GateClaim) -> Claim:
+    outcomes: dict[str, Outcome] = {"fail": "failure", "undecided": "failure", "pass": None}
+    return Claim(
+        f"gate.{claim.kind}", claim.id, outcomes.get(claim.status, "skipped"), f"{claim.status}: {claim.message}"
+    )
 
 
 def _equivalence(row: MetricRow, require: list[str]) -> Outcome:

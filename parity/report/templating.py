@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from parity.report import text
+from parity.report.gate import STATUS_WORDS
 
 _FILTERS = {
     "number": text.number,
@@ -30,10 +32,12 @@ _FILTERS = {
 }
 
 
+@cache
 def html_environment() -> Environment:
     return _environment(autoescape=True)
 
 
+@cache
 def markdown_environment() -> Environment:
     """Every value that a template prints is escaped for Markdown, unless it is ``Markup``."""
     environment = _environment(autoescape=False, finalize=_finalize)
@@ -74,4 +78,5 @@ def _environment(**options: Any) -> Environment:
         **options,
     )
     environment.filters |= _FILTERS
+    environment.globals["gate_words"] = STATUS_WORDS
     return environment

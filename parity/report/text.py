@@ -55,6 +55,11 @@ TONES: dict[str, str] = {
     "declared": "note",
     "fail": "bad",
     "invalid": "bad",
+    # The gate.
+    "PASS": "good",
+    "FAIL": "bad",
+    "undecided": "open",
+    "waived": "open",
 }
 
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from parity import frameworks
 from parity.apart import apart
 from parity.cluster import connect
-from parity.errors import CannotStart, one_line
 from parity.ladder.command import collect, judge, write_log
 from parity.ladder.numbers import Numbers
-from parity.summary import Finding, RungResult
+from parity.study.ladder_file import LADDER_FILE, load_ladder
 from parity.tasks import TaskRef, load
 
-LADDER_FILE = "ladder.json"
-Ladders = dict[str, dict[str, dict[str, RungResult]]]
+__all__ = ["LADDER_FILE", "climb_study", "load_ladder"]
 
 
 def climb_study(folder: Path, refs: dict[str, TaskRef], names: list[str], address: str) -> bool:
@@ -39,32 +36,6 @@ def climb_study(folder: Path, refs: dict[str, TaskRef], names: list[str], addres
     stored = {task: json.loads(document.to_json()) for task, document in documents.items()}
     (folder / LADDER_FILE).write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     return all(document.exit_code == 0 for document in documents.values())
-
-
-def load_ladder(folder: Path) -> tuple[Ladders | None, list[Finding]]:
-    """What `climb_study` stored: task -> framework -> rung -> result, and all findings; None where it was not climbed.
-
-    Raises:
-        CannotStart: it cannot be read.
-    """
-    path = folder / LADDER_FILE
-    if not path.is_file():
-        return None, []
-    try:
-        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        ladders = {
-            task: {
-                framework: {rung: RungResult.model_validate(result) for rung, result in rungs.items()}
-                for framework, rungs in document["ladder"].items()
-            }
-            for task, document in stored.items()
-        }
-        findings = [Finding.model_validate(each) for document in stored.values() for each in document["findings"]]
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CannotStart(
-            f"{path} cannot be read: {one_line(error)[:200]}; delete it and run again with --resume."
-        ) from error
-    return ladders, findings
 
 
 def _collect_all(refs: dict[str, TaskRef], names: list[str], address: str) -> dict[str, dict[str, Numbers | None]]:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from parity.study import files
-from parity.study.ladder import load_ladder
+from parity.study.ladder_file import load_ladder
 from parity.summary import Summary
 from parity.verdict.judge import judge, look_of
 from parity.verdict.sequential import decided, next_look

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from parity.summary import MaskCounts, MaskTotals, ObservedThroughput, PhaseSeconds
 from parity.verdict.runs import Run
@@ -36,8 +37,7 @@ def observed_throughput(runs: Sequence[Run]) -> ObservedThroughput:
     done = [run.trial for run in runs if run.curve is not None and run.trial is not None]
     if not done:
         return ObservedThroughput()
-    last = [trial.curve.iloc[-1] for trial in done if trial.curve is not None]
-    rates = [row["steps"] / row["train_s"] for row in last if row.get("train_s", math.nan) > 0]
+    rates = [rate for trial in done if (rate := env_steps_per_s(trial.curve)) is not None]
     timings = [trial.timing for trial in done if trial.timing is not None and not trial.timing.empty]
     metas = [trial.meta for trial in done if trial.meta is not None]
     phases = {
@@ -53,6 +53,14 @@ def observed_throughput(runs: Sequence[Run]) -> ObservedThroughput:
         threads=max(threads, default=None),
         peak_memory_mb=max(memory, default=None),
     )
+
+
+def env_steps_per_s(curve: pd.DataFrame | None) -> float | None:
+    """Environment steps per second of training, evaluation left out, of one run; None where it was not timed."""
+    if curve is None or curve.empty:
+        return None
+    last = curve.iloc[-1]
+    return float(last["steps"] / last["train_s"]) if last.get("train_s", math.nan) > 0 else None
 
 
 def _median(values: Sequence[float]) -> float:

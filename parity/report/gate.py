@@ -1,0 +1,68 @@
+"""What a report says of the gate, from ``gate.json`` in the study's folder."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from parity.errors import CannotStart, one_line
+from parity.gate.document import GATE_FILE, Claim, Gate
+from parity.summary import Summary
+
+STATUS_WORDS = {
+    "fail": "fails",
+    "undecided": "undecided, and required",
+    "waived": "waived",
+    "open": "open",
+    "not_compared": "not compared",
+    "pass": "holds",
+}
+
+
+@dataclass(frozen=True)
+class GateSection:
+    """``stale``: the study was judged otherwise since it was gated."""
+
+    document: Gate
+    stale: bool = False
+
+    @property
+    def broken(self) -> list[Claim]:
+        """What somebody has to look at, the worst first."""
+        return [claim for status in ("fail", "undecided", "waived") for claim in self.document.having(status)]  # type: ignore[arg-type]
+
+    @property
+    def others(self) -> list[Claim]:
+        """What was not decided or not compared, then what holds."""
+        return [claim for status in ("open", "not_compared", "pass") for claim in self.document.having(status)]  # type: ignore[arg-type]
+
+    @property
+    def counts(self) -> str:
+        numbers = {words: len(self.document.having(status)) for status, words in STATUS_WORDS.items()}  # type: ignore[arg-type]
+        return ", ".join(f"{number} {words}" for words, number in numbers.items() if number)
+
+
+def gate_section(folder: Path, summary: Summary) -> GateSection | None:
+    """None where the study was not gated.
+
+    Raises:
+        CannotStart: ``gate.json`` cannot be read.
+    """
+    path = folder / GATE_FILE
+    if not path.is_file():
+        return None
+    try:
+        gate = Gate.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, ValueError, OSError) as error:
+        raise CannotStart(
+            f"{path} cannot be read: {one_line(error)[:200]}; delete it, or gate the study again."
+        ) from error
+    return GateSection(gate, gate.summary_sha256 != fingerprint(summary))
+
+
+def fingerprint(summary: Summary) -> str:
+    """SHA-256 of what ``summary.json`` holds, in hexadecimal."""
+    return hashlib.sha256(summary.to_json().encode()).hexdigest()

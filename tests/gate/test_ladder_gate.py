@@ -1,0 +1,59 @@
+"""The ladder against the baseline: what held holds again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gate_studies import OTHER_RUNS, Gated
+
+Rung = dict[str, Any]
+HELD: Rung = {"status": "pass", "tolerance_needed": 0.01}
+
+
+def with_ladder(**rungs: Rung | None) -> Callable[[Path], Any]:
+    """Writes ``ladder.json``: rung 1 is ``forward``, unless said otherwise, and rung 7 ``step``."""
+    found = {"forward": HELD, "step": {"status": "explained", "tolerance_needed": 0.1, "reason": "epsilon"}} | rungs
+    stored = {name: {"rung": 1, **rung} for name, rung in found.items() if rung is not None}
+    document = {"tiles": {"ladder": {"rllib": stored}, "findings": []}}
+    return lambda study: (study / "ladder.json").write_text(json.dumps(document))
+
+
+CASES: dict[str, tuple[Rung | None, Rung | None, str, str]] = {
+    "held": (HELD, HELD, "pass", "holds: pass"),
+    "failed": (HELD, {"status": "fail", "reason": "logits"}, "fail", "failed (logits); in the baseline: pass"),
+    "invalid": (HELD, {"status": "invalid"}, "fail", "should have run and did not; in the baseline: pass"),
+    "missing": (HELD, None, "fail", "is missing; in the baseline: pass"),
+    "not compared": (HELD, {"status": "not_applicable"}, "fail", "is not compared any more; in the baseline: pass"),
+    "never compared": (
+        {"status": "not_applicable"},
+        {"status": "not_applicable"},
+        "not_compared",
+        "has no counterpart in this port",
+    ),
+    "grown": (
+        {"status": "explained", "tolerance_needed": 0.5},
+        {"status": "explained", "tolerance_needed": 3.0},
+        "fail",
+        "needs 3 times the tolerance, where the baseline needed 0.5",
+    ),
+    "grown within": (HELD, {"status": "pass", "tolerance_needed": 0.9}, "pass", "holds: pass"),
+    "explained since": (HELD, {"status": "explained"}, "pass", "holds: explained; in the baseline: pass"),
+    "new": (None, HELD, "pass", "holds: pass"),
+    "failed and new": (None, {"status": "fail", "reason": "logits"}, "fail", "failed (logits)"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_rung(case: str, accept: Callable[..., Path], gate: Callable[..., Gated]) -> None:
+    then, now, status, words = CASES[case]
+    accept(change=with_ladder(forward=then))
+    gated = gate(OTHER_RUNS, change=with_ladder(forward=now))
+    claim = gated.claims["tiles.rllib.ladder.forward"]
+    assert (claim["status"], claim["message"]) == (status, f"rung forward of rllib on tiles {words}")
+    assert gated.code == (status == "fail")
+    # A failed rung makes the study INVALID; one that is gone, or has grown, may be waived for a time.
+    assert claim["waivable"] is (case not in ("failed", "invalid", "failed and new"))
