@@ -21,7 +21,9 @@ def plan(
     margin: float | None = None,
     power: float = 0.8,
     sd: float | None = None,
-    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    from_: Annotated[
+        str | None, Parameter(name="--from", help="Take deviations and times from the runs of this study.")
+    ] = None,
     task: Annotated[list[str] | None, Parameter(name=("--task", "--tasks"), consume_multiple=True, negative="")] = None,
     suite: str | None = None,
     frameworks: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
@@ -36,11 +38,9 @@ def plan(
     margin
         Of equivalence, in normalised score. Default: 0.15, or that of the study's tasks.
     power
-        Probability that a port that does not differ is called EQUIVALENT. Default: 0.8.
+        Probability that a port that does not differ is called EQUIVALENT.
     sd
         Standard deviation of a run's normalised score. Default: what is measured of the tasks, else 0.14, which is assumed.
-    from
-        Take deviations and times from the runs of this study (a folder, or a name under --out).
     task
         Plan for these tasks, together and each alone. Default: for 1, 2, 4 and 6 tasks that are not named.
     suite

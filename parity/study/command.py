@@ -63,6 +63,8 @@ class Options(BaseModel):
                 if isinstance(stored.get(several), str):
                     stored[several] = [stored[several]]
         try:
+            if {"sequential", "looks"} & given.keys() and "seeds" not in given:
+                stored.pop("seeds", None)  # asked for without looks; the last look says how many there are
             whole = stored | given
             options = cls.model_validate(_of_suite(whole, "--" if "suite" in given else f"{CONFIG_FILE}, "))
         except ValidationError as error:
@@ -70,7 +72,8 @@ class Options(BaseModel):
             option = str(first["loc"][0])
             where = f"--{option.replace('_', '-')}" if option in given else f"{CONFIG_FILE}, {option}"
             raise CannotStart(f"{where}{_complaint(first)}.") from error
-        return options.model_copy(update=_in_looks(options, "seeds" in whole))
+        looks = _in_looks(options, {name: "--" if name in given else f"{CONFIG_FILE}, " for name in whole})
+        return options.model_copy(update=looks)
 
 
 def _of_suite(options: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -82,8 +85,8 @@ def _of_suite(options: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {"seeds": suite.seeds} | options | {"task": list(suite.tasks)}
 
 
-def _in_looks(options: Options, seeds_given: bool) -> dict[str, Any]:
-    """What ``looks`` and ``seeds`` are: no looks where the study is not sequential."""
+def _in_looks(options: Options, where: dict[str, str]) -> dict[str, Any]:
+    """What ``looks`` and ``seeds`` are: no looks where the study is not sequential. ``where``: option -> before its name."""
     if options.sequential is False or not (options.sequential or options.looks):
         return {"looks": None}
     from parity.verdict.sequential import ALPHA_PER_LOOK, DEFAULT_LOOKS
@@ -91,15 +94,19 @@ def _in_looks(options: Options, seeds_given: bool) -> dict[str, Any]:
     looks = tuple(options.looks or DEFAULT_LOOKS)
     known = " or ".join(f"--looks {' '.join(map(str, plan))}" for plan in ALPHA_PER_LOOK)
     if looks not in ALPHA_PER_LOOK:
-        raise CannotStart(f"--looks {' '.join(map(str, looks))}: no alpha is known for these looks; choose {known}.")
-    if seeds_given and options.seeds != looks[-1]:
         raise CannotStart(
-            f"--seeds {options.seeds}: a sequential study ends at the last of its looks, {looks[-1]} seeds; leave it out, "
-            f"or choose {known}."
+            f"{where['looks']}looks {' '.join(map(str, looks))}: no alpha is known for these looks; choose {known}."
+        )
+    if "seeds" in where and options.seeds != looks[-1]:
+        raise CannotStart(
+            f"{where['seeds']}seeds {options.seeds}: a sequential study ends at the last of its looks, "
+            f"{looks[-1]} seeds; leave it out, or choose {known}."
         )
     if frameworks.REFERENCE not in options.frameworks or len(options.frameworks) < 2:
+        option = "sequential" if options.sequential else "looks"
         raise CannotStart(
-            f"--sequential stops when a port is compared with {frameworks.REFERENCE}: name both under --frameworks."
+            f"{where[option]}{option}: a sequential study stops when a port is compared with "
+            f"{frameworks.REFERENCE}: name both under --frameworks."
         )
     return {"looks": list(looks), "seeds": looks[-1]}
 

@@ -38,7 +38,7 @@ OPTIONS = {
     "run --looks 2 4": "--looks 2 4: no alpha is known for these looks; choose --looks 3 5 8 10 or --looks 5 10.",
     "run --looks many": "--looks many: input should be a valid integer",
     "run --sequential --seeds 7": "--seeds 7: a sequential study ends at the last of its looks, 10 seeds; leave it out, ",
-    "run --sequential --frameworks sb3": "--sequential stops when a port is compared with sb3: name both under --frameworks.",
+    "run --sequential --frameworks sb3": "--sequential: a sequential study stops when a port is compared ",
     "run --frameworks rlib": "--frameworks rlib: no such framework; registered are sb3, rllib",
     "run --frameworks sb3 sb3": "--frameworks sb3 sb3: a name stands twice.",
     "run --frameworks": "--frameworks: name at least one.",
@@ -94,6 +94,8 @@ TOML = {
     'require = "luck"': "parity.toml, require luck: input should be 'equivalent', 'not-worse' or 'learns'.",
     'suite = "small"': "parity.toml, suite small: no such suite; there are quick, parity, full.",
     'suite = "quick"\ntask = "tiles"': "parity.toml, suite quick names its tasks by itself: leave out parity.toml, task.",
+    "sequential = true\nseeds = 3": "parity.toml, seeds 3: a sequential study ends at the last of its looks, 10 seeds; ",
+    "looks = [1, 2]": "parity.toml, looks 1 2: no alpha is known for these looks; choose ",
     "task = [1]": "parity.toml, task 1: input should be a valid string.",
     'task = "nowhere.py"': "--task nowhere.py: there is no file nowhere.py.",
 }

@@ -174,5 +174,10 @@ def test_looks_in_parity_toml_are_those_of_the_command_line(tmp_path: Path, monk
     options = Options.resolve({})
     assert (options.looks, options.seeds) == ([3, 5, 8, 10], 10)
     assert Options.resolve({"looks": ["5", "10"]}).looks == [5, 10]
+    # Whoever asks for looks on the command line need not know how many seeds the file asks for.
+    Path("parity.toml").write_text('task = "tiles"\nseeds = 3\n')
+    assert Options.resolve({"sequential": True}).seeds == 10
+    assert Options.resolve({}).seeds == 3
+    Path("parity.toml").write_text('suite = "quick"\nsequential = true\n')
     plain = Options.resolve({"sequential": False})
     assert (plain.looks, plain.seeds) == (None, 3)
