@@ -23,7 +23,7 @@ _METRIC_NAMES = {"final": "final score", "auc": "area under the curve"}
 
 def sentence(summary: Summary) -> str:
     """One plain sentence: the verdict of each task and port, what is missing for one, and how many errors were found."""
-    clauses = [*_together(summary.pooled), *_open_alone(summary)] if summary.pooled else []
+    clauses = [*_together(summary.pooled), *_task_by_task(summary)] if summary.pooled else []
     clauses += [clause for task_id, task in summary.tasks.items() for clause in _task(task_id, task, summary)]
     errors = [finding.code for finding in summary.findings if finding.severity == "error"]
     if errors:
@@ -67,18 +67,33 @@ def _together(pooled: PooledSummary) -> list[str]:
     return clauses
 
 
-def _open_alone(summary: Summary) -> list[str]:
-    """On which tasks of several a port is undecided by itself, with what is missing there."""
+def _task_by_task(summary: Summary) -> list[str]:
+    """Of several tasks those on which there is nothing to tell apart: learned, and EQUIVALENT or undecided by themselves."""
     clauses = []
     for port in summary.pooled.comparisons if summary.pooled else ():
+        plain = [task_id for task_id, task in summary.tasks.items() if _plain(task, port)]
+        if plain:
+            clauses.append(f"{port} learns {'every one' if len(plain) == len(summary.tasks) else ', '.join(plain)}")
+        alone = [task_id for task_id in plain if summary.tasks[task_id].verdicts[port] is Verdict.EQUIVALENT]
         undecided = [
             f"{task_id}{_missing(task.comparisons[port], noun=' seeds')}"
             for task_id, task in summary.tasks.items()
             if task.verdicts[port] is Verdict.INCONCLUSIVE
         ]
-        if undecided:
-            clauses.append(f"task by task {port} is undecided on {', '.join(undecided)}")
+        parts = [
+            f"{what} on {', '.join(which)}"
+            for what, which in (("EQUIVALENT", alone), ("undecided", undecided))
+            if which
+        ]
+        if parts:
+            clauses.append(f"task by task {port} is {', '.join(parts)}")
     return clauses
+
+
+def _plain(task: TaskSummary, port: str) -> bool:
+    learned = all(task.learns[name] is Learns.LEARNS for name in ("sb3", port))
+    decided = task.verdicts[port] in (Verdict.EQUIVALENT, Verdict.INCONCLUSIVE)
+    return learned and decided and task.verdict is not Verdict.INVALID
 
 
 def _task(task_id: str, task: TaskSummary, summary: Summary) -> list[str]:
@@ -103,6 +118,8 @@ def _task(task_id: str, task: TaskSummary, summary: Summary) -> list[str]:
     if "sb3" in task.learns and task.learns["sb3"] is not Learns.LEARNS:
         clauses.append(_learning("sb3", task_id, task))
     for port, metrics in task.comparisons.items():
+        if summary.pooled and _plain(task, port):
+            continue  # said of all such tasks together
         clauses.append(_learning(port, task_id, task))
         inconclusive = task.verdicts[port] is Verdict.INCONCLUSIVE
         # Of several tasks it is enough that they decide together.

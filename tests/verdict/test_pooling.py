@@ -151,4 +151,14 @@ def test_tasks_that_are_open_by_themselves_are_named_with_the_seeds_that_they_la
     assert summary.verdict is Verdict.EQUIVALENT
     needed = summary.tasks["b"].metrics.final.seeds_needed
     assert needed is not None and needed > 5
-    assert f"task by task rllib is undecided on b ({needed - 5} more seeds needed);" in summary.sentence
+    assert summary.sentence == (
+        "over 4 tasks together rllib is EQUIVALENT to sb3 within 0.15 of the normalised score; rllib learns every one; task by "
+        f"task rllib is EQUIVALENT on tiles, c, d, undecided on b ({needed - 5} more seeds needed)."
+    )
+
+
+def test_a_task_that_is_not_learned_stands_apart_from_those_that_are(make_study: MakeStudy) -> None:
+    same = {"sb3": [0.95, 0.97, 0.98, 0.96, 0.99], "rllib": [0.96, 0.97, 0.97, 0.95, 0.99]}
+    sentence = judge(make_study(dict.fromkeys(TASKS, same) | {"b": DEAD})).sentence
+    assert "; rllib learns tiles, c, d; task by task rllib is EQUIVALENT on tiles, c, d;" in sentence
+    assert "; rllib does not learn b (0 of 5 seeds learned, " in sentence and "it is WORSE than sb3" in sentence
