@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 
 from parity.report import write_report
 from parity.study import files
+from parity.study.ladder_file import LADDER_FILE
 from parity.summary import Finding, Summary
 from parity.task import PPOParams
 from parity.verdict.judge import judge
@@ -176,3 +178,17 @@ def _config(framework: str, ppo: dict[str, Any]) -> files.EffectiveConfig:
         native={f"field_{index:03}": index for index in range(40)} | {"vf_clip_param": "Infinity"},
         devices=devices,
     )
+
+
+def copy_study(source: Path, target: Path, tasks: Sequence[str]) -> Path:
+    """Some tasks of a stored study as a study of their own; runs and ladder are the stored ones."""
+    stored = files.load_study(source).file
+    target.mkdir(parents=True)
+    for task in tasks:
+        shutil.copytree(source / files.TRIALS / task, target / files.TRIALS / task)
+    ladder = json.loads((source / LADDER_FILE).read_text())
+    (target / LADDER_FILE).write_text(json.dumps({task: ladder[task] for task in tasks}))
+    request = stored.request.model_copy(update={"tasks": list(tasks), "task_arguments": list(tasks)})
+    update = {"study": target.name, "request": request, "tasks": {task: stored.tasks[task] for task in tasks}}
+    stored.model_copy(update=update).write(target / files.STUDY_FILE)
+    return target

@@ -41,9 +41,32 @@ def share_worse(samples: Samples) -> float:
 
 @pytest.mark.parametrize(("seeds", "tasks"), [(3, 1), (5, 1), (5, 4)])
 def test_against_an_equal_baseline_the_family_fails_in_at_most_5_percent(seeds: int, tasks: int) -> None:
-    """Simulated: 2 to 4 %. Without Holm's correction four tasks fail in about a third."""
+    """With 1500 studies: 2.7, 2.8 and 3.3 %."""
     studies = 300
     assert share_worse(families(studies, seeds, tasks, 1.0)) <= 0.05 + 1.64 * math.sqrt(0.05 * 0.95 / studies)
+
+
+def test_the_means_over_tasks_are_a_family_that_fails_in_at_most_5_percent() -> None:
+    """With 1500 studies: 4.0 %."""
+    studies = 300
+    samples = families(studies, 5, 4, 1.0)
+    alarms = [
+        any(
+            change.verdict is Verdict.WORSE
+            for change in judge_pooled(
+                [
+                    [
+                        Runs(list(study[0, task, side, metric]), list(study[1, task, side, metric]), MARGIN)
+                        for task in range(4)
+                    ]
+                    for side in range(2)
+                    for metric in range(2)
+                ]
+            )
+        )
+        for study in samples
+    ]
+    assert np.mean(alarms) <= 0.05 + 1.64 * math.sqrt(0.05 * 0.95 / studies)
 
 
 def test_half_of_the_score_lost_is_seen_with_5_seeds() -> None:

@@ -75,9 +75,12 @@ def test_the_printed_commands_train_a_port_that_learns(shell: Any, tmp_path: Pat
 def test_the_workflows_own_commands_hold(shell: Any, tmp_path: Path) -> None:
     shell("parity init x")
     folder = tmp_path / "elsewhere" / "x"
-    steps = workflow(folder)["jobs"]["port"]["steps"]
-    shell("\n".join(step["run"] for step in steps if "run" in step and "pip install" not in step["run"]), folder)
+    commands = [step["run"] for step in workflow(folder)["jobs"]["port"]["steps"] if "run" in step]
+    *others, gate = [command for command in commands if "pip install" not in command]
+    shell("\n".join(others), folder)
     assert (folder / "results" / "ci" / "report.html").is_file()
+    shell(f'parity baseline accept ci --by me --reason "as it should be"\n{gate}', folder)
+    assert json.loads((folder / "results" / "ci" / "gate.json").read_text())["exit_code"] == 0
 
 
 def test_a_module_without_its_mask_in_training_fails_the_scaffolds_own_test(shell: Any, tmp_path: Path) -> None:
@@ -100,6 +103,8 @@ def test_the_workflow_checks_trains_caches_and_keeps_the_report(tmp_path: Path) 
     assert torch < rest and "whl/cpu" in runs[torch], "CPU torch comes before what would bring the default build"
     assert {"parity check", "python -m pytest"} < set(runs)
     assert any(run.startswith(TRAINS) for run in runs)
+    gate = next(step for step in job["steps"] if step.get("run", "").startswith("parity gate"))
+    assert gate["if"] == "${{ hashFiles('parity-baseline.json') != '' }}", "a new port has no baseline yet"
     uses = {step["uses"].partition("@")[0]: step for step in job["steps"] if "uses" in step}
     assert uses["actions/setup-python"]["with"]["cache"] == "pip"
     assert (tmp_path / "x" / uses["actions/setup-python"]["with"]["cache-dependency-path"]).is_file()
