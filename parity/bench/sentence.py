@@ -14,7 +14,7 @@ def sentence(file: BenchFile) -> str:
     if file.reason is not None:
         return f"INVALID: {file.reason}."
     clauses = [
-        _ratio(task, pair, ratio) for task, bench in file.by_task().items() for pair, ratio in bench.ratio.items()
+        ratio_words(task, pair, ratio) for task, bench in file.by_task().items() for pair, ratio in bench.ratio.items()
     ]
     if not clauses:
         clauses = [
@@ -28,7 +28,8 @@ def sentence(file: BenchFile) -> str:
     return "; ".join(clauses) + "."
 
 
-def _ratio(task: str, pair: str, ratio: Ratio) -> str:
+def ratio_words(task: str, pair: str, ratio: Ratio) -> str:
+    """A pair as in ``"rllib/sb3"``, without a full stop."""
     port, _, reference = pair.partition("/")
     text = f"{port} makes {ratio.estimate:.3g} times the environment steps per second of {reference} on {task}"
     if ratio.interval is not None:

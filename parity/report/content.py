@@ -14,7 +14,7 @@ from parity.report.curves import TaskCurves
 from parity.report.gate import GateSection, gate_section
 from parity.report.looks import look_words
 from parity.report.rungs import ladder_words
-from parity.report.throughput import PhaseTimes, phase_times
+from parity.report.throughput import PhaseTimes, measured, phase_times
 from parity.study.files import LOG_FILE, StudyRecord, TaskRecord, TrialRecord
 from parity.summary import Finding, Learns, Metrics, Summary, TaskSummary, TrialSummary, Verdict
 
@@ -79,6 +79,7 @@ class TaskContent:
     config: list[ConfigRow]
     runtime: list[ConfigRow]
     throughput: list[ThroughputRow]
+    measured_speed: list[str]
     trials: list[TrialRow]
     findings: list[Finding]
     frameworks: list[str]
@@ -228,6 +229,7 @@ def _task(study: StudyRecord, summary: Summary, name: str) -> TaskContent:
         config=config_rows(record, frameworks),
         runtime=runtime_rows(record, frameworks),
         throughput=_throughput_rows(task, frameworks, records),
+        measured_speed=measured(study.folder, name),
         trials=[
             _trial_row(study, records[trial.framework, trial.seed], trial, records)
             for trial in task.trials

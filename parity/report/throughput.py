@@ -1,13 +1,17 @@
-"""Seconds by phase as they were seen during training. Trials shared the machine, so nothing is decided by them."""
+"""Speed: seconds by phase as they were seen during training, where trials shared the machine, so that nothing is decided by
+them; and what ``parity bench`` measured."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from parity.bench.document import BENCH_FILE, load_bench_file
+from parity.bench.sentence import ratio_words
 from parity.study.files import TrialRecord
 
 # "rest" is training time that no phase accounts for: the framework's own bookkeeping, and what it cannot tell apart.
@@ -27,6 +31,23 @@ class PhaseTimes:
     framework: str
     seconds: dict[str, float]
     trials: int
+
+
+def measured(study: Path, task: str) -> list[str]:
+    """What ``parity bench --study`` measured of a task, in sentences; empty where it did not.
+
+    Raises:
+        CannotStart: ``bench.json`` cannot be read.
+    """
+    path = study / BENCH_FILE
+    if not path.is_file():
+        return []
+    file = load_bench_file(path)
+    if file.reason is not None:
+        return [f"Measured by `parity bench`, not to its end: {file.reason}."]
+    found = file.by_task().get(task)
+    said = [ratio_words(task, pair, ratio) for pair, ratio in found.ratio.items()] if found else []
+    return [f"Measured by `parity bench`: {sentence}." for sentence in said]
 
 
 def phase_times(framework: str, trials: Sequence[TrialRecord]) -> PhaseTimes | None:
