@@ -64,7 +64,7 @@ class Change:
             return self.reason or "there is nothing to compare"
         text = f"{self.difference:+.2f}"
         if not math.isnan(self.low):
-            text += f" ({CONFIDENCE:.0%} interval {self.low:+.2f} to {self.high:+.2f}, margin {self.margin:g})"
+            text += f" ({100 * CONFIDENCE:.0f} % interval {self.low:+.2f} to {self.high:+.2f}, margin {self.margin:g})"
         return text + (f": {self.reason}" if self.reason else "")
 
     @property

@@ -41,8 +41,9 @@ class GateSection:
 
     @property
     def counts(self) -> str:
-        numbers = {words: len(self.document.having(status)) for status, words in STATUS_WORDS.items()}  # type: ignore[arg-type]
-        return ", ".join(f"{number} {words}" for words, number in numbers.items() if number)
+        words = {**STATUS_WORDS, "fail": "failed", "pass": "held"}
+        numbers = {word: len(self.document.having(status)) for status, word in words.items()}  # type: ignore[arg-type]
+        return ", ".join(f"{number} {word}" for word, number in numbers.items() if number)
 
 
 def gate_section(folder: Path, summary: Summary) -> GateSection | None:

@@ -53,7 +53,7 @@ def test_a_learning_regression_fails(accept: Accept, gate: Gate) -> None:
     accept()
     gated = gate(SLUMPED)
     assert gated.code == 1
-    assert "rllib on tiles against its own baseline, final score: WORSE, -0.28 (90% interval -0.3" in gated.sentence
+    assert "rllib on tiles against its own baseline, final score: WORSE, -0.28 (90 % interval -0.3" in gated.sentence
     assert gated.having("fail") == SLUMP, "sb3 is what it was"
     assert outcomes(gated.study)["gate.learning tiles.rllib.learning.final"] is Failure
 
