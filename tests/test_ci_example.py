@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from cyclopts import CycloptsError
+from report_studies import copy_study
 
 from parity.cli import app, call
 from parity.gate.baseline import load
@@ -77,8 +78,6 @@ def test_the_gate_of_the_workflow_holds_on_the_study_that_was_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On stored runs of the same tasks and seeds: no training, and everything but that is the workflow's own."""
-    from report_studies import copy_study
-
     suite = SUITES[WORKFLOW["env"]["SUITE"]]
     copy_study(ROOT / "results" / "single-agent", tmp_path / "results" / "ci", tasks=list(suite.tasks))
     monkeypatch.chdir(tmp_path)

@@ -8,9 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from parity.cli.options import DEFAULT_OUT, Json, Out
-
-Requirement = Literal["equivalent", "not-worse", "learns"]
-DEFAULT_BASELINE = "parity-baseline.json"
+from parity.cli.run import Requirement
 
 
 def gate(
@@ -66,7 +64,7 @@ def accept(
     *,
     reason: str,
     by: str | None = None,
-    baseline: str = DEFAULT_BASELINE,
+    baseline: str | None = None,
     out: Out = None,
     json: Json = False,
 ) -> int:
@@ -83,7 +81,7 @@ def accept(
     by
         Who accepts it. Default: git config user.name, else the user's name.
     baseline
-        The file to write. What it holds now goes into its history.
+        The file to write; what it holds now goes into its history. Default: parity-baseline.json in the current folder.
     out
         Folder of studies. Default: results.
     json
@@ -92,4 +90,10 @@ def accept(
     from parity.gate.command import accept_baseline
     from parity.study.files import find_study
 
-    return accept_baseline(find_study(study, Path(out or DEFAULT_OUT)), reason, by, Path(baseline), as_json=json)
+    return accept_baseline(
+        find_study(study, Path(out or DEFAULT_OUT)),
+        reason,
+        by,
+        Path(baseline) if baseline is not None else None,
+        as_json=json,
+    )

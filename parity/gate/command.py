@@ -116,12 +116,13 @@ def decide(
     )
 
 
-def accept_baseline(folder: Path, reason: str, by: str | None, path: Path, as_json: bool) -> int:
+def accept_baseline(folder: Path, reason: str, by: str | None, baseline: Path | None, as_json: bool) -> int:
     """Makes a stored study the baseline. Returns the exit code.
 
     Raises:
         CannotStart: the study becomes no baseline, see ``parity.gate.accept``.
     """
+    path = baseline or Path(BASELINE_FILE)
     study, summary = rejudge(folder)
     before = load(path) if path.exists() else None
     made = accept(study, summary, path, reason, by)
@@ -170,8 +171,12 @@ def _tell(gate: Gate, markdown: str, folder: Path) -> None:
     _say(f"{gate.outcome}. Claim by claim: {folder / MARKDOWN_FILE}")
     summary_file = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary_file:
-        with Path(summary_file).open("a", encoding="utf-8") as file:
-            file.write(markdown)
+        try:
+            with Path(summary_file).open("a", encoding="utf-8") as file:
+                file.write(markdown)
+        except OSError as error:
+            # What was decided stands, whoever set this variable.
+            _say(f"GITHUB_STEP_SUMMARY: {summary_file} cannot be written ({error.strerror})")
 
 
 def _say(text: str) -> None:

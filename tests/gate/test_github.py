@@ -48,6 +48,15 @@ def test_the_summary_of_a_job_grows_by_the_gate(
     assert Path("summary.md").read_text() == "# What stood there\n" + (gated.study / "gate.md").read_text()
 
 
+def test_a_summary_that_cannot_be_written_is_said_and_changes_nothing(
+    accept: Callable[..., Path], gate: Callable[..., Gated], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept()
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "nowhere/summary.md")
+    gated = gate(OTHER_RUNS)
+    assert gated.code == 0 and "GITHUB_STEP_SUMMARY: nowhere/summary.md cannot be written" in gated.err
+
+
 def test_annotations_go_beside_the_one_document_on_stdout(
     accept: Callable[..., Path], gate: Callable[..., Gated], monkeypatch: pytest.MonkeyPatch
 ) -> None:
