@@ -22,6 +22,7 @@ PARTS = (
     "parity.selftest.bugs.connectors",
     "parity.selftest.bugs.learner",
     "parity.selftest.ports.modules",
+    "parity.selftest.ports.rllibs_own",
     "parity.selftest.ports.agents",
     "parity.selftest.ports.environments",
     "parity.selftest.ports.games",

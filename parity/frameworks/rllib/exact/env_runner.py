@@ -39,7 +39,7 @@ from ray.rllib.utils.torch_utils import convert_to_torch_tensor
 
 from parity.frameworks.rllib.arrays import probability
 from parity.frameworks.rllib.exact.learner import ROLLOUT_ORDER
-from parity.frameworks.rllib.exact.returns import may_be_trained, values_of
+from parity.frameworks.rllib.exact.returns import containers, may_be_trained, values_of
 from parity.frameworks.sampling import draw
 from parity.masks import choices
 
@@ -165,10 +165,11 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         if not to_module:
             return {}
         with self.metrics.log_time(RLMODULE_INFERENCE_TIMER), torch.no_grad():
+            given = containers(to_module)
             if explore:
-                outputs = self.module.forward_exploration(to_module, t=self.num_env_steps_sampled_lifetime + sampled)
+                outputs = self.module.forward_exploration(given, t=self.num_env_steps_sampled_lifetime + sampled)
             else:
-                outputs = self.module.forward_inference(to_module)
+                outputs = self.module.forward_inference(given)
             for module_id, output in outputs.items():
                 if self._gives_values(module_id, to_module[module_id]):
                     if Columns.VF_PREDS not in output:
@@ -249,7 +250,7 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         rows = self._shared_data.get("memorized_map_structure", {})
         for module_id, columns in (self._cached_to_module or {}).items():
             if self._gives_values(module_id, columns):
-                predicted = values_of(self.module[module_id], columns).cpu().numpy()
+                predicted = values_of(self.module[module_id], containers(columns)).cpu().numpy()
                 values.update(zip(rows[module_id], predicted, strict=True))
         return values
 

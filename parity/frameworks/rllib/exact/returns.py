@@ -101,6 +101,10 @@ class ExactReturns(ConnectorV2):
         if Columns.VF_PREDS in columns and Columns.VALUES_BOOTSTRAPPED in columns:
             values = _numpy(columns[Columns.VF_PREDS])[rows]
             bootstrap = _numpy(columns.pop(Columns.VALUES_BOOTSTRAPPED))[rows]
+            if not (module.model_config or {}).get("vf_preds"):
+                # RLlib's pipeline calls it on this very batch, and a brought module may rely on that: RLlib's own
+                # ActionMaskingTorchRLModule takes the mask out of the observations there.
+                values_of(module, columns)
         else:
             predicted = _numpy(values_of(module, columns))
             values = predicted[rows]
@@ -141,6 +145,11 @@ def take_rows(columns: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
         name: [column[row] for row in rows] if isinstance(column, list) else tree.map_structure(take, column)
         for name, column in columns.items()
     }
+
+
+def containers(batch: Any) -> Any:
+    """The same tensors in dicts of their own: a module may take the batch apart that it is given."""
+    return tree.map_structure(lambda leaf: leaf, batch)
 
 
 def values_of(module: Any, columns: dict[str, Any]) -> torch.Tensor:

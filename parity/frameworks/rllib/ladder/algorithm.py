@@ -33,6 +33,7 @@ from parity.cluster import connect
 from parity.frameworks.rllib.algorithm import bundles_of, stop
 from parity.frameworks.rllib.arrays import array, flat, parameters, take
 from parity.frameworks.rllib.config import Port
+from parity.frameworks.rllib.ladder.behaviour import as_trained
 from parity.frameworks.rllib.ladder.probe import Probe
 from parity.frameworks.rllib.ladder.update import shortened
 
@@ -90,7 +91,7 @@ def _logits(found: Probe, algorithm: Any) -> None:
     for module_id in found.modules:
         valid = found.numbers.get(f"{module_id}/rows/valid")
         if valid is not None:
-            rows = take(found.batches[module_id][Columns.OBS], np.flatnonzero(valid)[:ROWS])
+            rows = take(found.seen[module_id][Columns.OBS], np.flatnonzero(valid)[:ROWS])
             shown[module_id] = tree.map_structure(array, rows)
     replicas = [
         *_of_learners(algorithm.learner_group, _learner_logits, shown=shown),
@@ -166,7 +167,8 @@ def _log_probabilities(found: Probe, module_id: str, module: Any, columns: dict[
     mask = columns.get(Columns.LOSS_MASK)
     rows = np.arange(len(columns[Columns.ACTIONS])) if mask is None else np.flatnonzero(array(mask))
     with torch.no_grad():
-        out = module.forward_train({Columns.OBS: copy.deepcopy(take(columns[Columns.OBS], rows))})
+        taken = {name: take(each, rows) for name, each in columns.items() if isinstance(each, dict | torch.Tensor)}
+        out = module.forward_train(copy.deepcopy(taken))
         distribution = module.get_train_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
         trained = distribution.logp(take(columns[Columns.ACTIONS], rows))
     sampled = array(columns[Columns.ACTION_LOGP])[rows]
@@ -235,7 +237,8 @@ def _logits_of(module: Any, forward: str, observations: Any) -> np.ndarray:
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     given = tree.map_structure(lambda leaf: torch.as_tensor(np.array(leaf)).to(device), observations)
     with torch.no_grad():
-        return array(getattr(module, forward)({Columns.OBS: given})[Columns.ACTION_DIST_INPUTS])
+        batch = as_trained(module, given) if forward == "forward_train" else {Columns.OBS: given}
+        return array(getattr(module, forward)(batch)[Columns.ACTION_DIST_INPUTS])
 
 
 def _learner_logits(learner: Any, shown: dict[str, Any]) -> tuple[str, dict[str, np.ndarray]]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import tree
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.utils.torch_utils import convert_to_torch_tensor
 
 from parity.frameworks import reach as disturbed
@@ -28,24 +29,37 @@ def has_values(module: Any) -> bool:
     return callable(getattr(module, "compute_values", None))
 
 
+def as_trained(module: Any, observations: Any) -> dict[str, Any]:
+    """Observations as they reach ``forward_train``: RLlib's pipeline has called ``compute_values`` on that very batch.
+
+    Most modules leave it as it was (general_advantage_estimation.py:96, ray 2.60.0).
+    """
+    batch = {Columns.OBS: copy.deepcopy(observations)}
+    if isinstance(module, ValueFunctionAPI):
+        with torch.no_grad():
+            module.compute_values(batch)
+    return batch
+
+
 def forward(numbers: Numbers, module_id: str, module: Any, columns: dict[str, Any], after: Any) -> None:
     """The module on the rows that stand for decisions, in each of its phases.
 
     Args:
-        columns: the learner's batch of the module.
+        columns: the learner's batch of the module, with the observations as its connectors made them.
         after: observations that followed the last row of each chunk, columns of arrays; None if unknown.
     """
     valid = numbers.get(f"{module_id}/rows/valid")
     rows = np.arange(len(columns[Columns.ACTIONS])) if valid is None else np.flatnonzero(valid)
     batch = {Columns.OBS: take(columns[Columns.OBS], rows)}
     actions = take(columns[Columns.ACTIONS], rows)
-    before = flat(copy.deepcopy(batch))
     with torch.no_grad():
         # Each call gets a batch of its own: one that changes it must not disturb the next.
-        given = copy.deepcopy(batch)
-        first = module._forward(given)
-        _note_changes(numbers, module_id, before, flat(given))
-        second = module._forward(copy.deepcopy(batch))
+        trained = as_trained(module, batch[Columns.OBS])
+        given = copy.deepcopy(trained)
+        prepared = flat(copy.deepcopy(trained))
+        first = module.forward_train(given)
+        _note_changes(numbers, module_id, prepared, flat(given))
+        second = module.forward_train(copy.deepcopy(trained))
         phases = {
             "exploration": (module.forward_exploration, module.get_exploration_action_dist_cls),
             "inference": (module.forward_inference, module.get_inference_action_dist_cls),
@@ -53,7 +67,8 @@ def forward(numbers: Numbers, module_id: str, module: Any, columns: dict[str, An
         }
         outs = {}
         for phase, (forward_phase, distribution_class) in phases.items():
-            out = outs[phase] = forward_phase(copy.deepcopy(batch))
+            given = copy.deepcopy(trained if phase == "train" else batch)
+            out = outs[phase] = forward_phase(given)
             logits = out[Columns.ACTION_DIST_INPUTS]
             distribution = distribution_class().from_logits(logits)
             numbers.put(
@@ -76,7 +91,8 @@ def forward(numbers: Numbers, module_id: str, module: Any, columns: dict[str, An
                 {"values": array(module.compute_values({**columns, Columns.OBS: copy.deepcopy(columns[Columns.OBS])}))},
             )
             embeddings = outs["train"].get(Columns.EMBEDDINGS)
-            shared = module.compute_values(copy.deepcopy(batch), embeddings=embeddings)
+            # The batch of the training pass, as RLlib's loss has it.
+            shared = module.compute_values(given, embeddings=embeddings)
             numbers.put(f"{module_id}/phase/train", {"values": array(shared)})
             if after is not None:
                 nested = tree.map_structure(
@@ -97,7 +113,7 @@ def space(numbers: Numbers, module_id: str, module: Any) -> None:
     drawn[MASK_KEY] = mask
     drawn = _on(module, drawn)
     with torch.no_grad():
-        given = {Columns.OBS: copy.deepcopy(drawn)}
+        given = as_trained(module, drawn)
         before = flat(copy.deepcopy(given))
         out = module.forward_train(given)
         _note_changes(numbers, module_id, before, flat(given))
@@ -109,7 +125,7 @@ def space(numbers: Numbers, module_id: str, module: Any) -> None:
             {"logits": array(logits), "mask": array(mask), "probability": array(probability(distribution))},
         )
         if has_values(module):
-            values = module.compute_values({Columns.OBS: drawn}, embeddings=out.get(Columns.EMBEDDINGS))
+            values = module.compute_values(given, embeddings=out.get(Columns.EMBEDDINGS))
             numbers.put(f"{module_id}/space", {"values": array(values)})
 
 
@@ -127,15 +143,17 @@ def reach(numbers: Numbers, module_id: str, module: Any, columns: dict[str, Any]
     rows = rows[np.linspace(0, len(rows) - 1, min(REACH_ROWS, len(rows))).astype(np.int64)]
     batch = {Columns.OBS: take(columns[Columns.OBS], rows)}
     actions = take(columns[Columns.ACTIONS], rows)
-    numbers.put(f"{module_id}/reach", disturbed.reach(module, lambda: _outputs(module, batch, actions)))
+    trained = as_trained(module, batch[Columns.OBS])
+    numbers.put(f"{module_id}/reach", disturbed.reach(module, lambda: _outputs(module, trained, actions)))
 
 
 def _outputs(module: Any, batch: dict[str, Any], actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-    out = module.forward_train(copy.deepcopy(batch))
+    given = copy.deepcopy(batch)
+    out = module.forward_train(given)
     distribution = module.get_train_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
     values = None
     if has_values(module):
-        values = module.compute_values(copy.deepcopy(batch), embeddings=out.get(Columns.EMBEDDINGS))
+        values = module.compute_values(given, embeddings=out.get(Columns.EMBEDDINGS))
     return distribution.logp(actions), values
 
 

@@ -16,6 +16,7 @@ from parity.frameworks import hyperparameters
 from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.ladder.algorithm import through_algorithm
+from parity.frameworks.rllib.ladder.behaviour import as_trained
 from parity.frameworks.rllib.ladder.control import control
 from parity.frameworks.rllib.ladder.probe import Probe, probe
 from parity.frameworks.rllib.ladder.view import same_tensors, view
@@ -56,7 +57,7 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Number
         device = found.batches[module_id][Columns.ACTIONS].device
         if device.type != "cpu" and module_id in found.copies:
             with found.part(f"control {module_id}"):
-                control(numbers, module_id, found.copies[module_id], device, found.batches[module_id])
+                control(numbers, module_id, found.copies[module_id], device, found.seen[module_id])
     with found.part("view"):
         view(numbers, task, port, found.learner, found.conduct)
     numbers.facts["conduct"] = found.conduct.facts()
@@ -192,6 +193,7 @@ class _ModuleAsNetwork(torch.nn.Module):
         self.module = module
 
     def forward(self, obs: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        out = self.module.forward_train({Columns.OBS: obs})
-        values = self.module.compute_values({Columns.OBS: obs}, embeddings=out.get(Columns.EMBEDDINGS))
+        given = as_trained(self.module, obs)
+        out = self.module.forward_train(given)
+        values = self.module.compute_values(given, embeddings=out.get(Columns.EMBEDDINGS))
         return out[Columns.ACTION_DIST_INPUTS], values

@@ -11,7 +11,7 @@ import tree
 from ray.rllib.core.columns import Columns
 
 from parity.frameworks.rllib.arrays import array, take
-from parity.frameworks.rllib.ladder.behaviour import has_values
+from parity.frameworks.rllib.ladder.behaviour import as_trained, has_values
 from parity.ladder.numbers import Numbers
 
 
@@ -30,7 +30,7 @@ def control(numbers: Numbers, module_id: str, module: Any, device: torch.device,
     batch = take(columns[Columns.OBS], rows)
     for name, place in (("cpu", torch.device("cpu")), ("device", device)):
         there = copy.deepcopy(module).to(place)
-        given = {Columns.OBS: tree.map_structure(lambda leaf, to=place: leaf.detach().clone().to(to), batch)}
+        given = as_trained(there, tree.map_structure(lambda leaf, to=place: leaf.detach().to(to), batch))
         out = there.forward_train(given)
         results = {"logits": out[Columns.ACTION_DIST_INPUTS]}
         if has_values(there):

@@ -45,13 +45,14 @@ from unittest import mock
 
 import numpy as np
 import torch
+import tree
 from ray.rllib.core import COMPONENT_RL_MODULE
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from parity.errors import CannotStart
-from parity.frameworks.rllib.arrays import array, flat, named_parameters, parameters, stack
+from parity.frameworks.rllib.arrays import array, flat, named_parameters, parameters, stack, take
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.ladder import behaviour
 from parity.frameworks.rllib.ladder.conduct import Conduct
@@ -76,7 +77,8 @@ class Probe:
     Attributes:
         runner, learner: RLlib's, as the port's configuration makes them.
         recording: the environment's side of the rollout.
-        batches: module id -> the learner's columns, tensors.
+        batches: module id -> the learner's columns, tensors: what ``forward_train`` and the loss get.
+        seen: the same with the observations as the connectors made them; a module's ``compute_values`` may take them apart.
         modules: ids of the modules that are trained and have rows.
         copies: the modules as they were before the update.
         after: module id -> the observations that followed the last row of each chunk, columns of arrays.
@@ -89,6 +91,7 @@ class Probe:
     learner: Any = None
     recording: Recording | None = None
     batches: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    seen: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     modules: list[str] = dataclasses.field(default_factory=list)
     copies: dict[str, Any] = dataclasses.field(default_factory=dict)
     after: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -157,7 +160,7 @@ def probe(port: Port, initial: Callable[[Any], tuple[Weights, dict[str, Any]]]) 
     with found.part("batch"):
         _batch(found, episodes)
     for module_id in found.modules:
-        module, columns = found.module(module_id), found.batches[module_id]
+        module, columns = found.module(module_id), found.seen[module_id]
         with found.part(f"forward {module_id}"):
             behaviour.forward(found.numbers, module_id, module, columns, found.after.get(module_id))
         with found.part(f"reach {module_id}"):
@@ -275,22 +278,71 @@ def _sample_until_an_end(runner: Any, recording: Recording) -> list[list[Any]]:
 def _batch(found: Probe, episodes: list[Any]) -> None:
     # The pipeline adds a timestep to the episodes that it is given.
     chunks = _chunks(found, episodes)
-    batch = found.learner._learner_connector(
-        rl_module=found.learner.module,
-        batch={},
-        episodes=copy.deepcopy(episodes),
-        shared_data={},
-        metrics=found.learner.metrics,
-    )
+    with _observations_given(found) as given:
+        batch = found.learner._learner_connector(
+            rl_module=found.learner.module,
+            batch={},
+            episodes=copy.deepcopy(episodes),
+            shared_data={},
+            metrics=found.learner.metrics,
+        )
     for module_id, columns in batch.items():
         if not found.learner.should_module_be_updated(module_id):
             continue
         found.modules.append(module_id)
         found.batches[module_id] = dict(columns)
+        lengths = [len(chunk) for chunk in chunks.get(module_id, [])]
+        found.seen[module_id] = {**columns, Columns.OBS: _as_given(given.get(module_id), columns, lengths)}
         found.copies[module_id] = copy.deepcopy(found.learner.module[module_id].unwrapped()).cpu()
-        arrays = flat(columns)
+        arrays = flat(found.seen[module_id])
         found.numbers.put(f"{module_id}/batch", arrays)
         _identify(found, module_id, chunks.get(module_id, []), rows=len(arrays[Columns.ACTIONS]))
+
+
+@contextlib.contextmanager
+def _observations_given(found: Probe) -> Iterator[dict[str, Any]]:
+    """Module id -> the observations that the learner's connectors first show to its ``compute_values``.
+
+    That call is inside the pipeline, on the very batch that training gets, and RLlib's own ActionMaskingTorchRLModule takes
+    the mask out of the observations there.
+    """
+    given: dict[str, Any] = {}
+    with contextlib.ExitStack() as stack_:
+        for module_id in found.trained():
+            module = found.module(module_id)
+            if not behaviour.has_values(module):
+                continue
+
+            def remembering(
+                batch: Any, *args: Any, _of: str = module_id, _compute: Any = module.compute_values, **kwargs: Any
+            ) -> Any:
+                # The containers are copied, not the tensors.
+                given.setdefault(_of, tree.map_structure(lambda leaf: leaf, batch[Columns.OBS]))
+                return _compute(batch, *args, **kwargs)
+
+            stack_.enter_context(mock.patch.object(module, "compute_values", remembering))
+        yield given
+
+
+def _as_given(given: Any, columns: dict[str, Any], lengths: list[int]) -> Any:
+    """The observations of the rows that are left in the batch; the batch's own where they cannot be told apart.
+
+    Args:
+        given: what ``compute_values`` was shown, perhaps with a row for bootstrapping after each chunk; None if nothing.
+        lengths: rows of each chunk.
+    """
+    rows = len(columns[Columns.ACTIONS])
+    shown = 0 if given is None else len(tree.flatten(given)[0])
+    if shown == rows:
+        return given
+    if shown == sum(lengths) + len(lengths) and rows == sum(lengths):
+        return take(given, np.flatnonzero(_without_appended(lengths)))
+    return columns[Columns.OBS]
+
+
+def _without_appended(lengths: list[int]) -> np.ndarray:
+    """Which rows stand for decisions where one is appended to each chunk, bool ``[rows]``."""
+    return np.concatenate([np.arange(length + 1) < length for length in lengths])
 
 
 def _chunks(found: Probe, episodes: list[Any]) -> dict[str, list[list[Move]]]:
@@ -324,7 +376,7 @@ def _identify(found: Probe, module_id: str, chunks: list[list[Move]], rows: int)
     lengths = [len(chunk) for chunk in chunks]
     moves = [move for chunk in chunks for move in chunk]
     if rows == sum(lengths) + len(lengths):
-        valid = np.concatenate([np.arange(length + 1) < length for length in lengths])
+        valid = _without_appended(lengths)
     elif rows == sum(lengths):
         valid = np.ones(rows, dtype=bool)
     else:

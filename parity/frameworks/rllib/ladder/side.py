@@ -17,6 +17,7 @@ from parity.frameworks.in_step import GOING, TERMINATED, TRUNCATED, Length, OutO
 from parity.frameworks.randomness import seeded
 from parity.frameworks.rllib.arrays import array
 from parity.frameworks.rllib.config import Port
+from parity.frameworks.rllib.env import OBSERVATIONS_KEY
 from parity.frameworks.rllib.exact.learner import ROLLOUT_ORDER
 from parity.frameworks.rllib.stage import make_env_runner
 from parity.masks import MASK_KEY
@@ -147,6 +148,9 @@ class PortSide:
             return values.reshape(shape[1], shape[0], *values.shape[1:]).swapaxes(0, 1)
 
         observations = columns[Columns.OBS]
+        if not isinstance(observations, dict):
+            # RLlib's own ActionMaskingTorchRLModule takes its observations apart in the learner's pipeline.
+            observations = {OBSERVATIONS_KEY: observations, MASK_KEY: columns[MASK_KEY]}
         seen = {key: by_step(part) for key, part in observations.items()}
         masks = seen.pop(MASK_KEY)
         return Rollout(
