@@ -6,7 +6,7 @@ The median over a framework's seeds of the wall-clock time of a finished trial, 
 by side as the machine has cores, so the figures are for orientation. What other studies have measured of tasks that are in
 none of these stays.
 
-Usage: python benchmarks/tasks_measured.py results/tasks [results/tiles ...]
+Usage: python benchmarks/tasks_measured.py results/tasks [results/tiles ...] [--tasks taxi ...] [--note TEXT]
 """
 
 from __future__ import annotations
@@ -60,9 +60,15 @@ def _deviation(runs: TaskRuns) -> dict[str, float | int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", type=Path, nargs="+")
+    parser.add_argument("--tasks", nargs="+", choices=list(BUILT_IN), help="only these")
+    parser.add_argument("--note", help="what speaks against the times; stands behind the machine")
+    arguments = parser.parse_args()
     tasks = json.loads(OUT.read_text(encoding="utf-8"))["tasks"] if OUT.is_file() else {}
-    for folder in parser.parse_args().studies:
-        tasks |= measure(folder)
+    for folder in arguments.studies:
+        for name, entry in measure(folder).items():
+            if arguments.tasks is None or name in arguments.tasks:
+                entry["machine"] += f", {arguments.note}" if arguments.note else ""
+                tasks[name] = entry
     ordered = {name: tasks[name] for name in BUILT_IN if name in tasks}
     document = {"script": "benchmarks/tasks_measured.py", "tasks": ordered}
     OUT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
