@@ -85,6 +85,61 @@ def of_sb3(model: Any) -> dict[str, Any]:
     return read
 
 
+def of_brought(model: Any, ppo: PPOParams) -> PPOParams:
+    """A task's hyperparameters where its ``sb3_model`` has the say: what that model trains with, on ``ppo.n_envs``.
+
+    Adam's epsilon is ``ppo``'s where the model's optimiser has none.
+
+    Raises:
+        pydantic.ValidationError: a value is out of range.
+    """
+    read = of_sb3(model) | {"n_envs": ppo.n_envs}
+    read["adam_eps"] = read["adam_eps"] or ppo.adam_eps
+    return PPOParams(**{name: value.item() if hasattr(value, "item") else value for name, value in read.items()})
+
+
+# Fields that SB3 takes as a function of the remaining progress, and PPOConfig as a list of [environment steps, value].
+SCHEDULED = {"learning_rate": "lr_schedule", "clip_range": "clip_range", "clip_range_vf": "clip_range_vf"}
+# Where schedules are read: at the start, in the middle and at the end of a trial.
+PROGRESS = (0.0, 0.5, 1.0)
+
+
+def schedules_of_sb3(model: Any) -> dict[str, list[float]]:
+    """The hyperparameters that a ``MaskablePPO`` changes during training, each at `PROGRESS`."""
+    found = {}
+    for name, attribute in SCHEDULED.items():
+        schedule = getattr(model, attribute, None)
+        values = [float(schedule(1 - done)) for done in PROGRESS] if callable(schedule) else []
+        if len(set(values)) > 1:
+            found[name] = values
+    return found
+
+
+def schedules_of_rllib(config: Any, steps: int) -> dict[str, list[float]]:
+    """The same of a ``PPOConfig``; ``steps``: environment steps of a trial."""
+    found = {}
+    for name, value in (("learning_rate", config.lr), ("ent_coef", config.entropy_coeff)):
+        if isinstance(value, list | tuple):
+            at, values = [float(point[0]) for point in value], [float(point[1]) for point in value]
+            found[name] = [_between(done * steps, at, values) for done in PROGRESS]
+    return found
+
+
+def _between(step: float, at: list[float], values: list[float]) -> float:
+    """Linear between points, constant outside, as ray's ``PiecewiseSchedule``."""
+    for (left, low), (right, high) in zip(zip(at, values), zip(at[1:], values[1:]), strict=False):
+        if left <= step < right:
+            return low + (step - left) / (right - left) * (high - low)
+    return values[0] if step < at[0] else values[-1]
+
+
+def _constant(value: Any) -> Any:
+    """A schedule that never changes is its value."""
+    if isinstance(value, list | tuple) and value and len({float(point[1]) for point in value}) == 1:
+        return float(value[0][1])
+    return value
+
+
 def to_rllib(ppo: PPOParams) -> tuple[dict[str, Any], dict[str, Any], list[Untranslated]]:
     """Keyword arguments of ``PPOConfig.training`` and ``PPOConfig.env_runners``, and what RLlib's PPO does otherwise."""
     training = {
@@ -161,12 +216,12 @@ def of_rllib(config: Any) -> dict[str, Any]:
         "n_steps": config.total_train_batch_size / envs,
         "batch_size": config.minibatch_size or config.train_batch_size_per_learner,
         "n_epochs": config.num_epochs,
-        "learning_rate": config.lr,
+        "learning_rate": _constant(config.lr),
         "gamma": config.gamma,
         "gae_lambda": config.lambda_,
         "clip_range": config.clip_param,
         "clip_range_vf": None if clamp is None or math.isinf(clamp) else f"squared error clamped to {clamp:g}",
-        "ent_coef": config.entropy_coeff,
+        "ent_coef": _constant(config.entropy_coeff),
         "vf_coef": config.vf_loss_coeff,
         "max_grad_norm": config.grad_clip if config.grad_clip_by == "global_norm" else f"{config.grad_clip_by}",
         "adam_eps": TORCH_ADAM_EPS,

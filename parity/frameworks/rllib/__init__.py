@@ -24,7 +24,10 @@ from parity.frameworks.rllib.stage import RllibStage
 from parity.frameworks.stopwatch import Stopwatch
 from parity.ladder.numbers import Numbers
 from parity.masks import MaskCounts
-from parity.task import Task
+from parity.task import PPOParams, Task
+
+
+_IN_NO_CONFIG = ("clip_range_vf", "target_kl")
 
 
 class Rllib(Framework):
@@ -47,8 +50,9 @@ class Rllib(Framework):
         )
 
     def untranslated(self, task: Task) -> list[Untranslated]:
-        # Nothing is translated where the configuration is brought whole.
-        return [] if is_whole(task) else hyperparameters.to_rllib(task.ppo)[2]
+        differences = hyperparameters.to_rllib(task.ppo)[2]
+        # Nothing is translated where the configuration is brought whole; what PPOConfig cannot say is missing all the same.
+        return [each for each in differences if each.field in _IN_NO_CONFIG] if is_whole(task) else differences
 
     def port(self, task: Task, seed: int, device: str) -> Port:
         """The configuration of one trial; variants of this framework edit it here."""
@@ -63,7 +67,9 @@ class Rllib(Framework):
         if numbers.facts["raised"].keys() <= {"algorithm"}:
             self._climb_last(numbers, task, device, lockstep)
         numbers.facts["framework"] = self.name
-        numbers.facts["untranslated"] = [dataclasses.asdict(each) for each in self.untranslated(task)]
+        # A brought sb3_model trains with its own hyperparameters.
+        trained = dataclasses.replace(task, ppo=PPOParams(**numbers.facts["config"]["task"]))
+        numbers.facts["untranslated"] = [dataclasses.asdict(each) for each in self.untranslated(trained)]
         return numbers
 
     def _climb_last(self, numbers: Numbers, task: Task, device: str, iterations: int | None) -> None:

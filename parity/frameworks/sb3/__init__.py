@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from stable_baselines3.common.vec_env import (
     VecTransposeImage,
 )
 
-from parity.errors import CannotStart
+from parity.errors import CannotStart, one_line
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import SEED_STRIDE, Effective, Framework, Iteration, Session, Stage
 from parity.frameworks.device import synchronizer
@@ -168,6 +169,24 @@ def build_model(task: Task, env: VecEnv, seed: int, device: str) -> MaskablePPO:
         policy_kwargs={"network": task.network, "network_seed": seed, "adam_eps": task.ppo.adam_eps},
         **hyperparameters.to_sb3(task.ppo),
     )
+
+
+def as_trained(task: Task) -> Task:
+    """The task with the hyperparameters of its ``sb3_model``, where it brings one: those are what SB3 trains with.
+
+    Raises:
+        CannotStart: the model is none, or PPOParams cannot hold what it trains with.
+    """
+    if task.sb3_model is None:
+        return task
+    env = vec_env(task, task.ppo.n_envs)
+    try:
+        ppo = hyperparameters.of_brought(build_model(task, env, seed=0, device="cpu"), task.ppo)
+    except ValueError as error:
+        raise CannotStart(f"Task {task.id}: sb3_model: {one_line(error)}.") from error
+    finally:
+        env.close()
+    return dataclasses.replace(task, ppo=ppo)
 
 
 def _check_wrappers(task: Task, model: MaskablePPO, given: VecEnv) -> None:

@@ -31,6 +31,8 @@ FIELDS_OF = {"PAR011": ("vf_clip_param", "clip_range_vf"), "PAR012": ("use_kl_lo
 MEASURED = ("adam_eps", "batch_size", "normalize_advantage")
 # Where RLlib's value is no number, SB3's side runs with the task's: what differs from there on follows.
 _UPDATE = ("PAR603", "PAR701", "PAR801")
+# A schedule is read before an update by SB3 and after one by RLlib: a rollout of it may lie between them.
+_SAME_COURSE = 0.05
 
 
 def configuration(sheet: Sheet, evidence: Evidence) -> None:
@@ -38,7 +40,9 @@ def configuration(sheet: Sheet, evidence: Evidence) -> None:
     config = evidence.fact("config", parts=("build",))
     declared = evidence.facts.get("declared", {})
     names = config.get("names", RLLIB_NAMES)
-    _hyperparameters(sheet, _of_the_module(evidence, config), config["task"], declared, names)
+    _hyperparameters(sheet, *_with_schedules(_of_the_module(evidence, config), config), declared, names)
+    _optimizer(sheet, config.get("optimizer", {}), declared)
+    _normalizes(sheet, config.get("normalizes", {}))
     rllib = config.get("rllib", {})
     _value_clamp(sheet, evidence, rllib, _reason(declared, "PAR011"))
     if rllib.get("use_kl_loss") and config["port"].get("kl_coeff", 1.0) != 0:
@@ -79,6 +83,42 @@ def _of_the_module(evidence: Evidence, config: dict[str, Any]) -> dict[str, Any]
         if name in own and own[name] != config["task"][name] and isinstance(config["port"].get(name), int | float)
     }
     return config["port"] | differs
+
+
+def _with_schedules(port: dict[str, Any], config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Hyperparameters of the port and of the task; one that SB3 changes during training, or the port, as its course."""
+    task, schedules = dict(config["task"]), config.get("schedules", {})
+    port = dict(port)
+    for name, course in schedules.get("sb3", {}).items():
+        theirs = schedules.get("port", {}).get(name)
+        task[name] = _course(course)
+        if theirs is not None and np.allclose(theirs, course, rtol=0, atol=_SAME_COURSE * max(map(abs, course))):
+            port[name] = task[name]
+        elif theirs is not None:
+            port[name] = _course(theirs)
+    return port, task
+
+
+def _course(values: list[float]) -> str:
+    return "a schedule " + " → ".join(f"{value:.3g}" for value in values)
+
+
+def _optimizer(sheet: Sheet, optimizer: dict[str, str], declared: dict[str, str]) -> None:
+    """Only of a finished SB3 model: parity's own has Adam as MaskablePPO builds it."""
+    if "port" not in optimizer or optimizer["port"] == optimizer["sb3"]:
+        return
+    message = f"the port's optimiser is {optimizer['port']}, SB3's is {optimizer['sb3']}"
+    fix = "Learner.configure_optimizers_for_module: self.register_optimizer(...)"
+    sheet.report("PAR010", "config, optimizer", message, dict(optimizer), fix=fix, declared=declared.get("optimizer"))
+
+
+def _normalizes(sheet: Sheet, normalizes: dict[str, bool]) -> None:
+    """What a connector of the port's does cannot be compared with running statistics: it has to be declared."""
+    for code, what in (("PAR030", "observations"), ("PAR032", "rewards")):
+        if normalizes.get(what):
+            message = f"sb3_model normalises {what} by their running statistics (VecNormalize); the port gets them as they are"
+            fix = f'the same in the port, and Task(..., declared={{"{code}": "..."}}); or no VecNormalize'
+            sheet.report(code, "sb3_model, VecNormalize", message, {"normalizes": what}, fix=fix)
 
 
 def _reason(declared: dict[str, str], code: str) -> str | None:

@@ -6,11 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from parity.ladder.difference import elementwise
+from parity.ladder.difference import Difference, elementwise, per_tensor
 from parity.ladder.evidence import Evidence, Sheet, figures, scaled
 from parity.ladder.rungs.attempt import attempt
 
 TERMS = (("PAR501", "policy"), ("PAR502", "value"), ("PAR503", "entropy"))
+
+# A fit of the loss's slope by its terms leaves float noise; a term of another form leaves more.
+FITS = 1e-3
+# Ratios that near to a bound of clipping lie on either side of it by float noise.
+KINK = 1e-4
 
 
 def loss(evidence: Evidence) -> Sheet:
@@ -26,6 +31,8 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
         attempt(sheet, _total, evidence, module)
         attempt(sheet, _terms, evidence, module)
         _far_from_one(sheet, evidence, module)
+        if not any(found.module == module for found in sheet.found):
+            _slopes(sheet, evidence, module)
 
 
 def _finite(sheet: Sheet, evidence: Evidence, module: str) -> None:
@@ -121,6 +128,77 @@ def _far_from_one(sheet: Sheet, evidence: Evidence, module: str) -> None:
         )
         figures_ = {"port": float(logged[0]), "reference": float(expected), "clip_range": clip, **figures(difference)}
         sheet.report("PAR501", f"module {module}, ratios far from 1", message, figures_, module=module)
+
+
+def _slopes(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """The loss by its slopes at the logits and values, where ratios are far from 1: what a learner logs is not what it
+    minimises, and one with a loss of its own may log nothing."""
+    settings = evidence.settings(module)
+    by_logits = _off_the_kinks(evidence, module, settings["clip_range"])
+    if by_logits and not evidence.facts["config"]["rllib"].get("use_kl_loss", False):
+        surrogates = [by_logits[name] for name in (["normalised"] if settings["normalize_advantage"] else [])] + [
+            by_logits["policy"]
+        ]
+        fits = [_fit(by_logits["total"], [surrogate, by_logits["entropy"]]) for surrogate in surrogates]
+        wanted = [1.0, -settings["ent_coef"]]
+        held = [_slope(evidence, by_logits["total"], [s, by_logits["entropy"]], wanted, "logits") for s in surrogates]
+        difference = min(held, key=lambda each: each.tolerance_needed)
+        if not sheet.compare(difference):
+            (policy, entropy), left = min(fits, key=lambda fit: fit[1])
+            found = {"policy": policy, "entropy": entropy, "left_over": left, "ent_coef": settings["ent_coef"]}
+            where = f"module {module}, slope at the logits"
+            if left > FITS:
+                message = (
+                    f"with ratios from 1/2 to 2, {left:.1%} of what pulls at the logits is neither the clipped surrogate "
+                    "nor the entropy"
+                )
+                sheet.report("PAR501", where, message, found, module=module)
+            elif abs(policy - 1) > FITS:
+                message = f"the policy's part of the loss that is minimised has a weight of {policy:.4g} instead of 1"
+                sheet.report("PAR504", where, message, found, module=module)
+            else:
+                message = f"the entropy's coefficient in the loss is {-entropy:.4g}, the task's is {settings['ent_coef']:g}"
+                sheet.report("PAR503", where, message, found, module=module)
+    by_values = {n: a.astype(np.float64) for n, a in evidence.numbers.below(f"{module}/stress/by_values").items()}
+    if not by_values or settings["clip_range_vf"] is not None or not all(np.isfinite(a).all() for a in by_values.values()):
+        return
+    difference = _slope(evidence, by_values["total"], [by_values["value"]], [settings["vf_coef"]], "values")
+    if not sheet.compare(difference):
+        (weight,), left = _fit(by_values["total"], [by_values["value"]])
+        message = (
+            f"the squared value error has a weight of {weight:.4g} in the loss, vf_coef is {settings['vf_coef']:g}"
+            if left <= FITS
+            else f"{left:.1%} of what pulls at the values is not the squared error"
+        )
+        found = {"weight": weight, "left_over": left, "vf_coef": settings["vf_coef"]}
+        sheet.report("PAR502", f"module {module}, slope at the values", message, found, module=module)
+
+
+def _off_the_kinks(evidence: Evidence, module: str, clip: float) -> dict[str, np.ndarray]:
+    """``M/stress/by_logits`` in float64 without rows whose ratio is so near a bound that noise decides about the slope."""
+    arrays = {n: a.astype(np.float64) for n, a in evidence.numbers.below(f"{module}/stress/by_logits").items()}
+    if not arrays or not all(np.isfinite(array).all() for array in arrays.values()):
+        return {}
+    logp, old = (evidence.need(f"{module}/stress/{name}").astype(np.float64) for name in ("logp", "old_logp"))
+    ratio = np.exp(logp - old)
+    clear = (np.abs(ratio - 1 - clip) > KINK) & (np.abs(ratio - 1 + clip) > KINK)
+    return {name: array[clear] for name, array in arrays.items()}
+
+
+def _slope(
+    evidence: Evidence, total: np.ndarray, parts: list[np.ndarray], weights: list[float], name: str
+) -> Difference:
+    """As the gradient of a tensor."""
+    expected = sum(weight * part for weight, part in zip(weights, parts, strict=True))
+    return per_tensor({name: total}, {name: np.asarray(expected)}, evidence.tolerance)
+
+
+def _fit(total: np.ndarray, parts: list[np.ndarray]) -> tuple[list[float], float]:
+    """Weights of the parts that come nearest to the total, and the share of it that is left over."""
+    weights, *_ = np.linalg.lstsq(np.stack([part.ravel() for part in parts], axis=1), total.ravel(), rcond=None)
+    left = total - sum(weight * part for weight, part in zip(weights, parts, strict=True))
+    size = float(np.linalg.norm(total))
+    return [float(weight) for weight in weights], float(np.linalg.norm(left)) / size if size > 0 else 0.0
 
 
 def _minibatch(row: int) -> str:

@@ -21,7 +21,7 @@ from parity.frameworks.rllib.ladder.control import control
 from parity.frameworks.rllib.ladder.probe import Probe, probe
 from parity.frameworks.rllib.ladder.view import same_tensors, view
 from parity.frameworks.rllib.module import unmasked_space
-from parity.frameworks.sb3 import build_model, counterpart
+from parity.frameworks.sb3 import as_trained, build_model, counterpart
 from parity.frameworks.sb3.beside import beside, for_policy, observations, settings
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.ladder.correspondence import Correspondence, correspond
@@ -37,6 +37,7 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Number
 
     What raises is noted in ``facts["raised"]``; nothing is judged.
     """
+    task = as_trained(task)
     env = DummyVecEnv([lambda: MaskedEnv(task.env(), task.mask)])
     model = build_model(task, env, seed, "cpu")
     found = probe(port, lambda learner: _weights(task, port, model.policy, learner))
@@ -46,6 +47,13 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Number
         "port": hyperparameters.of_rllib(port.config),
         "task": dataclasses.asdict(task.ppo),
         "sb3": hyperparameters.of_sb3(model),
+        "brought": task.sb3_model is not None,
+        "schedules": {
+            "sb3": hyperparameters.schedules_of_sb3(model),
+            "port": hyperparameters.schedules_of_rllib(port.config, task.steps),
+        },
+        "optimizer": _optimizers(model.policy.optimizer, found.learner, port.learning_module),
+        "normalizes": _normalizes(model.get_vec_normalize_env()),
         "rllib": _rllib_settings(port.config),
     }
     numbers.facts["declared"] = dict(task.declared)
@@ -89,6 +97,26 @@ def _other_observations(ours: spaces.Space, theirs: spaces.Space) -> str | None:
     return None
 
 
+def _optimizers(sb3: Any, learner: Any, module_id: str) -> dict[str, str]:
+    """What steps each side's parameters, in words; Adam's epsilon and the learning rate are hyperparameters of their own."""
+    kept = ("betas", "weight_decay", "amsgrad", "momentum", "alpha", "maximize")
+    sides = {"sb3": [sb3]}
+    if learner is not None and module_id in learner.module:
+        sides["port"] = [optimizer for _, optimizer in learner.get_optimizers_for_module(module_id)]
+    return {
+        side: ", ".join(
+            f"{type(each).__name__}({', '.join(f'{k}={each.defaults[k]}' for k in kept if each.defaults.get(k))})"
+            for each in optimizers
+        )
+        for side, optimizers in sides.items()
+    }
+
+
+def _normalizes(wrapper: Any) -> dict[str, bool]:
+    """What SB3's ``VecNormalize`` does to what the policy learns from."""
+    return {} if wrapper is None else {"observations": bool(wrapper.norm_obs), "rewards": bool(wrapper.norm_reward)}
+
+
 def _rllib_settings(config: Any) -> dict[str, Any]:
     """What the contract rung reads of the configuration beside the hyperparameters."""
     return {
@@ -103,6 +131,8 @@ def _rllib_settings(config: Any) -> dict[str, Any]:
         "num_learners": config.num_learners,
         "episodes_to_numpy": getattr(config, "episodes_to_numpy", True),
         "env_runner": (config.env_runner_cls or MultiAgentEnvRunner).__name__,
+        "explore": bool(config.explore),
+        "agents": len(getattr(config, "policies", None) or ()),
         "torch_compile_learner": bool(config.torch_compile_learner),
         "what_to_compile": str(getattr(config.torch_compile_learner_what_to_compile, "value", "")),
         "overrides_per_module": {

@@ -6,12 +6,19 @@ stretched. Arrays, for every trained module ``M`` with rows, after the update an
 
     M/stress/{logp, old_logp, advantages, targets, values, entropy}   float32 [V], what the loss was given
     M/stress/loss/{total, policy, value, entropy}                     float64 [1]; NaN where the learner logs none
+    M/stress/by_logits/{total, policy, normalised, entropy}           float32 [V, n_logits], derivatives: of the learner's loss,
+                                and of the clipped surrogate (with the advantages as they are and normalised) and the mean
+                                entropy as the module's own distribution gives them
+    M/stress/by_values/{total, value}                                 float32 [V], likewise; value: the mean squared error
     M/stress/gradient/PARAM, M/stress/clipped/PARAM                   before and after ``postprocess_gradients``
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -41,9 +48,14 @@ def stress(numbers: Numbers, learner: Any, batches: dict[str, dict[str, Any]]) -
     if not modules:
         return
     out = learner.module.forward_train(batch.policy_batches)
-    losses = learner.compute_losses(fwd_out=out, batch=batch.policy_batches)
+    with contextlib.ExitStack() as stack:
+        values = {m: stack.enter_context(_values_kept(learner.module[m].unwrapped())) for m in modules}
+        losses = learner.compute_losses(fwd_out=out, batch=batch.policy_batches)
     for module_id in modules:
-        _note(numbers, learner, module_id, columns[module_id], out[module_id], losses.get(module_id))
+        total = losses.get(module_id)
+        _note(numbers, learner, module_id, columns[module_id], out[module_id], total)
+        if total is not None and total.requires_grad:
+            _derivatives(numbers, learner, module_id, columns[module_id], out[module_id], total, values[module_id])
     if all(loss is not None and bool(torch.isfinite(loss)) for loss in (losses.get(m) for m in modules)):
         _clip(numbers, learner, modules, losses)
 
@@ -79,6 +91,50 @@ def _note(numbers: Numbers, learner: Any, module_id: str, columns: dict[str, Any
         except KeyError:
             losses[name] = float("nan")
     numbers.put(f"{module_id}/stress/loss", {name: np.array([value]) for name, value in losses.items()})
+
+
+@contextlib.contextmanager
+def _values_kept(module: Any) -> Iterator[list[torch.Tensor]]:
+    """What ``compute_values`` returns meanwhile."""
+    kept: list[torch.Tensor] = []
+    compute_values = getattr(module, "compute_values", None)
+    if compute_values is None:
+        yield kept
+        return
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        kept.append(compute_values(*args, **kwargs))
+        return kept[-1]
+
+    with mock.patch.object(module, "compute_values", watched):
+        yield kept
+
+
+def _derivatives(
+    numbers: Numbers, learner: Any, module_id: str, columns: dict[str, Any], out: Any, total: Any, values: list[Any]
+) -> None:
+    """Of the loss by what the module gave, beside those of PPO's terms: a loss that logs nothing shows itself here."""
+    logits, actions = out[Columns.ACTION_DIST_INPUTS], columns[Columns.ACTIONS]
+    (by_logits,) = torch.autograd.grad(total, logits, retain_graph=True, allow_unused=True)
+    if by_logits is not None:
+        leaf = logits.detach().requires_grad_()
+        policy = learner.module[module_id].unwrapped().get_train_action_dist_cls().from_logits(leaf)
+        ratio = torch.exp(policy.logp(actions) - columns[Columns.ACTION_LOGP])
+        clip = learner.config.get_config_for_module(module_id).clip_param
+        as_they_are = columns[Postprocessing.ADVANTAGES]
+        normalised = (as_they_are - as_they_are.mean()) / (as_they_are.std() + 1e-8)
+        terms = {"entropy": policy.entropy().mean()}
+        for name, a in (("policy", as_they_are), ("normalised", normalised)):
+            terms[name] = -torch.min(a * ratio, a * ratio.clamp(1 - clip, 1 + clip)).mean()
+        found = {"total": by_logits}
+        for name, term in terms.items():
+            (found[name],) = torch.autograd.grad(term, leaf, retain_graph=True)
+        numbers.put(f"{module_id}/stress/by_logits", {name: array(each) for name, each in found.items()})
+    value = next((each for each in values if isinstance(each, torch.Tensor) and each.requires_grad), None)
+    by_values = None if value is None else torch.autograd.grad(total, value, retain_graph=True, allow_unused=True)[0]
+    if value is not None and by_values is not None and value.shape == columns[Postprocessing.VALUE_TARGETS].shape:
+        of_error = 2 * (value.detach() - columns[Postprocessing.VALUE_TARGETS]) / len(value)
+        numbers.put(f"{module_id}/stress/by_values", {"total": array(by_values), "value": array(of_error)})
 
 
 def _clip(numbers: Numbers, learner: Any, modules: list[str], losses: dict[str, Any]) -> None:
