@@ -13,10 +13,12 @@ class Correspondence:
     """Attributes:
     pairs: SB3's name -> the port's name; empty where there is none.
     reason: why there is none, in a sentence.
+    ambiguous: whether it is for want of telling parameters of one shape apart.
     """
 
     pairs: dict[str, str]
     reason: str | None = None
+    ambiguous: bool = False
 
 
 def correspond(sb3: Shapes, port: Shapes, given: dict[str, str] | None = None) -> Correspondence:
@@ -58,6 +60,7 @@ def correspond(sb3: Shapes, port: Shapes, given: dict[str, str] | None = None) -
             return Correspondence(
                 {},
                 f"{', '.join(names[:3])} could each be any of {', '.join(others[:3])}: give the task a parameter_map",
+                ambiguous=True,
             )
         pairs |= found
     return Correspondence(pairs)
@@ -80,6 +83,16 @@ def _by_name(names: list[str], others: list[str]) -> dict[str, str] | None:
             names.remove(name)
             others.remove(other)
     return pairs | dict(zip(names, others, strict=True))
+
+
+def closest_first(names: list[str], others: list[str]) -> list[str]:
+    """``others`` in the order of ``names``: those with the most trailing parts in common, else in their own order."""
+    left, ordered = list(others), []
+    for name in names:
+        best = max(left, key=lambda other: _common_tail(name, other))
+        left.remove(best)
+        ordered.append(best)
+    return ordered
 
 
 def _closest(name: str, others: list[str]) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
 from typing import Any
 
@@ -14,10 +16,13 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parity.frameworks import hyperparameters
 from parity.frameworks.rllib import versions
+from parity.frameworks.network import sample_observations
+from parity.frameworks.rllib.arrays import flat
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.ladder.algorithm import through_algorithm
 from parity.frameworks.rllib.ladder.behaviour import as_trained
 from parity.frameworks.rllib.ladder.control import control
+from parity.frameworks.rllib.ladder.pairing import paired
 from parity.frameworks.rllib.ladder.probe import Probe, probe
 from parity.frameworks.rllib.ladder.view import same_tensors, view
 from parity.frameworks.rllib.module import unmasked_space
@@ -26,8 +31,11 @@ from parity.frameworks.sb3.beside import beside, for_policy, observations, setti
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.ladder.correspondence import Correspondence, correspond
 from parity.ladder.numbers import Numbers
-from parity.masks import MASK_KEY, MaskedEnv
+from parity.masks import MASK_KEY, MaskedEnv, choices
 from parity.task import PPOParams, Task
+
+# Observations on which parameters of one shape are told apart.
+TRIED_ROWS = 16
 
 
 def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Numbers:
@@ -82,11 +90,34 @@ def _weights(task: Task, port: Port, policy: Any, learner: Any) -> tuple[dict[st
     ours = {name: tuple(p.shape) for name, p in policy.named_parameters()}
     theirs = {name: tuple(p.shape) for name, p in module.named_parameters()}
     found = correspond(ours, theirs, task.parameter_map)
+    if found.ambiguous and _other_observations(policy.observation_space, module.observation_space) is None:
+        # A module that cannot be run by itself stays ambiguous; the rungs say what it raises.
+        with contextlib.suppress(Exception):
+            found = _by_trial(policy, copy.deepcopy(module).cpu()) or found
     reason = found.reason or _other_observations(policy.observation_space, module.observation_space)
     found = Correspondence({} if reason else found.pairs, reason)
     parameters = dict(policy.named_parameters())
     weights = {other: parameters[name].detach() for name, other in found.pairs.items()}
     return {port.learning_module: weights} if weights else {}, dataclasses.asdict(found)
+
+
+def _by_trial(policy: Any, module: Any) -> Correspondence | None:
+    drawn = sample_observations(module.observation_space, TRIED_ROWS)
+    drawn[MASK_KEY] = torch.ones_like(drawn[MASK_KEY])
+    sizes = choices(module.action_space)
+    seen = for_policy(flat(drawn), policy.observation_space)
+
+    def normalised(outputs: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        logits, values = outputs
+        return torch.cat([part.log_softmax(-1) for part in logits.split(sizes, -1)], -1), values.flatten()
+
+    pairs = paired(
+        policy,
+        lambda: normalised(counterpart.outputs(policy, seen)),
+        module,
+        lambda trial: lambda: normalised(_ModuleAsNetwork(trial)(copy.deepcopy(drawn))),
+    )
+    return Correspondence(pairs) if pairs else None
 
 
 def _other_observations(ours: spaces.Space, theirs: spaces.Space) -> str | None:
