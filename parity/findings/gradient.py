@@ -36,6 +36,18 @@ RULES = (
         explains=("PAR701", "PAR801"),
     ),
     Rule(
+        code="PAR606",
+        title="what the outputs are learned from is no parameter of the module",
+        severity="error",
+        explanation=(
+            "No optimiser steps it, no checkpoint holds it, and env runners draw their own: sampling and training then use "
+            "different networks."
+        ),
+        origin="Layers in a Python list or dict, a tensor with requires_grad=True, a network kept outside the module.",
+        fix="nn.ModuleList, nn.ModuleDict or nn.Parameter: whatever self.parameters() finds is trained and synchronised",
+        explains=("PAR303", "PAR801", "PAR805"),
+    ),
+    Rule(
         code="PAR604",
         title="a trained parameter reaches no output",
         severity="info",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from parity.ladder.evidence import Evidence, Sheet
+from parity.summary import Severity
 
 # PPOParams' names -> where PPOConfig has them; what a task declares may be named either way. Another framework says its own
 # under `facts["config"]["names"]`.
@@ -53,7 +54,14 @@ def configuration(sheet: Sheet, evidence: Evidence) -> None:
     if rllib.get("torch_skip_nan_gradients"):
         sheet.report("PAR017", "config.training", "torch_skip_nan_gradients is True")
     if rllib.get("count_steps_by") == "agent_steps":
-        sheet.report("PAR021", "config.multi_agent", 'count_steps_by is "agent_steps"')
+        agents = [name for name, count in evidence.facts.get("decisions", {}).items() if count["played"]]
+        message = f'count_steps_by is "agent_steps"; agents that acted: {", ".join(agents)}'
+        severity: Severity = "error" if len(agents) > 1 else "warning"
+        sheet.report("PAR021", "config.multi_agent", message, {"agents": agents}, severity=severity)
+    if rllib.get("explore") is False:
+        message = "explore is False: the env runners play the most likely action, and training sees no other"
+        fix = "config.env_runners(explore=True)"
+        sheet.report("PAR010", "config, explore", message, {"explore": False}, fix=fix, explains=("PAR303",))
     _complete_episodes(sheet, evidence, rllib)
     _stock_runner(sheet, rllib)
     if rllib.get("torch_compile_learner") and rllib.get("what_to_compile") == "forward_train":

@@ -7,12 +7,14 @@ import numpy as np
 from parity.ladder.difference import elementwise
 from parity.ladder.evidence import PHASES, Evidence, Missing, Sheet, compare_column, figures
 from parity.ladder.rungs.attempt import attempt
-from parity.ladder.rungs.legal import empty, illegal_probability, largest_entropy
+from parity.ladder.rungs.legal import empty, groups, illegal_probability, largest_entropy
 
 # exp of any usual mask constant (-1e8, -1e10, float32's minimum, -inf) is 0 in float32; this allows nothing to be played.
 IMPOSSIBLE = 1e-12
 # float32 entropies of up to some hundred actions; a mask that is not honoured is off by tenths.
 ENTROPY_SLACK = 1e-5
+# Standard deviations: chance reaches that once in 10^9 comparisons.
+FAR_OFF = 6.0
 # Where an RLModule has the phases, for the message; another framework's facts name its own under "phases".
 METHODS = {"exploration": "_forward_exploration", "inference": "_forward_inference", "train": "_forward_train"}
 
@@ -30,6 +32,47 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
         attempt(sheet, _entropy_bound, evidence, module)
         attempt(sheet, _phases, evidence, module)
         attempt(sheet, _against_sb3, evidence, module)
+        _chosen(sheet, evidence, module)
+
+
+def _phases_of(evidence: Evidence, module: str) -> list[str]:
+    """Without inference where the module picks its actions there itself and gives no distribution."""
+    columns = evidence.facts.get("forward_columns", {}).get(module, {}).get("inference")
+    picks = columns is not None and "action_dist_inputs" not in columns
+    return [phase for phase in PHASES if not (picks and phase == "inference")]
+
+
+def _chosen(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """A module that picks its actions itself: drawn from its own distribution, and with the log-probability of that?"""
+    chosen = evidence.numbers.below(f"{module}/chosen")
+    if not chosen or not np.isfinite(chosen["probability"]).all():
+        return
+    where = f"module {module}, exploration"
+    name = evidence.facts.get("phases", METHODS)["exploration"]
+    for i, columns in enumerate(groups(evidence.about(module)["choices"], chosen["probability"].shape[-1])):
+        probability = chosen["probability"][:, columns].astype(np.float64)
+        picked = chosen["actions"][:, i]
+        # By rank: options of one name differ from row to row, the most likely one is the most likely one.
+        order = np.argsort(-probability, axis=1, kind="stable")
+        ranked = np.take_along_axis(probability, order, axis=1)
+        seen = (order == picked[:, None]).sum(axis=0)
+        wanted, spread = ranked.sum(axis=0), np.sqrt((ranked * (1 - ranked)).sum(axis=0))
+        off = np.abs(seen - wanted) / np.maximum(spread, 1.0)
+        if off.max() > FAR_OFF:
+            rank = int(off.argmax())
+            found = {"draws": len(picked), "rank": rank, "picked": int(seen[rank]), "expected": float(wanted[rank])}
+            message = (
+                f"{name} picks actions itself, and not from its distribution: of {len(picked)} draws the "
+                f"{'most likely action' if rank == 0 else f'action of rank {rank + 1}'} came {int(seen[rank])} times, "
+                f"expected {wanted[rank]:.0f}"
+            )
+            sheet.report("PAR205", where, message, found, module=module)
+            return
+    if "logp" in chosen:
+        difference = elementwise(chosen["logp"], chosen["wanted"], evidence.tolerance, "log-probability")
+        if not sheet.compare(difference):
+            message = f"{name} returns log-probabilities that are off its distribution's by up to {difference.max_abs:.3g}"
+            sheet.report("PAR205", where, message, figures(difference), module=module)
 
 
 def _mask_honoured(sheet: Sheet, evidence: Evidence, module: str) -> None:
@@ -44,7 +87,7 @@ def _mask_honoured(sheet: Sheet, evidence: Evidence, module: str) -> None:
         worst["train, drawn observations"] = float(illegal.max(initial=0.0))
     mask = evidence.numbers.get(f"{module}/env/mask")
     if mask is not None and f"{module}/phase/train/probability" in evidence.numbers:
-        for phase in PHASES:
+        for phase in _phases_of(evidence, module):
             illegal = illegal_probability(evidence.need(f"{module}/phase/{phase}/probability"), mask, choices)
             worst[phase] = float(illegal.max(initial=0.0))
     wrong = {phase: p for phase, p in worst.items() if p > IMPOSSIBLE}
@@ -61,7 +104,7 @@ def _entropy_bound(sheet: Sheet, evidence: Evidence, module: str) -> None:
     if mask is None:
         return
     bound = largest_entropy(mask, evidence.about(module)["choices"])
-    for phase in PHASES:
+    for phase in _phases_of(evidence, module):
         excess = evidence.need(f"{module}/phase/{phase}/entropy").astype(np.float64) - bound
         row = int(np.argmax(np.where(np.isfinite(excess), excess, -np.inf)))
         if excess[row] > ENTROPY_SLACK:
@@ -76,7 +119,7 @@ def _phases(sheet: Sheet, evidence: Evidence, module: str) -> None:
     mask = evidence.numbers.get(f"{module}/env/mask")
     reference = evidence.need(f"{module}/phase/exploration/probability")
     usable = np.ones(len(reference), bool) if mask is None else ~empty(mask, evidence.about(module)["choices"])
-    for phase in ("train", "inference"):
+    for phase in _phases_of(evidence, module)[1:]:
         probability = evidence.need(f"{module}/phase/{phase}/probability")
         if probability.shape != reference.shape:
             continue

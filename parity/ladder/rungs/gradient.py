@@ -26,6 +26,7 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
     for module in evidence.modules():
         attempt(sheet, _finite, evidence, module)
         attempt(sheet, _reaches, evidence, module)
+        _strays(sheet, evidence, module)
         attempt(sheet, _against_sb3, evidence, module)
         _clipped(sheet, evidence, module)
 
@@ -88,6 +89,14 @@ def _reaches(sheet: Sheet, evidence: Evidence, module: str) -> None:
     if frozen and evidence.is_same_network(module):
         message = f"{len(frozen)} parameters have requires_grad=False and are trained by SB3: {', '.join(frozen[:4])}"
         sheet.report("PAR605", where + frozen[0], message, {"parameters": frozen}, module=module)
+
+
+def _strays(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    shapes = evidence.facts.get("strays", {}).get(module)
+    if shapes:
+        listed = ", ".join(map(str, shapes[:4]))
+        message = f"{len(shapes)} tensors with a gradient reach the outputs and belong to no module: shapes {listed}"
+        sheet.report("PAR606", f"module {module}", message, {"shapes": shapes}, module=module)
 
 
 def _is_sb3s(evidence: Evidence, module: str, name: str) -> bool:

@@ -71,11 +71,24 @@ def _log_probabilities(sheet: Sheet, evidence: Evidence, module: str) -> None:
         return
     explored = evidence.need(f"{module}/phase/exploration/logp")
     as_sampled = bool(compare_column(evidence, module, sampled, explored, ""))
-    cause = (
-        "the forward pass for training is another than the one for exploration"
-        if as_sampled
-        else "the module saw other observations, or had other weights, when it chose the actions"
-    )
+    logits = evidence.numbers.get(f"{module}/batch/action_dist_inputs")
+    again = evidence.numbers.get(f"{module}/phase/exploration/logits")
+    same_logits = False
+    if logits is not None and again is not None:
+        logits = logits[evidence.need(f"{module}/rows/valid")]
+        mask = evidence.numbers.get(f"{module}/env/mask")
+        if logits.shape == again.shape:
+            kept = np.ones(logits.shape, bool) if mask is None or mask.shape != logits.shape else mask
+            same_logits = bool(compare_column(evidence, module, np.where(kept, logits, 0), np.where(kept, again, 0), ""))
+    if as_sampled:
+        cause = "the forward pass for training is another than the one for exploration"
+    elif same_logits:
+        cause = (
+            "the logits were the same when it chose the actions, so the action or its log-probability was changed "
+            "afterwards, or the action was not drawn from them"
+        )
+    else:
+        cause = "the module saw other observations, or had other weights, when it chose the actions"
     message = f"log-probabilities differ by up to {difference.max_abs:.3g} ({difference.where}): {cause}"
     found = {**figures(difference), "exploration_agrees_with_sampling": as_sampled}
     sheet.report("PAR303", f"module {module}, {difference.where}", message, found, module=module)

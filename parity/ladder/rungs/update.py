@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from parity.ladder.difference import per_tensor
-from parity.ladder.evidence import Evidence, Sheet, figures
+from parity.ladder.difference import elementwise, per_tensor
+from parity.ladder.evidence import Evidence, Sheet, figures, scaled
 from parity.ladder.rungs import algorithm
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.shares import after_steps, but_noise, share
@@ -29,6 +29,7 @@ def update(evidence: Evidence) -> Sheet:
 def _modules(sheet: Sheet, evidence: Evidence) -> None:
     for module in evidence.modules():
         attempt(sheet, _module, evidence, module)
+        _synchronised(sheet, evidence, module)
 
 
 def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
@@ -84,6 +85,21 @@ def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
     found = {"unexplained_share_of_update": left_over, **figures(explained)}
     where = f"module {module}, parameter {explained.where}"
     sheet.report("PAR801", where, message, found, module=module)
+
+
+def _synchronised(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """The learner's new weights, on their way through get_state and set_state."""
+    logits = evidence.numbers.below(f"{module}/synchronised")
+    if len(logits) < 2:
+        return
+    learner, runner = logits["learner"], logits["env runner"]
+    mask = evidence.numbers.get(f"{module}/env/mask")
+    if mask is not None and mask[: len(learner)].shape == learner.shape == runner.shape:
+        learner, runner = (np.where(mask[: len(learner)], each, 0.0) for each in (learner, runner))
+    difference = elementwise(runner, learner, scaled(evidence.tolerance, learner), "logits", evidence.rows(module))
+    if not sheet.compare(difference):
+        message = f"after it got the learner's weights the env runner's logits differ by up to {difference.max_abs:.3g}"
+        sheet.report("PAR805", f"module {module}, {difference.where}", message, figures(difference), module=module)
 
 
 def _every_row(sheet: Sheet, evidence: Evidence, module: str) -> None:

@@ -22,6 +22,9 @@ from parity.masks import MASK_KEY
 SPACE_SAMPLES = 32
 # Rows on which single parameters are disturbed: enough to reach every input, few enough for large networks.
 REACH_ROWS = 64
+# Of a module that picks its actions itself: enough to see a bias of a few percent.
+CHOSEN_ROWS = 64
+CHOSEN_TIMES = 64
 
 
 def has_values(module: Any) -> bool:
@@ -69,6 +72,8 @@ def forward(numbers: Numbers, module_id: str, module: Any, columns: dict[str, An
         for phase, (forward_phase, distribution_class) in phases.items():
             given = copy.deepcopy(trained if phase == "train" else batch)
             out = outs[phase] = forward_phase(given)
+            if phase == "inference" and Columns.ACTION_DIST_INPUTS not in out and Columns.ACTIONS in out:
+                continue  # it picks its actions itself, as RLlib allows where nothing is learned from them
             logits = out[Columns.ACTION_DIST_INPUTS]
             distribution = distribution_class().from_logits(logits)
             numbers.put(
@@ -83,6 +88,8 @@ def forward(numbers: Numbers, module_id: str, module: Any, columns: dict[str, An
         numbers.facts.setdefault("forward_columns", {})[module_id] = {
             phase: sorted(map(str, out)) for phase, out in outs.items()
         }
+        if Columns.ACTIONS in outs["exploration"]:
+            numbers.put(f"{module_id}/chosen", _chosen(module, take(batch, np.arange(min(CHOSEN_ROWS, len(rows))))))
         for name, out in (("first", first), ("second", second)):
             numbers.put(f"{module_id}/twice", {name: array(out[Columns.ACTION_DIST_INPUTS])})
         if has_values(module):
@@ -101,6 +108,55 @@ def forward(numbers: Numbers, module_id: str, module: Any, columns: dict[str, An
                     columns[Columns.OBS],
                 )
                 numbers.put(module_id, {"bootstrap": array(module.compute_values({Columns.OBS: nested}))})
+
+
+def _chosen(module: Any, batch: dict[str, Any]) -> dict[str, np.ndarray]:
+    """What a module that picks its actions itself picks, each row `CHOSEN_TIMES` times, beside its distribution.
+
+    ``actions`` int64 ``[S, k]``, ``logp`` (its own word, where it gives one) and ``wanted`` (its distribution's) ``[S]``,
+    ``probability`` ``[S, n_logits]``.
+    """
+    many = tree.map_structure(lambda leaf: leaf.repeat_interleave(CHOSEN_TIMES, dim=0), batch)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        out = module.forward_exploration(copy.deepcopy(many))
+    distribution = module.get_exploration_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
+    actions = torch.as_tensor(out[Columns.ACTIONS])
+    found = {
+        "actions": array(actions).reshape(len(actions), -1).astype(np.int64),
+        "wanted": array(distribution.logp(actions)),
+        "probability": array(probability(distribution)),
+    }
+    if Columns.ACTION_LOGP in out:
+        found["logp"] = array(out[Columns.ACTION_LOGP])
+    return found
+
+
+def strays(module: Any, registered: set[int], columns: dict[str, Any]) -> list[list[int]]:
+    """Shapes of what the outputs are learned from and no module holds: a layer in a plain list, a tensor with a gradient.
+
+    ``registered``: ``id`` of every parameter that some module of the learner holds.
+    """
+    rows = np.arange(min(2, len(columns[Columns.ACTIONS])))
+    batch = {Columns.OBS: take(columns[Columns.OBS], rows)}
+    with torch.enable_grad():
+        out = module.forward_train(copy.deepcopy(batch))
+        outputs = [out[Columns.ACTION_DIST_INPUTS]]
+        if has_values(module):
+            outputs.append(module.compute_values(copy.deepcopy(batch), embeddings=out.get(Columns.EMBEDDINGS)))
+    waiting = [each.grad_fn for each in outputs if isinstance(each, torch.Tensor) and each.grad_fn is not None]
+    seen: set[Any] = set()
+    found: dict[int, list[int]] = {}
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and id(leaf) not in registered:
+            found[id(leaf)] = list(leaf.shape)
+        waiting += [before for before, _ in node.next_functions if before is not None]
+    return list(found.values())
 
 
 def space(numbers: Numbers, module_id: str, module: Any) -> None:

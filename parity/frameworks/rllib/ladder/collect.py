@@ -163,7 +163,6 @@ def _rllib_settings(config: Any) -> dict[str, Any]:
         "episodes_to_numpy": getattr(config, "episodes_to_numpy", True),
         "env_runner": (config.env_runner_cls or MultiAgentEnvRunner).__name__,
         "explore": bool(config.explore),
-        "agents": len(getattr(config, "policies", None) or ()),
         "torch_compile_learner": bool(config.torch_compile_learner),
         "what_to_compile": str(getattr(config.torch_compile_learner_what_to_compile, "value", "")),
         "overrides_per_module": {

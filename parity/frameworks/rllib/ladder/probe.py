@@ -28,6 +28,8 @@ Arrays, for every module that is trained (``M`` its id, ``R`` its rows in the le
     M/update/raw_gradient/PARAM, M/update/gradient/PARAM   of the first minibatch, before and after clipping
     M/update/peak/PARAM         element by element the largest |gradient| of all minibatches, after clipping
     M/update/first/PARAM, M/update/last/PARAM              parameters after the first and after the last minibatch
+    M/chosen/{actions, logp, wanted, probability}    of a module that picks its actions itself, see `behaviour`
+    M/synchronised/{learner, env runner}    logits after the learner's new weights were given to the env runner
     M/stress/…                  the loss at ratios far from 1, see `parity.frameworks.rllib.ladder.stress`
 
 and for every module that is not trained ``M/weights/PARAM`` and ``M/update/last/PARAM``.
@@ -68,6 +70,8 @@ from parity.masks import MASK_KEY, choices
 ENV_STEPS = 256
 MOST_ENV_STEPS = 2_048
 SUB_ENVIRONMENTS = 4
+# On which a synchronised env runner is compared with the learner.
+SYNCHRONISED_ROWS = 32
 
 
 @dataclasses.dataclass
@@ -165,10 +169,15 @@ def probe(port: Port, initial: Callable[[Any], tuple[Weights, dict[str, Any]]]) 
             behaviour.forward(found.numbers, module_id, module, columns, found.after.get(module_id))
         with found.part(f"reach {module_id}"):
             behaviour.reach(found.numbers, module_id, module, columns)
+            registered = {id(p) for m in found.numbers.facts["modules"] for p in named_parameters(found.module(m)).values()}
+            stray = behaviour.strays(module, registered, columns)
+            found.numbers.facts.setdefault("strays", {})[module_id] = stray
     if found.batches:
         with found.part("update"):
             watched_update(found.numbers, found.learner, found.batches)
             stress(found.numbers, found.learner, found.batches)
+        with found.part("synchronise"):
+            _synchronise(found)
         for module_id in found.frozen():
             found.numbers.put(f"{module_id}/update/last", parameters(found.module(module_id)))
     return found
@@ -207,6 +216,27 @@ def _build(found: Probe, initial: Callable[[Any], tuple[Weights, dict[str, Any]]
     asked = config.policies_to_train
     found.numbers.facts["policies_to_train"] = None if asked is None or callable(asked) else sorted(map(str, asked))
     found.numbers.facts["learner"] = type(learner).__qualname__
+
+
+def _synchronise(found: Probe) -> None:
+    """``M/synchronised/{learner, env runner}``: logits of both after the learner's new weights went to the env runner."""
+    state = found.learner.get_state(components=COMPONENT_RL_MODULE, inference_only=True)[COMPONENT_RL_MODULE]
+    found.runner.set_state({COMPONENT_RL_MODULE: state})
+    for module_id in found.modules:
+        valid = found.numbers.get(f"{module_id}/rows/valid")
+        if valid is None or module_id not in found.runner.module:
+            continue
+        shown = take(found.batches[module_id][Columns.OBS], np.flatnonzero(valid)[:SYNCHRONISED_ROWS])
+        for name, module in (
+            ("learner", found.module(module_id)),
+            ("env runner", found.runner.module[module_id].unwrapped()),
+        ):
+            device = next((p.device for p in named_parameters(module).values()), torch.device("cpu"))
+            given = tree.map_structure(lambda leaf, device=device: leaf.detach().clone().to(device), shown)
+            with torch.no_grad(), torch.random.fork_rng():
+                torch.manual_seed(0)
+                logits = module.forward_exploration({Columns.OBS: given})[Columns.ACTION_DIST_INPUTS]
+            found.numbers.put(f"{module_id}/synchronised", {name: array(logits)})
 
 
 def _module_facts(learner: Any, runner: Any, module_id: str) -> dict[str, Any]:
