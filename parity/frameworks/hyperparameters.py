@@ -8,6 +8,7 @@ Nothing here imports a framework: models and configurations are read by their at
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import typing
 from collections.abc import Mapping
@@ -127,7 +128,7 @@ def schedules_of_rllib(config: Any, steps: int) -> dict[str, list[float]]:
 
 def _between(step: float, at: list[float], values: list[float]) -> float:
     """Linear between points, constant outside, as ray's ``PiecewiseSchedule``."""
-    for (left, low), (right, high) in zip(zip(at, values), zip(at[1:], values[1:]), strict=False):
+    for (left, low), (right, high) in itertools.pairwise(zip(at, values, strict=True)):
         if left <= step < right:
             return low + (step - left) / (right - left) * (high - low)
     return values[0] if step < at[0] else values[-1]

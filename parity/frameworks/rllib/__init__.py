@@ -26,7 +26,6 @@ from parity.ladder.numbers import Numbers
 from parity.masks import MaskCounts
 from parity.task import PPOParams, Task
 
-
 _IN_NO_CONFIG = ("clip_range_vf", "target_kl")
 
 

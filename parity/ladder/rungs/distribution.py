@@ -71,7 +71,9 @@ def _chosen(sheet: Sheet, evidence: Evidence, module: str) -> None:
     if "logp" in chosen:
         difference = elementwise(chosen["logp"], chosen["wanted"], evidence.tolerance, "log-probability")
         if not sheet.compare(difference):
-            message = f"{name} returns log-probabilities that are off its distribution's by up to {difference.max_abs:.3g}"
+            message = (
+                f"{name} returns log-probabilities that are off its distribution's by up to {difference.max_abs:.3g}"
+            )
             sheet.report("PAR205", where, message, figures(difference), module=module)
 
 

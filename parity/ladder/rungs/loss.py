@@ -157,10 +157,16 @@ def _slopes(sheet: Sheet, evidence: Evidence, module: str) -> None:
                 message = f"the policy's part of the loss that is minimised has a weight of {policy:.4g} instead of 1"
                 sheet.report("PAR504", where, message, found, module=module)
             else:
-                message = f"the entropy's coefficient in the loss is {-entropy:.4g}, the task's is {settings['ent_coef']:g}"
+                message = (
+                    f"the entropy's coefficient in the loss is {-entropy:.4g}, the task's is {settings['ent_coef']:g}"
+                )
                 sheet.report("PAR503", where, message, found, module=module)
     by_values = {n: a.astype(np.float64) for n, a in evidence.numbers.below(f"{module}/stress/by_values").items()}
-    if not by_values or settings["clip_range_vf"] is not None or not all(np.isfinite(a).all() for a in by_values.values()):
+    if (
+        not by_values
+        or settings["clip_range_vf"] is not None
+        or not all(np.isfinite(a).all() for a in by_values.values())
+    ):
         return
     difference = _slope(evidence, by_values["total"], [by_values["value"]], [settings["vf_coef"]], "values")
     if not sheet.compare(difference):

@@ -79,7 +79,9 @@ def _log_probabilities(sheet: Sheet, evidence: Evidence, module: str) -> None:
         mask = evidence.numbers.get(f"{module}/env/mask")
         if logits.shape == again.shape:
             kept = np.ones(logits.shape, bool) if mask is None or mask.shape != logits.shape else mask
-            same_logits = bool(compare_column(evidence, module, np.where(kept, logits, 0), np.where(kept, again, 0), ""))
+            same_logits = bool(
+                compare_column(evidence, module, np.where(kept, logits, 0), np.where(kept, again, 0), "")
+            )
     if as_sampled:
         cause = "the forward pass for training is another than the one for exploration"
     elif same_logits:

@@ -11,6 +11,7 @@ from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
+from parity.frameworks.hyperparameters import to_sb3
 from parity.selftest.good import CLERK, SORTER, ClerkModule, SorterModule, SortingTogether
 from parity.selftest.register import bug
 from parity.task import Task
@@ -254,3 +255,14 @@ def callback_changes_rewards(good: Task) -> Task:
                 mine.rewards[-1] = mine.rewards[-1] + 0.1
 
     return _edited(good, lambda config: config.callbacks(Callbacks))
+
+
+@bug("the SB3 model that is brought trains with another gamma than the port", "PAR010")
+def gamma_of_the_brought_sb3_model(good: Task) -> Task:
+    def model(env: Any, seed: int, device: str) -> Any:
+        from sb3_contrib import MaskablePPO
+
+        arguments = to_sb3(good.ppo) | {"gamma": 0.8}
+        return MaskablePPO("MultiInputPolicy", env, seed=seed, device=device, **arguments)
+
+    return dataclasses.replace(good, sb3_model=model)

@@ -57,6 +57,9 @@ class _OwnLoss(PPOTorchLearner):
         mask = batch.get(Columns.LOSS_MASK)
         return values.mean() if mask is None else values[mask].mean()
 
+    def log(self, terms: dict[str, torch.Tensor], module_id: Any) -> None:
+        self.metrics.log_dict(terms, key=module_id, window=1)
+
     def compute_loss_for_module(self, *, module_id: Any, config: Any, batch: Any, fwd_out: Any) -> Any:
         module = self.module[module_id].unwrapped()
         policy = module.get_train_action_dist_cls().from_logits(fwd_out[Columns.ACTION_DIST_INPUTS])
@@ -67,8 +70,15 @@ class _OwnLoss(PPOTorchLearner):
             VF_LOSS_KEY: self.mean(self.value_error(values, batch), batch),
             ENTROPY_KEY: self.mean(self.entropy(policy, batch), batch),
         }
-        self.metrics.log_dict(terms, key=module_id, window=1)
+        self.log(terms, module_id)
         return self.total(terms[POLICY_LOSS_KEY], terms[VF_LOSS_KEY], terms[ENTROPY_KEY], config)
+
+
+class _SilentLoss(_OwnLoss):
+    """Most losses of people's own log none of PPO's terms."""
+
+    def log(self, terms: dict[str, torch.Tensor], module_id: Any) -> None:
+        pass
 
 
 @bug("the sign of the advantages is wrong", "PAR501", "PAR603")
@@ -338,5 +348,32 @@ def loss_scaled(good: Task) -> Task:
     class Learner(_OwnLoss):
         def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
             return super().total(policy, value, entropy, config) / 12
+
+    return _with(good, Learner)
+
+
+@bug("a loss of one's own that logs nothing does not clip the ratio", "PAR501")
+def silent_loss_without_clipping(good: Task) -> Task:
+    class Learner(_SilentLoss):
+        def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
+            return advantage * ratio
+
+    return _with(good, Learner)
+
+
+@bug("a loss of one's own that logs nothing halves the value error", "PAR502")
+def silent_loss_with_half_the_value_error(good: Task) -> Task:
+    class Learner(_SilentLoss):
+        def value_error(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+            return super().value_error(values, batch) / 2
+
+    return _with(good, Learner)
+
+
+@bug("a loss of one's own that logs nothing adds the entropy", "PAR503")
+def silent_loss_with_the_entropys_sign(good: Task) -> Task:
+    class Learner(_SilentLoss):
+        def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
+            return policy + config.vf_loss_coeff * value + config.entropy_coeff * entropy
 
     return _with(good, Learner)

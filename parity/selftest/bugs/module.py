@@ -271,9 +271,7 @@ def layer_frozen(good: Task) -> Task:
     return replace(good, rllib_module=Module)
 
 
-@bug(
-    "a layer is not a registered submodule: it stands in a plain list", "PAR702", "PAR602", "PAR303", "PAR101", "PAR102"
-)
+@bug("a layer is not a registered submodule: it stands in a plain list", "PAR606", "PAR303", "PAR101", "PAR102")
 def layer_not_registered(good: Task) -> Task:
     class Module(SorterModule):
         def setup(self) -> None:
@@ -319,5 +317,30 @@ def raises_on_some_observations(good: Task) -> Task:
             if (batch[Columns.OBS]["last"] == 0).any():
                 raise IndexError("there is no last shelf")
             return super().compute_values(batch)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("exploration picks the most likely action, and gives its log-probability", "PAR205")
+def greedy_exploration(good: Task) -> Task:
+    class Module(SorterModule):
+        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            out = self._forward(batch)
+            policy = self.get_exploration_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
+            actions = out[Columns.ACTION_DIST_INPUTS].argmax(dim=-1)
+            return {**out, Columns.ACTIONS: actions, Columns.ACTION_LOGP: policy.logp(actions)}
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("what env runners are given leaves out a layer", "PAR805")
+def state_without_a_layer(good: Task) -> Task:
+    class Module(SorterModule):
+        def get_state(self, *args: Any, inference_only: bool = False, **kwargs: Any) -> Any:
+            state = super().get_state(*args, inference_only=inference_only, **kwargs)
+            return {k: v for k, v in state.items() if not k.startswith("counter")} if inference_only else state
+
+        def set_state(self, state: Any) -> None:
+            self.load_state_dict({k: torch.as_tensor(v) for k, v in state.items()}, strict=False)
 
     return replace(good, rllib_module=Module)

@@ -190,3 +190,18 @@ def counts_its_calls() -> Task:
             return super().features(obs)
 
     return replace(port(), rllib_module=Module)
+
+
+@good_port("the module picks its actions itself, and gives no distribution for inference")
+def picks_its_actions_itself() -> Task:
+    class Module(SorterModule):
+        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            out = self._forward(batch)
+            policy = self.get_exploration_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
+            actions = policy.sample()
+            return {**out, Columns.ACTIONS: actions, Columns.ACTION_LOGP: policy.logp(actions)}
+
+        def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            return {Columns.ACTIONS: self._forward(batch)[Columns.ACTION_DIST_INPUTS].argmax(dim=-1)}
+
+    return replace(port(), rllib_module=Module)

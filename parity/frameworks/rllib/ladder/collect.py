@@ -15,8 +15,8 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parity.frameworks import hyperparameters
-from parity.frameworks.rllib import versions
 from parity.frameworks.network import sample_observations
+from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.arrays import flat
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.ladder.algorithm import through_algorithm

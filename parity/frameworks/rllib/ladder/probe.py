@@ -169,7 +169,9 @@ def probe(port: Port, initial: Callable[[Any], tuple[Weights, dict[str, Any]]]) 
             behaviour.forward(found.numbers, module_id, module, columns, found.after.get(module_id))
         with found.part(f"reach {module_id}"):
             behaviour.reach(found.numbers, module_id, module, columns)
-            registered = {id(p) for m in found.numbers.facts["modules"] for p in named_parameters(found.module(m)).values()}
+            registered = {
+                id(p) for m in found.numbers.facts["modules"] for p in named_parameters(found.module(m)).values()
+            }
             stray = behaviour.strays(module, registered, columns)
             found.numbers.facts.setdefault("strays", {})[module_id] = stray
     if found.batches:
