@@ -11,7 +11,7 @@ from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from parity.frameworks.hyperparameters import to_sb3
+from parity.frameworks.sb3 import build_model
 from parity.selftest.good import CLERK, SORTER, ClerkModule, SorterModule, SortingTogether
 from parity.selftest.register import bug
 from parity.task import Task
@@ -260,9 +260,7 @@ def callback_changes_rewards(good: Task) -> Task:
 @bug("the SB3 model that is brought trains with another gamma than the port", "PAR010")
 def gamma_of_the_brought_sb3_model(good: Task) -> Task:
     def model(env: Any, seed: int, device: str) -> Any:
-        from sb3_contrib import MaskablePPO
-
-        arguments = to_sb3(good.ppo) | {"gamma": 0.8}
-        return MaskablePPO("MultiInputPolicy", env, seed=seed, device=device, **arguments)
+        other = dataclasses.replace(good, ppo=dataclasses.replace(good.ppo, gamma=0.8))
+        return build_model(other, env, seed, device)
 
     return dataclasses.replace(good, sb3_model=model)
