@@ -48,6 +48,7 @@ PARTS = {
     "batch": ("rollout", "PAR312"),
     "observations": ("rollout", "PAR312"),
     "update": ("loss", "PAR506"),
+    "synchronise": ("update", "PAR506"),
     "sb3": ("loss", "PAR506"),
     "algorithm": ("update", "PAR807"),
     "lockstep": ("lockstep", "PAR903"),

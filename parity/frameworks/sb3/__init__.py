@@ -171,7 +171,7 @@ def build_model(task: Task, env: VecEnv, seed: int, device: str) -> MaskablePPO:
     )
 
 
-def as_trained(task: Task) -> Task:
+def with_own_hyperparameters(task: Task) -> Task:
     """The task with the hyperparameters of its ``sb3_model``, where it brings one: those are what SB3 trains with.
 
     Raises:

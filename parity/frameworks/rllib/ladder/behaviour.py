@@ -138,12 +138,12 @@ def strays(module: Any, registered: set[int], columns: dict[str, Any]) -> list[l
     ``registered``: ``id`` of every parameter that some module of the learner holds.
     """
     rows = np.arange(min(2, len(columns[Columns.ACTIONS])))
-    batch = {Columns.OBS: take(columns[Columns.OBS], rows)}
+    batch = as_trained(module, take(columns[Columns.OBS], rows))
     with torch.enable_grad():
-        out = module.forward_train(copy.deepcopy(batch))
+        out = module.forward_train(batch)
         outputs = [out[Columns.ACTION_DIST_INPUTS]]
         if has_values(module):
-            outputs.append(module.compute_values(copy.deepcopy(batch), embeddings=out.get(Columns.EMBEDDINGS)))
+            outputs.append(module.compute_values(batch, embeddings=out.get(Columns.EMBEDDINGS)))
     waiting = [each.grad_fn for each in outputs if isinstance(each, torch.Tensor) and each.grad_fn is not None]
     seen: set[Any] = set()
     found: dict[int, list[int]] = {}

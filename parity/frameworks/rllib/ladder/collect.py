@@ -26,7 +26,7 @@ from parity.frameworks.rllib.ladder.pairing import paired
 from parity.frameworks.rllib.ladder.probe import Probe, probe
 from parity.frameworks.rllib.ladder.view import same_tensors, view
 from parity.frameworks.rllib.module import unmasked_space
-from parity.frameworks.sb3 import as_trained, build_model, counterpart
+from parity.frameworks.sb3 import build_model, counterpart, with_own_hyperparameters
 from parity.frameworks.sb3.beside import beside, for_policy, observations, settings
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.ladder.correspondence import Correspondence, correspond
@@ -45,7 +45,7 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Number
 
     What raises is noted in ``facts["raised"]``; nothing is judged.
     """
-    task = as_trained(task)
+    task = with_own_hyperparameters(task)
     env = DummyVecEnv([lambda: MaskedEnv(task.env(), task.mask)])
     model = build_model(task, env, seed, "cpu")
     found = probe(port, lambda learner: _weights(task, port, model.policy, learner))

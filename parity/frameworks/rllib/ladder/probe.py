@@ -228,7 +228,7 @@ def _synchronise(found: Probe) -> None:
         valid = found.numbers.get(f"{module_id}/rows/valid")
         if valid is None or module_id not in found.runner.module:
             continue
-        shown = take(found.batches[module_id][Columns.OBS], np.flatnonzero(valid)[:SYNCHRONISED_ROWS])
+        shown = take(found.seen[module_id][Columns.OBS], np.flatnonzero(valid)[:SYNCHRONISED_ROWS])
         for name, module in (
             ("learner", found.module(module_id)),
             ("env runner", found.runner.module[module_id].unwrapped()),
