@@ -61,14 +61,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", type=Path, nargs="+")
     parser.add_argument("--tasks", nargs="+", choices=list(BUILT_IN), help="only these")
-    parser.add_argument("--note", help="what speaks against the times; stands behind the machine")
+    parser.add_argument("--note", help="what speaks against the times")
     arguments = parser.parse_args()
     tasks = json.loads(OUT.read_text(encoding="utf-8"))["tasks"] if OUT.is_file() else {}
     for folder in arguments.studies:
         for name, entry in measure(folder).items():
             if arguments.tasks is None or name in arguments.tasks:
-                entry["machine"] += f", {arguments.note}" if arguments.note else ""
-                tasks[name] = entry
+                tasks[name] = entry | ({"note": arguments.note} if arguments.note else {})
     ordered = {name: tasks[name] for name in BUILT_IN if name in tasks}
     document = {"script": "benchmarks/tasks_measured.py", "tasks": ordered}
     OUT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -47,9 +47,16 @@ def rows() -> list[Row]:
     return [_row(name) for name in BUILT_IN]
 
 
-@functools.cache
 def measured() -> dict[str, dict[str, Any]]:
-    """Task id -> ``seconds`` by framework, ``machine``, ``study`` and ``created``."""
+    """Task id -> ``seconds`` by framework, ``machine`` with what speaks against the times, ``study`` and ``created``."""
+    return {
+        task: entry | {"machine": ", ".join(filter(None, [entry["machine"], entry.get("note")]))}
+        for task, entry in _stored().items()
+    }
+
+
+@functools.cache
+def _stored() -> dict[str, dict[str, Any]]:
     file = resources.files("parity_envs") / MEASURED_FILE
     return json.loads(file.read_text(encoding="utf-8"))["tasks"] if file.is_file() else {}
 

@@ -69,7 +69,18 @@ def test_times_are_those_of_the_committed_studies(script: ModuleType) -> None:
     for name, entry in stored.items():
         assert set(entry["seconds"]) == {"sb3", "rllib"} and min(entry["seconds"].values()) > 0
         assert "cores of" in entry["machine"]
+        entry.pop("note", None)
         assert script.measure(ROOT / "results" / entry["study"])[name] == entry
+
+
+def test_what_speaks_against_a_time_is_said_with_the_machine(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = {"taxi": {"seconds": {"sb3": 1.0, "rllib": 2.0}, "machine": "2 cores of A", "note": "shared with others"}}
+    monkeypatch.setattr(listing, "_stored", lambda: known)
+    monkeypatch.setattr(listing, "BUILT_IN", {"taxi": BUILT_IN["taxi"]})
+    assert call(["tasks"]) == 0
+    assert "2 cores of A, shared with others" in capsys.readouterr().out
 
 
 def test_a_time_is_the_median_of_finished_trials_and_none_without_all_of_them(

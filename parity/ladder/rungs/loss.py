@@ -135,7 +135,7 @@ def _slopes(sheet: Sheet, evidence: Evidence, module: str) -> None:
     minimises, and one with a loss of its own may log nothing."""
     settings = evidence.settings(module)
     by_logits = _off_the_kinks(evidence, module, settings["clip_range"])
-    if by_logits and not evidence.facts["config"]["rllib"].get("use_kl_loss", False):
+    if by_logits and not evidence.facts["config"].get("rllib", {}).get("use_kl_loss", False):
         surrogates = [by_logits[name] for name in (["normalised"] if settings["normalize_advantage"] else [])] + [
             by_logits["policy"]
         ]
