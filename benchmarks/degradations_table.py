@@ -1,7 +1,7 @@
 """What parity says of ports with a known mistake: the ladder, and beside it the verdict that the curves alone give.
 
 Judges stored studies again, once without their ladder. The first study gets degradations.json and degradations.md; ports of
-the others stand in the same table.
+the others stand in the same table, judged on the tasks of the first.
 
 Usage: python benchmarks/degradations_table.py results/degradations [results/parity ...]
 """
@@ -20,10 +20,12 @@ from parity.verdict.judge import judge
 from parity.verdict.runs import SB3
 
 
-def rows_of(folder: Path) -> list[dict[str, Any]]:
-    """One row for each port of a study."""
+def rows_of(folder: Path, tasks: list[str]) -> list[dict[str, Any]]:
+    """One row for each port of a study, on these tasks of it."""
     study = load_study(folder)
+    study.file.request.tasks = tasks
     ladder, findings = load_ladder(folder)
+    findings = [finding for finding in findings if finding.task in tasks]
     whole, curves = judge(study, ladder, findings), judge(study)
     return [_row(port, whole, curves, findings) for port in whole.frameworks if port != SB3]
 
@@ -102,7 +104,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", type=Path, nargs="+")
     folders = parser.parse_args().studies
-    rows = [row for folder in reversed(folders) for row in rows_of(folder)]
+    tasks = load_study(folders[0]).file.request.tasks
+    rows = [row for folder in reversed(folders) for row in rows_of(folder, tasks)]
     (folders[0] / "degradations.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     (folders[0] / "degradations.md").write_text(table(rows), encoding="utf-8")
     print(table(rows))
