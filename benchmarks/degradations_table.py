@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from parity.study.files import load_study
-from parity.study.ladder import load_ladder
+from parity.study.ladder_file import load_ladder
 from parity.summary import Finding, MetricComparison, Summary, Verdict
 from parity.verdict.comparison import gravest
 from parity.verdict.judge import judge

@@ -7,6 +7,7 @@ import math
 import os
 
 from parity.errors import CannotStart, one_line
+from parity.study.machine import cores
 
 # Processes of a trial hand little to each other; Ray's default would reserve a third of the machine's memory.
 OBJECT_STORE_BYTES = 128 * 2**20
@@ -45,10 +46,9 @@ def _start(cpus: float, folders: set[str]) -> None:
     import ray
 
     os.environ["PYTHONPATH"] = os.pathsep.join([*sorted(folders), *filter(None, [os.environ.get("PYTHONPATH")])])
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     ray.init(
         # A port with more processes than this machine has cores still runs: slower, not never.
-        num_cpus=max(cores, math.ceil(cpus)),
+        num_cpus=max(cores(), math.ceil(cpus)),
         include_dashboard=False,
         object_store_memory=OBJECT_STORE_BYTES,
         logging_level=logging.ERROR,

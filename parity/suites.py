@@ -9,36 +9,26 @@ from parity.errors import CannotStart
 
 @dataclasses.dataclass(frozen=True)
 class Suite:
-    """Attributes: ``tasks``: built-in ids; ``seeds``: per framework and task; ``why``: what it is for, a sentence."""
+    """Attributes: ``tasks``: built-in ids; ``seeds``: per framework and task."""
 
     name: str
     tasks: tuple[str, ...]
     seeds: int
-    why: str
 
 
 SUITES: dict[str, Suite] = {
     suite.name: suite
     for suite in (
-        Suite(
-            "quick",
-            ("invalid-discrete", "invalid-multidiscrete"),
-            3,
-            # Their runs end within 0.02 of one another, so three seeds of two tasks decide.
-            "For CI, about four minutes on two cores: two tasks whose runs end close to one another, the least seeds that "
-            "can say LEARNS.",
-        ),
-        Suite(
-            "parity",
-            ("tiles", "cartpole", "invalid-discrete", "invalid-multidiscrete", "invalid-multibinary"),
-            5,
-            # From results/tiles and results/single-agent: deviations of a run's final score 0.082, 0.166, 0.021, 0.002,
-            # 0.009, of its area 0.035, 0.084, 0.013, 0.018, 0.034; power of both metrics over 0.99 (tests/test_suites.py).
-            # As cartpole is noisier than the rest, 5.9 % of studies at the margin are equivalent in one metric instead of
-            # 5, and 3.0 % in both (simulated). taxi in its place would be slower: 98,304 steps.
-            "Decides equivalence at 15 % over five tasks of different kinds: pictures and two agents, control with a "
-            "physical state, and the three kinds of discrete action spaces.",
-        ),
+        # For CI: runs end within 0.02 of one another, so three seeds of two tasks, the least that can say LEARNS, decide. It
+        # sees that a port learns; of four real mistakes its curves show two (results/degradations).
+        Suite("quick", ("invalid-discrete", "invalid-multidiscrete"), 3),
+        # Decides equivalence at 15 % over tasks of different kinds: pictures and two agents, control with a physical state,
+        # and the three kinds of discrete action spaces. From results/tiles and results/single-agent: deviations of a run's
+        # final score 0.082, 0.166, 0.021, 0.002, 0.009, of its area 0.035, 0.084, 0.013, 0.018, 0.034; power of both metrics
+        # over 0.99 (tests/test_suites.py). As cartpole is noisier than the rest, 5.9 % of studies at the margin are
+        # equivalent in one metric instead of 5, and 3.0 % in both (simulated). taxi in its place would be slower.
+        Suite("parity", ("tiles", "cartpole", "invalid-discrete", "invalid-multidiscrete", "invalid-multibinary"), 5),
+        # Every built-in task but the probes, which have a known answer, and tiles-100, which wants a GPU.
         Suite(
             "full",
             (
@@ -57,7 +47,6 @@ SUITES: dict[str, Suite] = {
                 "connect-four-selfplay",
             ),
             5,
-            "Every built-in task but the probes, which have a known answer, and tiles-100, which wants a GPU.",
         ),
     )
 }

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from parity.bench.document import BenchRequest
 from parity.report import write_report
 from parity.study import files
 from parity.study.ladder_file import LADDER_FILE
@@ -192,3 +193,17 @@ def copy_study(source: Path, target: Path, tasks: Sequence[str]) -> Path:
     update = {"study": target.name, "request": request, "tasks": {task: stored.tasks[task] for task in tasks}}
     stored.model_copy(update=update).write(target / files.STUDY_FILE)
     return target
+
+
+def bench_request(*frameworks: str, rounds: int = 6, task: str = "tiles") -> BenchRequest:
+    """What ``parity bench`` asks of one task by default, on the CPU."""
+    return BenchRequest(
+        tasks=[task],
+        task_arguments=[task],
+        frameworks=list(frameworks),
+        rounds=rounds,
+        iterations=4,
+        warmup=1,
+        device="cpu",
+        threads=1,
+    )

@@ -29,6 +29,8 @@ JUDGES = [
     "parity.study.files",
     "parity.evaluation",
     "parity.masks",
+    "parity.bench.judge",
+    "parity.bench.sentence",
     "parity.bisect.search",
     "parity.bisect.sentence",
     "parity.bisect.document",

@@ -22,7 +22,7 @@ FEW_CORES = 2
 @pytest.fixture
 def planned(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Callable[..., Plan]:
     """``parity plan … --json`` on a machine of two cores."""
-    monkeypatch.setattr(duration, "side_by_side", lambda: FEW_CORES)
+    monkeypatch.setattr("parity.study.machine.cores", lambda: FEW_CORES)
 
     def run(*arguments: str) -> Plan:
         assert call(["plan", "--json", *arguments]) == 0
@@ -107,7 +107,7 @@ def test_trials_are_dealt_to_the_cores_in_the_order_of_a_run(monkeypatch: pytest
     seconds = {("a", "sb3"): 10.0, ("a", "rllib"): 30.0}
     expected = {1: 2 * (10 + 30) + 4 * 6, 2: 10 + 10 + 30 + 3 * 6, 8: 30 + 6}
     for cores, longest in expected.items():
-        monkeypatch.setattr(duration, "side_by_side", lambda cores=cores: cores)
+        monkeypatch.setattr("parity.study.machine.cores", lambda cores=cores: cores)
         found = duration.of_design(["a"], ["sb3", "rllib"], 2, seconds)
         assert (found.seconds, found.trials) == (duration.STUDY_STARTS_S + longest, 4)
 

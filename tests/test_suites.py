@@ -115,7 +115,7 @@ def test_a_study_of_a_suite_is_named_after_it_and_remembers_it(monkeypatch: pyte
 
 @pytest.mark.usefixtures("in_this_process")
 def test_a_task_that_cannot_be_had_here_ends_the_whole_suite(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setitem(SUITES, "full", Suite("full", ("invalid-discrete", "tictactoe"), 3, ""))
+    monkeypatch.setitem(SUITES, "full", Suite("full", ("invalid-discrete", "tictactoe"), 3))
     for name in [name for name in sys.modules if name.partition(".")[0] == "pettingzoo"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pettingzoo", None)

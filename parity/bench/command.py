@@ -5,40 +5,26 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import statistics
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from parity import __version__, frameworks, tasks
 from parity.apart import apart
-from parity.bench.document import (
-    BENCH_FILE,
-    BenchFile,
-    BenchRequest,
-    Ratio,
-    Round,
-    TaskBench,
-    Throughput,
-    load_bench_file,
-)
+from parity.bench.document import BENCH_FILE, BenchFile, BenchRequest, Round, load_bench_file
+from parity.bench.judge import conclude
 from parity.bench.measure import Job, measure
-from parity.bench.sentence import sentence
-from parity.errors import CannotStart, ExitCode, Interrupted, one_line
+from parity.console import console
+from parity.errors import CannotStart, Interrupted, one_line
 from parity.study import files, machine
 from parity.study.preflight import Question, inspect
 from parity.summary import PhaseSeconds
-from parity.verdict.throughput import judge_speed, throughput_ratio
 
 LOG_FILE = "bench.log"
-# Wide enough for every row on one line.
-WIDTH_IN_A_FILE = 120
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +58,7 @@ def run_bench(options: Options, resume: str | None, as_json: bool) -> int:
         raise Interrupted(
             f"{len(file.measured)} measurements are done; finish with: parity bench --resume {folder}"
         ) from None
-    _conclude(file)
+    conclude(file)
     _store(folder, file, file.reason)
     if as_json:
         print(file.to_json(), end="")
@@ -94,10 +80,6 @@ def _begin(options: Options) -> tuple[Path, BenchFile, dict[str, tasks.TaskRef]]
     answer = inspect(Question(refs, options.frameworks, None, options.device, options.threads))
     if study is not None and (unknown := set(answer.tasks) - set(files.load_study(study).file.request.tasks)):
         raise CannotStart(f"--study {options.study}: it has no task {', '.join(sorted(unknown))}; choose with --task.")
-    for task, record in answer.tasks.items():
-        for name, effective in record.frameworks.items():
-            if "error" in effective.native:
-                raise CannotStart(f"{name} cannot be built for {task}: {effective.native['error']}; see parity check.")
     created = files.now()
     folder = study or _new_folder(options, f"{created[:10]}-bench-{'-'.join(answer.tasks)}")
     file = BenchFile(
@@ -138,12 +120,13 @@ def _resume(name: str, out: Path) -> tuple[Path, BenchFile, dict[str, tasks.Task
 
 
 def _measure_all(folder: Path, file: BenchFile, refs: dict[str, tasks.TaskRef]) -> None:
-    from parity.study.runner import local_ray
+    from parity.study.runner import opened_ray
 
+    file.reason = None
     waiting = list(_waiting(file))
     if not waiting:
         return
-    with local_ray(refs.values()) as address, _progress(len(waiting)) as advance:
+    with opened_ray(refs.values()) as address, _progress(len(waiting)) as advance:
         for round_, task, framework in waiting:
             advance(f"{task}/{framework}, round {round_ + 1} of {file.request.rounds}")
             request = file.request
@@ -170,7 +153,6 @@ def _measure_all(folder: Path, file: BenchFile, refs: dict[str, tasks.TaskRef]) 
             values = dataclasses.asdict(found) | {"phases_s": phases}
             file.measured.append(Round(task=task, framework=framework, round=round_, **values))
             _store(folder, file, "it is not finished")
-    file.reason = None
 
 
 def _waiting(file: BenchFile) -> Iterator[tuple[int, str, str]]:
@@ -183,72 +165,6 @@ def _waiting(file: BenchFile) -> Iterator[tuple[int, str, str]]:
                     yield round_, task, framework
 
 
-def _conclude(file: BenchFile) -> None:
-    benches = {task: _of_task(file, task) for task in file.request.tasks}
-    if len(benches) == 1:
-        (file.task, only), *_ = benches.items()
-        file.throughput, file.ratio = only.throughput, only.ratio
-    else:
-        file.tasks = benches
-    compared = [ratio for bench in benches.values() for ratio in bench.ratio.values()]
-    if file.reason is not None:
-        file.exit_code = ExitCode.DOES_NOT_HOLD
-    else:
-        open_ = any(ratio.slower is None for ratio in compared)
-        file.exit_code = ExitCode.UNDECIDED if open_ else ExitCode.HOLDS
-    file.sentence = sentence(file)
-
-
-def _of_task(file: BenchFile, task: str) -> TaskBench:
-    rounds = {
-        name: sorted((r for r in file.measured if (r.task, r.framework) == (task, name)), key=lambda r: r.round)
-        for name in file.request.frameworks
-    }
-    reference = frameworks.REFERENCE
-    return TaskBench(
-        throughput={name: _throughput(each, file.request.threads) for name, each in rounds.items() if each},
-        ratio={
-            f"{name}/{reference}": _ratio(each, rounds[reference])
-            for name, each in rounds.items()
-            if name != reference and each and rounds.get(reference)
-        },
-    )
-
-
-def _throughput(rounds: Sequence[Round], threads: int) -> Throughput:
-    def median(of: Callable[[Round], Any]) -> float:
-        return statistics.median(of(each) for each in rounds)
-
-    phases = {
-        name: statistics.median(getattr(each.phases_s, name) for each in rounds)
-        for name in ("sample", "returns", "update")
-    }
-    return Throughput(
-        env_steps_per_s=median(lambda r: r.env_steps_per_s),
-        rounds=[each.env_steps_per_s for each in rounds],
-        phases_s=PhaseSeconds(**phases, evaluate=float("nan")),
-        start_s=median(lambda r: r.start_s),
-        device=", ".join(sorted({device for each in rounds for device in each.devices.values()})),
-        threads=threads,
-        peak_memory_mb=max(each.peak_memory_mb for each in rounds),
-    )
-
-
-def _ratio(port: Sequence[Round], reference: Sequence[Round]) -> Ratio:
-    rates = {each.round: each.env_steps_per_s for each in reference}
-    pairs = [(each.env_steps_per_s, rates[each.round]) for each in port if each.round in rates]
-    a, b = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    found, speed = throughput_ratio(a, b), judge_speed(baseline=b, study=a)
-    return Ratio(
-        estimate=found.estimate,
-        interval=(found.low, found.high) if found.rounds > 1 else None,
-        confidence=found.confidence,
-        rounds=found.rounds,
-        slower=speed.slower,
-        p_slower=speed.p,
-    )
-
-
 def _store(folder: Path, file: BenchFile, reason: str | None) -> None:
     text = file.model_copy(update={"reason": reason}).to_json()
     (folder / BENCH_FILE).write_text(text, encoding="utf-8")
@@ -257,7 +173,7 @@ def _store(folder: Path, file: BenchFile, reason: str | None) -> None:
 @contextlib.contextmanager
 def _progress(total: int) -> Iterator[Callable[[str], None]]:
     """Yields what tells that the next measurement begins: a bar on a terminal, a line elsewhere."""
-    out = Console(stderr=True)
+    out = console()
     columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
         line = bar.add_task("", total=total, completed=-1)
@@ -285,8 +201,7 @@ def _show(file: BenchFile) -> None:
                 f"{rate.start_s:.1f}",
                 f"{rate.peak_memory_mb:.0f}",
             )
-    out = Console(stderr=True)
-    (out if out.is_terminal else Console(stderr=True, width=WIDTH_IN_A_FILE)).print(table)
+    console().print(table)
 
 
 def _say(text: str) -> None:

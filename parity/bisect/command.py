@@ -24,8 +24,8 @@ from parity.bisect.trained import Run
 from parity.bisect.training import training
 from parity.bisect.verdict import Verdict
 from parity.bisect.workers import Workers, climb_mixture, take_step
+from parity.console import console
 from parity.errors import CannotStart, ExitCode
-from parity.ladder.table import console
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from parity.bisect.part import Anatomy
 from parity.bisect.verdict import DIED, FIRST_NUMERIC, HUNG, REFUSED, Verdict, of_climb, stopped
+from parity.study.machine import cores
 from parity.tasks import TaskRef
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Workers:
 
     def __init__(self, ref: TaskRef, log: str, processes: int | None = None, longest_s: float = LONGEST_S) -> None:
         self._ref, self._log, self._longest_s = ref, log, longest_s
-        self._slots = [_Slot(log) for _ in range(processes or min(MOST_PROCESSES, _cores()))]
+        self._slots = [_Slot(log) for _ in range(processes or min(MOST_PROCESSES, cores()))]
 
     @property
     def processes(self) -> int:
@@ -128,10 +129,6 @@ class _Slot:
         self._start()
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 # --- in a worker process
 
 
@@ -163,16 +160,22 @@ def dissected(ref: TaskRef) -> Dissected:
 
 
 def dissect(ref: TaskRef) -> Anatomy:
-    """The parts of the port, or which part of it raises before it can be taken apart."""
-    from parity.errors import CannotStart
+    """The parts of the port, or which part of it raises before it can be taken apart.
 
+    Raises:
+        CannotStart: the task cannot be loaded, or its environment not be played, whatever the port does.
+    """
+    from parity.errors import CannotStart
+    from parity.reference import uniform_legal_returns
+    from parity.tasks import load
+
+    uniform_legal_returns(load(ref), episodes=1)
     try:
         return dissected(ref).anatomy
     except CannotStart:
         raise
     except Exception as error:
         from parity.bisect.unbuilt import blame
-        from parity.tasks import load
 
         return blame(load(ref), error)
 

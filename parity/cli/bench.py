@@ -7,15 +7,15 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from parity.cli.options import DEFAULT_OUT, Json, Out
+from parity.cli.options import DEFAULT_OUT, Json, Names, Out
 
 AtLeastOne = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 
 
 def bench(
     *,
-    task: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
-    frameworks: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    task: Names = None,
+    frameworks: Names = None,
     rounds: AtLeastOne = 6,
     iterations: AtLeastOne = 4,
     warmup: AtLeastOne = 1,

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from parity.cli.options import DEFAULT_OUT, Json, Out
+from parity.cli.options import DEFAULT_OUT, Json, Names, Out
 
 
 def check(
     *,
     task: str | None = None,
-    frameworks: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    frameworks: Names = None,
     device: str = "cpu",
     save: Path | None = None,
     load: Path | None = None,

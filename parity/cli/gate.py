@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
+from typing import Literal
 
 from parity.cli.options import DEFAULT_OUT, Json, Out
-from parity.cli.run import Requirement
+from parity.cli.run import Requirements
 
 
 def gate(
@@ -16,7 +14,7 @@ def gate(
     /,
     *,
     baseline: str | None = None,
-    require: Annotated[list[Requirement] | None, Parameter(consume_multiple=True, negative="")] = None,
+    require: Requirements = None,
     waivers: str | None = None,
     throughput: Literal["bench", "observed"] = "bench",
     out: Out = None,

@@ -17,5 +17,9 @@ def _whole(type_: Any, tokens: Sequence[Token]) -> int:
 
 Count = Annotated[int | None, Parameter(converter=_whole)]
 
+# Several values after one option, as in --task a b.
+Several = Parameter(consume_multiple=True, negative="")
+Names = Annotated[list[str] | None, Several]
+
 Out = Annotated[str | None, Parameter(name="--out")]
 Json = Annotated[bool, Parameter(name="--json", negative="")]

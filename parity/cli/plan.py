@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from parity.cli.options import DEFAULT_OUT, Count, Json, Out
+from parity.cli.options import DEFAULT_OUT, Count, Json, Names, Out
 
 if TYPE_CHECKING:
     from parity.plan.document import Design, Plan
-
-# Wide enough for every row on one line.
-WIDTH_IN_A_FILE = 120
 
 
 def plan(
@@ -26,7 +23,7 @@ def plan(
     ] = None,
     task: Annotated[list[str] | None, Parameter(name=("--task", "--tasks"), consume_multiple=True, negative="")] = None,
     suite: str | None = None,
-    frameworks: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    frameworks: Names = None,
     seeds: Count = None,
     out: Out = None,
     json: Json = False,
@@ -77,15 +74,13 @@ def plan(
 
 
 def _print(made: Plan) -> None:
-    import sys
-
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
+    from parity.console import console
     from parity.plan.words import notes
 
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE, highlight=False)
+    out = console(stderr=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("tasks", overflow="fold")
     for name in ("seeds", "formula", "trials", "EQUIVALENT", "WORSE: -10 %", "-20 %", "-50 %", "looks", "time"):
@@ -93,10 +88,10 @@ def _print(made: Plan) -> None:
     for design in made.designs:
         table.add_row(*_row(design))
     for sentence in notes(made, before=True):
-        console.print(sentence, markup=False)
-    console.print(table)
+        out.print(sentence, markup=False)
+    out.print(table)
     for sentence in notes(made, before=False):
-        console.print(sentence, markup=False)
+        out.print(sentence, markup=False)
 
 
 def _row(design: Design) -> list[str]:

@@ -5,27 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from parity.cli.options import Count, Json, Names, Out, Several
 
-from parity.cli.options import Count, Json, Out
-
-Requirement = Literal["equivalent", "not-worse", "learns"]
+Requirements = Annotated[list[Literal["equivalent", "not-worse", "learns"]] | None, Several]
 
 
 def run(
     *,
-    task: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    task: Names = None,
     suite: str | None = None,
-    frameworks: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    frameworks: Names = None,
     seeds: Count = None,
     seed_start: Count = None,
     sequential: bool | None = None,
-    looks: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    looks: Names = None,
     steps: Count = None,
     device: str | None = None,
     threads: Count = None,
     address: str | None = None,
-    require: Annotated[list[Requirement] | None, Parameter(consume_multiple=True, negative="")] = None,
+    require: Requirements = None,
     train_on_error: bool | None = None,
     name: str | None = None,
     out: Out = None,

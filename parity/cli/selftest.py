@@ -7,12 +7,12 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from parity.cli.options import Count, Json, Out
+from parity.cli.options import Count, Json, Names, Out
 
 
 def selftest(
     *,
-    only: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    only: Names = None,
     workers: Annotated[Count, Parameter(validator=validators.Number(gte=1))] = None,
     out: Out = None,
     json: Json = False,

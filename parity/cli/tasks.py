@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from parity.cli.options import Json
 
-# Wide enough for every row on one line.
-WIDTH_IN_A_FILE = 120
-
 
 def tasks(*, json: Json = False) -> int:
     """List the built-in tasks: reference scores, masks, and about how long one seed of both frameworks takes.
@@ -32,11 +29,10 @@ def tasks(*, json: Json = False) -> int:
 
 
 def _print(found: list) -> None:
-    import sys
-
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from parity.console import console
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("task", no_wrap=True)
@@ -50,7 +46,7 @@ def _print(found: list) -> None:
         table.add_row(
             row.id, row.mask or "?", row.action_space or "?", f"{row.steps or '?'}", *scores, _duration(row.seconds)
         )
-    out = Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_FILE, highlight=False)
+    out = console(stderr=False)
     out.print(table)
     machines = sorted({row.measured_on for row in found if row.measured_on})
     if machines:

@@ -26,7 +26,7 @@ from parity.gate.throughput_claims import Source
 from parity.report import write_report
 from parity.report.gate import fingerprint
 from parity.study import files
-from parity.study.looks import judged
+from parity.study.judged import judged
 from parity.summary import Summary
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from parity import frameworks
 from parity.apart import apart
+from parity.console import console
 from parity.errors import CannotStart, ExitCode, NotSupported, one_line
 from parity.ladder.climb import RUNGS, Climb, climb, rung_of
 from parity.ladder.document import CheckDocument
@@ -222,7 +223,7 @@ def _show(
 ) -> None:
     from parity.ladder import table
 
-    out = table.console()
+    out = console()
     document.log, stops = write_log(request.out, document.task, collected)
     episodes = {name: trace(numbers) for name, numbers in collected.items() if numbers} if request.trace else {}
     if request.trace:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,12 +23,6 @@ COLOURS = {
 SEVERITIES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 # Figures of evidence that are worth a line on a terminal; all of it is in --json.
 MOST_FIGURES = 4
-PLAIN_WIDTH = 120
-
-
-def console() -> Console:
-    """Everything for people goes to stderr; colours on a terminal alone."""
-    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
 
 
 def print_ladder(out: Console, framework: str, rungs: Mapping[str, RungResult]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import os
 from collections.abc import Mapping, Sequence
 from statistics import median
 
@@ -36,12 +35,12 @@ def from_study(study: StudyRecord) -> tuple[Seconds, list[str]]:
 
 
 def of_design(tasks: Sequence[str], frameworks: Sequence[str], seeds: int, seconds: Seconds) -> Time:
-    """Trials start in the order of ``parity run``, each where a core is free."""
+    """Trials start in the order of ``parity run``, each where a core is free, as on a local Ray."""
     unmeasured = [f"{task} with {name}" for task in tasks for name in frameworks if (task, name) not in seconds]
     trials = len(tasks) * len(frameworks) * seeds
     if unmeasured:
         return Time(seconds=None, trials=trials, unmeasured=unmeasured)
-    free = [0.0] * side_by_side()
+    free = [0.0] * machine.cores()
     for task in tasks:
         for _ in range(seeds):
             for name in frameworks:
@@ -49,11 +48,6 @@ def of_design(tasks: Sequence[str], frameworks: Sequence[str], seeds: int, secon
     return Time(seconds=STUDY_STARTS_S + max(free), trials=trials)
 
 
-def side_by_side() -> int:
-    """Trials at a time: one on each core that this process may use, as a local Ray has it."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def here(measured_on: list[str]) -> Machine:
     this = machine.words(machine.describe(None))
-    return Machine(this=this, measured_on=measured_on, same=measured_on == [this], side_by_side=side_by_side())
+    return Machine(this=this, measured_on=measured_on, same=measured_on == [this], side_by_side=machine.cores())

@@ -201,7 +201,8 @@ class Content:
 
 
 def content(study: StudyRecord, summary: Summary) -> Content:
-    tasks = [_task(study, summary, name) for name in study.file.request.tasks if name in summary.tasks]
+    speeds = measured(study.folder, list(summary.tasks))
+    tasks = [_task(study, summary, name, speeds[name]) for name in study.file.request.tasks if name in summary.tasks]
     pooled = pooled_rows(summary, {task.id: task.metrics for task in tasks})
     return Content(
         study=study,
@@ -216,7 +217,7 @@ def content(study: StudyRecord, summary: Summary) -> Content:
     )
 
 
-def _task(study: StudyRecord, summary: Summary, name: str) -> TaskContent:
+def _task(study: StudyRecord, summary: Summary, name: str, measured_speed: list[str]) -> TaskContent:
     task, record = summary.tasks[name], study.file.tasks[name]
     frameworks = list(study.file.request.frameworks)
     records = {(t.framework, t.seed): t for t in study.trials if t.task == name}
@@ -229,7 +230,7 @@ def _task(study: StudyRecord, summary: Summary, name: str) -> TaskContent:
         config=config_rows(record, frameworks),
         runtime=runtime_rows(record, frameworks),
         throughput=_throughput_rows(task, frameworks, records),
-        measured_speed=measured(study.folder, name),
+        measured_speed=measured_speed,
         trials=[
             _trial_row(study, records[trial.framework, trial.seed], trial, records)
             for trial in task.trials

@@ -13,8 +13,8 @@ def look_words(look: SequentialLook | None, verdict: Verdict) -> str | None:
     *before, last = map(str, look.looks)
     words = (
         f"Seeds are added in looks, at {', '.join(before)} and {last} per framework; this is look {look.look} of "
-        f"{len(look.looks)}. Each look tests at {100 * look.alpha:.3g} %, with {text.percent(look.confidence)} intervals, so "
-        "that the study errs in at most 5 % over all of them."
+        f"{len(look.looks)}. Each look tests at {100 * look.alpha:.3g} %, with {text.percent(look.confidence)} intervals: a "
+        "port that is worse by the whole margin is called EQUIVALENT at any of them in at most 5 % of studies."
     )
     if verdict is Verdict.INVALID:
         return words

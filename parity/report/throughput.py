@@ -33,21 +33,25 @@ class PhaseTimes:
     trials: int
 
 
-def measured(study: Path, task: str) -> list[str]:
-    """What ``parity bench --study`` measured of a task, in sentences; empty where it did not.
+def measured(study: Path, tasks: Sequence[str]) -> dict[str, list[str]]:
+    """What ``parity bench --study`` measured of each task, in sentences; empty where it did not.
 
     Raises:
         CannotStart: ``bench.json`` cannot be read.
     """
     path = study / BENCH_FILE
     if not path.is_file():
-        return []
+        return {task: [] for task in tasks}
     file = load_bench_file(path)
     if file.reason is not None:
-        return [f"Measured by `parity bench`, not to its end: {file.reason}."]
-    found = file.by_task().get(task)
-    said = [ratio_words(task, pair, ratio) for pair, ratio in found.ratio.items()] if found else []
-    return [f"Measured by `parity bench`: {sentence}." for sentence in said]
+        return {task: [f"Measured by `parity bench`, not to its end: {file.reason}."] for task in tasks}
+    found = file.by_task()
+    return {
+        task: [f"Measured by `parity bench`: {ratio_words(task, *pair)}." for pair in found[task].ratio.items()]
+        if task in found
+        else []
+        for task in tasks
+    }
 
 
 def phase_times(framework: str, trials: Sequence[TrialRecord]) -> PhaseTimes | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from rich.table import Table
 from parity.selftest.register import Bug, GoodPort, select
 from parity.selftest.run import Result, run
 from parity.selftest.score import HOLDS, WORDS, Entry, Score, score, write
+from parity.study.machine import cores
 
 STYLES = {"caught": "green", "clear": "green", "missed": "bold red", "accused": "bold red", "wrong rung": "yellow"}
 
@@ -45,7 +45,7 @@ def run_selftest(request: Request) -> int:
     entries: list[Bug | GoodPort] = [*bugs, *ports]
     out = Console(stderr=True)
     start = time.perf_counter()
-    results = _run(entries, request.workers or _cores(), out)
+    results = _run(entries, request.workers or cores(), out)
     found = score(results, time.perf_counter() - start)
     _print(found, out)
     if request.out is not None:
@@ -53,10 +53,6 @@ def run_selftest(request: Request) -> int:
     if request.as_json:
         print(found.to_json())
     return found.exit_code
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _run(entries: list[Bug | GoodPort], workers: int, out: Console) -> list[Result]:

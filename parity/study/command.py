@@ -144,16 +144,16 @@ def run_study(options: Options, resume: str | None, as_json: bool) -> int:
 
 
 def _climb_and_train(folder: Path, refs: dict[str, tasks.TaskRef], options: Options) -> None:
-    from parity.study.ladder import LADDER_FILE, climb_study
+    from parity.study.ladder import climb_study
+    from parity.study.ladder_file import LADDER_FILE
     from parity.study.looks import add_look
-    from parity.study.runner import close_ray, open_ray, pending, run_trials
+    from parity.study.runner import cores_of, opened_ray, pending, run_trials
 
     study = files.load_study(folder)
     waiting, climbed = pending(study, refs), (folder / LADDER_FILE).is_file()
     if climbed and not waiting and not add_look(folder):
         return
-    address = open_ray(study, refs, options.address)
-    try:
+    with opened_ray(refs.values(), options.address, cores_of(study)) as address:
         if not climbed:
             _say("Comparing numbers before training")
             if not climb_study(folder, refs, study.file.request.frameworks, address):
@@ -169,14 +169,12 @@ def _climb_and_train(folder: Path, refs: dict[str, tasks.TaskRef], options: Opti
             _say(f"Study {folder}: {len(study.trials)} trials of {', '.join(study.file.request.tasks)}")
             run_trials(study, pending(study, refs))
             more = add_look(folder)
-    finally:
-        close_ray()
 
 
 def conclude(folder: Path, as_json: bool) -> int:
     """Judges what lies in a study's folder, writes summary and report, says the verdict. Returns the exit code."""
     from parity.report import write_report
-    from parity.study.looks import judged
+    from parity.study.judged import judged
 
     study = files.load_study(folder)
     summary = judged(study)
@@ -204,7 +202,9 @@ def _create(options: Options) -> tuple[Path, dict[str, tasks.TaskRef]]:
     _check_writable(options.out)
     answer = _inspect(refs, options.frameworks, options.steps, options.device, options.threads)
     created = files.now()
-    name = options.name or _free_name(options.out, f"{created[:10]}-{options.suite or '-'.join(answer.tasks)}"[:80])
+    name = options.name or files.free_name(
+        options.out, f"{created[:10]}-{options.suite or '-'.join(answer.tasks)}"[:80]
+    )
     folder = options.out / name
     if (folder / files.STUDY_FILE).exists():
         raise CannotStart(f"--name {name}: there is such a study already; choose another name, or --resume {name}.")
@@ -282,13 +282,6 @@ def _check_writable(out: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise CannotStart(f"--out {out}: cannot write there ({error.strerror}); choose another folder.") from error
-
-
-def _free_name(out: Path, name: str) -> str:
-    taken = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    return next(
-        candidate for n in range(1, len(taken) + 2) if (candidate := name if n == 1 else f"{name}-{n}") not in taken
-    )
 
 
 def _command() -> str:

@@ -10,10 +10,8 @@ from parity.apart import apart
 from parity.cluster import connect
 from parity.ladder.command import collect, judge, write_log
 from parity.ladder.numbers import Numbers
-from parity.study.ladder_file import LADDER_FILE, load_ladder
+from parity.study.ladder_file import LADDER_FILE
 from parity.tasks import TaskRef, load
-
-__all__ = ["LADDER_FILE", "climb_study", "load_ladder"]
 
 
 def climb_study(folder: Path, refs: dict[str, TaskRef], names: list[str], address: str) -> bool:

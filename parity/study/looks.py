@@ -6,16 +6,9 @@ import sys
 from pathlib import Path
 
 from parity.study import files
-from parity.study.ladder_file import load_ladder
-from parity.summary import Summary
-from parity.verdict.judge import judge, look_of
+from parity.study.judged import judged
+from parity.verdict.judge import look_of
 from parity.verdict.sequential import decided, next_look
-
-
-def judged(study: files.StudyRecord) -> Summary:
-    """The verdict on what lies in a study's folder, its ladder included."""
-    ladder, findings = load_ladder(study.folder)
-    return judge(study, ladder=ladder, findings=findings)
 
 
 def add_look(folder: Path) -> bool:

@@ -48,27 +48,27 @@ def pending(study: files.StudyRecord, refs: dict[str, TaskRef]) -> list[TrialSpe
     return sorted(specs, key=lambda spec: (request.tasks.index(spec.task), spec.seed))
 
 
-def open_ray(study: files.StudyRecord, refs: dict[str, TaskRef], address: str | None) -> str:
-    """The Ray of a study, for its ladder and its trials. Returns the address at which other processes can join it."""
-    _quiet()
+def cores_of(study: files.StudyRecord) -> float:
+    """What the largest trial of a study asks for."""
     needs = [framework.bundles for task in study.file.tasks.values() for framework in task.frameworks.values()]
-    cpus = max(sum(bundle.get("CPU", 0.0) for bundle in bundles) for bundles in needs)
-    return connect(address, cpus, {folder for ref in refs.values() if (folder := ref.folder) is not None})
+    return max(sum(bundle.get("CPU", 0.0) for bundle in bundles) for bundles in needs)
 
 
 @contextlib.contextmanager
-def local_ray(refs: Iterable[TaskRef]) -> Iterator[str]:
-    """A Ray of its own on this machine, for processes that ports start; yields its address."""
+def opened_ray(refs: Iterable[TaskRef], address: str | None = None, cores: float = 0.0) -> Iterator[str]:
+    """The Ray of a command; yields the address at which other processes can join it.
+
+    Args:
+        refs: the tasks; Ray's processes find what their files import.
+        address: of a cluster that is there; None starts one on this machine.
+        cores: that it must have, however few this machine has.
+    """
     _quiet()
-    address = connect(None, 0, {folder for ref in refs if (folder := ref.folder) is not None})
+    folders = {folder for ref in refs if (folder := ref.folder) is not None}
     try:
-        yield address
+        yield connect(address, cores, folders)
     finally:
         ray.shutdown()
-
-
-def close_ray() -> None:
-    ray.shutdown()
 
 
 def run_trials(study: files.StudyRecord, specs: list[TrialSpec]) -> None:

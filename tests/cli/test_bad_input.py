@@ -179,6 +179,12 @@ def test_a_task_that_cannot_be_run_is_one_sentence(parity: Parity, text: str, sa
     assert not list(Path("results").glob("*")), "nothing was computed, so no study is left behind"
 
 
+@pytest.mark.parametrize("command", ["check", "bench", "bisect"])
+def test_a_mask_of_the_wrong_length_is_one_sentence_for_every_command(parity: Parity, command: str) -> None:
+    text, says = TASKS["mask of the wrong length"]
+    assert parity(command, "--task", write(text)).sentence.startswith(says)
+
+
 def test_two_tasks_of_one_id_are_one_sentence(parity: Parity) -> None:
     files = [write("task = maze_task()", name) for name in ("a.py", "b.py")]
     outcome = parity("run", "--task", *files, "--frameworks", "sb3")

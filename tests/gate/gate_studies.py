@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parity.bench.document import BenchFile, BenchRequest, Round
+from report_studies import bench_request
+
+from parity.bench.document import BenchFile, Round
 from parity.study import files
 from parity.summary import PhaseSeconds
 
@@ -61,10 +63,7 @@ def trial(study: Path, framework: str, seed: int) -> Path:
 def write_bench(study: Path, rllib: list[float], sb3: list[float] | None = None, task: str = "tiles") -> None:
     """``bench.json`` as `parity bench --study` leaves it there, with these steps per second of every round."""
     rates = {"sb3": sb3 or [1900.0 + 3 * number for number in range(len(rllib))], "rllib": rllib}
-    request = BenchRequest(
-        tasks=[task], task_arguments=[task], frameworks=list(rates), rounds=len(rllib), iterations=4, warmup=1,
-        device="cpu", threads=1,
-    )  # fmt: skip
+    request = bench_request(*rates, rounds=len(rllib), task=task)
     measured = [
         Round(
             task=task, framework=name, round=number, env_steps_per_s=rate, start_s=4.0, iterations=4, steps=8192,

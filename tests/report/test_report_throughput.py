@@ -5,27 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from report_studies import conclude, write_study
+from report_studies import bench_request, conclude, write_study
 
-from parity.bench.document import BenchFile, BenchRequest, Ratio
+from parity.bench.document import BenchFile, Ratio
 from parity.errors import CannotStart
 
 SEEN = "Seen while trials shared the machine"
 
 
 def bench(folder: Path, reason: str | None = None) -> None:
-    request = BenchRequest(
-        tasks=["tiles"],
-        task_arguments=["tiles"],
-        frameworks=["sb3", "rllib"],
-        rounds=6,
-        iterations=4,
-        warmup=1,
-        device="cpu",
-        threads=1,
-    )
     ratio = Ratio(estimate=0.461, interval=(0.452, 0.471), confidence=0.95, rounds=6, slower=True, p_slower=0.001)
-    file = BenchFile(created="", request=request, task="tiles", ratio={"rllib/sb3": ratio}, reason=reason)
+    file = BenchFile(
+        created="", request=bench_request("sb3", "rllib"), task="tiles", ratio={"rllib/sb3": ratio}, reason=reason
+    )
     (folder / "bench.json").write_text(file.to_json())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -80,8 +81,7 @@ def trained(parity: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Train
     """``parity run`` in this process, with trials that write given scores without a ladder or a report."""
     monkeypatch.chdir(parity.folder)
     monkeypatch.setattr("parity.study.preflight.apart", lambda work, *arguments, about: work(*arguments))
-    monkeypatch.setattr("parity.study.runner.open_ray", lambda *arguments: "")
-    monkeypatch.setattr("parity.study.runner.close_ray", lambda: None)
+    monkeypatch.setattr("parity.study.runner.opened_ray", lambda *arguments: contextlib.nullcontext(""))
     monkeypatch.setattr(
         "parity.study.ladder.climb_study", lambda folder, *others: (folder / LADDER_FILE).write_text("{}")
     )

@@ -8,9 +8,10 @@ import time
 from typing import Any
 
 import pytest
+from report_studies import bench_request
 
 from parity.bench.command import _waiting
-from parity.bench.document import BenchFile, BenchRequest
+from parity.bench.document import BenchFile
 
 TURNS = ("--rounds", "2", "--iterations", "2")
 
@@ -20,16 +21,7 @@ def bench(parity: Any, name: str) -> dict[str, Any]:
 
 
 def test_frameworks_take_turns_and_who_is_first_does_too() -> None:
-    request = BenchRequest(
-        tasks=["a"],
-        task_arguments=["a"],
-        frameworks=["sb3", "rllib"],
-        rounds=3,
-        iterations=1,
-        warmup=1,
-        device="cpu",
-        threads=1,
-    )
+    request = bench_request("sb3", "rllib", rounds=3)
     order = [framework for _, _, framework in _waiting(BenchFile(created="", request=request))]
     assert order == ["sb3", "rllib", "rllib", "sb3", "sb3", "rllib"]
 
@@ -80,11 +72,17 @@ def test_ctrl_c_keeps_the_rounds_and_resume_measures_the_rest(parity: Any) -> No
 
 
 def test_a_port_that_raises_is_invalid_and_named(parity: Any) -> None:
-    raising = "        self.steps += 1\n", "        self.steps += 1\n        raise RuntimeError('the simulator died')\n"
+    raising = (
+        "        self.steps += 1\n",
+        "        self.steps += 1\n        Match.all_steps = getattr(Match, 'all_steps', 0) + 1\n"
+        "        if Match.all_steps > 300:\n            raise RuntimeError('the simulator died')\n",
+    )
     task = parity.write("my_task.py", raising)
     outcome = parity("bench", "--task", task, "--frameworks", "sb3", *TURNS, "--name", "dead")
-    assert outcome.returncode in (1, 2), outcome.stderr
-    assert "the simulator died" in outcome.stderr and "Traceback" not in outcome.stderr
+    assert outcome.returncode == 1, outcome.stderr
+    assert "INVALID: sb3 raised on match: RuntimeError: the simulator died" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert "the simulator died" in (parity.folder / "results/dead/bench.log").read_text()
 
 
 @pytest.mark.parametrize(

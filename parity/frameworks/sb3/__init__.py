@@ -171,22 +171,18 @@ def build_model(task: Task, env: VecEnv, seed: int, device: str) -> MaskablePPO:
     )
 
 
-def with_own_hyperparameters(task: Task) -> Task:
-    """The task with the hyperparameters of its ``sb3_model``, where it brings one: those are what SB3 trains with.
+def with_own_hyperparameters(task: Task, model: MaskablePPO) -> Task:
+    """The task with the hyperparameters of ``model``, where it brings it as ``sb3_model``: those are what SB3 trains with.
 
     Raises:
-        CannotStart: the model is none, or PPOParams cannot hold what it trains with.
+        CannotStart: PPOParams cannot hold them.
     """
     if task.sb3_model is None:
         return task
-    env = vec_env(task, task.ppo.n_envs)
     try:
-        ppo = hyperparameters.of_brought(build_model(task, env, seed=0, device="cpu"), task.ppo)
+        return dataclasses.replace(task, ppo=hyperparameters.of_brought(model, task.ppo))
     except ValueError as error:
         raise CannotStart(f"Task {task.id}: sb3_model: {one_line(error)}.") from error
-    finally:
-        env.close()
-    return dataclasses.replace(task, ppo=ppo)
 
 
 def _check_wrappers(task: Task, model: MaskablePPO, given: VecEnv) -> None:

@@ -12,7 +12,6 @@ import torch
 from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parity.frameworks import hyperparameters
 from parity.frameworks.network import sample_observations
@@ -26,12 +25,12 @@ from parity.frameworks.rllib.ladder.pairing import paired
 from parity.frameworks.rllib.ladder.probe import Probe, probe
 from parity.frameworks.rllib.ladder.view import same_tensors, view
 from parity.frameworks.rllib.module import unmasked_space
-from parity.frameworks.sb3 import build_model, counterpart, with_own_hyperparameters
+from parity.frameworks.sb3 import build_model, counterpart, vec_env, with_own_hyperparameters
 from parity.frameworks.sb3.beside import beside, for_policy, observations, settings
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.ladder.correspondence import Correspondence, correspond
 from parity.ladder.numbers import Numbers
-from parity.masks import MASK_KEY, MaskedEnv, choices
+from parity.masks import MASK_KEY, choices
 from parity.task import PPOParams, Task
 
 # Observations on which parameters of one shape are told apart.
@@ -45,9 +44,10 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Number
 
     What raises is noted in ``facts["raised"]``; nothing is judged.
     """
-    task = with_own_hyperparameters(task)
-    env = DummyVecEnv([lambda: MaskedEnv(task.env(), task.mask)])
+    # A brought sb3_model may look at how many environments it is given; parity's own needs no more than one.
+    env = vec_env(task, 1 if task.sb3_model is None else task.ppo.n_envs)
     model = build_model(task, env, seed, "cpu")
+    task = with_own_hyperparameters(task, model)
     found = probe(port, lambda learner: _weights(task, port, model.policy, learner))
     numbers = found.numbers
     numbers.facts["ray"] = versions.facts()

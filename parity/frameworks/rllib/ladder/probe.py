@@ -121,9 +121,15 @@ class Probe:
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Notes what is raised inside under ``facts["raised"][name]`` and goes on."""
+        """Notes what is raised inside under ``facts["raised"][name]`` and goes on.
+
+        Raises:
+            CannotStart: bad input is the user's to mend before there is anything to compare.
+        """
         try:
             yield
+        except CannotStart:
+            raise
         except Exception as error:
             self.numbers.facts.setdefault("raised", {})[name] = {
                 "type": type(error).__name__,

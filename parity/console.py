@@ -1,0 +1,14 @@
+"""Where text for people goes: colours and the terminal's width on a terminal, 120 columns elsewhere."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+# Wide enough for every row of a table on one line.
+PLAIN_WIDTH = 120
+
+
+def console(stderr: bool = True) -> Console:
+    """Everything for people goes to stderr, but what a command is asked to list."""
+    out = Console(stderr=stderr, highlight=False)
+    return out if out.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
