@@ -14,7 +14,7 @@ RULES = (
         explanation="With the same weights and observations the module prefers other actions than SB3's network.",
         origin="Another pre-processing, activation, layer order, or an input that is left out.",
         fix="Build the module around the task's network, or repeat its forward pass exactly.",
-        explains=("PAR203", "PAR204", "PAR501", "PAR503", "PAR602", *_LATER),
+        explains=("PAR109", "PAR203", "PAR204", "PAR501", "PAR503", "PAR602", *_LATER),
     ),
     Rule(
         code="PAR102",
@@ -23,7 +23,7 @@ RULES = (
         explanation="With the same weights and observations the value function is another.",
         origin="A value head on other features, or a pre-processing that only one of the two passes has.",
         fix="def compute_values(self, batch, embeddings=None): the value head on the features that _forward uses",
-        explains=("PAR404", "PAR405", "PAR501", "PAR502", "PAR602", *_LATER),
+        explains=("PAR109", "PAR404", "PAR405", "PAR501", "PAR502", "PAR602", *_LATER),
     ),
     Rule(
         code="PAR103",
@@ -41,7 +41,7 @@ RULES = (
         explanation="Log-probabilities at sampling and at training then differ for no reason of learning.",
         origin="Dropout or batch normalisation left in training mode, noise, or state kept between calls.",
         fix="Leave the module without state and noise.",
-        explains=("PAR101", "PAR102", "PAR203", "PAR204", "PAR205", "PAR303", "PAR501", "PAR503", *_LATER),
+        explains=("PAR101", "PAR102", "PAR109", "PAR203", "PAR204", "PAR205", "PAR303", "PAR501", "PAR503", *_LATER),
     ),
     Rule(
         code="PAR105",
@@ -63,6 +63,7 @@ RULES = (
             "PAR101",
             "PAR102",
             "PAR107",
+            "PAR109",
             "PAR201",
             "PAR202",
             "PAR203",
@@ -86,6 +87,18 @@ RULES = (
         ),
         origin="An integer division, a cast, a key that is read and not used, an input multiplied by zero.",
         fix="Use the entry, or leave it out of the observation on both sides.",
+    ),
+    Rule(
+        code="PAR109",
+        title="outputs are limited once weights have grown",
+        severity="error",
+        explanation=(
+            "Initial logits and values are near zero, where nothing shows. With last layers multiplied on both sides, as "
+            "training grows them, SB3's outputs go on and the port's do not: it cannot become certain, or cannot learn large "
+            "returns."
+        ),
+        origin="A clamp or tanh on logits or values, half precision, a normalisation of outputs.",
+        fix="Return logits and values as the last layer gives them.",
     ),
     Rule(
         code="PAR107",

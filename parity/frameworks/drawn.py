@@ -1,4 +1,4 @@
-"""Masks that no environment need ever show: one legal option in every second row, several in the others."""
+"""Masks that no environment need ever show, with one legal option in every second row and several in the others; actions."""
 
 from __future__ import annotations
 
@@ -14,3 +14,11 @@ def drawn_masks(sizes: list[int], rows: int) -> np.ndarray:
             legal = generator.permutation(size)[: 1 if row % 2 else 1 + generator.integers(size)]
             mask[row, start + legal] = True
     return mask
+
+
+def drawn_actions(mask: np.ndarray, sizes: list[int]) -> np.ndarray:
+    """int64 ``[rows, k]``: of each sub-action a legal option, uniformly."""
+    generator = np.random.default_rng(0)
+    keys = np.where(mask, generator.random(mask.shape), -1.0)
+    starts = np.cumsum([0, *sizes[:-1]])
+    return np.stack([keys[:, s : s + size].argmax(axis=1) for s, size in zip(starts, sizes, strict=True)], axis=1)

@@ -114,6 +114,11 @@ class Evidence:
         """Whether SB3's side is its own network with corresponding weights, and not the port's module itself."""
         return self.facts.get("sb3_policy", {}).get(module) == "sb3"
 
+    def has_grown(self, module: str) -> bool:
+        """Whether numbers with grown weights were asked for: not every framework has them."""
+        raised = f"grown {module}" in self.facts.get("raised", {})
+        return raised or bool(self.numbers.below(f"{module}/grown"))
+
     def as_ports(self, module: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """SB3's arrays by the port's parameter names."""
         pairs = self.facts["correspondence"]["pairs"] if self.is_same_network(module) else {}
@@ -132,6 +137,8 @@ def _parts(name: str) -> list[str]:
     if name.startswith("view/"):
         return ["build", "view"]
     module, _, rest = name.partition("/")
+    if rest.startswith(("grown", "sb3/grown")):
+        return ["build", f"space {module}", "sample", "batch", f"grown {module}"]
     if rest.startswith("sb3/space"):
         return ["build", f"space {module}", f"sb3 space {module}"]
     if rest.startswith("space"):

@@ -5,6 +5,7 @@ where the two differ, the results do. Arrays, below ``M/sb3`` for a module ``M``
 
     logits, values, logp, entropy        on the V rows that stand for decisions (logits before masking)
     space/logits, space/values           on the observations drawn from the space
+    grown/logits, grown/values           likewise, with weights whose outputs are far apart (``parity.frameworks.grown``)
     raw_advantages, returns              float32 [V], from RolloutBuffer.compute_returns_and_advantage, chunk by chunk
     RUN/loss/{policy, value, entropy}    float64 [minibatches]
     RUN/gradient/PARAM                   of the first minibatch, clipped
@@ -101,12 +102,14 @@ def forward(numbers: Numbers, folder: str, policy: MaskableActorCriticPolicy, de
     )
 
 
-def forward_space(numbers: Numbers, folder: str, policy: MaskableActorCriticPolicy, observations: Any) -> None:
-    """The policy on observations drawn from the space."""
+def forward_space(
+    numbers: Numbers, folder: str, policy: MaskableActorCriticPolicy, observations: Any, name: str = "space"
+) -> None:
+    """The policy on observations drawn from the space; stored below ``sb3/NAME``."""
     with torch.no_grad():
         tensors = _tensors(observations)
         logits, values = _logits(policy.get_distribution(tensors)), policy.predict_values(tensors)
-    numbers.put(f"{folder}/sb3/space", {"logits": logits, "values": values.flatten().numpy()})
+    numbers.put(f"{folder}/sb3/{name}", {"logits": logits, "values": values.flatten().numpy()})
 
 
 def outputs(policy: MaskableActorCriticPolicy, observations: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,12 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from parity.ladder.difference import elementwise
-from parity.ladder.evidence import PHASES, Evidence, Missing, Sheet, compare_column, figures
+from parity.ladder.evidence import PHASES, Evidence, Missing, Sheet, compare_column, figures, scaled
 from parity.ladder.rungs.attempt import attempt
-from parity.ladder.rungs.legal import empty, groups, illegal_probability, largest_entropy
+from parity.ladder.rungs.legal import (
+    empty,
+    groups,
+    illegal_probability,
+    largest_entropy,
+    legal_log_probabilities,
+)
+from parity.ladder.tolerances import GROWN
 
 # exp of any usual mask constant (-1e8, -1e10, float32's minimum, -inf) is 0 in float32; this allows nothing to be played.
 IMPOSSIBLE = 1e-12
+# Once legal logits differ by 30, penalties of less than about 45 leave more.
+HARDLY = 1e-6
 # float32 entropies of up to some hundred actions; a mask that is not honoured is off by tenths.
 ENTROPY_SLACK = 1e-5
 # Standard deviations: chance reaches that once in 10^9 comparisons.
@@ -32,7 +41,8 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
         attempt(sheet, _entropy_bound, evidence, module)
         attempt(sheet, _phases, evidence, module)
         attempt(sheet, _against_sb3, evidence, module)
-        _chosen(sheet, evidence, module)
+        _chosen(sheet, evidence, module, f"{module}/chosen")
+        attempt(sheet, _grown, evidence, module)
 
 
 def _phases_of(evidence: Evidence, module: str) -> list[str]:
@@ -42,9 +52,9 @@ def _phases_of(evidence: Evidence, module: str) -> list[str]:
     return [phase for phase in PHASES if not (picks and phase == "inference")]
 
 
-def _chosen(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _chosen(sheet: Sheet, evidence: Evidence, module: str, folder: str) -> None:
     """A module that picks its actions itself: drawn from its own distribution, and with the log-probability of that?"""
-    chosen = evidence.numbers.below(f"{module}/chosen")
+    chosen = evidence.numbers.below(folder)
     if not chosen or not np.isfinite(chosen["probability"]).all():
         return
     where = f"module {module}, exploration"
@@ -75,6 +85,55 @@ def _chosen(sheet: Sheet, evidence: Evidence, module: str) -> None:
                 f"{name} returns log-probabilities that are off its distribution's by up to {difference.max_abs:.3g}"
             )
             sheet.report("PAR205", where, message, figures(difference), module=module)
+
+
+def _grown(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """The same of a decided policy: an initial one is near uniform, and forgives small penalties and added constants."""
+    if not evidence.has_grown(module):
+        return
+    folder, choices = f"{module}/grown", evidence.about(module)["choices"]
+    mask, actions = evidence.need(f"{module}/space/mask").astype(bool), evidence.need(f"{folder}/actions")
+    logits, where = evidence.need(f"{folder}/phase/train/logits"), f"module {module}, decided policy"
+    if logits.shape != mask.shape:
+        return
+    probabilities = {
+        phase: evidence.need(f"{folder}/phase/{phase}/probability") for phase in _phases_of(evidence, module)
+    }
+    worst = {
+        phase: float(illegal_probability(each, mask, choices).max(initial=0.0)) for phase, each in probabilities.items()
+    }
+    if max(worst.values()) > HARDLY and not any(found.code == "PAR201" for found in sheet.found):
+        message = (
+            f"once logits are far apart, as after training, an illegal action has a probability of up to "
+            f"{max(worst.values()):.3g}: the penalty is too small"
+        )
+        sheet.report("PAR201", where, message, {"largest_probability": worst}, module=module)
+        return
+    for phase, probability in probabilities.items():
+        difference = elementwise(probability, probabilities["exploration"], GROWN, "drawn observation")
+        if not sheet.compare(difference):
+            message = (
+                f"once logits are far apart, as after training, probabilities in {phase} and exploration differ by up to "
+                f"{difference.max_abs:.3g}"
+            )
+            sheet.report("PAR205", where, message, figures(difference), module=module)
+            return
+    _chosen(sheet, evidence, module, f"{folder}/chosen")
+    wanted = legal_log_probabilities(logits, mask, choices)
+    columns = groups(choices, mask.shape[-1])
+    of_actions = sum(np.take_along_axis(wanted[:, c], actions[:, [i]], axis=1)[:, 0] for i, c in enumerate(columns))
+    entropy = -np.where(mask, np.exp(wanted) * wanted, 0.0).sum(axis=1)
+    for code, name, expected in (("PAR203", "logp", of_actions), ("PAR204", "entropy", entropy)):
+        difference = elementwise(
+            evidence.need(f"{folder}/phase/train/{name}"), expected, scaled(GROWN, np.asarray(expected)), name
+        )
+        if not sheet.compare(difference):
+            words = {"logp": "log-probabilities", "entropy": "entropies"}[name]
+            message = (
+                f"once logits are far apart, as after training, {words} are off those of the module's own logits by up to "
+                f"{difference.max_abs:.3g}"
+            )
+            sheet.report(code, where, message, figures(difference), module=module)
 
 
 def _mask_honoured(sheet: Sheet, evidence: Evidence, module: str) -> None:

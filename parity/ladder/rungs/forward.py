@@ -8,6 +8,7 @@ from parity.ladder.difference import elementwise
 from parity.ladder.evidence import Evidence, Sheet, compare_column, figures, scaled
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.legal import legal_log_probabilities
+from parity.ladder.tolerances import GROWN
 
 # Far above float32's noise on outputs of order 1.
 SOME = 1e-4
@@ -31,6 +32,7 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
             correspondence = evidence.fact("correspondence", parts=("build",))
             sheet.skipped.append(correspondence["reason"] or "no parameters correspond")
         attempt(sheet, _drawn, evidence, module)
+        attempt(sheet, _grown, evidence, module)
         _inputs_used(sheet, evidence, module)
         attempt(sheet, _values_agree, evidence, module)
 
@@ -162,6 +164,29 @@ def _drawn(sheet: Sheet, evidence: Evidence, module: str) -> None:
         if not sheet.compare(difference):
             message = f"values differ by up to {difference.max_abs:.3g} on observations drawn from the space"
             sheet.report("PAR102", f"module {module}, {difference.where}", message, figures(difference), module=module)
+
+
+def _grown(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """The same once outputs are as far apart as training makes them: what limits them shows there alone."""
+    if not evidence.is_same_network(module) or not evidence.has_grown(module):
+        return
+    mask, choices = evidence.need(f"{module}/space/mask").astype(bool), evidence.about(module)["choices"]
+    sides = {"logits": (f"{module}/grown/phase/train/logits", f"{module}/sb3/grown/logits")}
+    if evidence.about(module).get("compute_values", True):
+        sides["values"] = (f"{module}/grown/values", f"{module}/sb3/grown/values")
+    for name, (port, sb3) in sides.items():
+        ours, theirs = evidence.need(port), evidence.need(sb3)
+        if ours.shape != theirs.shape:
+            continue
+        if name == "logits":
+            ours, theirs = (legal_log_probabilities(each, mask, choices) for each in (ours, theirs))
+        difference = elementwise(ours, theirs, scaled(GROWN, theirs), "drawn observation", _row)
+        if not sheet.compare(difference):
+            message = (
+                f"with weights that let SB3's {name} reach {np.abs(theirs).max():.3g}, the port's differ by up to "
+                f"{difference.max_abs:.3g}"
+            )
+            sheet.report("PAR109", f"module {module}, {name}", message, figures(difference), module=module)
 
 
 def _inputs_used(sheet: Sheet, evidence: Evidence, module: str) -> None:

@@ -68,6 +68,15 @@ def mask_too_weak(good: Task) -> Task:
     return replace(good, rllib_module=Module)
 
 
+@bug("illegal actions get -30, which a decided policy outweighs", "PAR201")
+def mask_too_weak_later(good: Task) -> Task:
+    class Module(SorterModule):
+        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return logits - 30.0 * (1 - mask.float())
+
+    return replace(good, rllib_module=Module)
+
+
 @bug("the module reads the mask the wrong way round", "PAR201")
 def mask_inverted_in_module(good: Task) -> Task:
     class Module(SorterModule):

@@ -344,3 +344,54 @@ def state_without_a_layer(good: Task) -> Task:
             self.load_state_dict({k: torch.as_tensor(v) for k, v in state.items()}, strict=False)
 
     return replace(good, rllib_module=Module)
+
+
+@bug("logits are clamped to [-10, 10], where initial ones never are", "PAR109")
+def logits_clamped(good: Task) -> Task:
+    class Module(SorterModule):
+        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return super().masked(logits.clamp(-10.0, 10.0), mask)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("logits are bounded by 8 tanh(logits / 8)", "PAR109", "PAR101")
+def logits_softly_bounded(good: Task) -> Task:
+    class Module(SorterModule):
+        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return super().masked(8.0 * torch.tanh(logits / 8.0), mask)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("values are clamped to [-100, 100], where initial ones never are", "PAR109")
+def values_clamped(good: Task) -> Task:
+    class Module(SorterModule):
+        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+            return super().compute_values(batch).clamp(-100.0, 100.0)
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("one action in ten is drawn uniformly, which a near-uniform policy hides", "PAR205")
+def epsilon_greedy(good: Task) -> Task:
+    class Module(SorterModule):
+        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            out = self._forward(batch)
+            policy = torch.distributions.Categorical(logits=out[Columns.ACTION_DIST_INPUTS])
+            legal = torch.distributions.Categorical(probs=batch[Columns.OBS][MASK].float())
+            actions = torch.where(torch.rand(len(policy.logits)) < 0.1, legal.sample(), policy.sample())
+            return {**out, Columns.ACTIONS: actions, Columns.ACTION_LOGP: policy.log_prob(actions)}
+
+    return replace(good, rllib_module=Module)
+
+
+@bug("exploration is flattened once the policy is decided", "PAR205")
+def probabilities_floored(good: Task) -> Task:
+    class Module(SorterModule):
+        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            out = self._forward(batch)
+            legal = torch.log_softmax(out[Columns.ACTION_DIST_INPUTS], dim=-1)
+            return {Columns.ACTION_DIST_INPUTS: self.masked(legal.clamp(min=-6.0), batch[Columns.OBS][MASK])}
+
+    return replace(good, rllib_module=Module)

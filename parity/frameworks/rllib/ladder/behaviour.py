@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 import tree
+from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.utils.torch_utils import convert_to_torch_tensor
 
 from parity.frameworks import reach as disturbed
-from parity.frameworks.drawn import drawn_masks
+from parity.frameworks.drawn import drawn_actions, drawn_masks
+from parity.frameworks.grown import grown
 from parity.frameworks.network import sample_observations
 from parity.frameworks.rllib.arrays import array, flat, probability, take
 from parity.ladder.numbers import Numbers
-from parity.masks import MASK_KEY
+from parity.masks import MASK_KEY, choices
 
 SPACE_SAMPLES = 32
 # Rows on which single parameters are disturbed: enough to reach every input, few enough for large networks.
@@ -63,28 +66,7 @@ def forward(numbers: Numbers, module_id: str, module: Any, columns: dict[str, An
         first = module.forward_train(given)
         _note_changes(numbers, module_id, prepared, flat(given))
         second = module.forward_train(copy.deepcopy(trained))
-        phases = {
-            "exploration": (module.forward_exploration, module.get_exploration_action_dist_cls),
-            "inference": (module.forward_inference, module.get_inference_action_dist_cls),
-            "train": (module.forward_train, module.get_train_action_dist_cls),
-        }
-        outs = {}
-        for phase, (forward_phase, distribution_class) in phases.items():
-            given = copy.deepcopy(trained if phase == "train" else batch)
-            out = outs[phase] = forward_phase(given)
-            if phase == "inference" and Columns.ACTION_DIST_INPUTS not in out and Columns.ACTIONS in out:
-                continue  # it picks its actions itself, as RLlib allows where nothing is learned from them
-            logits = out[Columns.ACTION_DIST_INPUTS]
-            distribution = distribution_class().from_logits(logits)
-            numbers.put(
-                f"{module_id}/phase/{phase}",
-                {
-                    "logits": array(logits),
-                    "logp": array(distribution.logp(actions)),
-                    "entropy": array(distribution.entropy()),
-                    "probability": array(probability(distribution)),
-                },
-            )
+        outs, given = _phases(numbers, f"{module_id}/phase", module, batch, trained, actions)
         numbers.facts.setdefault("forward_columns", {})[module_id] = {
             phase: sorted(map(str, out)) for phase, out in outs.items()
         }
@@ -108,6 +90,38 @@ def forward(numbers: Numbers, module_id: str, module: Any, columns: dict[str, An
                     columns[Columns.OBS],
                 )
                 numbers.put(module_id, {"bootstrap": array(module.compute_values({Columns.OBS: nested}))})
+
+
+def _phases(
+    numbers: Numbers, folder: str, module: Any, batch: dict[str, Any], trained: dict[str, Any], actions: torch.Tensor
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Stores each phase's distribution below ``folder``. Returns what each phase gave, and the training pass's batch after it.
+
+    ``trained``: the batch as it reaches ``forward_train``; ``batch``: as it reaches the others. Neither is changed.
+    """
+    phases = {
+        "exploration": (module.forward_exploration, module.get_exploration_action_dist_cls),
+        "inference": (module.forward_inference, module.get_inference_action_dist_cls),
+        "train": (module.forward_train, module.get_train_action_dist_cls),
+    }
+    outs, given = {}, trained
+    for phase, (forward_phase, distribution_class) in phases.items():
+        given = copy.deepcopy(trained if phase == "train" else batch)
+        out = outs[phase] = forward_phase(given)
+        if phase == "inference" and Columns.ACTION_DIST_INPUTS not in out and Columns.ACTIONS in out:
+            continue  # it picks its actions itself, as RLlib allows where nothing is learned from them
+        logits = out[Columns.ACTION_DIST_INPUTS]
+        distribution = distribution_class().from_logits(logits)
+        numbers.put(
+            f"{folder}/{phase}",
+            {
+                "logits": array(logits),
+                "logp": array(distribution.logp(actions)),
+                "entropy": array(distribution.entropy()),
+                "probability": array(probability(distribution)),
+            },
+        )
+    return outs, given
 
 
 def _chosen(module: Any, batch: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -161,13 +175,10 @@ def strays(module: Any, registered: set[int], columns: dict[str, Any]) -> list[l
 
 def space(numbers: Numbers, module_id: str, module: Any) -> None:
     """The module on observations that the environment may never show, with one and with many legal actions."""
-    drawn = sample_observations(module.observation_space, SPACE_SAMPLES)
-    if not isinstance(drawn, dict) or MASK_KEY not in drawn:
+    drawn = drawn_for(numbers, module_id, module)
+    if drawn is None:
         return
-    sizes = numbers.facts["modules"][module_id]["choices"] or [drawn[MASK_KEY].shape[-1]]
-    mask = torch.as_tensor(drawn_masks(sizes, SPACE_SAMPLES)).to(drawn[MASK_KEY])
-    drawn[MASK_KEY] = mask
-    drawn = _on(module, drawn)
+    mask = drawn[MASK_KEY]
     with torch.no_grad():
         given = as_trained(module, drawn)
         before = flat(copy.deepcopy(given))
@@ -183,6 +194,42 @@ def space(numbers: Numbers, module_id: str, module: Any) -> None:
         if has_values(module):
             values = module.compute_values(given, embeddings=out.get(Columns.EMBEDDINGS))
             numbers.put(f"{module_id}/space", {"values": array(values)})
+
+
+def far(numbers: Numbers, module_id: str, module: Any, by: Mapping[str, float]) -> None:
+    """The module with its weights multiplied ``by`` something, on the observations of `space`, in each of its phases.
+
+    Stores below ``M/grown`` what `space` and `forward` store of the module as it is.
+    """
+    drawn = drawn_for(numbers, module_id, module)
+    mask = array(drawn[MASK_KEY]).astype(bool)
+    actions = drawn_actions(mask, choices(module.action_space))
+    batch = {Columns.OBS: drawn}
+    with torch.no_grad(), grown(module, by):
+        outs, given = _phases(
+            numbers,
+            f"{module_id}/grown/phase",
+            module,
+            batch,
+            as_trained(module, drawn),
+            torch.as_tensor(actions[:, 0] if isinstance(module.action_space, spaces.Discrete) else actions),
+        )
+        if Columns.ACTIONS in outs["exploration"]:
+            numbers.put(f"{module_id}/grown/chosen", _chosen(module, batch))
+        numbers.put(f"{module_id}/grown", {"actions": actions})
+        if has_values(module):
+            values = module.compute_values(given, embeddings=outs["train"].get(Columns.EMBEDDINGS))
+            numbers.put(f"{module_id}/grown", {"values": array(values)})
+
+
+def drawn_for(numbers: Numbers, module_id: str, module: Any) -> Any:
+    """Observations drawn from the module's space, masks with one and with many legal actions; None where it has no mask."""
+    drawn = sample_observations(module.observation_space, SPACE_SAMPLES)
+    if not isinstance(drawn, dict) or MASK_KEY not in drawn:
+        return None
+    sizes = numbers.facts["modules"][module_id]["choices"] or [drawn[MASK_KEY].shape[-1]]
+    drawn[MASK_KEY] = torch.as_tensor(drawn_masks(sizes, SPACE_SAMPLES)).to(drawn[MASK_KEY])
+    return _on(module, drawn)
 
 
 def _note_changes(numbers: Numbers, module_id: str, before: dict[str, np.ndarray], now: dict[str, np.ndarray]) -> None:

@@ -14,12 +14,13 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
 from parity.frameworks import hyperparameters
+from parity.frameworks.grown import factors, grown
 from parity.frameworks.network import sample_observations
 from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.arrays import flat
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.ladder.algorithm import through_algorithm
-from parity.frameworks.rllib.ladder.behaviour import as_trained
+from parity.frameworks.rllib.ladder.behaviour import as_trained, drawn_for, far
 from parity.frameworks.rllib.ladder.control import control
 from parity.frameworks.rllib.ladder.pairing import paired
 from parity.frameworks.rllib.ladder.probe import Probe, probe
@@ -189,11 +190,37 @@ def _sb3_side(found: Probe, task: Task, module_id: str, sb3_policy: Any) -> None
     if module_id == found.port.learning_module and module_id in found.copies and same_space:
         with found.part(f"sb3 space {module_id}"):
             _inputs(numbers, module_id, found.copies[module_id], sb3_policy)
+    if module_id in found.copies and found.numbers.facts["modules"][module_id]["mask_in_space"]:
+        with found.part(f"grown {module_id}"):
+            _grown(found, module_id, sb3_policy if direct else None)
     if module_id in found.modules and module_id in found.after:
         with found.part(f"sb3 {module_id}"):
             policy = sb3_policy if direct else _policy_around(found.copies[module_id], ppo)
             adam_eps = _adam_eps(found.learner, module_id)
             beside(numbers, module_id, policy, found.after[module_id], ppo, adam_eps)
+
+
+def _grown(found: Probe, module_id: str, policy: Any | None) -> None:
+    """Both sides on the drawn observations with weights whose outputs are far apart; SB3's where parameters correspond."""
+    numbers, module = found.numbers, found.copies[module_id]
+    mask = torch.as_tensor(numbers[f"{module_id}/space/mask"]).bool()
+    if policy is None:
+        network, shown = _ModuleAsNetwork(module), drawn_for(numbers, module_id, module)
+        far(numbers, module_id, module, factors(module, lambda: _centred(network(copy.deepcopy(shown)), mask)))
+        return
+    seen = observations(numbers, f"{module_id}/space/obs", policy.observation_space)
+    pairs = numbers.facts["correspondence"]["pairs"]
+    found_factors = factors(policy, lambda: _centred(counterpart.outputs(policy, seen), mask))
+    by = {name: factor for name, factor in found_factors.items() if name in pairs}
+    far(numbers, module_id, module, {pairs[name]: factor for name, factor in by.items()})
+    with grown(policy, by):
+        counterpart.forward_space(numbers, module_id, policy, seen, "grown")
+
+
+def _centred(outputs: tuple[torch.Tensor, torch.Tensor], mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    logits, values = outputs
+    legal = torch.where(mask, logits, 0.0)
+    return torch.where(mask, logits - legal.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True), 0.0), values
 
 
 def _inputs(numbers: Numbers, module_id: str, module: Any, policy: Any) -> None:

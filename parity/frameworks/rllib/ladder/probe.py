@@ -23,6 +23,7 @@ Arrays, for every module that is trained (``M`` its id, ``R`` its rows in the le
     M/reach/PARAM               float64 [2]: how far log-probs of the actions and values move when it is disturbed
     M/twice/{first,second}      logits of the same batch, forward called twice
     M/space/{obs/…, mask, logits, probability, values}    on observations drawn from the space
+    M/grown/{actions, values}, M/grown/phase/…, M/grown/chosen/…    on the same, with weights whose outputs are far apart
     M/update/rows               int64 [minibatches, longest], row numbers of each minibatch, -1 where shorter
     M/update/loss/{total, policy, value, entropy}   float64 [minibatches]
     M/update/raw_gradient/PARAM, M/update/gradient/PARAM   of the first minibatch, before and after clipping

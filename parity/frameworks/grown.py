@@ -1,0 +1,101 @@
+"""Weights whose outputs are as far apart as training makes them.
+
+Initial logits and values are near zero. A clamp, a squashing, a small constant inside a logarithm or a weak mask changes
+nothing there, and limits what can be learned later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+
+from parity.frameworks.reach import reach
+
+# Largest difference between the logits of two legal actions: a decided policy, e^-30 is nothing beside float32's 1.
+# Largest value: returns of this size are common.
+LOGITS, VALUES = 30.0, 1e3
+# Factors beyond it say that the outputs cannot get there.
+LARGEST = 2.0**24
+BISECTIONS = 6
+# Of an output's change on doubling and trebling a parameter: float32's noise, where outputs are small beside their offset.
+NOISE = 1e-2
+
+Outputs = Callable[[], tuple[torch.Tensor, torch.Tensor | None]]
+"""Logits ``[B, n]``, centred over the legal actions and 0 at the others, and values ``[B]``."""
+
+
+def factors(module: torch.nn.Module, outputs: Outputs) -> dict[str, float]:
+    """Parameter's name -> by what to multiply it, so that logits differ by `LOGITS` and values reach `VALUES`.
+
+    Only parameters that move one of the two and enter it linearly, as those of a last layer do: rounding errors then grow as
+    the outputs do, and no faster. Empty where there is none.
+    """
+    named = dict(module.named_parameters())
+    moved = reach(module, outputs)
+    found: dict[str, float] = {}
+    for output, target in ((0, LOGITS), (1, VALUES)):
+        own = [n for n, each in moved.items() if each[output] > 0 and each[1 - output] == 0]
+
+        def size(output: int = output) -> float:
+            return _size(outputs()[output], output)
+
+        linear = [name for name in own if _is_linear(named[name], lambda output=output: outputs()[output])]
+        if linear:
+            found |= dict.fromkeys(linear, _factor([named[name] for name in linear], size, target))
+    return found
+
+
+@contextlib.contextmanager
+def grown(module: torch.nn.Module, by: Mapping[str, float]) -> Iterator[None]:
+    """The module with its parameters multiplied, meanwhile."""
+    named = dict(module.named_parameters())
+    with _multiplied([(named[name], factor) for name, factor in by.items()]):
+        yield
+
+
+def _size(output: torch.Tensor | None, which: int) -> float:
+    if output is None:
+        return 0.0
+    if which == 0:
+        return float((output.amax(-1) - output.amin(-1)).max())
+    return float(output.abs().max())
+
+
+def _is_linear(parameter: torch.Tensor, output: Callable[[], torch.Tensor | None]) -> bool:
+    at = []
+    for factor in (1.0, 2.0, 3.0):
+        with _multiplied([(parameter, factor)]):
+            result = output()
+        assert result is not None
+        at.append(result.double())
+    step, next_step = at[1] - at[0], at[2] - at[1]
+    return bool((next_step - step).abs().max() <= NOISE * step.abs().max())
+
+
+def _factor(parameters: list[torch.Tensor], size: Callable[[], float], target: float) -> float:
+    def at(factor: float) -> float:
+        with _multiplied([(parameter, factor) for parameter in parameters]):
+            return size()
+
+    high = next(f for f in (2.0**k for k in itertools.count()) if f >= LARGEST or at(f) >= target)
+    low = high / 2
+    for _ in range(BISECTIONS if 1.0 < high < LARGEST else 0):
+        middle = (low + high) / 2
+        low, high = (low, middle) if at(middle) >= target else (middle, high)
+    return high
+
+
+@contextlib.contextmanager
+def _multiplied(parameters: list[tuple[torch.Tensor, float]]) -> Iterator[None]:
+    with torch.no_grad():
+        before = [parameter.detach().clone() for parameter, _ in parameters]
+        for parameter, factor in parameters:
+            parameter.mul_(factor)
+        try:
+            yield
+        finally:
+            for (parameter, _), kept in zip(parameters, before, strict=True):
+                parameter.copy_(kept)
