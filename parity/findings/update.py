@@ -80,6 +80,20 @@ RULES = (
         fix="The log has the traceback; the exception's own message names the place.",
     ),
     Rule(
+        code="PAR808",
+        title="something changes weights or the optimiser's state between two updates",
+        severity="error",
+        explanation=(
+            "SB3 goes on with the weights and with the moments of Adam that the last update left; first steps after a reset "
+            "are as large as the learning rate allows."
+        ),
+        origin=(
+            "An optimiser that is made anew or cleared for each update, weights that are averaged, decayed or restored in a "
+            "hook or a callback of the port's own."
+        ),
+        fix="Make optimisers in configure_optimizers_for_module alone, and leave weights to them.",
+    ),
+    Rule(
         code="PAR810",
         title="advantages are standardised over the whole train batch",
         severity="info",

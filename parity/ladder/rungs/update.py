@@ -30,6 +30,7 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
     for module in evidence.modules():
         attempt(sheet, _module, evidence, module)
         _synchronised(sheet, evidence, module)
+        _between(sheet, evidence, module)
 
 
 def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
@@ -100,6 +101,23 @@ def _synchronised(sheet: Sheet, evidence: Evidence, module: str) -> None:
     if not sheet.compare(difference):
         message = f"after it got the learner's weights the env runner's logits differ by up to {difference.max_abs:.3g}"
         sheet.report("PAR805", f"module {module}, {difference.where}", message, figures(difference), module=module)
+
+
+def _between(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """What an update leaves, the next one begins with."""
+    before, after = (evidence.numbers.below(f"{module}/between/{side}") for side in ("before", "after"))
+    changed = [
+        name
+        for name, array in before.items()
+        if name not in after or not np.array_equal(array, after[name], equal_nan=True)
+    ]
+    if before and after and changed:
+        parameters = evidence.about(module)["parameters"]
+        kinds = {"weights" if name in parameters else "the optimiser's state" for name in changed}
+        message = (
+            f"the next update begins with other {' and '.join(sorted(kinds, reverse=True))}: {', '.join(changed[:4])}"
+        )
+        sheet.report("PAR808", f"module {module}, {changed[0]}", message, {"changed": changed}, module=module)
 
 
 def _every_row(sheet: Sheet, evidence: Evidence, module: str) -> None:

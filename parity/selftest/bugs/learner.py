@@ -377,3 +377,28 @@ def silent_loss_with_the_entropys_sign(good: Task) -> Task:
             return policy + config.vf_loss_coeff * value + config.entropy_coeff * entropy
 
     return _with(good, Learner)
+
+
+@bug("Adam starts anew with each update", "PAR808")
+def adam_starts_anew(good: Task) -> Task:
+    class Learner(PPOTorchLearner):
+        def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+            for optimizer in self._named_optimizers.values():
+                optimizer.state.clear()
+            super().before_gradient_based_update(timesteps=timesteps)
+
+    return _with(good, Learner)
+
+
+@bug("weights are pulled back to the last update's after each update", "PAR808")
+def weights_averaged_between_updates(good: Task) -> Task:
+    class Learner(PPOTorchLearner):
+        def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+            parameters = list(self.module[SORTER].parameters())
+            with torch.no_grad():
+                for parameter, before in zip(parameters, getattr(self, "kept", parameters), strict=True):
+                    parameter.lerp_(before.clone(), 0.5)
+            self.kept = [parameter.detach().clone() for parameter in parameters]
+            super().before_gradient_based_update(timesteps=timesteps)
+
+    return _with(good, Learner)

@@ -31,6 +31,7 @@ Arrays, for every module that is trained (``M`` its id, ``R`` its rows in the le
     M/update/first/PARAM, M/update/last/PARAM              parameters after the first and after the last minibatch
     M/chosen/{actions, logp, wanted, probability}    of a module that picks its actions itself, see `behaviour`
     M/synchronised/{learner, env runner}    logits after the learner's new weights were given to the env runner
+    M/between/{before,after}/NAME    parameters and the optimiser's state after that update, and when the next one first steps
     M/stress/…                  the loss at ratios far from 1, see `parity.frameworks.rllib.ladder.stress`
 
 and for every module that is not trained ``M/weights/PARAM`` and ``M/update/last/PARAM``.
@@ -61,7 +62,7 @@ from parity.frameworks.rllib.ladder import behaviour
 from parity.frameworks.rllib.ladder.conduct import Conduct
 from parity.frameworks.rllib.ladder.recording import Move, Recording
 from parity.frameworks.rllib.ladder.stress import stress
-from parity.frameworks.rllib.ladder.update import watched_update
+from parity.frameworks.rllib.ladder.update import between_updates, watched_update
 from parity.frameworks.rllib.stage import make_env_runner
 from parity.frameworks.rllib.versions import ongoing_episodes
 from parity.ladder.numbers import Numbers
@@ -187,6 +188,8 @@ def probe(port: Port, initial: Callable[[Any], tuple[Weights, dict[str, Any]]]) 
             stress(found.numbers, found.learner, found.batches)
         with found.part("synchronise"):
             _synchronise(found)
+        with found.part("update again"):
+            between_updates(found.numbers, found.learner, found.batches)
         for module_id in found.frozen():
             found.numbers.put(f"{module_id}/update/last", parameters(found.module(module_id)))
     return found

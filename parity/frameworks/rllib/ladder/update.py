@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -21,16 +22,7 @@ ROW = "parity_row"
 
 def watched_update(numbers: Numbers, learner: Any, batches: dict[str, dict[str, Any]]) -> None:
     """``learner.update`` on the modules' batches; stores below ``M/update`` what ``probe.py`` beside this file lists."""
-    config = learner.config
-    batch = MultiAgentBatch(
-        {
-            module_id: SampleBatch(
-                {**columns, ROW: torch.arange(len(columns[Columns.ACTIONS]), device=columns[Columns.ACTIONS].device)}
-            )
-            for module_id, columns in batches.items()
-        },
-        env_steps=max(len(columns[Columns.ACTIONS]) for columns in batches.values()),
-    )
+    config, batch = learner.config, _as_one(batches)
     rows = max(len(columns[Columns.ACTIONS]) for columns in batches.values())
     epochs, minibatch = shortened(rows, config.num_epochs, config.minibatch_size)
     watch = _Watch(numbers, learner, list(batches))
@@ -43,6 +35,52 @@ def watched_update(numbers: Numbers, learner: Any, batches: dict[str, dict[str, 
     )
     watch.store()
     numbers.facts["update"] = {"epochs": epochs, "minibatch_size": minibatch}
+
+
+def between_updates(numbers: Numbers, learner: Any, batches: dict[str, dict[str, Any]]) -> None:
+    """Another ``learner.update``: stores what its first step finds beside what the last update left.
+
+    ``M/between/{before,after}``: parameters, and the tensors of the optimiser's state as ``PARAM/ENTRY``.
+    """
+    apply, seen = learner.apply_gradients, False
+
+    def watched(gradients: Any) -> Any:
+        nonlocal seen
+        if not seen:
+            seen = True
+            for module_id in batches:
+                numbers.put(f"{module_id}/between/after", _state(learner, module_id))
+        return apply(gradients)
+
+    for module_id in batches:
+        numbers.put(f"{module_id}/between/before", _state(learner, module_id))
+    with mock.patch.object(learner, "apply_gradients", watched):
+        update_from_tensors(learner, _as_one(batches), num_epochs=1, minibatch_size=None, shuffle_batch_per_epoch=False)
+
+
+def _state(learner: Any, module_id: str) -> dict[str, np.ndarray]:
+    """Copies of a module's parameters and of what its optimisers keep of each."""
+    module = learner.module[module_id].unwrapped()
+    found = {name: each.copy() for name, each in parameters(module).items()}
+    for _, optimizer in learner.get_optimizers_for_module(module_id):
+        for name, parameter in module.named_parameters():
+            kept = optimizer.state.get(parameter, {})
+            found |= {
+                f"{name}/{entry}": array(each).copy() for entry, each in kept.items() if isinstance(each, torch.Tensor)
+            }
+    return found
+
+
+def _as_one(batches: dict[str, dict[str, Any]]) -> MultiAgentBatch:
+    return MultiAgentBatch(
+        {
+            module_id: SampleBatch(
+                {**columns, ROW: torch.arange(len(columns[Columns.ACTIONS]), device=columns[Columns.ACTIONS].device)}
+            )
+            for module_id, columns in batches.items()
+        },
+        env_steps=max(len(columns[Columns.ACTIONS]) for columns in batches.values()),
+    )
 
 
 def shortened(rows: int, epochs: int, minibatch_size: int | None) -> tuple[int, int]:
