@@ -92,6 +92,7 @@ RULES = (
             "hook or a callback of the port's own."
         ),
         fix="Make optimisers in configure_optimizers_for_module alone, and leave weights to them.",
+        explains=("PAR805",),
     ),
     Rule(
         code="PAR810",

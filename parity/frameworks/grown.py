@@ -36,15 +36,12 @@ def factors(module: torch.nn.Module, outputs: Outputs) -> dict[str, float]:
     named = dict(module.named_parameters())
     moved = reach(module, outputs)
     found: dict[str, float] = {}
-    for output, target in ((0, LOGITS), (1, VALUES)):
-        own = [n for n, each in moved.items() if each[output] > 0 and each[1 - output] == 0]
-
-        def size(output: int = output) -> float:
-            return _size(outputs()[output], output)
-
-        linear = [name for name in own if _is_linear(named[name], lambda output=output: outputs()[output])]
+    for which, size, target in ((0, _spread, LOGITS), (1, _magnitude, VALUES)):
+        own = [name for name, each in moved.items() if each[which] > 0 and each[1 - which] == 0]
+        linear = [name for name in own if _is_linear(named[name], outputs, which)]
         if linear:
-            found |= dict.fromkeys(linear, _factor([named[name] for name in linear], size, target))
+            factor = _factor([named[name] for name in linear], outputs, which, size, target)
+            found |= dict.fromkeys(linear, factor)
     return found
 
 
@@ -56,29 +53,32 @@ def grown(module: torch.nn.Module, by: Mapping[str, float]) -> Iterator[None]:
         yield
 
 
-def _size(output: torch.Tensor | None, which: int) -> float:
-    if output is None:
-        return 0.0
-    if which == 0:
-        return float((output.amax(-1) - output.amin(-1)).max())
-    return float(output.abs().max())
+def _spread(logits: torch.Tensor) -> float:
+    return float((logits.amax(-1) - logits.amin(-1)).max())
 
 
-def _is_linear(parameter: torch.Tensor, output: Callable[[], torch.Tensor | None]) -> bool:
-    at = []
-    for factor in (1.0, 2.0, 3.0):
-        with _multiplied([(parameter, factor)]):
-            result = output()
-        assert result is not None
-        at.append(result.double())
-    step, next_step = at[1] - at[0], at[2] - at[1]
+def _magnitude(values: torch.Tensor) -> float:
+    return float(values.abs().max())
+
+
+def _output(outputs: Outputs, which: int, parameters: list[torch.Tensor], factor: float) -> torch.Tensor:
+    with _multiplied([(parameter, factor) for parameter in parameters]):
+        found = outputs()[which]
+    assert found is not None  # a parameter moves it
+    return found
+
+
+def _is_linear(parameter: torch.Tensor, outputs: Outputs, which: int) -> bool:
+    once, twice, thrice = (_output(outputs, which, [parameter], factor).double() for factor in (1.0, 2.0, 3.0))
+    step, next_step = twice - once, thrice - twice
     return bool((next_step - step).abs().max() <= NOISE * step.abs().max())
 
 
-def _factor(parameters: list[torch.Tensor], size: Callable[[], float], target: float) -> float:
+def _factor(
+    parameters: list[torch.Tensor], outputs: Outputs, which: int, size: Callable[[torch.Tensor], float], target: float
+) -> float:
     def at(factor: float) -> float:
-        with _multiplied([(parameter, factor) for parameter in parameters]):
-            return size()
+        return size(_output(outputs, which, parameters, factor))
 
     high = next(f for f in (2.0**k for k in itertools.count()) if f >= LARGEST or at(f) >= target)
     low = high / 2

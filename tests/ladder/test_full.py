@@ -118,6 +118,28 @@ class Raises(RLlibCallback):
         raise RuntimeError("no such bucket")
 
 
+def _halves_the_learning_rate(learner: Any, **_: Any) -> None:
+    for _, optimizer in learner.get_optimizers_for_module("agent"):
+        for group in optimizer.param_groups:
+            group["lr"] /= 2
+
+
+class AnnealsByItself(RLlibCallback):
+    def on_train_result(self, *, algorithm: Any, **_: Any) -> None:
+        algorithm.learner_group.foreach_learner(_halves_the_learning_rate)
+
+
+def _shrinks(learner: Any, **_: Any) -> None:
+    with torch.no_grad():
+        for parameter in learner.module["agent"].parameters():
+            parameter.mul_(0.9)
+
+
+class ShrinksWeights(RLlibCallback):
+    def on_train_result(self, *, algorithm: Any, **_: Any) -> None:
+        algorithm.learner_group.foreach_learner(_shrinks)
+
+
 @pytest.mark.parametrize(("runners", "learners"), [(0, 0), (2, 2)])
 def test_a_good_port_computes_the_same_with_any_number_of_processes(runners: int, learners: int) -> None:
     numbers = numbers_of(port(runners, learners))
@@ -139,11 +161,20 @@ def test_a_good_port_computes_the_same_with_any_number_of_processes(runners: int
         (lambda: port(1, 0, lambda config: setattr(config, "algo_class", NeverSynchronises)), "PAR805"),
         (lambda: port(0, 2, lambda config: config.learners(learner_class=StepsMoreElsewhere)), "PAR804"),
         (lambda: port(0, 1, lambda config: config.learners(learner_class=LearnsFasterElsewhere)), "PAR806"),
+        (lambda: port(0, 0, lambda config: config.callbacks(AnnealsByItself)), "PAR808"),
+        (lambda: port(0, 0, lambda config: config.callbacks(ShrinksWeights)), "PAR808"),
         (lambda: port(0, 0, lambda config: config.callbacks(Raises)), "PAR807"),
     ],
-    ids=["never synchronised", "learners part", "another loss in a process", "raises"],
+    ids=[
+        "never synchronised",
+        "learners part",
+        "another loss in a process",
+        "anneals by itself",
+        "shrinks weights",
+        "raises",
+    ],
 )
-def test_what_is_wrong_only_in_other_processes_is_named(broken: Callable[[], Task], code: str) -> None:
+def test_what_is_wrong_only_through_algorithm_is_named(broken: Callable[[], Task], code: str) -> None:
     numbers = numbers_of(broken())
     found = climb(numbers)
     assert not found

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core import COMPONENT_ENV_TO_MODULE_CONNECTOR
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
@@ -22,7 +23,7 @@ from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from parity.errors import CannotStart, one_line
 from parity.frameworks.base import Stage
 from parity.frameworks.randomness import PolicyGenerator, undisturbed
-from parity.frameworks.rllib.config import Port
+from parity.frameworks.rllib.config import Port, make_env
 from parity.frameworks.rllib.env import agent_spaces, audit_masks, has_choice, masked_observation
 from parity.masks import MaskCounts, choices
 
@@ -194,6 +195,17 @@ def _check_learner(port: Port, config: PPOConfig, agents: dict[Any, Any]) -> Non
             f"rllib_config: evaluation_config lets module {module} play agent {port.learning_agent}, which is trained as "
             f"{port.learning_module}: map the other agents only."
         )
+
+
+def make_played_env(config: PPOConfig) -> Any:
+    """An environment as env runners play it: with what a callback of the configuration does to it when it is created."""
+    classes = config.callbacks_class if isinstance(config.callbacks_class, list | tuple) else [config.callbacks_class]
+    created = RLlibCallback.on_environment_created
+    if config.callbacks_on_environment_created is None and all(
+        getattr(each, "on_environment_created", created) is created for each in classes
+    ):
+        return make_env(config)
+    return make_env_runner(config, envs=1).env.envs[0].unwrapped
 
 
 def make_env_runner(config: PPOConfig, envs: int | None = None) -> MultiAgentEnvRunner:

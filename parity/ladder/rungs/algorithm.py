@@ -31,6 +31,7 @@ def updating(sheet: Sheet, evidence: Evidence) -> None:
     for module in _modules(evidence):
         _same_weights(sheet, evidence, module)
         _same_update(sheet, evidence, module)
+        _left_alone(sheet, evidence, module)
 
 
 def seen(evidence: Evidence) -> dict[str, Any] | None:
@@ -134,3 +135,19 @@ def _same_update(sheet: Sheet, evidence: Evidence, module: str) -> None:
         )
         where = f"module {module}, parameter {difference.where}"
         sheet.report("PAR806", where, message, figures(difference), module=module)
+
+
+def _left_alone(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """Between the iteration's last update and its end."""
+    updated, ended = (evidence.numbers.below(f"{module}/algorithm/{at}") for at in ("updated", "ended"))
+    changed = [name for name in ended if not np.array_equal(ended[name], updated[name], equal_nan=True)]
+    if changed:
+        message = f"after its last update the iteration changes weights: {', '.join(changed[:4])}"
+        where = f"module {module}, parameter {changed[0]}"
+        sheet.report("PAR808", where, message, {"changed": changed}, module=module)
+    rates = {at: each.get(module) for at, each in evidence.facts["algorithm"].get("learning_rates", {}).items()}
+    if rates.get("updated") != rates.get("ended"):
+        message = (
+            f"after its last update the iteration changes the learning rate from {rates['updated']} to {rates['ended']}"
+        )
+        sheet.report("PAR808", f"module {module}", message, rates, module=module)

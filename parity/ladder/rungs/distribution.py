@@ -121,12 +121,12 @@ def _grown(sheet: Sheet, evidence: Evidence, module: str) -> None:
     _chosen(sheet, evidence, module, f"{folder}/chosen")
     wanted = legal_log_probabilities(logits, mask, choices)
     columns = groups(choices, mask.shape[-1])
-    of_actions = sum(np.take_along_axis(wanted[:, c], actions[:, [i]], axis=1)[:, 0] for i, c in enumerate(columns))
+    of_actions = np.zeros(len(mask))
+    for i, c in enumerate(columns):
+        of_actions += np.take_along_axis(wanted[:, c], actions[:, [i]], axis=1)[:, 0]
     entropy = -np.where(mask, np.exp(wanted) * wanted, 0.0).sum(axis=1)
     for code, name, expected in (("PAR203", "logp", of_actions), ("PAR204", "entropy", entropy)):
-        difference = elementwise(
-            evidence.need(f"{folder}/phase/train/{name}"), expected, scaled(GROWN, np.asarray(expected)), name
-        )
+        difference = elementwise(evidence.need(f"{folder}/phase/train/{name}"), expected, scaled(GROWN, expected), name)
         if not sheet.compare(difference):
             words = {"logp": "log-probabilities", "entropy": "entropies"}[name]
             message = (

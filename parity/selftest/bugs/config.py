@@ -257,6 +257,16 @@ def callback_changes_rewards(good: Task) -> Task:
     return _edited(good, lambda config: config.callbacks(Callbacks))
 
 
+@bug("a callback cuts the episodes of each environment that is created", "PAR033")
+def callback_changes_environments(good: Task) -> Task:
+    class Callbacks(RLlibCallback):
+        def on_environment_created(self, *, env: Any, **kwargs: Any) -> None:
+            for each in env.envs:
+                each.unwrapped.env.lengths = (3, 4)
+
+    return _edited(good, lambda config: config.callbacks(Callbacks))
+
+
 @bug("the SB3 model that is brought trains with another gamma than the port", "PAR010")
 def gamma_of_the_brought_sb3_model(good: Task) -> Task:
     def model(env: Any, seed: int, device: str) -> Any:

@@ -10,11 +10,13 @@ Arrays, for every module ``M``; a *replica* is ``learner I`` or ``env runner I``
                                     iteration; names in ``facts["algorithm"]["state"][M][REPLICA]``
     M/algorithm/logp/{sampling,training}    [V] of the actions that the env runners sampled, and of a learner with the weights
                                     that they should have had
+    M/algorithm/{updated,ended}/PARAM       the first learner's after the iteration's last update and at its end
     M/algorithm/{through,alone}/PARAM       after that update, by the algorithm's learner and by a learner of its own from the
                                     same weights, episodes and random state; with several learners there is no such update
 
 ``facts["algorithm"]``: ``env_runners`` and ``learners`` (counts of processes, 0 where the main process does the work),
-``sub_environments`` of all env runners, ``sampled`` and ``asked`` (environment steps), ``update`` (epochs and minibatch size).
+``learning_rates`` (``updated`` and ``ended``, as above), ``sub_environments`` of all env runners, ``sampled`` and ``asked``
+(environment steps), ``update`` (epochs and minibatch size).
 """
 
 from __future__ import annotations
@@ -77,6 +79,7 @@ def _iteration(found: Probe, port: Port, algorithm: Any) -> None:
     if updates:
         facts["sampled"] = sum(episode.env_steps() for episode in updates[0]["episodes"])
         facts["update"] = {name: updates[0]["arguments"][name] for name in ("num_epochs", "minibatch_size")}
+        _ended(found, group, updates[-1])
         _alone(found, port, runners.get_spaces(), updates[0], weights)
 
 
@@ -124,11 +127,22 @@ def _watch_update(group: Any) -> list[dict[str, Any]]:
         }
         _of_learners(group, _seed)
         result = update(*positional, **arguments)
-        updates.append(kept | {"through": _of_learners(group, _learner_parameters)[0], "learners": len(group)})
+        learners = _of_learners(group, _learner_parameters)
+        rates = _of_learners(group, _learning_rates)[0]
+        updates.append(kept | {"through": learners[0], "rates": rates, "learners": len(group)})
         return result
 
     group.update = watched
     return updates
+
+
+def _ended(found: Probe, group: Any, update: dict[str, Any]) -> None:
+    """What the iteration leaves beside what its last update left: callbacks come after it."""
+    rates = _of_learners(group, _learning_rates)[0]
+    found.numbers.facts["algorithm"]["learning_rates"] = {"updated": update["rates"], "ended": rates}
+    for module_id, ended in _of_learners(group, _learner_parameters)[0].items():
+        found.numbers.put(f"{module_id}/algorithm/updated", update["through"][module_id])
+        found.numbers.put(f"{module_id}/algorithm/ended", ended)
 
 
 def _alone(found: Probe, port: Port, spaces: Any, update: dict[str, Any], weights: State) -> None:
@@ -212,6 +226,16 @@ def _seed(learner: Any) -> None:
 
 def _learner_parameters(learner: Any) -> State:
     return {str(m): parameters(learner.module[m].unwrapped()) for m in learner.module.keys()}  # noqa: SIM118
+
+
+def _learning_rates(learner: Any) -> dict[str, list[float]]:
+    return {
+        str(m): [
+            float(g["lr"]) for _, optimizer in learner.get_optimizers_for_module(m) for g in optimizer.param_groups
+        ]
+        for m in learner.module.keys()  # noqa: SIM118
+        if learner.should_module_be_updated(m)
+    }
 
 
 def _learner_states(learner: Any) -> dict[str, State]:

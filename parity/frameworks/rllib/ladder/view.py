@@ -34,11 +34,12 @@ from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from parity.errors import CannotStart, one_line
 from parity.frameworks.rllib.arrays import array, flat, stack
-from parity.frameworks.rllib.config import Port, make_env
+from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
 from parity.frameworks.rllib.ladder.conduct import Conduct
 from parity.frameworks.rllib.ladder.recording import shares_memory
 from parity.frameworks.rllib.module import unmasked_space
+from parity.frameworks.rllib.stage import make_played_env
 from parity.ladder.numbers import Numbers
 from parity.masks import MASK_KEY, MaskedEnv, as_mask, choices
 from parity.pettingzoo import AgainstOpponents
@@ -63,7 +64,7 @@ def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduc
         conduct: watches the multi-agent environment.
     """
     single, again = (MaskedEnv(task.env(), task.mask, audit=True) for _ in range(2))
-    multi = make_env(port.config)
+    multi = make_played_env(port.config)
     conduct.watch(multi, "beside the single-agent environment")
     seen = port.agents[port.learning_agent][0]
     facts: dict[str, Any] = {
