@@ -320,6 +320,18 @@ RULES = (
         fix="super().reset(seed=seed), and only self.np_random afterwards; or env=lambda: parity.Repeatable(MyEnv())",
     ),
     Rule(
+        code="PAR048",
+        title="the multi-agent environment cannot be repeated from its seed",
+        severity="error",
+        explanation=(
+            "One seed and the same actions give other episodes each time. Nothing that it shows can be compared with the "
+            "single-agent environment, and no run of it can be repeated."
+        ),
+        origin="reset drops its seed, or something draws from a generator that reset does not seed (np.random, random).",
+        fix="super().reset(seed=seed), hand the seed to every inner environment, and draw from self.np_random alone",
+        explains=("PAR030", "PAR031", "PAR032", "PAR033", "PAR036"),
+    ),
+    Rule(
         code="PAR036",
         title="the multi-agent environment refuses an action that the single-agent environment allows",
         severity="error",

@@ -71,7 +71,8 @@ def _output(outputs: Outputs, which: int, parameters: list[torch.Tensor], factor
 def _is_linear(parameter: torch.Tensor, outputs: Outputs, which: int) -> bool:
     once, twice, thrice = (_output(outputs, which, [parameter], factor).double() for factor in (1.0, 2.0, 3.0))
     step, next_step = twice - once, thrice - twice
-    return bool((next_step - step).abs().max() <= NOISE * step.abs().max())
+    # A bias of zeros can be multiplied at will.
+    return bool(step.any()) and bool((next_step - step).abs().max() <= NOISE * step.abs().max())
 
 
 def _factor(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,6 +40,9 @@ def view(sheet: Sheet, evidence: Evidence) -> None:
         message = f"two copies of the single-agent environment with one seed and the same actions differ ({unlike})"
         sheet.report("PAR035", "single-agent environment", message, {"differ": unlike})
         return
+    if facts.get("unrepeatable"):
+        message = f"played twice from one seed with the same actions it differs from itself ({facts['unrepeatable']})"
+        sheet.report("PAR048", "multi-agent environment", message, {"differs": facts["unrepeatable"]})
     for episode, error in facts["stopped"].items():
         found = {"episodes": len(facts["stopped"]), "exception": error}
         sheet.report("PAR036", f"{where}, episode {episode}", f"the multi-agent environment raised: {error}", found)
@@ -54,7 +58,27 @@ def view(sheet: Sheet, evidence: Evidence) -> None:
         reported.add(code)
         name, meaning = _WORDS[code]
         message = f"{name} differ by up to {difference.max_abs:.3g} ({difference.where}): {meaning} is not the same"
-        sheet.report(code, f"{where}, {difference.where}", message, figures(difference))
+        more = _about_masks(evidence) if code == "PAR031" else _Masks("", ())
+        sheet.report(
+            code, f"{where}, {difference.where}", message + more.words, figures(difference), explains=more.explains
+        )
+
+
+class _Masks(NamedTuple):
+    words: str
+    explains: tuple[str, ...]
+
+
+def _about_masks(evidence: Evidence) -> _Masks:
+    """What two sides' masks that differ have to do with each other."""
+    single, multi = (evidence.numbers.get(f"view/{side}/mask") for side in ("single", "multi"))
+    if single is None or multi is None or single.shape != multi.shape:
+        return _Masks("", ())
+    some = ~single.all(axis=1)
+    inverted = bool(some.any()) and bool((multi[some] != single[some]).all())
+    empty = not multi.any(axis=1).all() and bool(single.any(axis=1).all())
+    words = "; it is the other way round, 1 where an action is illegal" if inverted else ""
+    return _Masks(words, ("PAR005",) if empty or inverted else ())
 
 
 def repetition(evidence: Evidence) -> str | None:

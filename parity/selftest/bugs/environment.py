@@ -234,6 +234,24 @@ def seed_constant(good: Task) -> Task:
     return _with(good, Env)
 
 
+@bug("reset drops its seed", "PAR048")
+def seed_dropped(good: Task) -> Task:
+    class Env(SortingTogether):
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            return super().reset()
+
+    return replace(good, multi_agent_env=Env)
+
+
+@bug("rewards have noise of the global generator", "PAR048")
+def unseeded_noise(good: Task) -> Task:
+    class Env(SortingTogether):
+        def paid(self, reward: float) -> float:
+            return super().paid(reward) + 0.01 * float(np.random.normal())
+
+    return replace(good, multi_agent_env=Env)
+
+
 @bug("every sub-environment draws from a generator of the same seed", "PAR015")
 def sub_environments_alike(good: Task) -> Task:
     class Env(SortingTogether):

@@ -13,7 +13,8 @@ their own masks allow. Stored, one row per decision of the learning agent, and o
 ``facts["view"]``: ``spaces`` (what differs between the spaces' tensors, or None), ``bounds`` (the same of bounds alone),
 ``stopped`` (episode -> what the multi-agent side raised), ``unlike`` (what ``again`` raised where ``single`` did not, if it
 did), ``unreadable_mask`` (why the multi-agent side's mask is none, or None), ``shared_arrays`` (whether successive
-observations of the learning agent share memory), ``distinct_starts`` (how many different observations the single-agent
+observations of the learning agent share memory), ``unrepeatable`` (where the multi-agent side parts from itself on one seed
+and the same actions, or None), ``distinct_starts`` (how many different observations the single-agent
 environment starts with, over these seeds), ``convention`` (where its mask is taken from), ``contradictions`` (place of
 another mask of it -> how often that was not the one used).
 """
@@ -47,6 +48,8 @@ from parity.task import Task
 
 EPISODES = 6
 MOST_STEPS = 200
+# Of the first episode, played twice: what ignores its seed parts at once or at the first draw.
+REPEATED_STEPS = 20
 # The first episode may be longer, and more episodes are played until one has terminated and one was truncated: a defect at
 # one kind of end shows nowhere else. In steps, and in bytes of observations that are kept.
 MOST_STEPS_OF_ALL = 600
@@ -96,6 +99,11 @@ def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduc
                 facts["stopped"][str(episode)] = str(stopped)
             facts["shared_arrays"] = facts.get("shared_arrays", False) or player.shares_memory
             facts["unreadable_mask"] = facts.get("unreadable_mask") or player.unreadable
+            if episode == 0:
+                again_player = _Player(
+                    multi, port.learning_agent, episode, player.is_dict, _others(single, frozen, episode)
+                )
+                facts["unrepeatable"] = _unrepeatable(player, again_player)
     finally:
         for env in (single, again, multi):
             env.close()
@@ -117,26 +125,32 @@ class _Player:
     """The multi-agent environment as its learning agent meets it: one step per decision of that agent."""
 
     def __init__(self, env: Any, agent: str, seed: int, is_dict: bool, others: Others) -> None:
-        self._env, self._agent, self._seed, self._is_dict = env, agent, seed, is_dict
+        self._env, self._agent, self._seed, self.is_dict = env, agent, seed, is_dict
         self._others = others
         self._generator = np.random.default_rng(seed)
         self._shown: dict[str, Any] = {}
         self._last: Any = None
         self.shares_memory = False
         self.unreadable: str | None = None
+        self.played: list[tuple[Any, dict[str, Any]]] = []
 
     def reset(self) -> dict[str, Any]:
         try:
             self._shown, _ = self._env.reset(seed=self._seed)
-            return self._advance(None)
+            return self._noted(None)
         except Exception as error:
             raise _Stopped(f"reset(seed={self._seed}): {type(error).__name__}: {one_line(error)}") from error
 
     def step(self, action: Any) -> dict[str, Any]:
         try:
-            return self._advance(action)
+            return self._noted(action)
         except Exception as error:
             raise _Stopped(f"step: {type(error).__name__}: {one_line(error)}") from error
+
+    def _noted(self, action: Any) -> dict[str, Any]:
+        row = self._advance(action)
+        self.played.append((action, row))
+        return row
 
     def _advance(self, action: Any) -> dict[str, Any]:
         """Steps until the learning agent sees something again, or the episode is over for it."""
@@ -178,7 +192,7 @@ class _Player:
         if not isinstance(observation, dict):
             return np.array(observation)
         rest = {key: np.array(part) for key, part in observation.items() if key != MASK_KEY}
-        return rest if self._is_dict or list(rest) != [OBSERVATIONS_KEY] else rest[OBSERVATIONS_KEY]
+        return rest if self.is_dict or list(rest) != [OBSERVATIONS_KEY] else rest[OBSERVATIONS_KEY]
 
     def _play(self, agent: str, seen: Any) -> Any:
         space = self._env.get_action_space(agent)
@@ -190,6 +204,23 @@ class _Player:
             space.seed(int(self._generator.integers(2**31)))
             return space.sample()
         return uniform_legal(np.asarray(mask).reshape(-1).astype(bool), space, self._generator)
+
+
+def _unrepeatable(first: _Player, second: _Player) -> str | None:
+    """Where the multi-agent environment parts from itself on one seed and the same actions; None if nowhere in a few steps."""
+    for step, (action, row) in enumerate(first.played[:REPEATED_STEPS]):
+        try:
+            other = second.reset() if step == 0 else second.step(action)
+        except _Stopped as stopped:
+            return f"step {step}: the second time it raised: {stopped}"
+        ours, theirs = (flat({name: part for name, part in each.items() if part is not None}) for each in (other, row))
+        ours, theirs = (
+            {"reward": np.array(each["reward"]), **columns} for each, columns in ((other, ours), (row, theirs))
+        )
+        for name, column in theirs.items():
+            if not np.array_equal(ours.get(name, np.nan), column, equal_nan=column.dtype.kind == "f"):
+                return f"{name.removeprefix('obs/')}, step {step}"
+    return None
 
 
 def _others(single: MaskedEnv, frozen: dict[str, Any], seed: int) -> Others:
