@@ -21,20 +21,30 @@ app = App(
     # Otherwise cyclopts ends the process without a word.
     suppress_keyboard_interrupt=False,
 )
-app.command("parity.cli.run:run")
-app.command("parity.cli.check:check")
-app.command("parity.cli.bench:bench")
-app.command("parity.cli.init:init")
-app.command("parity.cli.report:report")
-app.command("parity.cli.report:view")
-app.command("parity.cli.tasks:tasks")
-app.command("parity.cli.plan:plan")
-app.command("parity.cli.rules:rules")
-app.command("parity.cli.selftest:selftest")
-app.command("parity.cli.translate:translate")
-app.command("parity.cli.bisect:bisect")
-app.command("parity.cli.gate:gate")
-baseline = App(name="baseline", help="What studies are held against by `parity gate`: a file in the repository.")
+# In the order of use. The lines are here, too, because a command's own module is imported when it is called.
+COMMANDS = {
+    "parity.cli.check:check": "Compare a port with SB3 number by number, without training, and name what differs.",
+    "parity.cli.run:run": "Train every framework from several seeds, compare, write the report, print the verdict.",
+    "parity.cli.bisect:bisect": "Exchange a port's parts with the reference port's, and name those that break.",
+    "parity.cli.bench:bench": "Measure throughput: frameworks by turns, in fresh processes.",
+    "parity.cli.report:view": "Open a study's report, or the list of all studies, in a browser.",
+    "parity.cli.report:report": "Judge a stored study again and rebuild its report.",
+    "parity.cli.gate:gate": (
+        "Hold a study against itself and an accepted baseline: may this go out? Exit code 0: every claim holds or is waived, "
+        "1: one fails, 3: one is undecided that has to be decided."
+    ),
+    "parity.cli.plan:plan": "Say how many seeds and tasks show equivalence, and how long they take.",
+    "parity.cli.init:init": "Write a small masked port that runs, to start yours from.",
+    "parity.cli.translate:translate": "Turn arguments of MaskablePPO or PPO into RLlib's PPOConfig.",
+    "parity.cli.tasks:tasks": "List the built-in tasks with their scores and times.",
+    "parity.cli.rules:rules": "List the findings, or explain one at length.",
+    "parity.cli.selftest:selftest": "Plant known bugs in a good port, and say which are caught.",
+}
+for place, (path, line) in enumerate(COMMANDS.items()):
+    app.command(path, help=line, sort_key=place)
+baseline = App(
+    name="baseline", help="What studies are held against by `parity gate`: a file in the repository.", sort_key=6.5
+)
 baseline.command("parity.cli.gate:accept")
 app.command(baseline)
 

@@ -41,7 +41,8 @@ def sentence(
         held = sum(claim.status == "pass" for claim in claims)
         open_ = sum(claim.status == "open" for claim in claims)
         clauses.append(
-            f"{held} claims hold against {against}" + (f", {open_} are open and were not required" if open_ else "")
+            f"{held} claims hold against {against}"
+            + (f", {open_} {'is' if open_ == 1 else 'are'} open and not required" if open_ else "")
         )
     else:
         shown = telling(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -300,6 +301,13 @@ def test_what_a_task_file_prints_stays_off_standard_output(parity_apart: Parity,
     (tmp_path / "my_port.py").write_text("print('hello')\n" + HEAD + "task = maze_task(network=WrongLogits)\n")
     outcome = parity_apart("run", "--task", "my_port.py", "--frameworks", "sb3", "--json")
     assert outcome.sentence.startswith("network WrongLogits: logits have shape [2, 5]") and "hello" in outcome.err
+
+
+def test_help_says_what_each_command_is_for(parity: Parity) -> None:
+    listed = re.findall(r"│ ([a-z]+) +(\S.*?) *│", parity("--help").out)
+    names = [name for name, _ in listed]
+    assert {"run", "check", "bisect", "gate", "baseline", "plan", "init", "view"} <= set(names)
+    assert all(words[0].isupper() for _, words in listed), listed
 
 
 def test_help_and_version_hold(parity: Parity) -> None:
