@@ -71,6 +71,21 @@ def legal_logit(numbers: Numbers) -> None:
     add(f"{M}/phase/train/logits", 1e-4, (row, int(np.flatnonzero(mask[row])[0])))(numbers)
 
 
+def decided(name: str, amount: float, legal: bool = True) -> Change:
+    """A number of the policy with grown weights, of an action that is legal or not."""
+
+    def apply(numbers: Numbers) -> None:
+        mask = numbers[f"{M}/space/mask"].astype(bool)
+        row = int(np.flatnonzero((mask.sum(axis=1) > 1) & ~mask.all(axis=1))[0])
+        add(f"{M}/grown/phase/{name}", amount, (row, int(np.flatnonzero(mask[row] == legal)[0])))(numbers)
+
+    return apply
+
+
+def ignores_its_seed(numbers: Numbers) -> None:
+    numbers.facts["view"] = numbers.facts["view"] | {"unrepeatable": "reward, step 1"}
+
+
 def truncation_as_termination(numbers: Numbers) -> None:
     valid = np.flatnonzero(numbers[f"{M}/rows/valid"])
     row = valid[np.flatnonzero(numbers[f"{M}/env/truncated"])[0]]
@@ -87,9 +102,12 @@ CHANGES: dict[str, tuple[Change, str, str]] = {
     "an observation of the view": (add("view/multi/obs/state", 1e-4, (3, 1)), "contract", "PAR030"),
     "a reward of the view": (add("view/multi/reward", 1e-4, 2), "contract", "PAR032"),
     "ends of the view": (swap("view/multi/terminated", "view/multi/truncated"), "contract", "PAR033"),
+    "the view's second time": (ignores_its_seed, "contract", "PAR048"),
     "a logit": (legal_logit, "forward", "PAR101"),
     "a value": (add(f"{M}/phase/train/values", 1e-4), "forward", "PAR102"),
     "a value of a drawn observation": (add(f"{M}/space/values", 1e-4), "forward", "PAR102"),
+    "a logit of grown weights": (decided("train/logits", 1.0), "forward", "PAR109"),
+    "a value of grown weights": (add(f"{M}/grown/values", 500.0), "forward", "PAR109"),
     "NaN in the values": (put(f"{M}/phase/train/values", np.nan), "forward", "PAR106"),
     "the second forward pass": (add(f"{M}/twice/second", 1e-4, slice(None)), "forward", "PAR104"),
     "a probability in training": (illegal_probability("train"), "distribution", "PAR201"),
@@ -97,6 +115,10 @@ CHANGES: dict[str, tuple[Change, str, str]] = {
     "a log-probability": (add(f"{M}/phase/train/logp", 1e-4), "distribution", "PAR203"),
     "an entropy": (add(f"{M}/phase/train/entropy", -1e-4, slice(None)), "distribution", "PAR204"),
     "an entropy above the bound": (put(f"{M}/phase/inference/entropy", 3.0), "distribution", "PAR202"),
+    "an illegal probability once decided": (decided("inference/probability", 1e-4, False), "distribution", "PAR201"),
+    "a probability once decided": (decided("inference/probability", 1e-2), "distribution", "PAR205"),
+    "a log-probability once decided": (add(f"{M}/grown/phase/train/logp", 0.1), "distribution", "PAR203"),
+    "an entropy once decided": (add(f"{M}/grown/phase/train/entropy", 0.1), "distribution", "PAR204"),
     "a mask of the batch": (flip_mask, "rollout", "PAR301"),
     "an illegal action": (illegal_action, "rollout", "PAR302"),
     "a log-probability at sampling": (add(f"{M}/batch/action_logp", 1e-4), "rollout", "PAR303"),
@@ -125,6 +147,8 @@ CHANGES: dict[str, tuple[Change, str, str]] = {
     "a gradient": (add(f"{M}/update/gradient/encoder.weight", 1e-4, (0, 0)), "gradient", "PAR603"),
     "a parameter after a step": (add(f"{M}/update/first/encoder.weight", 1e-3, (0, 0)), "step", "PAR701"),
     "a parameter after an update": (add(f"{M}/update/last/encoder.weight", 1e-3, (0, 0)), "update", "PAR801"),
+    "a moment of Adam": (add(f"{M}/between/after/pi.weight/exp_avg", 1e-6, (0, 0)), "update", "PAR808"),
+    "a weight between updates": (add(f"{M}/between/after/pi.weight", 1e-6, (0, 0)), "update", "PAR808"),
     "NaN in a parameter": (put(f"{M}/update/last/pi.bias", np.nan), "update", "PAR802"),
 }
 
