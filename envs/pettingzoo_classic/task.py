@@ -5,6 +5,7 @@ Reference scores: results/reference/board_games.json, computed by benchmarks/boa
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -65,10 +66,11 @@ _CONNECT_FOUR: dict[str, Any] = {
 tictactoe = _task("tictactoe_v3", "tictactoe", **_TICTACTOE)
 tictactoe_selfplay = _task("tictactoe_v3", "tictactoe-selfplay", self_play=True, **_TICTACTOE)
 connect_four = _task("connect_four_v3", "connect-four", **_CONNECT_FOUR)
-# In self-play a step is one player's move: with twice the steps the first player decides as often as in connect-four.
+# In self-play a step is one player's move: with twice the steps the first player decides as often as in connect-four. The
+# larger bonus for entropy keeps the opponent varied: each player otherwise learns to beat the other one only, and forgets.
 connect_four_selfplay = _task(
     "connect_four_v3",
     "connect-four-selfplay",
     self_play=True,
-    **_CONNECT_FOUR | {"steps": 131_072, "eval_every": 16_384},
+    **_CONNECT_FOUR | {"steps": 131_072, "eval_every": 16_384, "ppo": replace(_PPO, ent_coef=0.1)},
 )
