@@ -85,11 +85,13 @@ def sample_observations(observation_space: spaces.Space, batch: int, seed: int =
     observation_space = copy.deepcopy(observation_space)
     observation_space.seed(seed)
     drawn = [observation_space.sample() for _ in range(batch)]
-    if isinstance(observation_space, spaces.Dict):
-        stacked: Any = {key: np.stack([row[key] for row in drawn]) for key in observation_space.spaces}
-    else:
-        stacked = np.stack(drawn)
-    return network_input(stacked, observation_space)
+    return network_input(_stacked(drawn, observation_space), observation_space)
+
+
+def _stacked(rows: list[Any], space: spaces.Space) -> Any:
+    if isinstance(space, spaces.Dict):
+        return {key: _stacked([row[key] for row in rows], part) for key, part in space.spaces.items()}
+    return np.stack(rows)
 
 
 def network_input(observations: Any, space: spaces.Space, device: torch.device | str | None = None) -> Any:

@@ -50,8 +50,13 @@ class Evidence:
             Missing: the port could not be built.
         """
         facts = self.fact("modules", parts=("build",))
-        trained = [module for module, about in facts.items() if about["trained"]]
+        trained = [module for module, about in facts.items() if about["trained"] and module not in self.beyond()]
         return sorted(trained, key=lambda module: module != self.learning)
+
+    def beyond(self) -> list[str]:
+        """Ids of trained modules with actions that MaskablePPO does not have: nothing of theirs can be compared."""
+        facts = self.fact("modules", parts=("build",))
+        return [m for m, about in facts.items() if about["trained"] and about["choices"] is None and m != self.learning]
 
     def frozen(self) -> list[str]:
         return [module for module, about in self.fact("modules", parts=("build",)).items() if not about["trained"]]
@@ -118,6 +123,13 @@ class Evidence:
         """Whether numbers with grown weights were asked for: not every framework has them."""
         raised = f"grown {module}" in self.facts.get("raised", {})
         return raised or bool(self.numbers.below(f"{module}/grown"))
+
+    def counted(self, module: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """A port's parameters without those that SB3 has not and that reach no output."""
+        if not self.is_same_network(module):
+            return arrays
+        paired, reach = set(self.facts["correspondence"]["pairs"].values()), self.numbers.below(f"{module}/reach")
+        return {name: each for name, each in arrays.items() if name in paired or reach.get(name, np.ones(2)).any()}
 
     def as_ports(self, module: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """SB3's arrays by the port's parameter names."""

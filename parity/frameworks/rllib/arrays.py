@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,27 @@ def stack(observations: list[Any]) -> Any:
 def named_parameters(module: Any) -> dict[str, torch.nn.Parameter]:
     """By name; none of an RLModule that is no ``torch.nn.Module``, as RLlib's RandomRLModule."""
     return dict(module.named_parameters()) if isinstance(module, torch.nn.Module) else {}
+
+
+def duplicate(module: Any) -> Any:
+    """A copy of a module that shares nothing with it; of results that it keeps, such as its last values, the numbers alone."""
+    found: dict[int, Any] = {}
+    for part in module.modules() if isinstance(module, torch.nn.Module) else ():
+        _results(vars(part), found)
+    return copy.deepcopy(module, found)
+
+
+def _results(value: Any, found: dict[int, Any]) -> None:
+    """Copies of the tensors in ``value`` that were computed, by the id of the original: ``deepcopy`` refuses these."""
+    if isinstance(value, torch.Tensor):
+        if not value.is_leaf:
+            found[id(value)] = value.detach().clone()
+    elif isinstance(value, dict):
+        for each in value.values():
+            _results(each, found)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _results(each, found)
 
 
 def parameters(module: Any) -> dict[str, np.ndarray]:

@@ -66,8 +66,25 @@ def for_policy(seen: Any, space: spaces.Space) -> Any:
     """Stored observations as the policy with this space takes them: with or without mask and wrapping."""
     if isinstance(seen, dict) and not isinstance(space, spaces.Dict):
         seen = seen[OBSERVATIONS]
-    tensors = network_input(seen, space)
-    return {k: v.numpy() for k, v in tensors.items()} if isinstance(tensors, dict) else tensors.numpy()
+    return _arrays(network_input(_nested(seen), space))
+
+
+def _nested(seen: Any) -> Any:
+    """Entries of entries stand under paths."""
+    if not isinstance(seen, dict):
+        return seen
+    found: dict[str, Any] = {}
+    for path, part in seen.items():
+        *folders, name = path.split("/")
+        below = found
+        for folder in folders:
+            below = below.setdefault(folder, {})
+        below[name] = part
+    return found
+
+
+def _arrays(tensors: Any) -> Any:
+    return {key: _arrays(part) for key, part in tensors.items()} if isinstance(tensors, dict) else tensors.numpy()
 
 
 def _decisions(numbers: Numbers, module: str, after: Any, space: spaces.Space) -> counterpart.Decisions:

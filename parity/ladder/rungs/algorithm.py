@@ -138,7 +138,9 @@ def _same_update(sheet: Sheet, evidence: Evidence, module: str) -> None:
 
 
 def _left_alone(sheet: Sheet, evidence: Evidence, module: str) -> None:
-    """Between the iteration's last update and its end."""
+    """Between the iteration's last update and its end; a module that is not trained may be set to anything, as in self-play."""
+    if not evidence.about(module)["trained"]:
+        return
     updated, ended = (evidence.numbers.below(f"{module}/algorithm/{at}") for at in ("updated", "ended"))
     changed = [name for name in ended if not np.array_equal(ended[name], updated[name], equal_nan=True)]
     if changed:

@@ -112,7 +112,7 @@ def _course(values: list[float]) -> str:
 
 
 def _optimizer(sheet: Sheet, optimizer: dict[str, str], declared: dict[str, str]) -> None:
-    """Only of a finished SB3 model: parity's own has Adam as MaskablePPO builds it."""
+    """Class and settings; learning rate and Adam's epsilon are hyperparameters of their own."""
     if "port" not in optimizer or optimizer["port"] == optimizer["sb3"]:
         return
     message = f"the port's optimiser is {optimizer['port']}, SB3's is {optimizer['sb3']}"

@@ -35,6 +35,8 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
         attempt(sheet, _grown, evidence, module)
         _inputs_used(sheet, evidence, module)
         attempt(sheet, _values_agree, evidence, module)
+    for module in evidence.beyond():
+        sheet.explained.append(f"module {module} has actions that MaskablePPO has not, and is not compared")
 
 
 def _mask(evidence: Evidence, module: str, like: np.ndarray) -> np.ndarray:
@@ -100,7 +102,8 @@ def _shapes(sheet: Sheet, evidence: Evidence, module: str) -> None:
     about = evidence.about(module)
     rows = len(evidence.need(f"{module}/batch/actions"))
     logits, values = evidence.need(f"{module}/phase/train/logits"), evidence.numbers.get(f"{module}/values")
-    wanted = sum(about["choices"]) if about["choices"] else logits.shape[-1]
+    # A distribution class may take more than logits: the mask too, for one.
+    wanted = about.get("distribution_inputs") or (sum(about["choices"]) if about["choices"] else logits.shape[-1])
     wrong = {}
     if logits.ndim != 2 or logits.shape[1] != wanted:
         wrong["logits"] = {"shape": list(logits.shape), "wanted": [len(logits), wanted]}

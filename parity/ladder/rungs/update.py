@@ -36,6 +36,7 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
 def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
     _every_row(sheet, evidence, module)
     ours, before = evidence.need_below(f"{module}/update/last"), evidence.need_below(f"{module}/weights")
+    ours = evidence.counted(module, ours)
     bad = [name for name, array in ours.items() if not np.isfinite(array).all()]
     if bad:
         message = f"{len(bad)} parameters are not finite after the update: {', '.join(bad[:4])}"

@@ -76,9 +76,8 @@ def _about_masks(evidence: Evidence) -> _Masks:
         return _Masks("", ())
     some = ~single.all(axis=1)
     inverted = bool(some.any()) and bool((multi[some] != single[some]).all())
-    empty = not multi.any(axis=1).all() and bool(single.any(axis=1).all())
     words = "; it is the other way round, 1 where an action is illegal" if inverted else ""
-    return _Masks(words, ("PAR005",) if empty or inverted else ())
+    return _Masks(words, ("PAR005",) if inverted else ())
 
 
 def repetition(evidence: Evidence) -> str | None:

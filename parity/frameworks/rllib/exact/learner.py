@@ -39,6 +39,7 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.utils.torch_utils import explained_variance
 from torch.nn import functional
 
+from parity.frameworks.rllib.arrays import named_parameters
 from parity.frameworks.rllib.exact.minibatches import ExactMinibatches, Permutation
 from parity.frameworks.rllib.exact.returns import ExactReturns, may_be_trained
 
@@ -313,7 +314,7 @@ class ExactPPOLearner(PPOTorchLearner):
         """Clips by the global norm as ``torch.nn.utils.clip_grad_norm_`` does, over the parameters in the module's order."""
         assert config is not None
         module = self.module[module_id].unwrapped()
-        named = {name: p for name, p in module.named_parameters() if p in module_gradients_dict}
+        named = {name: p for name, p in named_parameters(module).items() if p in module_gradients_dict}
         if not named:
             return module_gradients_dict
         gradients = [module_gradients_dict[p] for p in named.values()]

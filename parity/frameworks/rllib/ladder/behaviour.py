@@ -47,6 +47,14 @@ def as_trained(module: Any, observations: Any) -> dict[str, Any]:
     return batch
 
 
+def outputs_of(module: Any, observations: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Logits ``[B, n_logits]`` and values ``[B]`` of the training pass; None for values where it computes none."""
+    given = as_trained(module, observations)
+    out = module.forward_train(given)
+    values = module.compute_values(given, embeddings=out.get(Columns.EMBEDDINGS)) if has_values(module) else None
+    return out[Columns.ACTION_DIST_INPUTS], values
+
+
 def forward(numbers: Numbers, module_id: str, module: Any, columns: dict[str, Any], after: Any) -> None:
     """The module on the rows that stand for decisions, in each of its phases.
 
@@ -244,20 +252,13 @@ def reach(numbers: Numbers, module_id: str, module: Any, columns: dict[str, Any]
     valid = numbers.get(f"{module_id}/rows/valid")
     rows = np.arange(len(columns[Columns.ACTIONS])) if valid is None else np.flatnonzero(valid)
     rows = rows[np.linspace(0, len(rows) - 1, min(REACH_ROWS, len(rows))).astype(np.int64)]
-    batch = {Columns.OBS: take(columns[Columns.OBS], rows)}
-    actions = take(columns[Columns.ACTIONS], rows)
-    trained = as_trained(module, batch[Columns.OBS])
-    numbers.put(f"{module_id}/reach", disturbed.reach(module, lambda: _outputs(module, trained, actions)))
+    observations, actions = take(columns[Columns.OBS], rows), take(columns[Columns.ACTIONS], rows)
 
+    def log_probabilities_and_values() -> tuple[torch.Tensor, torch.Tensor | None]:
+        logits, values = outputs_of(module, observations)
+        return module.get_train_action_dist_cls().from_logits(logits).logp(actions), values
 
-def _outputs(module: Any, batch: dict[str, Any], actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-    given = copy.deepcopy(batch)
-    out = module.forward_train(given)
-    distribution = module.get_train_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
-    values = None
-    if has_values(module):
-        values = module.compute_values(given, embeddings=out.get(Columns.EMBEDDINGS))
-    return distribution.logp(actions), values
+    numbers.put(f"{module_id}/reach", disturbed.reach(module, log_probabilities_and_values))
 
 
 def _nested(columns: Any) -> Any:

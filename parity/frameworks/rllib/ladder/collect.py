@@ -17,10 +17,10 @@ from parity.frameworks import hyperparameters
 from parity.frameworks.grown import factors, grown
 from parity.frameworks.network import sample_observations
 from parity.frameworks.rllib import versions
-from parity.frameworks.rllib.arrays import flat
+from parity.frameworks.rllib.arrays import duplicate, flat
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.ladder.algorithm import through_algorithm
-from parity.frameworks.rllib.ladder.behaviour import as_trained, drawn_for, far
+from parity.frameworks.rllib.ladder.behaviour import as_trained, drawn_for, far, outputs_of
 from parity.frameworks.rllib.ladder.control import control
 from parity.frameworks.rllib.ladder.pairing import paired
 from parity.frameworks.rllib.ladder.probe import Probe, probe
@@ -68,7 +68,7 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Number
     numbers.facts["declared"] = dict(task.declared)
     numbers.facts["asked_module"] = None if task.rllib_module is None else task.rllib_module.__name__
     if found.learner is not None:
-        for module_id in found.trained():
+        for module_id in found.compared():
             _sb3_side(found, task, module_id, model.policy)
     for module_id in found.modules:
         device = found.batches[module_id][Columns.ACTIONS].device
@@ -94,7 +94,7 @@ def _weights(task: Task, port: Port, policy: Any, learner: Any) -> tuple[dict[st
     if found.ambiguous and _other_observations(policy.observation_space, module.observation_space) is None:
         # A module that cannot be run by itself stays ambiguous; the rungs say what it raises.
         with contextlib.suppress(Exception):
-            found = _by_trial(policy, copy.deepcopy(module).cpu()) or found
+            found = _by_trial(policy, duplicate(module).cpu()) or found
     reason = found.reason or _other_observations(policy.observation_space, module.observation_space)
     found = Correspondence({} if reason else found.pairs, reason)
     parameters = dict(policy.named_parameters())
@@ -135,13 +135,17 @@ def _optimizers(sb3: Any, learner: Any, module_id: str) -> dict[str, str]:
     sides = {"sb3": [sb3]}
     if learner is not None and module_id in learner.module:
         sides["port"] = [optimizer for _, optimizer in learner.get_optimizers_for_module(module_id)]
-    return {
-        side: ", ".join(
-            f"{type(each).__name__}({', '.join(f'{k}={each.defaults[k]}' for k in kept if each.defaults.get(k))})"
-            for each in optimizers
-        )
-        for side, optimizers in sides.items()
-    }
+    return {side: ", ".join(sorted({_in_words(each, kept) for each in each_side})) for side, each_side in sides.items()}
+
+
+def _in_words(optimizer: Any, kept: tuple[str, ...]) -> str:
+    """PyTorch's class that it is one of; AdamW without decay is Adam."""
+    classes = [each for each in type(optimizer).__mro__ if each.__module__.startswith("torch.optim")]
+    name = classes[0].__name__ if classes and classes[0] is not torch.optim.Optimizer else type(optimizer).__name__
+    settings = {key: optimizer.defaults[key] for key in kept if optimizer.defaults.get(key)}
+    if name == "AdamW" and "weight_decay" not in settings:
+        name = "Adam"
+    return f"{name}({', '.join(f'{key}={value}' for key, value in settings.items())})"
 
 
 def _normalizes(wrapper: Any) -> dict[str, bool]:
@@ -205,20 +209,21 @@ def _grown(found: Probe, module_id: str, policy: Any | None) -> None:
     numbers, module = found.numbers, found.copies[module_id]
     mask = torch.as_tensor(numbers[f"{module_id}/space/mask"]).bool()
     if policy is None:
-        network, shown = _ModuleAsNetwork(module), drawn_for(numbers, module_id, module)
-        far(numbers, module_id, module, factors(module, lambda: _centred(network(copy.deepcopy(shown)), mask)))
+        shown = drawn_for(numbers, module_id, module)
+        far(numbers, module_id, module, factors(module, lambda: _centred(*outputs_of(module, shown), mask)))
         return
     seen = observations(numbers, f"{module_id}/space/obs", policy.observation_space)
     pairs = numbers.facts["correspondence"]["pairs"]
-    found_factors = factors(policy, lambda: _centred(counterpart.outputs(policy, seen), mask))
+    found_factors = factors(policy, lambda: _centred(*counterpart.outputs(policy, seen), mask))
     by = {name: factor for name, factor in found_factors.items() if name in pairs}
     far(numbers, module_id, module, {pairs[name]: factor for name, factor in by.items()})
     with grown(policy, by):
         counterpart.forward_space(numbers, module_id, policy, seen, "grown")
 
 
-def _centred(outputs: tuple[torch.Tensor, torch.Tensor], mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    logits, values = outputs
+def _centred(
+    logits: torch.Tensor, values: torch.Tensor | None, mask: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     legal = torch.where(mask, logits, 0.0)
     return torch.where(mask, logits - legal.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True), 0.0), values
 

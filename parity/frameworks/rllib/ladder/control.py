@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 import tree
 from ray.rllib.core.columns import Columns
 
-from parity.frameworks.rllib.arrays import array, take
+from parity.frameworks.rllib.arrays import array, duplicate, take
 from parity.frameworks.rllib.ladder.behaviour import as_trained, has_values
 from parity.ladder.numbers import Numbers
 
@@ -29,7 +28,7 @@ def control(numbers: Numbers, module_id: str, module: Any, device: torch.device,
     rows = np.arange(len(columns[Columns.ACTIONS])) if valid is None else np.flatnonzero(valid)
     batch = take(columns[Columns.OBS], rows)
     for name, place in (("cpu", torch.device("cpu")), ("device", device)):
-        there = copy.deepcopy(module).to(place)
+        there = duplicate(module).to(place)
         given = as_trained(there, tree.map_structure(lambda leaf, to=place: leaf.detach().to(to), batch))
         out = there.forward_train(given)
         results = {"logits": out[Columns.ACTION_DIST_INPUTS]}

@@ -7,7 +7,6 @@ does, the networks differ, whatever the right one is.
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 from collections import defaultdict
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from parity.frameworks.reach import reach
+from parity.frameworks.rllib.arrays import duplicate
 from parity.ladder.correspondence import closest_first
 
 # More choices than that are not tried: two layers of one size in each of two towers have 4.
@@ -35,7 +35,7 @@ def paired(policy: Any, ours: Outputs, module: Any, theirs: Callable[[Any], Outp
         ours: log-probabilities and values of ``policy`` on some observations, float32 ``[B, …]``.
         theirs: the same of a module that it is given, on the same observations.
     """
-    trial = copy.deepcopy(module)
+    trial = duplicate(module)
     groups = list(_groups(policy, ours, trial, theirs(trial)))
     if any(len(names) != len(others) for names, others in groups):
         return None

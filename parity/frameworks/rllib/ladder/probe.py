@@ -56,7 +56,7 @@ from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from parity.errors import CannotStart
-from parity.frameworks.rllib.arrays import array, flat, named_parameters, parameters, stack, take
+from parity.frameworks.rllib.arrays import array, duplicate, flat, named_parameters, parameters, stack, take
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.ladder import behaviour
 from parity.frameworks.rllib.ladder.conduct import Conduct
@@ -85,7 +85,7 @@ class Probe:
         recording: the environment's side of the rollout.
         batches: module id -> the learner's columns, tensors: what ``forward_train`` and the loss get.
         seen: the same with the observations as the connectors made them; a module's ``compute_values`` may take them apart.
-        modules: ids of the modules that are trained and have rows.
+        modules: ids of the modules that are compared and have rows.
         copies: the modules as they were before the update.
         after: module id -> the observations that followed the last row of each chunk, columns of arrays.
         conduct: watches every environment that is played.
@@ -117,6 +117,11 @@ class Probe:
     def trained(self) -> list[str]:
         """Ids of the modules that the configuration trains."""
         return [m for m, facts in self.numbers.facts["modules"].items() if facts["trained"]]
+
+    def compared(self) -> list[str]:
+        """Those of them whose actions MaskablePPO has; the learning agent's in any case."""
+        facts = self.numbers.facts["modules"]
+        return [m for m in self.trained() if facts[m]["choices"] is not None or m == self.port.learning_module]
 
     def frozen(self) -> list[str]:
         return [m for m, facts in self.numbers.facts["modules"].items() if not facts["trained"]]
@@ -160,7 +165,7 @@ def probe(port: Port, initial: Callable[[Any], tuple[Weights, dict[str, Any]]]) 
         _build(found, initial)
     if found.learner is None:
         return found
-    for module_id in found.trained():
+    for module_id in found.compared():
         # Before the rollout: a port that plays illegal actions may not survive it.
         with found.part(f"space {module_id}"):
             behaviour.space(found.numbers, module_id, found.module(module_id))
@@ -262,8 +267,17 @@ def _module_facts(learner: Any, runner: Any, module_id: str) -> dict[str, Any]:
         "parameters": {name: list(p.shape) for name, p in named_parameters(module).items()},
         "frozen": [name for name, p in named_parameters(module).items() if not p.requires_grad],
         "choices": _choices(module.action_space),
+        "distribution_inputs": _distribution_inputs(module),
         "mask_in_space": MASK_KEY in getattr(module.observation_space, "spaces", {}),
     }
+
+
+def _distribution_inputs(module: Any) -> int | None:
+    """How many numbers the module's own distribution class takes; None where it does not say."""
+    with contextlib.suppress(Exception):
+        distribution = module.get_train_action_dist_cls()
+        return int(distribution.required_input_dim(module.action_space, module.model_config))
+    return None
 
 
 def _choices(action_space: Any) -> list[int] | None:
@@ -331,11 +345,13 @@ def _batch(found: Probe, episodes: list[Any]) -> None:
     for module_id, columns in batch.items():
         if not found.learner.should_module_be_updated(module_id):
             continue
-        found.modules.append(module_id)
         found.batches[module_id] = dict(columns)
+        if module_id not in found.compared():
+            continue
+        found.modules.append(module_id)
         lengths = [len(chunk) for chunk in chunks.get(module_id, [])]
         found.seen[module_id] = {**columns, Columns.OBS: _as_given(given.get(module_id), columns, lengths)}
-        found.copies[module_id] = copy.deepcopy(found.learner.module[module_id].unwrapped()).cpu()
+        found.copies[module_id] = duplicate(found.module(module_id)).cpu()
         arrays = flat(found.seen[module_id])
         found.numbers.put(f"{module_id}/batch", arrays)
         _identify(found, module_id, chunks.get(module_id, []), rows=len(arrays[Columns.ACTIONS]))

@@ -22,8 +22,9 @@ another mask of it -> how often that was not the one used).
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -100,10 +101,7 @@ def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduc
             facts["shared_arrays"] = facts.get("shared_arrays", False) or player.shares_memory
             facts["unreadable_mask"] = facts.get("unreadable_mask") or player.unreadable
             if episode == 0:
-                again_player = _Player(
-                    multi, port.learning_agent, episode, player.is_dict, _others(single, frozen, episode)
-                )
-                facts["unrepeatable"] = _unrepeatable(player, again_player)
+                facts["unrepeatable"] = _unrepeatable(make_played_env(port.config), episode, player.played)
     finally:
         for env in (single, again, multi):
             env.close()
@@ -125,32 +123,32 @@ class _Player:
     """The multi-agent environment as its learning agent meets it: one step per decision of that agent."""
 
     def __init__(self, env: Any, agent: str, seed: int, is_dict: bool, others: Others) -> None:
-        self._env, self._agent, self._seed, self.is_dict = env, agent, seed, is_dict
+        self._env, self._agent, self._seed, self._is_dict = env, agent, seed, is_dict
         self._others = others
         self._generator = np.random.default_rng(seed)
         self._shown: dict[str, Any] = {}
         self._last: Any = None
         self.shares_memory = False
         self.unreadable: str | None = None
-        self.played: list[tuple[Any, dict[str, Any]]] = []
+        self.played: list[tuple[dict[str, Any], tuple[Any, ...]]] = []
 
     def reset(self) -> dict[str, Any]:
         try:
             self._shown, _ = self._env.reset(seed=self._seed)
-            return self._noted(None)
+            self._note({}, (self._shown,))
+            return self._advance(None)
         except Exception as error:
             raise _Stopped(f"reset(seed={self._seed}): {type(error).__name__}: {one_line(error)}") from error
 
     def step(self, action: Any) -> dict[str, Any]:
         try:
-            return self._noted(action)
+            return self._advance(action)
         except Exception as error:
             raise _Stopped(f"step: {type(error).__name__}: {one_line(error)}") from error
 
-    def _noted(self, action: Any) -> dict[str, Any]:
-        row = self._advance(action)
-        self.played.append((action, row))
-        return row
+    def _note(self, actions: dict[str, Any], answer: tuple[Any, ...]) -> None:
+        if len(self.played) < REPEATED_STEPS:
+            self.played.append((dict(actions), copy.deepcopy(answer)))
 
     def _advance(self, action: Any) -> dict[str, Any]:
         """Steps until the learning agent sees something again, or the episode is over for it."""
@@ -163,6 +161,7 @@ class _Player:
                 if action is not None:
                     actions[self._agent], action = action, None
                 self._shown, rewards, terminateds, truncateds, _ = self._env.step(actions)
+                self._note(actions, (self._shown, rewards, terminateds, truncateds))
                 reward += float(rewards.get(self._agent, 0.0))
                 terminated = bool(terminateds.get("__all__") or terminateds.get(self._agent))
                 truncated = bool(truncateds.get("__all__") or truncateds.get(self._agent)) and not terminated
@@ -192,7 +191,7 @@ class _Player:
         if not isinstance(observation, dict):
             return np.array(observation)
         rest = {key: np.array(part) for key, part in observation.items() if key != MASK_KEY}
-        return rest if self.is_dict or list(rest) != [OBSERVATIONS_KEY] else rest[OBSERVATIONS_KEY]
+        return rest if self._is_dict or list(rest) != [OBSERVATIONS_KEY] else rest[OBSERVATIONS_KEY]
 
     def _play(self, agent: str, seen: Any) -> Any:
         space = self._env.get_action_space(agent)
@@ -206,21 +205,35 @@ class _Player:
         return uniform_legal(np.asarray(mask).reshape(-1).astype(bool), space, self._generator)
 
 
-def _unrepeatable(first: _Player, second: _Player) -> str | None:
-    """Where the multi-agent environment parts from itself on one seed and the same actions; None if nowhere in a few steps."""
-    for step, (action, row) in enumerate(first.played[:REPEATED_STEPS]):
-        try:
-            other = second.reset() if step == 0 else second.step(action)
-        except _Stopped as stopped:
-            return f"step {step}: the second time it raised: {stopped}"
-        ours, theirs = (flat({name: part for name, part in each.items() if part is not None}) for each in (other, row))
-        ours, theirs = (
-            {"reward": np.array(each["reward"]), **columns} for each, columns in ((other, ours), (row, theirs))
-        )
-        for name, column in theirs.items():
-            if not np.array_equal(ours.get(name, np.nan), column, equal_nan=column.dtype.kind == "f"):
-                return f"{name.removeprefix('obs/')}, step {step}"
+def _unrepeatable(env: Any, seed: int, played: list[tuple[dict[str, Any], tuple[Any, ...]]]) -> str | None:
+    """Where another multi-agent environment parts from ``played``, on its seed and all agents' actions; None if nowhere.
+
+    Another one, as an environment may keep something over its episodes: running statistics, whose turn it is.
+    """
+    try:
+        for step, (actions, answer) in enumerate(played):
+            try:
+                other = env.reset(seed=seed)[:1] if step == 0 else env.step(actions)[:4]
+            except Exception as error:
+                return f"step {step}: the second time it raised {type(error).__name__}: {one_line(error)}"
+            for name, theirs, ours in zip(("observations", "rewards", "ends", "ends"), answer, other, strict=False):
+                if not _same(theirs, ours):
+                    return f"{name}, step {step}"
+    finally:
+        env.close()
     return None
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two nests hold equal numbers, NaN included; what is no number is not looked at."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return set(a) == set(b) and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, tuple | list) and isinstance(b, tuple | list):
+        return len(a) == len(b) and all(itertools.starmap(_same, zip(a, b, strict=True)))
+    ours, theirs = np.asarray(a), np.asarray(b)
+    if ours.dtype.kind not in "biuf" or theirs.dtype.kind not in "biuf":
+        return True
+    return np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == "f" and theirs.dtype.kind == "f")
 
 
 def _others(single: MaskedEnv, frozen: dict[str, Any], seed: int) -> Others:
