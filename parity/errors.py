@@ -19,7 +19,7 @@ class CannotStart(Exception):
 
 
 class NotSupported(CannotStart):
-    """A framework cannot work with the versions that are installed."""
+    """A framework cannot work with the versions that are installed, or with what a port brings."""
 
 
 def one_line(error: BaseException) -> str:

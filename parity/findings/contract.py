@@ -262,6 +262,25 @@ RULES = (
         fix="self.encoder = torch.compile(self.encoder)  # in setup()",
     ),
     Rule(
+        code="PAR025",
+        title="a module that is to be trained is never used",
+        severity="warning",
+        explanation="No agent's decisions reach it, so it is neither trained nor compared with anything.",
+        origin="policy_mapping_fn names another module, or the module was left over when two agents came to share one.",
+        fix="config.multi_agent(policies=..., policies_to_train=..., policy_mapping_fn=...)  # the same ids in all three",
+    ),
+    Rule(
+        code="PAR026",
+        title="the port trains another network than SB3",
+        severity="warning",
+        explanation=(
+            "Number or shapes of the parameters differ, so forward passes cannot be compared on the same weights. What can "
+            "be learned, and how fast, may differ for that alone."
+        ),
+        origin="Other layers or widths, RLlib's default model config, layers of its own for the value, or a network by intent.",
+        fix='Give both sides the same layers, or Task(..., declared={"PAR026": "why"})',
+    ),
+    Rule(
         code="PAR030",
         title="the learning agent observes something else than in the single-agent environment",
         severity="error",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import defaultdict
 
 Shapes = dict[str, tuple[int, ...]]
@@ -14,11 +15,13 @@ class Correspondence:
     pairs: SB3's name -> the port's name; empty where there is none.
     reason: why there is none, in a sentence.
     ambiguous: whether it is for want of telling parameters of one shape apart.
+    other_network: whether it is for parameters of another number or shape.
     """
 
     pairs: dict[str, str]
     reason: str | None = None
     ambiguous: bool = False
+    other_network: bool = False
 
 
 def correspond(sb3: Shapes, port: Shapes, given: dict[str, str] | None = None) -> Correspondence:
@@ -38,15 +41,24 @@ def correspond(sb3: Shapes, port: Shapes, given: dict[str, str] | None = None) -
                 return Correspondence({}, f'parameter_map names "{missing}", which does not exist')
             if sb3[name] != port[other]:
                 return Correspondence(
-                    {}, f"parameter_map pairs {name} {list(sb3[name])} with {other} {list(port[other])}"
+                    {},
+                    f"parameter_map pairs {name} {list(sb3[name])} with {other} {list(port[other])}",
+                    other_network=True,
                 )
         missing_names = [name for name in sb3 if name not in given]
         if missing_names:
             return Correspondence({}, f"parameter_map leaves out {', '.join(missing_names[:3])}")
         return Correspondence(dict(given))
     if sorted(sb3.values()) != sorted(port.values()):
+        count = {"SB3's": sb3, "the port's": port}
+        sizes = " and ".join(
+            f"{side} {sum(math.prod(shape) for shape in shapes.values()):,} in {len(shapes)} tensors"
+            for side, shapes in count.items()
+        )
         return Correspondence(
-            {}, "the port's network has other parameters than SB3's; bring parameter_map if it has not"
+            {},
+            f"the networks have other parameters, {sizes}; bring parameter_map where they are one",
+            other_network=True,
         )
     by_shape: dict[tuple[int, ...], tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for name, shape in sb3.items():

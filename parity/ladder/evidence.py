@@ -49,14 +49,22 @@ class Evidence:
         Raises:
             Missing: the port could not be built.
         """
-        facts = self.fact("modules", parts=("build",))
-        trained = [module for module, about in facts.items() if about["trained"] and module not in self.beyond()]
+        facts, others = self.fact("modules", parts=("build",)), {*self.beyond(), *self.idle()}
+        trained = [module for module, about in facts.items() if about["trained"] and module not in others]
         return sorted(trained, key=lambda module: module != self.learning)
 
     def beyond(self) -> list[str]:
         """Ids of trained modules with actions that MaskablePPO does not have: nothing of theirs can be compared."""
         facts = self.fact("modules", parts=("build",))
         return [m for m, about in facts.items() if about["trained"] and about["choices"] is None and m != self.learning]
+
+    def idle(self) -> list[str]:
+        """Ids of modules, not the learning agent's, that are to be trained and that policy_mapping_fn gives nothing to do."""
+        if "decisions" not in self.facts or "batch" in self.facts["raised"]:
+            return []
+        played = {m for by in self.facts.get("played_by", {}).values() for m, rows in by.items() if rows}
+        facts = self.fact("modules", parts=("build",))
+        return [m for m, about in facts.items() if about["trained"] and m not in played and m != self.learning]
 
     def frozen(self) -> list[str]:
         return [module for module, about in self.fact("modules", parts=("build",)).items() if not about["trained"]]

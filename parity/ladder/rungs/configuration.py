@@ -62,6 +62,14 @@ def configuration(sheet: Sheet, evidence: Evidence) -> None:
         message = "explore is False: the env runners play the most likely action, and training sees no other"
         fix = "config.env_runners(explore=True)"
         sheet.report("PAR010", "config, explore", message, {"explore": False}, fix=fix, explains=("PAR303",))
+    if rllib.get("shuffles") is False:
+        message = "shuffle_batch_per_epoch is False: every epoch goes through the rollout in the order of time"
+        fix = "config.training(shuffle_batch_per_epoch=True)"
+        reason = declared.get("shuffle_batch_per_epoch")
+        sheet.report(
+            "PAR010", "config, shuffle_batch_per_epoch", message, {"shuffles": False}, fix=fix, declared=reason
+        )
+    _fragments(sheet, config["port"], rllib, declared.get("rollout_fragment_length"))
     _complete_episodes(sheet, evidence, rllib)
     _stock_runner(sheet, rllib)
     if rllib.get("torch_compile_learner") and rllib.get("what_to_compile") == "forward_train":
@@ -118,6 +126,22 @@ def _optimizer(sheet: Sheet, optimizer: dict[str, str], declared: dict[str, str]
     message = f"the port's optimiser is {optimizer['port']}, SB3's is {optimizer['sb3']}"
     fix = "Learner.configure_optimizers_for_module: self.register_optimizer(...)"
     sheet.report("PAR010", "config, optimizer", message, dict(optimizer), fix=fix, declared=declared.get("optimizer"))
+
+
+def _fragments(sheet: Sheet, port: dict[str, Any], rllib: dict[str, Any], declared: str | None) -> None:
+    """Lambda-returns end where a fragment does."""
+    length, steps = rllib.get("rollout_fragment_length"), port.get("n_steps")
+    if not isinstance(length, int | float) or not isinstance(steps, int | float) or length >= steps:
+        return
+    if rllib.get("batch_mode") != "truncate_episodes":
+        return
+    message = (
+        f"rollout_fragment_length is {length}: rollouts of {steps} steps of each sub-environment are cut into pieces, and "
+        "every piece ends with a value in place of what came after it"
+    )
+    found = {"rollout_fragment_length": length, "n_steps": steps}
+    fix = f'config.env_runners(rollout_fragment_length="auto")  # or {steps}'
+    sheet.report("PAR010", "config, rollout_fragment_length", message, found, fix=fix, declared=declared)
 
 
 def _normalizes(sheet: Sheet, normalizes: dict[str, bool]) -> None:

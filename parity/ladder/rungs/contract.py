@@ -62,6 +62,9 @@ def _learning_module(sheet: Sheet, evidence: Evidence) -> None:
             f"{facts['learning_agent']} to {names}"
         )
         sheet.report("PAR006", where, message, {"decisions": played_by}, module=learning)
+    reason = facts.get("correspondence", {}).get("reason")
+    if facts.get("correspondence", {}).get("other_network"):
+        sheet.report("PAR026", where, reason, {"parameters": about["parameters"]}, module=learning)
     has_mask = about["mask_in_space"] or f"{learning}/env/mask" in evidence.numbers
     if not has_mask and about["choices"] != [1]:
         message = f"the observations of agent {facts['learning_agent']} have no entry action_mask"
@@ -73,6 +76,9 @@ def _train(module: str) -> str:
 
 
 def _trained_modules(sheet: Sheet, evidence: Evidence) -> None:
+    for module in evidence.idle():
+        message = f"{module} is to be trained, and policy_mapping_fn gives it none of the rollout's decisions"
+        sheet.report("PAR025", f"module {module}", message, {"rows": 0}, module=module)
     for module in evidence.modules():
         about = evidence.about(module)
         if not about.get("value_function_api", True):

@@ -153,11 +153,27 @@ def _mask_honoured(sheet: Sheet, evidence: Evidence, module: str) -> None:
             worst[phase] = float(illegal.max(initial=0.0))
     wrong = {phase: p for phase, p in worst.items() if p > IMPOSSIBLE}
     if wrong:
+        forbidden = _forbidden_legal(evidence, module)
         methods = evidence.facts.get("phases", METHODS)
         phases = [phase for phase in PHASES if any(name.startswith(phase) for name in wrong)]
         message = f"an illegal action has a probability of {max(wrong.values()):.3g} in {', '.join(methods[p] for p in phases)}"
         where = f"module {module}, {', '.join(phases)}"
-        sheet.report("PAR201", where, message, {"largest_probability": worst}, module=module)
+        if forbidden:
+            message += (
+                f", and {forbidden} legal ones have none: the mask is read in another order, or the other way round"
+            )
+        found = {"largest_probability": worst, "legal_actions_forbidden": forbidden}
+        sheet.report("PAR201", where, message, found, module=module, explains=("PAR101", "PAR109") if forbidden else ())
+
+
+def _forbidden_legal(evidence: Evidence, module: str) -> int:
+    """How many legal actions of drawn observations get no probability."""
+    if not evidence.about(module)["mask_in_space"]:
+        return 0
+    mask, probability = (evidence.numbers.get(f"{module}/space/{name}") for name in ("mask", "probability"))
+    if mask is None or probability is None or mask.shape != probability.shape:
+        return 0
+    return int((probability[mask.astype(bool)] <= IMPOSSIBLE).sum())
 
 
 def _entropy_bound(sheet: Sheet, evidence: Evidence, module: str) -> None:

@@ -39,6 +39,13 @@ def resets(sheet: Sheet, evidence: Evidence) -> None:
         found = {"sub_environments": len(starts), "equal_episodes": equal}
         view = ("PAR030", "PAR031", "PAR032", "PAR033")
         sheet.report("PAR015", "sub-environments", message, found, explains=view)
+    unseeded = evidence.facts.get("view", {}).get("unseeded_starts", {})
+    if unseeded.get("multi") == 1 and unseeded.get("single", 0) >= DISTINCT_STARTS:
+        message = (
+            "after a reset with a seed, resets without one start the same episode again and again, and the single-agent "
+            "environment goes on to others: env runners give a seed to the first reset only"
+        )
+        sheet.report("PAR015", "multi-agent environment", message, dict(unseeded))
     agents = evidence.facts.get("shared_arrays", [])
     if agents:
         message = f"successive observations of {', '.join(agents)} share memory"

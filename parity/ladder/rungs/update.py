@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from parity.ladder.difference import elementwise, per_tensor
@@ -114,11 +116,28 @@ def _between(sheet: Sheet, evidence: Evidence, module: str) -> None:
     ]
     if before and after and changed:
         parameters = evidence.about(module)["parameters"]
-        kinds = {"weights" if name in parameters else "the optimiser's state" for name in changed}
+        kinds = {"weights" if name in parameters else "optimiser state" for name in changed}
         message = (
             f"the next update begins with other {' and '.join(sorted(kinds, reverse=True))}: {', '.join(changed[:4])}"
         )
         sheet.report("PAR808", f"module {module}, {changed[0]}", message, {"changed": changed}, module=module)
+    _options(sheet, evidence, module)
+
+
+def _options(sheet: Sheet, evidence: Evidence, module: str) -> None:
+    """Learning rate, betas and the like, of each group of parameters."""
+    by_update = evidence.facts.get("optimizer_options", {})
+    first, second = (by_update.get(f"{update} update", {}).get(module, []) for update in ("first", "second"))
+    schedule = evidence.facts["config"].get("schedules", {}).get("port", {}).get("learning_rate", [])
+    scheduled = {"lr"} if len(set(schedule)) > 1 else set()
+    for i, (before, after) in enumerate(zip(first, second, strict=False)):
+        changed = [key for key in before if key not in scheduled and before[key] != after.get(key)]
+        if changed:
+            words = ", ".join(f"{key} from {before[key]:g} to {after.get(key, math.nan):g}" for key in changed)
+            message = f"without a schedule, the optimiser's options change from one update to the next: {words}"
+            where = f"module {module}, parameter group {i}"
+            sheet.report("PAR808", where, message, {"changed": changed}, module=module)
+            return
 
 
 def _every_row(sheet: Sheet, evidence: Evidence, module: str) -> None:

@@ -9,7 +9,7 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, NotSupported, one_line
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import Untranslated
 from parity.frameworks.rllib import Rllib
@@ -50,7 +50,8 @@ def make_exact(given: PPOConfig, task: Task) -> tuple[PPOConfig, list[Untranslat
     env runner class of the user's own stays (the update is then exact, the length of a rollout is not).
 
     Raises:
-        CannotStart: the configuration brings a learner class of its own, or a ``learner_config_dict`` for one.
+        NotSupported: the configuration brings a learner class of its own.
+        CannotStart: it brings a ``learner_config_dict`` for another one.
     """
     config = given.copy(copy_frozen=False)
     changes: list[Untranslated] = []
@@ -65,7 +66,7 @@ def _set_learner(config: PPOConfig, task: Task) -> None:
     theirs, stock = config.learner_class, config.get_default_learner_class()
     if not issubclass(theirs, ExactPPOLearner):
         if theirs is not stock:
-            raise CannotStart(
+            raise NotSupported(
                 f"Task {task.id}: rllib_config brings the learner {theirs.__name__}, and rllib-exact is a learner itself: "
                 f"leave rllib-exact out of --frameworks, or derive {theirs.__name__} from "
                 "parity.frameworks.rllib.exact.ExactPPOLearner."

@@ -190,7 +190,12 @@ def space(numbers: Numbers, module_id: str, module: Any) -> None:
     with torch.no_grad():
         given = as_trained(module, drawn)
         before = flat(copy.deepcopy(given))
-        out = module.forward_train(given)
+        try:
+            out = module.forward_train(given)
+        except Exception:
+            # What it misses, its own compute_values may have taken away.
+            _note_changes(numbers, module_id, flat({Columns.OBS: drawn}), flat(given))
+            raise
         _note_changes(numbers, module_id, before, flat(given))
         logits = out[Columns.ACTION_DIST_INPUTS]
         distribution = module.get_train_action_dist_cls().from_logits(logits)

@@ -96,7 +96,7 @@ def _weights(task: Task, port: Port, policy: Any, learner: Any) -> tuple[dict[st
         with contextlib.suppress(Exception):
             found = _by_trial(policy, duplicate(module).cpu()) or found
     reason = found.reason or _other_observations(policy.observation_space, module.observation_space)
-    found = Correspondence({} if reason else found.pairs, reason)
+    found = Correspondence({} if reason else found.pairs, reason, other_network=found.other_network)
     parameters = dict(policy.named_parameters())
     weights = {other: parameters[name].detach() for name, other in found.pairs.items()}
     return {port.learning_module: weights} if weights else {}, dataclasses.asdict(found)
@@ -142,10 +142,12 @@ def _in_words(optimizer: Any, kept: tuple[str, ...]) -> str:
     """PyTorch's class that it is one of; AdamW without decay is Adam."""
     classes = [each for each in type(optimizer).__mro__ if each.__module__.startswith("torch.optim")]
     name = classes[0].__name__ if classes and classes[0] is not torch.optim.Optimizer else type(optimizer).__name__
-    settings = {key: optimizer.defaults[key] for key in kept if optimizer.defaults.get(key)}
-    if name == "AdamW" and "weight_decay" not in settings:
-        name = "Adam"
-    return f"{name}({', '.join(f'{key}={value}' for key, value in settings.items())})"
+    found: dict[str, None] = {}
+    for group in optimizer.param_groups:
+        settings = {key: group[key] for key in kept if group.get(key)}
+        own = "Adam" if name == "AdamW" and "weight_decay" not in settings else name
+        found[f"{own}({', '.join(f'{key}={value}' for key, value in settings.items())})"] = None
+    return " and ".join(found)
 
 
 def _normalizes(wrapper: Any) -> dict[str, bool]:
@@ -168,6 +170,8 @@ def _rllib_settings(config: Any) -> dict[str, Any]:
         "episodes_to_numpy": getattr(config, "episodes_to_numpy", True),
         "env_runner": (config.env_runner_cls or MultiAgentEnvRunner).__name__,
         "explore": bool(config.explore),
+        "shuffles": bool(config.shuffle_batch_per_epoch),
+        "rollout_fragment_length": config.rollout_fragment_length,
         "torch_compile_learner": bool(config.torch_compile_learner),
         "what_to_compile": str(getattr(config.torch_compile_learner_what_to_compile, "value", "")),
         "overrides_per_module": {

@@ -140,9 +140,20 @@ class Probe:
         except Exception as error:
             self.numbers.facts.setdefault("raised", {})[name] = {
                 "type": type(error).__name__,
-                "message": " ".join(str(error).split()),
+                "message": _in_words(error),
                 "traceback": traceback.format_exc(),
             }
+
+
+def _in_words(error: BaseException) -> str:
+    """The message on one line; RLlib wraps what an environment raises into a RuntimeError that says nothing itself."""
+    causes = [error]
+    while causes[-1].__cause__ is not None and causes[-1].__cause__ not in causes:
+        causes.append(causes[-1].__cause__)
+    first, *others = causes
+    told = [" ".join(str(first).split())] if str(first).strip() else []
+    told += [f"{type(cause).__name__}: {' '.join(str(cause).split())}" for cause in others]
+    return "; from ".join(dict.fromkeys(told)) if told else "no message"
 
 
 Weights = dict[str, dict[str, torch.Tensor]]
@@ -276,7 +287,7 @@ def _distribution_inputs(module: Any) -> int | None:
     """How many numbers the module's own distribution class takes; None where it does not say."""
     with contextlib.suppress(Exception):
         distribution = module.get_train_action_dist_cls()
-        return int(distribution.required_input_dim(module.action_space, module.model_config))
+        return int(distribution.required_input_dim(space=module.action_space, model_config=module.model_config))
     return None
 
 

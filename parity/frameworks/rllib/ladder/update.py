@@ -48,6 +48,7 @@ def between_updates(numbers: Numbers, learner: Any, batches: dict[str, dict[str,
         nonlocal seen
         if not seen:
             seen = True
+            numbers.facts["optimizer_options"]["second update"] = _options(learner, list(batches))
             for module_id in batches:
                 numbers.put(f"{module_id}/between/after", _state(learner, module_id))
         return apply(gradients)
@@ -56,6 +57,18 @@ def between_updates(numbers: Numbers, learner: Any, batches: dict[str, dict[str,
         numbers.put(f"{module_id}/between/before", _state(learner, module_id))
     with mock.patch.object(learner, "apply_gradients", watched):
         update_from_tensors(learner, _as_one(batches), num_epochs=1, minibatch_size=None, shuffle_batch_per_epoch=False)
+
+
+def _options(learner: Any, modules: list[str]) -> dict[str, list[dict[str, float]]]:
+    """The numbers among the options of each module's optimisers, group by group."""
+    return {
+        module_id: [
+            {key: float(value) for key, value in group.items() if isinstance(value, int | float)}
+            for _, optimizer in learner.get_optimizers_for_module(module_id)
+            for group in optimizer.param_groups
+        ]
+        for module_id in modules
+    }
 
 
 def _state(learner: Any, module_id: str) -> dict[str, np.ndarray]:
@@ -127,6 +140,8 @@ class _Watch:
             return clipped
 
         def watched_apply(gradients: Any) -> Any:
+            if self._steps == 0:
+                numbers.facts["optimizer_options"] = {"first update": _options(learner, modules)}
             result = apply(gradients)
             if self._steps == 0:
                 for module_id in modules:

@@ -14,7 +14,8 @@ their own masks allow. Stored, one row per decision of the learning agent, and o
 ``stopped`` (episode -> what the multi-agent side raised), ``unlike`` (what ``again`` raised where ``single`` did not, if it
 did), ``unreadable_mask`` (why the multi-agent side's mask is none, or None), ``shared_arrays`` (whether successive
 observations of the learning agent share memory), ``unrepeatable`` (where the multi-agent side parts from itself on one seed
-and the same actions, or None), ``distinct_starts`` (how many different observations the single-agent
+and the same actions, or None), ``unseeded_starts`` (side -> how many of a few resets
+without a seed differ), ``distinct_starts`` (how many different observations the single-agent
 environment starts with, over these seeds), ``convention`` (where its mask is taken from), ``contradictions`` (place of
 another mask of it -> how often that was not the one used).
 """
@@ -24,6 +25,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -51,9 +53,12 @@ EPISODES = 6
 MOST_STEPS = 200
 # Of the first episode, played twice: what ignores its seed parts at once or at the first draw.
 REPEATED_STEPS = 20
+UNSEEDED_RESETS = 4
 # The first episode may be longer, and more episodes are played until one has terminated and one was truncated: a defect at
 # one kind of end shows nowhere else. In steps, and in bytes of observations that are kept.
 MOST_STEPS_OF_ALL = 600
+# Where an end is rare, more is played, by other habits too, as long as the environments are quick about it.
+MOST_STEPS_OF_A_SEARCH, SECONDS_OF_A_SEARCH = 4_000, 1.0
 MOST_BYTES = 2**25
 SIDES = ("single", "again", "multi")
 Others = Callable[[str, Any, spaces.Space], Any]
@@ -67,7 +72,9 @@ def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduc
         learner: RLlib's, whose frozen modules play; None where it could not be built.
         conduct: watches the multi-agent environment.
     """
-    single, again = (MaskedEnv(task.env(), task.mask, audit=True) for _ in range(2))
+    # Looking for the mask takes a reset, which an environment may remember.
+    convention = MaskedEnv(task.env(), task.mask).convention
+    single, again = (MaskedEnv(task.env(), convention, audit=True) for _ in range(2))
     multi = make_played_env(port.config)
     conduct.watch(multi, "beside the single-agent environment")
     seen = port.agents[port.learning_agent][0]
@@ -79,9 +86,15 @@ def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduc
     numbers.facts["view"] = facts
     rows = _Rows()
     frozen = _frozen(port, learner)
+    deadline = time.monotonic() + SECONDS_OF_A_SEARCH
     try:
         for episode in itertools.count():
-            if episode >= EPISODES and (rows.seen_both_ends() or rows.spent() or facts["stopped"] or "unlike" in facts):
+            most = MOST_STEPS_OF_ALL
+            if episode >= EPISODES and time.monotonic() < deadline:
+                most = MOST_STEPS_OF_A_SEARCH
+            if episode >= EPISODES and (
+                rows.seen_both_ends() or rows.spent(most) or facts["stopped"] or "unlike" in facts
+            ):
                 break
             player = _Player(
                 multi,
@@ -91,7 +104,7 @@ def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduc
                 _others(single, frozen, episode),
             )
             try:
-                _episode(rows, episode, single, again, player)
+                _episode(rows, episode, single, again, player, most)
             except CannotStart:
                 raise
             except _Unlike as unlike:
@@ -102,6 +115,7 @@ def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduc
             facts["unreadable_mask"] = facts.get("unreadable_mask") or player.unreadable
             if episode == 0:
                 facts["unrepeatable"] = _unrepeatable(make_played_env(port.config), episode, player.played)
+        facts["unseeded_starts"] = _unseeded_starts(single, multi)
     finally:
         for env in (single, again, multi):
             env.close()
@@ -294,11 +308,11 @@ class _Rows:
         for side, row in sides.items():
             self._rows[side].append(row)
 
-    def spent(self) -> bool:
-        """Whether a few episodes' worth was played."""
+    def spent(self, most: int) -> bool:
+        """Whether that many steps were played, or what is kept of them grows large."""
         rows = self._rows["single"]
         size = sum(leaf.nbytes for leaf in flat({"obs": stack([rows[0]["obs"]])}).values()) if rows else 0
-        return len(rows) >= MOST_STEPS_OF_ALL or len(rows) * size * len(SIDES) >= MOST_BYTES
+        return len(rows) >= most or len(rows) * size * len(SIDES) >= MOST_BYTES
 
     def seen_both_ends(self) -> bool:
         return all(any(row[end] for row in self._rows["single"]) for end in ("terminated", "truncated"))
@@ -322,14 +336,30 @@ class _Rows:
             numbers.put(f"view/{side}", flat({"obs": seen}) if isinstance(seen, dict) else {"obs": array(seen)})
 
 
-def _episode(rows: _Rows, episode: int, single: MaskedEnv, again: MaskedEnv, player: _Player) -> None:
+def _unseeded_starts(single: MaskedEnv, multi: Any) -> dict[str, int]:
+    """How many of a few resets without a seed, after one with a seed, show something new on each side."""
+    found = {}
+    for side, env in (("single", single), ("multi", multi)):
+        starts: list[Any] = []
+        with contextlib.suppress(Exception):  # what raises is told where it is played
+            env.reset(seed=0)
+            for _ in range(UNSEEDED_RESETS):
+                shown = copy.deepcopy(env.reset()[0])
+                if not any(_same(shown, each) for each in starts):
+                    starts.append(shown)
+        found[side] = len(starts)
+    return found
+
+
+def _episode(rows: _Rows, episode: int, single: MaskedEnv, again: MaskedEnv, player: _Player, most: int) -> None:
     generator = np.random.default_rng([episode, 1])
     seen = [_own(env, *env.reset(seed=episode)[:1]) for env in (single, again)]
     rows.add(episode, 0, single=seen[0], again=seen[1], multi=player.reset())
+    action: Any = None
     for step in itertools.count(1):
-        if rows.spent() if episode == 0 or episode >= EPISODES else step >= MOST_STEPS:
+        if rows.spent(most) if episode == 0 or episode >= EPISODES else step >= MOST_STEPS:
             return
-        action = uniform_legal(single.action_masks(), single.action_space, generator)
+        action = _picked(single, episode, action, generator)
         seen = [_step(single, action)]
         try:
             seen.append(_step(again, action))
@@ -339,6 +369,17 @@ def _episode(rows: _Rows, episode: int, single: MaskedEnv, again: MaskedEnv, pla
         rows.add(episode, step, single=seen[0], again=seen[1], multi=other)
         if any(row["terminated"] or row["truncated"] for row in (*seen, other)):
             return
+
+
+def _picked(env: MaskedEnv, episode: int, before: Any, generator: np.random.Generator) -> Any:
+    """Uniform over what is legal; in every second episode of a search the last action again, nine times of ten."""
+    mask = env.action_masks()
+    if episode >= EPISODES and episode % 2 and before is not None and generator.random() < 0.9:
+        parts = np.atleast_1d(before)
+        starts = np.cumsum([0, *choices(env.action_space)[:-1]])
+        if mask[starts + parts].all():
+            return before
+    return uniform_legal(mask, env.action_space, generator)
 
 
 def _step(env: MaskedEnv, action: Any) -> dict[str, Any]:
