@@ -204,8 +204,9 @@ def probe(port: Port, initial: Callable[[Any], tuple[Weights, dict[str, Any]]]) 
             stress(found.numbers, found.learner, found.batches)
         with found.part("synchronise"):
             _synchronise(found)
-        with found.part("update again"):
-            between_updates(found.numbers, found.learner, found.batches)
+        if "update" not in found.numbers.facts["raised"]:
+            with found.part("update again"):
+                between_updates(found.numbers, found.learner, found.batches)
         for module_id in found.frozen():
             found.numbers.put(f"{module_id}/update/last", parameters(found.module(module_id)))
     return found

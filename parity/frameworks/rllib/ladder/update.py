@@ -7,6 +7,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+import tree
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
@@ -85,15 +86,14 @@ def _state(learner: Any, module_id: str) -> dict[str, np.ndarray]:
 
 
 def _as_one(batches: dict[str, dict[str, Any]]) -> MultiAgentBatch:
-    return MultiAgentBatch(
-        {
-            module_id: SampleBatch(
-                {**columns, ROW: torch.arange(len(columns[Columns.ACTIONS]), device=columns[Columns.ACTIONS].device)}
-            )
-            for module_id, columns in batches.items()
-        },
-        env_steps=max(len(columns[Columns.ACTIONS]) for columns in batches.values()),
-    )
+    """RLlib's batch of all modules; what a module takes out of it is still in ``batches``."""
+    together = {}
+    for module_id, columns in batches.items():
+        # The containers are copied, not the tensors.
+        own = {name: tree.map_structure(lambda leaf: leaf, column) for name, column in columns.items()}
+        actions = columns[Columns.ACTIONS]
+        together[module_id] = SampleBatch(own | {ROW: torch.arange(len(actions), device=actions.device)})
+    return MultiAgentBatch(together, env_steps=max(len(batch[ROW]) for batch in together.values()))
 
 
 def shortened(rows: int, epochs: int, minibatch_size: int | None) -> tuple[int, int]:
