@@ -257,6 +257,16 @@ def callback_changes_rewards(good: Task) -> Task:
     return _edited(good, lambda config: config.callbacks(Callbacks))
 
 
+@bug("rollouts are cut into fragments of 16 steps", "PAR010")
+def short_fragments(good: Task) -> Task:
+    return _edited(good, lambda config: config.env_runners(rollout_fragment_length=16))
+
+
+@bug("minibatches are never shuffled", "PAR010")
+def minibatches_in_order(good: Task) -> Task:
+    return _edited(good, lambda config: config.training(shuffle_batch_per_epoch=False))
+
+
 @bug("a callback cuts the episodes of each environment that is created", "PAR033")
 def callback_changes_environments(good: Task) -> Task:
     class Callbacks(RLlibCallback):

@@ -243,6 +243,15 @@ def seed_dropped(good: Task) -> Task:
     return replace(good, multi_agent_env=Env)
 
 
+@bug("resets without a seed use a constant one: every later episode is the same", "PAR015", "PAR014")
+def later_episodes_equal(good: Task) -> Task:
+    class Env(SortingTogether):
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            return super().reset(seed=3 if seed is None else seed)
+
+    return replace(good, multi_agent_env=Env)
+
+
 @bug("rewards have noise of the global generator", "PAR048")
 def unseeded_noise(good: Task) -> Task:
     class Env(SortingTogether):

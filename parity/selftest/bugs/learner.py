@@ -402,3 +402,28 @@ def weights_averaged_between_updates(good: Task) -> Task:
             super().before_gradient_based_update(timesteps=timesteps)
 
     return _with(good, Learner)
+
+
+@bug("the learning rate falls to a hundredth after the first update", "PAR808")
+def learning_rate_falls_by_itself(good: Task) -> Task:
+    class Learner(PPOTorchLearner):
+        def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+            super().after_gradient_based_update(timesteps=timesteps)
+            for optimizer in self._named_optimizers.values():
+                for group in optimizer.param_groups:
+                    group["lr"] = 2e-5
+
+    return _with(good, Learner)
+
+
+@bug("weights decay in a second group of parameters", "PAR010")
+def decay_in_a_second_group(good: Task) -> Task:
+    class Learner(PPOTorchLearner):
+        def configure_optimizers_for_module(self, module_id: Any, config: Any = None) -> None:
+            first, *rest = self.module[module_id].unwrapped().parameters()
+            optimizer = torch.optim.Adam([{"params": [first]}, {"params": rest, "weight_decay": 0.1}], lr=config.lr)
+            self.register_optimizer(
+                module_id=module_id, optimizer=optimizer, params=[first, *rest], lr_or_lr_schedule=config.lr
+            )
+
+    return _with(good, Learner)

@@ -7,9 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import spaces
 from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
 from ray.rllib.connectors.connector_v2 import ConnectorV2
+from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.inference_only_api import InferenceOnlyAPI
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -294,3 +297,79 @@ def large_returns() -> Task:
             return seen, 300.0 * reward, *rest
 
     return replace(port(), env=Env, multi_agent_env=lambda: SortingTogether(Env()))
+
+
+@good_port("another agent learns continuous actions, by RLlib's own module")
+def continuous_second_agent() -> Task:
+    class Env(SortingTogether):
+        def __init__(self) -> None:
+            super().__init__()
+            self.action_spaces[CLERK] = spaces.Box(-1, 1, (2,), np.float32)
+
+    return replace(port(), multi_agent_env=Env, other_modules={CLERK: DefaultPPOTorchRLModule})
+
+
+@good_port("another agent observes entries of entries")
+def nested_second_agent() -> Task:
+    class Env(_TwoLearn):
+        def __init__(self) -> None:
+            super().__init__()
+            label = spaces.Dict({"label": self.observation_spaces[CLERK]["label"]})
+            mask = self.observation_spaces[CLERK][MASK]
+            self.observation_spaces[CLERK] = spaces.Dict({MASK: mask, "observations": label})
+
+        def observed(self, seen: dict[str, Any]) -> dict[str, Any]:
+            shown = super().observed(seen)
+            clerk = shown[CLERK]
+            shown[CLERK] = {MASK: clerk[MASK], "observations": {"label": clerk["label"]}}
+            return shown
+
+    class Clerk(ClerkModule):
+        def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            obs = batch[Columns.OBS]
+            logits = self.actor(obs["observations"]["label"])
+            return {Columns.ACTION_DIST_INPUTS: logits.masked_fill(obs[MASK] == 0, -1e9)}
+
+        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+            return self.critic(batch[Columns.OBS]["observations"]["label"]).squeeze(-1)
+
+    return replace(port(), multi_agent_env=Env, other_modules={CLERK: Clerk})
+
+
+@good_port("two agents share the learning agent's module, and the other's is left over")
+def shared_module() -> Task:
+    class Env(SortingTogether):
+        def __init__(self) -> None:
+            super().__init__()
+            self.observation_spaces[CLERK] = self.observation_spaces[SORTER]
+            self.action_spaces[CLERK] = self.action_spaces[SORTER]
+
+        def observed(self, seen: dict[str, Any]) -> dict[str, Any]:
+            shown = super().observed(seen)
+            return {SORTER: shown[SORTER], CLERK: {key: np.array(part) for key, part in shown[SORTER].items()}}
+
+    def edit(config: PPOConfig) -> PPOConfig:
+        return config.multi_agent(policy_mapping_fn=lambda *_, **__: SORTER)
+
+    return replace(port(), multi_agent_env=Env, other_modules={CLERK: SorterModule}, rllib_config=edit)
+
+
+@good_port("the environment goes through its episodes in turns, on both sides")
+def remembers_its_episodes() -> Task:
+    class Alternating(Sorting):
+        episodes = 0
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
+            self.episodes += 1
+            return super().reset(seed=seed)
+
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            seen, reward, *rest = super().step(action)
+            return seen, reward + 0.1 * (self.episodes % 2), *rest
+
+    class Env(SortingTogether):
+        def __init__(self) -> None:
+            super().__init__()
+            self.env = Alternating()
+
+    return replace(port(), env=Alternating, multi_agent_env=Env)

@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.distribution.torch.torch_distribution import TorchCategorical
 from torch import nn
 
 from parity.selftest.good import (
     MASK,
     SorterModule,
+    SortingNetwork,
 )
 from parity.selftest.good import good_port as port
 from parity.selftest.register import good_port
@@ -205,3 +207,58 @@ def picks_its_actions_itself() -> Task:
             return {Columns.ACTIONS: self._forward(batch)[Columns.ACTION_DIST_INPUTS].argmax(dim=-1)}
 
     return replace(port(), rllib_module=Module)
+
+
+@good_port("the module keeps its last values, for a log")
+def keeps_its_last_values() -> Task:
+    class Module(SorterModule):
+        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+            self.last_values = super().compute_values(batch)
+            return self.last_values
+
+    return replace(port(), rllib_module=Module)
+
+
+class _MaskedCategorical(TorchCategorical):
+    """Takes logits and mask side by side."""
+
+    @classmethod
+    def from_logits(cls, logits: torch.Tensor, **kwargs: Any) -> Any:
+        logits, mask = logits.chunk(2, dim=-1)
+        return TorchCategorical(logits=logits.masked_fill(mask == 0, torch.finfo(logits.dtype).min))
+
+    @staticmethod
+    def required_input_dim(space: Any, **kwargs: Any) -> int:
+        return 2 * int(space.n)
+
+
+@good_port("the mask is applied in the distribution class")
+def mask_in_the_distribution() -> Task:
+    class Module(SorterModule):
+        def setup(self) -> None:
+            super().setup()
+            self.action_dist_cls = _MaskedCategorical
+
+        def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            obs = batch[Columns.OBS]
+            logits = self.actor(self.features(obs))
+            return {Columns.ACTION_DIST_INPUTS: torch.cat([logits, obs[MASK].float()], dim=-1)}
+
+    return replace(port(), rllib_module=Module)
+
+
+@good_port("logits and values are bounded on both sides")
+def bounded_on_both_sides() -> Task:
+    class Network(SortingNetwork):
+        def forward(self, obs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+            logits, values = super().forward(obs)
+            return logits.clamp(-5.0, 5.0), 20.0 * torch.tanh(values / 20.0)
+
+    class Module(SorterModule):
+        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return super().masked(torch.clip(logits, -5.0, 5.0), mask)
+
+        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+            return 20.0 * torch.tanh(super().compute_values(batch) / 20.0)
+
+    return replace(port(), network=Network, rllib_module=Module)
