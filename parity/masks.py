@@ -125,6 +125,13 @@ def _method(env: gymnasium.Env, name: str) -> Callable[[], Any] | None:
     return found if callable(found) else None
 
 
+def _announced(env: gymnasium.Env) -> str | None:
+    """How an environment shows its mask, where that is known before it has shown anything."""
+    if _method(env, MASK_METHOD):
+        return f"method:{MASK_METHOD}"
+    return f"obs:{MASK_KEY}" if MASK_KEY in getattr(env.observation_space, "spaces", {}) else None
+
+
 def find_convention(env: gymnasium.Env, observation: Any, info: dict[str, Any]) -> str:
     """How ``env`` shows its mask, as ``Task.mask`` spells it.
 
@@ -227,7 +234,7 @@ class MaskedEnv(gymnasium.Wrapper):
 
     Args:
         env: the user's environment.
-        mask: ``Task.mask``; None finds the convention at the first reset.
+        mask: ``Task.mask``; None finds the convention, by a reset where method and space do not tell.
         audit: whether to look at masks that the environment shows in other places too; ``contradictions`` then counts, by
             place, how many were not the one that is used.
 
@@ -243,7 +250,8 @@ class MaskedEnv(gymnasium.Wrapper):
         self.counts = MaskCounts()
         self._mask: np.ndarray | None = None
         if mask is None:
-            mask = find_convention(env, *env.reset())
+            # A reset is something that an environment may remember: only where nothing else tells.
+            mask = _announced(env) or find_convention(env, *env.reset())
         self.convention = mask
         self._audit, self.contradictions = audit, dict[str, int]()
         kind, _, key = mask.partition(":")

@@ -351,6 +351,17 @@ RULES = (
         explains=("PAR030", "PAR031", "PAR032", "PAR033", "PAR036"),
     ),
     Rule(
+        code="PAR049",
+        title="env runners play another environment than the configuration makes",
+        severity="error",
+        explanation=(
+            "What is sampled is not what was compared with the single-agent environment: the same seed and actions, on a new "
+            "environment, give other observations, rewards or ends."
+        ),
+        origin="A callback or connector that changes the environment while it is played, or something shared by environments.",
+        fix="Change the environment in its own class, on both sides",
+    ),
+    Rule(
         code="PAR036",
         title="the multi-agent environment refuses an action that the single-agent environment allows",
         severity="error",

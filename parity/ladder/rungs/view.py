@@ -41,8 +41,13 @@ def view(sheet: Sheet, evidence: Evidence) -> None:
         sheet.report("PAR035", "single-agent environment", message, {"differ": unlike})
         return
     if facts.get("unrepeatable"):
-        message = f"played twice from one seed with the same actions it differs from itself ({facts['unrepeatable']})"
+        message = f"two of them on one seed and the same actions differ ({facts['unrepeatable']})"
         sheet.report("PAR048", "multi-agent environment", message, {"differs": facts["unrepeatable"]})
+    elif facts.get("played_otherwise"):
+        message = (
+            f"the same calls on a new environment give something else than in the rollout ({facts['played_otherwise']})"
+        )
+        sheet.report("PAR049", "env runner", message, {"differs": facts["played_otherwise"]})
     for episode, error in facts["stopped"].items():
         found = {"episodes": len(facts["stopped"]), "exception": error}
         sheet.report("PAR036", f"{where}, episode {episode}", f"the multi-agent environment raised: {error}", found)

@@ -304,7 +304,12 @@ def continuous_second_agent() -> Task:
     class Env(SortingTogether):
         def __init__(self) -> None:
             super().__init__()
+            self.observation_spaces[CLERK] = self.env.observation_space["label"]
             self.action_spaces[CLERK] = spaces.Box(-1, 1, (2,), np.float32)
+
+        def observed(self, seen: dict[str, Any]) -> dict[str, Any]:
+            shown = super().observed(seen)
+            return {**shown, CLERK: shown[CLERK]["label"]}
 
     return replace(port(), multi_agent_env=Env, other_modules={CLERK: DefaultPPOTorchRLModule})
 

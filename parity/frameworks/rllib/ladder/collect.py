@@ -76,7 +76,7 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Number
             with found.part(f"control {module_id}"):
                 control(numbers, module_id, found.copies[module_id], device, found.seen[module_id])
     with found.part("view"):
-        view(numbers, task, port, found.learner, found.conduct)
+        view(numbers, task, port, found.learner, found.conduct, found.calls)
     numbers.facts["conduct"] = found.conduct.facts()
     if full and not numbers.facts["raised"]:
         with found.part("algorithm"):

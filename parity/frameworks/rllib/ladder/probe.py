@@ -61,6 +61,7 @@ from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.ladder import behaviour
 from parity.frameworks.rllib.ladder.conduct import Conduct
 from parity.frameworks.rllib.ladder.recording import Move, Recording
+from parity.frameworks.rllib.ladder.repetition import Call, note_calls
 from parity.frameworks.rllib.ladder.stress import stress
 from parity.frameworks.rllib.ladder.update import between_updates, watched_update
 from parity.frameworks.rllib.stage import make_env_runner
@@ -89,6 +90,7 @@ class Probe:
         copies: the modules as they were before the update.
         after: module id -> the observations that followed the last row of each chunk, columns of arrays.
         conduct: watches every environment that is played.
+        calls: the first of the first sub-environment.
     """
 
     port: Port
@@ -102,6 +104,7 @@ class Probe:
     copies: dict[str, Any] = dataclasses.field(default_factory=dict)
     after: dict[str, Any] = dataclasses.field(default_factory=dict)
     conduct: Conduct = dataclasses.field(default_factory=Conduct)
+    calls: list[Call] = dataclasses.field(default_factory=list)
 
     def module(self, module_id: str) -> Any:
         """The learner's module."""
@@ -224,6 +227,7 @@ def _build(found: Probe, initial: Callable[[Any], tuple[Weights, dict[str, Any]]
     config.rollout_fragment_length = ENV_STEPS // (2 * envs) + 5
     found.runner = make_env_runner(config)
     envs_played = [env.unwrapped for env in found.runner.env.envs]
+    found.calls = note_calls(envs_played[0])
     for index, env in enumerate(envs_played):
         found.conduct.watch(env, f"sub-environment {index}")
     found.recording = Recording(envs_played)

@@ -13,9 +13,9 @@ their own masks allow. Stored, one row per decision of the learning agent, and o
 ``facts["view"]``: ``spaces`` (what differs between the spaces' tensors, or None), ``bounds`` (the same of bounds alone),
 ``stopped`` (episode -> what the multi-agent side raised), ``unlike`` (what ``again`` raised where ``single`` did not, if it
 did), ``unreadable_mask`` (why the multi-agent side's mask is none, or None), ``shared_arrays`` (whether successive
-observations of the learning agent share memory), ``unrepeatable`` (where the multi-agent side parts from itself on one seed
-and the same actions, or None), ``unseeded_starts`` (side -> how many of a few resets
-without a seed differ), ``distinct_starts`` (how many different observations the single-agent
+observations of the learning agent share memory), ``unrepeatable`` and ``played_otherwise`` (where a new multi-agent
+environment parts from this one, or from one of the rollout, on the same calls; None if nowhere), ``unseeded_starts`` (side ->
+how many of a few resets without a seed differ), ``distinct_starts`` (how many different observations the single-agent
 environment starts with, over these seeds), ``convention`` (where its mask is taken from), ``contradictions`` (place of
 another mask of it -> how often that was not the one used).
 """
@@ -26,7 +26,7 @@ import contextlib
 import copy
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
 from parity.frameworks.rllib.ladder.conduct import Conduct
 from parity.frameworks.rllib.ladder.recording import shares_memory
+from parity.frameworks.rllib.ladder.repetition import Call, first_difference, note_calls, same
 from parity.frameworks.rllib.module import unmasked_space
 from parity.frameworks.rllib.stage import make_played_env
 from parity.ladder.numbers import Numbers
@@ -51,8 +52,6 @@ from parity.task import Task
 
 EPISODES = 6
 MOST_STEPS = 200
-# Of the first episode, played twice: what ignores its seed parts at once or at the first draw.
-REPEATED_STEPS = 20
 UNSEEDED_RESETS = 4
 # The first episode may be longer, and more episodes are played until one has terminated and one was truncated: a defect at
 # one kind of end shows nowhere else. In steps, and in bytes of observations that are kept.
@@ -65,17 +64,19 @@ Others = Callable[[str, Any, spaces.Space], Any]
 """``(agent, observation, action space) -> action``."""
 
 
-def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduct) -> None:
+def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduct, sampled: list[Call]) -> None:
     """Plays a few episodes side by side and stores both views.
 
     Args:
         learner: RLlib's, whose frozen modules play; None where it could not be built.
         conduct: watches the multi-agent environment.
+        sampled: first calls of an environment in the rollout.
     """
     # Looking for the mask takes a reset, which an environment may remember.
     convention = MaskedEnv(task.env(), task.mask).convention
     single, again = (MaskedEnv(task.env(), convention, audit=True) for _ in range(2))
     multi = make_played_env(port.config)
+    beside = note_calls(multi)
     conduct.watch(multi, "beside the single-agent environment")
     seen = port.agents[port.learning_agent][0]
     facts: dict[str, Any] = {
@@ -113,9 +114,10 @@ def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduc
                 facts["stopped"][str(episode)] = str(stopped)
             facts["shared_arrays"] = facts.get("shared_arrays", False) or player.shares_memory
             facts["unreadable_mask"] = facts.get("unreadable_mask") or player.unreadable
-            if episode == 0:
-                facts["unrepeatable"] = _unrepeatable(make_played_env(port.config), episode, player.played)
         facts["unseeded_starts"] = _unseeded_starts(single, multi)
+        facts["unrepeatable"] = first_difference(make_played_env(port.config), beside)
+        if facts["unrepeatable"] is None:
+            facts["played_otherwise"] = first_difference(make_played_env(port.config), sampled)
     finally:
         for env in (single, again, multi):
             env.close()
@@ -144,12 +146,10 @@ class _Player:
         self._last: Any = None
         self.shares_memory = False
         self.unreadable: str | None = None
-        self.played: list[tuple[dict[str, Any], tuple[Any, ...]]] = []
 
     def reset(self) -> dict[str, Any]:
         try:
             self._shown, _ = self._env.reset(seed=self._seed)
-            self._note({}, (self._shown,))
             return self._advance(None)
         except Exception as error:
             raise _Stopped(f"reset(seed={self._seed}): {type(error).__name__}: {one_line(error)}") from error
@@ -159,10 +159,6 @@ class _Player:
             return self._advance(action)
         except Exception as error:
             raise _Stopped(f"step: {type(error).__name__}: {one_line(error)}") from error
-
-    def _note(self, actions: dict[str, Any], answer: tuple[Any, ...]) -> None:
-        if len(self.played) < REPEATED_STEPS:
-            self.played.append((dict(actions), copy.deepcopy(answer)))
 
     def _advance(self, action: Any) -> dict[str, Any]:
         """Steps until the learning agent sees something again, or the episode is over for it."""
@@ -175,7 +171,6 @@ class _Player:
                 if action is not None:
                     actions[self._agent], action = action, None
                 self._shown, rewards, terminateds, truncateds, _ = self._env.step(actions)
-                self._note(actions, (self._shown, rewards, terminateds, truncateds))
                 reward += float(rewards.get(self._agent, 0.0))
                 terminated = bool(terminateds.get("__all__") or terminateds.get(self._agent))
                 truncated = bool(truncateds.get("__all__") or truncateds.get(self._agent)) and not terminated
@@ -217,37 +212,6 @@ class _Player:
             space.seed(int(self._generator.integers(2**31)))
             return space.sample()
         return uniform_legal(np.asarray(mask).reshape(-1).astype(bool), space, self._generator)
-
-
-def _unrepeatable(env: Any, seed: int, played: list[tuple[dict[str, Any], tuple[Any, ...]]]) -> str | None:
-    """Where another multi-agent environment parts from ``played``, on its seed and all agents' actions; None if nowhere.
-
-    Another one, as an environment may keep something over its episodes: running statistics, whose turn it is.
-    """
-    try:
-        for step, (actions, answer) in enumerate(played):
-            try:
-                other = env.reset(seed=seed)[:1] if step == 0 else env.step(actions)[:4]
-            except Exception as error:
-                return f"step {step}: the second time it raised {type(error).__name__}: {one_line(error)}"
-            for name, theirs, ours in zip(("observations", "rewards", "ends", "ends"), answer, other, strict=False):
-                if not _same(theirs, ours):
-                    return f"{name}, step {step}"
-    finally:
-        env.close()
-    return None
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Whether two nests hold equal numbers, NaN included; what is no number is not looked at."""
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return set(a) == set(b) and all(_same(a[key], b[key]) for key in a)
-    if isinstance(a, tuple | list) and isinstance(b, tuple | list):
-        return len(a) == len(b) and all(itertools.starmap(_same, zip(a, b, strict=True)))
-    ours, theirs = np.asarray(a), np.asarray(b)
-    if ours.dtype.kind not in "biuf" or theirs.dtype.kind not in "biuf":
-        return True
-    return np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == "f" and theirs.dtype.kind == "f")
 
 
 def _others(single: MaskedEnv, frozen: dict[str, Any], seed: int) -> Others:
@@ -345,7 +309,7 @@ def _unseeded_starts(single: MaskedEnv, multi: Any) -> dict[str, int]:
             env.reset(seed=0)
             for _ in range(UNSEEDED_RESETS):
                 shown = copy.deepcopy(env.reset()[0])
-                if not any(_same(shown, each) for each in starts):
+                if not any(same(shown, each) for each in starts):
                     starts.append(shown)
         found[side] = len(starts)
     return found
