@@ -55,7 +55,8 @@ class SharedNetworkModule(TorchRLModule, ValueFunctionAPI):
 
     def _logits_and_values(self, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         observations = batch[Columns.OBS]
-        seen = observations if isinstance(self._network_space, spaces.Dict) else observations[OBSERVATIONS_KEY]
+        wrapped = list(self.observation_space.spaces.keys() - {MASK_KEY}) == [OBSERVATIONS_KEY]
+        seen = observations[OBSERVATIONS_KEY] if wrapped else observations
         logits, values = self.network(network_input(seen, self._network_space))
         return mask_logits(logits, observations[MASK_KEY], self.action_space), values
 

@@ -64,12 +64,12 @@ def observations(numbers: Numbers, folder: str, space: spaces.Space) -> Any:
 
 def for_policy(seen: Any, space: spaces.Space) -> Any:
     """Stored observations as the policy with this space takes them: with or without mask and wrapping."""
-    if isinstance(seen, dict) and not isinstance(space, spaces.Dict):
-        seen = seen[OBSERVATIONS]
-    return _arrays(network_input(_nested(seen), space))
+    seen = nested(seen)
+    wrapped = isinstance(seen, dict) and OBSERVATIONS in seen and OBSERVATIONS not in getattr(space, "spaces", {})
+    return _arrays(network_input(seen[OBSERVATIONS] if wrapped else seen, space))
 
 
-def _nested(seen: Any) -> Any:
+def nested(seen: Any) -> Any:
     """Entries of entries stand under paths."""
     if not isinstance(seen, dict):
         return seen

@@ -88,7 +88,11 @@ def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
     )
     found = {"unexplained_share_of_update": left_over, **figures(explained)}
     where = f"module {module}, parameter {explained.where}"
-    sheet.report("PAR801", where, message, found, module=module)
+    bound, fix = evidence.settings(module)["clip_range_vf"], None
+    if bound is not None and evidence.facts["config"]["port"].get("clip_range_vf") is None:
+        message += f"; SB3's side clips values with clip_range_vf = {bound:g}, and the port's loss does not"
+        fix = "Leave clip_range_vf out on SB3's side, or train with ExactPPOLearner, which has it as an option."
+    sheet.report("PAR801", where, message, found, module=module, fix=fix)
 
 
 def _synchronised(sheet: Sheet, evidence: Evidence, module: str) -> None:

@@ -378,3 +378,25 @@ def remembers_its_episodes() -> Task:
             self.env = Alternating()
 
     return replace(port(), env=Alternating, multi_agent_env=Env)
+
+
+@good_port("observations stand below an entry of their own, as RLlib's own masked module wants them")
+def observations_below_an_entry() -> Task:
+    class Env(SortingTogether):
+        def __init__(self) -> None:
+            super().__init__()
+            shown = dict(self.observation_spaces[SORTER].spaces)
+            mask = shown.pop(MASK)
+            self.observation_spaces[SORTER] = spaces.Dict({MASK: mask, "observations": spaces.Dict(shown)})
+
+        def observed(self, seen: dict[str, Any]) -> dict[str, Any]:
+            shown = super().observed(seen)
+            rest = dict(shown[SORTER])
+            mask = rest.pop(MASK)
+            return {**shown, SORTER: {MASK: mask, "observations": rest}}
+
+    class Module(SorterModule):
+        def features(self, obs: dict[str, Any]) -> torch.Tensor:
+            return super().features(obs["observations"])
+
+    return replace(port(), multi_agent_env=Env, rllib_module=Module)

@@ -27,7 +27,7 @@ from parity.frameworks.rllib.ladder.probe import Probe, probe
 from parity.frameworks.rllib.ladder.view import same_tensors, view
 from parity.frameworks.rllib.module import unmasked_space
 from parity.frameworks.sb3 import build_model, counterpart, vec_env, with_own_hyperparameters
-from parity.frameworks.sb3.beside import beside, for_policy, observations, settings
+from parity.frameworks.sb3.beside import beside, for_policy, nested, observations, settings
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.ladder.correspondence import Correspondence, correspond
 from parity.ladder.numbers import Numbers
@@ -239,7 +239,7 @@ def _inputs(numbers: Numbers, module_id: str, module: Any, policy: Any) -> None:
     for entry in [name for name in drawn if name != MASK_KEY]:
         moved = []
         for outputs in (
-            lambda seen: network({name: torch.as_tensor(part) for name, part in seen.items()}),
+            lambda seen: network(nested({name: torch.as_tensor(part) for name, part in seen.items()})),
             lambda seen: counterpart.outputs(policy, for_policy(seen, policy.observation_space)),
         ):
             with torch.no_grad():

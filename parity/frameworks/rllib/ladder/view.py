@@ -199,8 +199,10 @@ class _Player:
     def _unmasked(self, observation: Any) -> Any:
         if not isinstance(observation, dict):
             return np.array(observation)
-        rest = {key: np.array(part) for key, part in observation.items() if key != MASK_KEY}
-        return rest if self._is_dict or list(rest) != [OBSERVATIONS_KEY] else rest[OBSERVATIONS_KEY]
+        rest = {key: tree.map_structure(np.array, part) for key, part in observation.items() if key != MASK_KEY}
+        if list(rest) == [OBSERVATIONS_KEY] and (isinstance(rest[OBSERVATIONS_KEY], dict) or not self._is_dict):
+            return rest[OBSERVATIONS_KEY]
+        return rest
 
     def _play(self, agent: str, seen: Any) -> Any:
         space = self._env.get_action_space(agent)
