@@ -151,6 +151,8 @@ class PortSide:
         if not isinstance(observations, dict):
             # RLlib's own ActionMaskingTorchRLModule takes its observations apart in the learner's pipeline.
             observations = {OBSERVATIONS_KEY: observations, MASK_KEY: columns[MASK_KEY]}
+        elif isinstance(observations.get(OBSERVATIONS_KEY), dict):
+            observations = {**observations[OBSERVATIONS_KEY], MASK_KEY: observations[MASK_KEY]}
         seen = {key: by_step(part) for key, part in observations.items()}
         masks = seen.pop(MASK_KEY)
         return Rollout(
