@@ -123,6 +123,20 @@ def _torch_dtype(name: str) -> torch.dtype:
     return torch.float32 if name == "float64" else torch.from_numpy(np.empty(0, name)).dtype
 
 
+def nested(seen: Any) -> Any:
+    """Columns by path, ``entry/entry``, as observations of nested Dict spaces; what is no dict stays as it is."""
+    if not isinstance(seen, dict):
+        return seen
+    found: dict[str, Any] = {}
+    for path, part in seen.items():
+        *folders, name = path.split("/")
+        below = found
+        for folder in folders:
+            below = below.setdefault(folder, {})
+        below[name] = part
+    return found
+
+
 def check_observation_space(space: spaces.Space) -> None:
     """Raises CannotStart for a space that SB3 or the contract has no tensors for."""
     parts: dict[str, spaces.Space] = dict(space.spaces) if isinstance(space, spaces.Dict) else {"": space}

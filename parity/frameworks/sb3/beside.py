@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from parity.frameworks.network import network_input
+from parity.frameworks.network import nested, network_input
 from parity.frameworks.sb3 import counterpart
 from parity.ladder.numbers import Numbers
 from parity.task import PPOParams
@@ -67,20 +67,6 @@ def for_policy(seen: Any, space: spaces.Space) -> Any:
     seen = nested(seen)
     wrapped = isinstance(seen, dict) and OBSERVATIONS in seen and OBSERVATIONS not in getattr(space, "spaces", {})
     return _arrays(network_input(seen[OBSERVATIONS] if wrapped else seen, space))
-
-
-def nested(seen: Any) -> Any:
-    """Entries of entries stand under paths."""
-    if not isinstance(seen, dict):
-        return seen
-    found: dict[str, Any] = {}
-    for path, part in seen.items():
-        *folders, name = path.split("/")
-        below = found
-        for folder in folders:
-            below = below.setdefault(folder, {})
-        below[name] = part
-    return found
 
 
 def _arrays(tensors: Any) -> Any:

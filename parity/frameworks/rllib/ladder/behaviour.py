@@ -12,12 +12,11 @@ import tree
 from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
-from ray.rllib.utils.torch_utils import convert_to_torch_tensor
 
 from parity.frameworks import reach as disturbed
 from parity.frameworks.drawn import drawn_actions, drawn_masks
 from parity.frameworks.grown import grown
-from parity.frameworks.network import sample_observations
+from parity.frameworks.network import nested, sample_observations
 from parity.frameworks.rllib.arrays import array, flat, probability, take
 from parity.ladder.numbers import Numbers
 from parity.masks import MASK_KEY, choices
@@ -92,12 +91,12 @@ def forward(numbers: Numbers, module_id: str, module: Any, columns: dict[str, An
             shared = module.compute_values(given, embeddings=embeddings)
             numbers.put(f"{module_id}/phase/train", {"values": array(shared)})
             if after is not None:
-                nested = tree.map_structure(
-                    lambda leaf, like: leaf.to(device=like.device, dtype=like.dtype),
-                    _nested(after),
+                followed = tree.map_structure(
+                    lambda leaf, like: torch.as_tensor(leaf).to(device=like.device, dtype=like.dtype),
+                    nested(after),
                     columns[Columns.OBS],
                 )
-                numbers.put(module_id, {"bootstrap": array(module.compute_values({Columns.OBS: nested}))})
+                numbers.put(module_id, {"bootstrap": array(module.compute_values({Columns.OBS: followed}))})
 
 
 def _phases(
@@ -264,20 +263,6 @@ def reach(numbers: Numbers, module_id: str, module: Any, columns: dict[str, Any]
         return module.get_train_action_dist_cls().from_logits(logits).logp(actions), values
 
     numbers.put(f"{module_id}/reach", disturbed.reach(module, log_probabilities_and_values))
-
-
-def _nested(columns: Any) -> Any:
-    """Flat paths as RLlib's nested dicts of tensors."""
-    if not isinstance(columns, dict):
-        return convert_to_torch_tensor(columns)
-    nested: dict[str, Any] = {}
-    for path, leaf in columns.items():
-        *folders, name = path.split("/")
-        below = nested
-        for folder in folders:
-            below = below.setdefault(folder, {})
-        below[name] = convert_to_torch_tensor(leaf)
-    return nested
 
 
 def _on(module: torch.nn.Module, columns: Any) -> Any:

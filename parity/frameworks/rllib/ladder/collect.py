@@ -15,7 +15,7 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
 from parity.frameworks import hyperparameters
 from parity.frameworks.grown import factors, grown
-from parity.frameworks.network import sample_observations
+from parity.frameworks.network import nested, sample_observations
 from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.arrays import duplicate, flat
 from parity.frameworks.rllib.config import Port
@@ -27,7 +27,7 @@ from parity.frameworks.rllib.ladder.probe import Probe, probe
 from parity.frameworks.rllib.ladder.view import same_tensors, view
 from parity.frameworks.rllib.module import unmasked_space
 from parity.frameworks.sb3 import build_model, counterpart, vec_env, with_own_hyperparameters
-from parity.frameworks.sb3.beside import beside, for_policy, nested, observations, settings
+from parity.frameworks.sb3.beside import beside, for_policy, observations, settings
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.ladder.correspondence import Correspondence, correspond
 from parity.ladder.numbers import Numbers
