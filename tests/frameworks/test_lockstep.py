@@ -321,7 +321,7 @@ def shared(config: PPOConfig) -> PPOConfig:
             maze_task(rllib_config=lambda config: config.env_runners(env_runner_cls=OwnRunner)),
             "the port's own OwnRunner samples rollouts of another length",
         ),
-        (RllibExact, maze_task(rllib_module=SeparateValue), "the port's network has other parameters"),
+        (RllibExact, maze_task(rllib_module=SeparateValue), "the networks have other parameters"),
         (
             RllibExact,
             maze_task(multi_agent_env=Twins, learning_agent="left", rllib_config=shared),
