@@ -15,6 +15,7 @@ from worlds import SMALL, Maze, maze_task
 from parity import Task, frameworks
 from parity.errors import CannotStart
 from parity.evaluation import evaluate
+from parity.frameworks.sb3 import vec_env, with_own_hyperparameters
 from parity.masks import MaskCounts
 
 
@@ -89,6 +90,15 @@ BAD_MODELS: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize(("make", "says"), BAD_MODELS.values(), ids=BAD_MODELS)
 def test_an_sb3_model_that_cannot_be_used_is_one_sentence(make: Any, says: str) -> None:
     assert says in refusal(make)
+
+
+def test_a_model_whose_schedule_begins_at_nothing_is_one_sentence_to_the_ladder() -> None:
+    task = maze_task(sb3_model=own_sb3)
+    model = own_sb3(vec_env(task, 1), 0, "cpu", learning_rate=lambda left: 1e-3 * (1 - left))
+    with pytest.raises(
+        CannotStart, match="by the values that its schedules begin with: PPOParams field `learning_rate`"
+    ):
+        with_own_hyperparameters(task, model)
 
 
 def test_a_task_that_brings_both_sides_needs_no_network() -> None:

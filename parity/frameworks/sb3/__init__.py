@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import sb3_contrib
 import torch
+from pydantic import ValidationError
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
@@ -33,6 +34,7 @@ from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.frameworks.stopwatch import Stopwatch
 from parity.masks import MaskCounts, masked_envs
 from parity.task import Task
+from parity.tasks import validation_sentence
 
 MODEL_FILE = "model.zip"
 NORMALIZER_FILE = "vecnormalize.pkl"
@@ -181,6 +183,10 @@ def with_own_hyperparameters(task: Task, model: MaskablePPO) -> Task:
         return task
     try:
         return dataclasses.replace(task, ppo=hyperparameters.of_brought(model, task.ppo))
+    except ValidationError as error:
+        raise CannotStart(
+            f"Task {task.id}: sb3_model, by the values that its schedules begin with: {validation_sentence(error)}"
+        ) from error
     except ValueError as error:
         raise CannotStart(f"Task {task.id}: sb3_model: {one_line(error)}.") from error
 
