@@ -45,6 +45,9 @@ def _join(address: str) -> None:
 def _start(cpus: float, folders: set[str]) -> None:
     import ray
 
+    # RLlib keeps agents in sets: in processes with other hashes of their names they would be in another order, and a trial
+    # with several agents that learn another one each time.
+    os.environ.setdefault("PYTHONHASHSEED", "0")
     os.environ["PYTHONPATH"] = os.pathsep.join([*sorted(folders), *filter(None, [os.environ.get("PYTHONPATH")])])
     ray.init(
         # A port with more processes than this machine has cores still runs: slower, not never.

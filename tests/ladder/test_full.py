@@ -6,6 +6,8 @@ Each broken port here passes the short way: it is wrong only where there are sev
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,15 @@ def port(runners: int, learners: int, edit: Callable[[PPOConfig], Any] = lambda 
         return config
 
     return maze_task(ppo=PPO, rllib_config=both)
+
+
+def test_every_process_keeps_agents_in_the_same_order() -> None:
+    """RLlib holds agents in sets, whose order is that of their names' hashes."""
+    fixed = os.environ | {"PYTHONHASHSEED": "0"}
+    wanted = subprocess.run(
+        [sys.executable, "-c", "print(hash('player_1'))"], env=fixed, capture_output=True, text=True, check=True
+    )
+    assert ray.get(ray.remote(lambda: hash("player_1")).remote()) == int(wanted.stdout)
 
 
 def numbers_of(task: Task) -> Numbers:
