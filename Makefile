@@ -24,8 +24,8 @@ lint: $(INSTALLED)
 
 # What is generated from code; a test says when it is stale.
 docs: $(INSTALLED)
-	$(BIN)/python -m parity.summary > docs/summary.schema.json
-	$(BIN)/python -m parity.findings > docs/rules.md
+	$(BIN)/python -m parity.results.summary > docs/summary.schema.json
+	$(BIN)/python -m parity.ladder.findings > docs/rules.md
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from parity.study.files import load_study
-from parity.summary import Verdict
+from parity.results.study import load_study
+from parity.results.summary import Verdict
 from parity.verdict.comparison import PRIMARY
 from parity.verdict.many import primary_verdicts, rates
 from parity.verdict.runs import SB3, TaskRuns

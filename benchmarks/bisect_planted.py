@@ -18,7 +18,7 @@ import warnings
 from pathlib import Path
 
 import parity
-from parity import tasks
+from parity.task import registry as tasks
 from parity.bisect.search import interpolate
 from parity.bisect.sentence import sentence
 from parity.bisect.workers import climb_mixture, dissect

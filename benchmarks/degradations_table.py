@@ -13,9 +13,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from parity.study.files import load_study
-from parity.study.ladder_file import load_ladder
-from parity.summary import Finding, MetricComparison, Summary, Verdict
+from parity.results.study import load_study
+from parity.results.ladder import load_ladder
+from parity.results.summary import Finding, MetricComparison, Summary, Verdict
 from parity.verdict.comparison import gravest
 from parity.verdict.judge import judge
 from parity.verdict.runs import SB3

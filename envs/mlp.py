@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import nn
 from torch.nn.functional import one_hot
 
-from parity.masks import n_logits
+from parity.task.masks import n_logits
 
 
 class MlpNetwork(nn.Module):

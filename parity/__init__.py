@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from parity.repeatable import Repeatable
+    from parity.task.repeatable import Repeatable
     from parity.task import PPOParams, Task
 
 __version__ = "0.1.0"
@@ -13,11 +13,11 @@ __all__ = ["PPOParams", "Repeatable", "Task", "__version__"]
 def __getattr__(name: str) -> object:
     # `parity --help` imports this package: gymnasium and pydantic wait until a Task is wanted.
     if name in ("PPOParams", "Task"):
-        from parity import task
+        from parity.task import definition
 
-        return getattr(task, name)
+        return getattr(definition, name)
     if name == "Repeatable":
-        from parity.repeatable import Repeatable
+        from parity.task.repeatable import Repeatable
 
         return Repeatable
     raise AttributeError(f"module 'parity' has no attribute {name!r}")

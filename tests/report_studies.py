@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from parity.bench.document import BenchRequest
+from parity.results.bench import BenchRequest
 from parity.report import write_report
-from parity.study import files
-from parity.study.ladder_file import LADDER_FILE
-from parity.summary import Finding, Summary
+from parity.results import study as files
+from parity.results.ladder import LADDER_FILE
+from parity.results.summary import Finding, Summary
 from parity.task import PPOParams
 from parity.verdict.judge import judge
 

@@ -18,7 +18,7 @@ from report_studies import copy_study
 
 from parity.cli import app, call
 from parity.gate.baseline import load
-from parity.suites import SUITES
+from parity.task.suites import SUITES
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "ci"

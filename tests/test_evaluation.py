@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from worlds import Maze, maze_task
 
-from parity import evaluation
+from parity.frameworks import evaluation
 from parity.errors import CannotStart
-from parity.evaluation import FIRST_EVALUATION_SEED, Evaluation, evaluate
+from parity.frameworks.evaluation import FIRST_EVALUATION_SEED, Evaluation, evaluate
 from parity.frameworks.base import Stage
-from parity.masks import MaskCounts
-from parity.reference import uniform_action, uniform_legal_returns
+from parity.task.masks import MaskCounts
+from parity.frameworks.reference_scores import uniform_action, uniform_legal_returns
 
 
 class Scripted(Stage):

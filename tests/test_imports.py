@@ -23,23 +23,23 @@ JUDGES = [
     "parity.verdict",
     "parity.report",
     "parity.gate",
-    "parity.summary",
+    "parity.results.summary",
     "parity.probes.claims",
     "parity.probes.judge",
-    "parity.study.files",
-    "parity.evaluation",
-    "parity.masks",
+    "parity.results.study",
+    "parity.frameworks.evaluation",
+    "parity.task.masks",
     "parity.bench.judge",
     "parity.bench.sentence",
     "parity.bisect.search",
     "parity.bisect.sentence",
-    "parity.bisect.document",
-    "parity.reference",
+    "parity.results.bisect",
+    "parity.frameworks.reference_scores",
     "parity.task",
-    "parity.tasks",
+    "parity.task.registry",
     "parity.errors",
     "parity.plan",
-    "parity.suites",
+    "parity.task.suites",
 ]
 
 
@@ -113,7 +113,7 @@ def test_a_judge_imports_no_framework(judge: str) -> None:
         assert not bad, f"{module} reaches {bad}"
 
 
-@pytest.mark.parametrize("judge", [name for name in JUDGES if name not in ("parity.tasks",)])
+@pytest.mark.parametrize("judge", [name for name in JUDGES if name not in ("parity.task.registry",)])
 def test_a_judge_imports_no_runner(judge: str) -> None:
     runners = ("parity.frameworks.sb3", "parity.frameworks.rllib", "parity.study.runner", "parity.study.trial")
     for module in modules_of(judge):

@@ -13,9 +13,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from parity import listing
+from parity.task import task_table as listing
 from parity.cli import call
-from parity.tasks import BUILT_IN
+from parity.task.registry import BUILT_IN
 
 ROOT = Path(__file__).parents[1]
 

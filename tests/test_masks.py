@@ -11,7 +11,7 @@ from gymnasium import spaces
 from worlds import Maze
 
 from parity.errors import CannotStart
-from parity.masks import (
+from parity.task.masks import (
     MaskCounts,
     MaskedEnv,
     as_mask,

@@ -13,9 +13,9 @@ from gymnasium.utils.env_checker import check_env
 from parity_envs.pettingzoo_classic.games import against_uniform
 
 from parity.errors import CannotStart
-from parity.masks import MaskedEnv
-from parity.pettingzoo import AgainstOpponents, Game, form
-from parity.reference import uniform_action
+from parity.task.masks import MaskedEnv
+from parity.task.pettingzoo import AgainstOpponents, Game, form
+from parity.frameworks.reference_scores import uniform_action
 from parity.selftest.ports.games import FIRST, LISTENER, SECOND, SPEAKER, Doors, Pile, SortingAtOnce, says_the_door
 
 

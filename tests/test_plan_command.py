@@ -12,7 +12,7 @@ import pytest
 from parity.cli import call
 from parity.plan import duration
 from parity.plan.deviation import ASSUMED
-from parity.plan.document import Plan
+from parity.results.plan import Plan
 from parity.verdict.plan import seeds_by_simulation, seeds_for, verdict_rates
 
 RESULTS = str(Path(__file__).parents[1] / "results")
@@ -22,7 +22,7 @@ FEW_CORES = 2
 @pytest.fixture
 def planned(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Callable[..., Plan]:
     """``parity plan … --json`` on a machine of two cores."""
-    monkeypatch.setattr("parity.study.machine.cores", lambda: FEW_CORES)
+    monkeypatch.setattr("parity.system.machine.cores", lambda: FEW_CORES)
 
     def run(*arguments: str) -> Plan:
         assert call(["plan", "--json", *arguments]) == 0
@@ -96,7 +96,7 @@ def test_what_nobody_measured_is_named_and_never_guessed(planned: Callable[..., 
 
 def test_times_of_another_machine_are_called_an_estimate(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr(
-        "parity.study.machine.describe", lambda gpu: {"cores": 64, "cpu": "something else", "gpu": None}
+        "parity.system.machine.describe", lambda gpu: {"cores": 64, "cpu": "something else", "gpu": None}
     )
     assert call(["plan", "--task", "tiles"]) == 0
     text = " ".join(capsys.readouterr().out.split())
@@ -107,7 +107,7 @@ def test_trials_are_dealt_to_the_cores_in_the_order_of_a_run(monkeypatch: pytest
     seconds = {("a", "sb3"): 10.0, ("a", "rllib"): 30.0}
     expected = {1: 2 * (10 + 30) + 4 * 6, 2: 10 + 10 + 30 + 3 * 6, 8: 30 + 6}
     for cores, longest in expected.items():
-        monkeypatch.setattr("parity.study.machine.cores", lambda cores=cores: cores)
+        monkeypatch.setattr("parity.system.machine.cores", lambda cores=cores: cores)
         found = duration.of_design(["a"], ["sb3", "rllib"], 2, seconds)
         assert (found.seconds, found.trials) == (duration.STUDY_STARTS_S + longest, 4)
 

@@ -13,7 +13,7 @@ from worlds import Maze, Net, maze_task
 
 from parity import PPOParams, Task
 from parity.errors import CannotStart
-from parity.tasks import BUILT_IN, load, resolve, validation_sentence
+from parity.task.registry import BUILT_IN, load, resolve, validation_sentence
 
 HEAD = "from parity import PPOParams, Task\nfrom worlds import Maze, Net, maze_task\n"
 

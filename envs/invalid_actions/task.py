@@ -2,7 +2,7 @@
 
 The observation is the action that pays 1; of the other options some are forbidden, drawn anew at every step. An episode is
 truncated after 100 steps. The environments draw from their action space and from NumPy's global generator, so that
-``reset(seed=...)`` decides nothing; `parity.repeatable.Repeatable` mends that without touching them.
+``reset(seed=...)`` decides nothing; `parity.task.repeatable.Repeatable` mends that without touching them.
 
 Reference scores: results/reference/single_agent.json, computed exactly by benchmarks/single_agent_reference.py.
 """
@@ -17,7 +17,7 @@ from parity_envs.mlp import MlpNetwork
 
 from parity import PPOParams, Task
 from parity.errors import CannotStart
-from parity.repeatable import Repeatable
+from parity.task.repeatable import Repeatable
 
 SOURCE = "results/reference/single_agent.json (benchmarks/single_agent_reference.py)"
 

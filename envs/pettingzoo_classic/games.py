@@ -10,7 +10,7 @@ import importlib
 from typing import Any
 
 from parity.errors import CannotStart
-from parity.pettingzoo import AgainstOpponents
+from parity.task.pettingzoo import AgainstOpponents
 
 FIRST = {"tictactoe_v3": "player_1", "connect_four_v3": "player_0"}
 

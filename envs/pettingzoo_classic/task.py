@@ -27,7 +27,7 @@ def evaluated_against_uniform(config: PPOConfig, name: str) -> PPOConfig:
     from ray.tune.registry import register_env
 
     from parity.frameworks.rllib.env import SingleAgentAsMultiAgent
-    from parity.masks import MaskedEnv
+    from parity.task.masks import MaskedEnv
 
     against = f"{name}-against-uniform"
     register_env(against, lambda _: SingleAgentAsMultiAgent(MaskedEnv(against_uniform(name)), FIRST[name]))

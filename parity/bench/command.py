@@ -13,16 +13,18 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from parity import __version__, frameworks, tasks
-from parity.apart import apart
-from parity.bench.document import BENCH_FILE, BenchFile, BenchRequest, Round, load_bench_file
+from parity import __version__, frameworks
+from parity.task import registry as tasks
+from parity.system.subprocesses import apart
+from parity.results.bench import BENCH_FILE, BenchFile, BenchRequest, Round, load_bench_file
 from parity.bench.judge import conclude
 from parity.bench.measure import Job, measure
-from parity.console import console
+from parity.system.console import console
 from parity.errors import CannotStart, Interrupted, one_line
-from parity.study import files, machine
+from parity.results import study as files
+from parity.system import machine
 from parity.study.preflight import Question, inspect
-from parity.summary import PhaseSeconds
+from parity.results.summary import PhaseSeconds
 
 LOG_FILE = "bench.log"
 

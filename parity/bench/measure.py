@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from parity.tasks import TaskRef
+from parity.task.registry import TaskRef
 
 LOOKED_AROUND_S = 0.3
 
@@ -30,7 +30,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """See ``parity.bench.document.Round``; ``phases_s`` in the order of ``PHASES``."""
+    """See ``parity.results.bench.Round``; ``phases_s`` in the order of ``PHASES``."""
 
     env_steps_per_s: float
     phases_s: tuple[float, float, float]
@@ -55,9 +55,9 @@ def measure(job: Job) -> Measured:
     import warnings
 
     from parity import frameworks
-    from parity.cluster import connect
-    from parity.study.machine import peak_memory_mb
-    from parity.tasks import load
+    from parity.system.ray_session import connect
+    from parity.system.machine import peak_memory_mb
+    from parity.task.registry import load
 
     warnings.simplefilter("ignore")
     logging.getLogger("ray").setLevel(logging.ERROR)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parity.bench.document import BenchFile, Ratio
+from parity.results.bench import BenchFile, Ratio
 from parity.verdict.throughput import FACTOR_SLOWER, LEAST_ROUNDS
 
 # Cores that others kept busy, from which the figures are of a machine in use.

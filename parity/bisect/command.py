@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from parity import tasks
+from parity.task import registry as tasks
 from parity.bisect import files
-from parity.bisect.document import BisectDocument, document, step_entry, unbuilt
+from parity.results.bisect import BisectDocument, document, step_entry, unbuilt
 from parity.bisect.part import Anatomy
 from parity.bisect.search import Keys, Outcome, interpolate
 from parity.bisect.sentence import advice
@@ -24,7 +24,7 @@ from parity.bisect.trained import Run
 from parity.bisect.training import training
 from parity.bisect.verdict import Verdict
 from parity.bisect.workers import Workers, climb_mixture, take_step
-from parity.console import console
+from parity.system.console import console
 from parity.errors import CannotStart, ExitCode
 
 

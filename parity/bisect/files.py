@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from parity.bisect.document import BisectDocument, CulpritEntry
+from parity.results.bisect import BisectDocument, CulpritEntry
 from parity.bisect.part import Anatomy
 from parity.bisect.search import Outcome
 from parity.bisect.verdict import Verdict
 from parity.errors import CannotStart
-from parity.tasks import DEFAULT_NAME, TaskRef
+from parity.task.registry import DEFAULT_NAME, TaskRef
 
 DOCUMENT_FILE, LOG_FILE = "bisect.json", "bisect.log"
 

@@ -16,7 +16,7 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from parity.frameworks.network import network_input
 from parity.frameworks.rllib.env import SingleAgentAsMultiAgent
 from parity.frameworks.rllib.module import FlatNetwork
-from parity.masks import MASK_KEY, MaskedEnv, n_logits
+from parity.task.masks import MASK_KEY, MaskedEnv, n_logits
 
 Agents = dict[str, tuple[gymnasium.Space, gymnasium.Space]]
 

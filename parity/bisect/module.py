@@ -29,7 +29,7 @@ from parity.frameworks.rllib.distributions import mask_logits, masked_distributi
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY
 from parity.frameworks.rllib.module import unmasked_space
 from parity.ladder.correspondence import correspond
-from parity.masks import MASK_KEY
+from parity.task.masks import MASK_KEY
 
 NETWORK, MASK, VALUE, SAMPLING = "network", "mask", "value", "sampling"
 # What a module computes itself and RLlib takes from it instead of sampling.

@@ -9,10 +9,10 @@ from parity import frameworks
 from parity.bisect.trained import Run
 from parity.bisect.workers import FRAMEWORK, dissected
 from parity.errors import one_line
-from parity.evaluation import SLOTS, evaluate
-from parity.reference import uniform_legal_returns
+from parity.frameworks.evaluation import SLOTS, evaluate
+from parity.frameworks.reference_scores import uniform_legal_returns
 from parity.task import Task
-from parity.tasks import TaskRef
+from parity.task.registry import TaskRef
 
 # Their standard error is then a seventh of the spread of single episodes, which a gain of half the reference's exceeds.
 EPISODES = 50

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from parity.findings import RULES
-from parity.findings.found import Found
-from parity.ladder.climb import Climb
+from parity.ladder.findings import RULES
+from parity.ladder.findings.found import Found
+from parity.ladder.run_rungs import Climb
 
 # Codes of what is no finding of the ladder: the mixture was refused, or the process that climbed it died or was too slow.
 REFUSED, DIED, HUNG = "refused", "died", "hung"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from parity.bisect.part import Anatomy
 from parity.bisect.verdict import DIED, FIRST_NUMERIC, HUNG, REFUSED, Verdict, of_climb, stopped
-from parity.study.machine import cores
-from parity.tasks import TaskRef
+from parity.system.machine import cores
+from parity.task.registry import TaskRef
 
 if TYPE_CHECKING:
     from parity.bisect.mixture import Dissected
@@ -146,7 +146,7 @@ def dissected(ref: TaskRef) -> Dissected:
     import logging
     import warnings
 
-    from parity.tasks import load
+    from parity.task.registry import load
 
     task = load(ref)
     import torch
@@ -166,8 +166,8 @@ def dissect(ref: TaskRef) -> Anatomy:
         CannotStart: the task cannot be loaded, or its environment not be played, whatever the port does.
     """
     from parity.errors import CannotStart
-    from parity.reference import uniform_legal_returns
-    from parity.tasks import load
+    from parity.frameworks.reference_scores import uniform_legal_returns
+    from parity.task.registry import load
 
     uniform_legal_returns(load(ref), episodes=1)
     try:
@@ -224,7 +224,7 @@ def climb_task(make: Callable[[], Task]) -> Verdict:
 def _climb(make: Callable[[], Task], draw: int) -> Verdict:
     from parity.errors import CannotStart
     from parity.frameworks.randomness import seeded
-    from parity.ladder.climb import climb
+    from parity.ladder.run_rungs import climb
     from parity.ladder.command import collect
 
     begin = time.perf_counter()

@@ -44,7 +44,7 @@ def gate(
         Print summary.json with the field gate on stdout, and nothing else there.
     """
     from parity.gate.command import gate as gate_study
-    from parity.study.files import find_study
+    from parity.results.study import find_study
 
     return gate_study(
         find_study(study, Path(out or DEFAULT_OUT)),
@@ -86,7 +86,7 @@ def accept(
         Print the baseline on stdout, and nothing else there.
     """
     from parity.gate.command import accept_baseline
-    from parity.study.files import find_study
+    from parity.results.study import find_study
 
     return accept_baseline(
         find_study(study, Path(out or DEFAULT_OUT)),

@@ -20,7 +20,7 @@ def init(folder: Path, /, *, json: Json = False) -> int:
     import json as json_module
     import shlex
 
-    from parity.scaffold import create
+    from parity.port.scaffold import create
 
     files = create(folder)
     enter = [] if folder == Path() else [f"cd {shlex.quote(str(folder))}"]

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from parity.cli.options import DEFAULT_OUT, Count, Json, Names, Out
 
 if TYPE_CHECKING:
-    from parity.plan.document import Design, Plan
+    from parity.results.plan import Design, Plan
 
 
 def plan(
@@ -77,7 +77,7 @@ def _print(made: Plan) -> None:
     from rich import box
     from rich.table import Table
 
-    from parity.console import console
+    from parity.system.console import console
     from parity.plan.words import notes
 
     out = console(stderr=False)

@@ -20,7 +20,7 @@ def report(study: str | None = None, /, *, out: Out = None, json: Json = False) 
         Print summary.json on stdout, and nothing else there.
     """
     from parity.study.command import conclude
-    from parity.study.files import find_study
+    from parity.results.study import find_study
 
     return conclude(find_study(study, Path(out or DEFAULT_OUT)), as_json=json)
 

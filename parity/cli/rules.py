@@ -19,7 +19,7 @@ def rules(code: str | None = None, /, *, json: Json = False) -> int:
     import json as json_module
     import sys
 
-    from parity.findings import RULES, rule
+    from parity.ladder.findings import RULES, rule
 
     shown = list(RULES.values()) if code is None else [rule(code)]
     if json:

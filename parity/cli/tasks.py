@@ -17,7 +17,7 @@ def tasks(*, json: Json = False) -> int:
     import json as json_module
     import sys
 
-    from parity.listing import rows
+    from parity.task.task_table import rows
 
     found = rows()
     if json:
@@ -32,7 +32,7 @@ def _print(found: list) -> None:
     from rich import box
     from rich.table import Table
 
-    from parity.console import console
+    from parity.system.console import console
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("task", no_wrap=True)

@@ -39,9 +39,9 @@ def translate(
     import dataclasses
     import json as json_module
 
-    from parity.translate.code import code, document
-    from parity.translate.read import read
-    from parity.translate.translate import translate as to_config
+    from parity.port.translate.code import code, document
+    from parity.port.translate.read import read
+    from parity.port.translate.translate import translate as to_config
 
     given = read(file, env, line)
     if n_envs is not None:

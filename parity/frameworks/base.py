@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from parity.masks import MaskCounts
+from parity.task.masks import MaskCounts
 
 if TYPE_CHECKING:
     import torch
 
-    from parity.ladder.numbers import Numbers
+    from parity.results.capture import Numbers
     from parity.task import Task
 
 # Sub-environment i of trial `seed` starts from seed * SEED_STRIDE + i: neighbouring trials share no environment stream.

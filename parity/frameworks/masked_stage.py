@@ -10,7 +10,7 @@ import numpy as np
 
 from parity.frameworks.base import Stage
 from parity.frameworks.randomness import PolicyGenerator, undisturbed
-from parity.masks import MaskCounts, masked_envs
+from parity.task.masks import MaskCounts, masked_envs
 from parity.task import Task
 
 

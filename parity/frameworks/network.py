@@ -16,7 +16,7 @@ from gymnasium import spaces
 
 from parity.errors import CannotStart, one_line
 from parity.frameworks.randomness import seeded
-from parity.masks import n_logits
+from parity.task.masks import n_logits
 
 NetworkFactory = Callable[[gymnasium.Space, gymnasium.Space], torch.nn.Module]
 

@@ -10,8 +10,8 @@ from parity.errors import CannotStart
 from parity.gate.baseline import Acceptance, Baseline, load, tasks_of
 from parity.gate.bench import load_bench
 from parity.gate.circumstances import machine_of, versions_of
-from parity.study.files import StudyRecord, now
-from parity.summary import Learns, Summary, Verdict
+from parity.results.study import StudyRecord, now
+from parity.results.summary import Learns, Summary, Verdict
 
 
 def accept(study: StudyRecord, summary: Summary, path: Path, reason: str, by: str | None) -> Baseline:

@@ -6,11 +6,11 @@ from collections.abc import Collection
 
 from parity.gate.baseline import Baseline
 from parity.gate.definition import Tasks, definition_changes, definitions, presence
-from parity.gate.document import Claim
+from parity.results.gate import Claim
 from parity.gate.ladder import ladder
 from parity.gate.learning_claims import learning
 from parity.gate.throughput_claims import Source, bench, observed
-from parity.summary import Summary
+from parity.results.summary import Summary
 
 
 def against(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from parity.gate.document import Gate
+from parity.results.gate import Gate
 from parity.gate.outcome import telling
 
 Level = Literal["error", "warning", "notice"]

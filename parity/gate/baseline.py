@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from parity.errors import CannotStart
 from parity.gate.bench import Bench
 from parity.gate.circumstances import configuration_of
-from parity.gate.stored import read_strictly
-from parity.study.files import StudyRecord, TaskRecord
-from parity.summary import Finding, Learns, MaskCounts, Number, RungStatus, Summary
+from parity.results.reading import read_strictly
+from parity.results.study import StudyRecord, TaskRecord
+from parity.results.summary import Finding, Learns, MaskCounts, Number, RungStatus, Summary
 from parity.verdict.observed import env_steps_per_s
 from parity.verdict.runs import TaskRuns
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from parity.gate.baseline import TaskBaseline
 from parity.gate.bench import Bench
-from parity.summary import Summary
+from parity.results.summary import Summary
 from parity.verdict.runs import SB3
 
 MEASURED = "mean of the rounds of parity bench"

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from parity.gate.document import Change, show
-from parity.study.files import StudyRecord, TaskRecord
+from parity.results.gate import Change, show
+from parity.results.study import StudyRecord, TaskRecord
 
 # What of a machine is kept: figures for speed belong to it.
 MACHINE_FIELDS = ("cpu", "cores", "memory_gb", "gpu", "os")

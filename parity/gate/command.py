@@ -18,16 +18,16 @@ from parity.gate.bench import Bench, load_bench
 from parity.gate.benchmark import benchmark_json
 from parity.gate.circumstances import changes, machine_of, version_changes, versions_of
 from parity.gate.definition import configuration_changes
-from parity.gate.document import BENCHMARK_FILE, GATE_FILE, MARKDOWN_FILE, BaselineUse, Gate, GatedSummary
+from parity.results.gate import BENCHMARK_FILE, GATE_FILE, MARKDOWN_FILE, BaselineUse, Gate, GatedSummary
 from parity.gate.inside import inside
 from parity.gate.markdown import gate_markdown
 from parity.gate.outcome import WORDS, exit_code, sentence
 from parity.gate.throughput_claims import Source
 from parity.report import write_report
 from parity.report.gate import fingerprint
-from parity.study import files
+from parity.results import study as files
 from parity.study.judged import judged
-from parity.summary import Summary
+from parity.results.summary import Summary
 
 
 def gate(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from parity.gate.baseline import FrameworkBaseline, TaskBaseline
 from parity.gate.circumstances import changes
-from parity.gate.document import Change, Claim, Status
+from parity.results.gate import Change, Claim, Status
 
 Tasks = Mapping[str, TaskBaseline]
 

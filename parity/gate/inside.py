@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from parity.gate.document import Claim, Status
-from parity.summary import Learns, PooledSummary, Summary, TaskSummary, Verdict
+from parity.results.gate import Claim, Status
+from parity.results.summary import Learns, PooledSummary, Summary, TaskSummary, Verdict
 from parity.verdict.runs import SB3
 from parity.verdict.statistics import not_worse
 

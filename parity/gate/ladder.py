@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from parity.gate.definition import Tasks
-from parity.gate.document import Claim, Status
-from parity.summary import RungResult, Summary
+from parity.results.gate import Claim, Status
+from parity.results.summary import RungResult, Summary
 
 
 def ladder(baseline: Tasks, summary: Summary) -> Iterator[Claim]:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from parity.summary import Verdict
+from parity.results.summary import Verdict
 from parity.verdict.pooled import pooled_difference
 from parity.verdict.statistics import (
     ALPHA,

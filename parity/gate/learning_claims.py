@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 
 from parity.gate.baseline import FrameworkBaseline, TaskBaseline
 from parity.gate.definition import Tasks, both
-from parity.gate.document import Claim, Status
+from parity.results.gate import Claim, Status
 from parity.gate.learning import Change, Runs, judge_family, judge_pooled
-from parity.summary import Summary, Verdict
+from parity.results.summary import Summary, Verdict
 from parity.verdict.runs import Scale
 
 METRICS = {"final": "final score", "auc": "area under the curve"}

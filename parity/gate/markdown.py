@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parity.gate.document import Gate
+from parity.results.gate import Gate
 from parity.report.gate import GateSection
 from parity.report.templating import markdown_environment
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from parity.errors import ExitCode
-from parity.gate.document import BaselineUse, Change, Claim, WaiverUse, Word
+from parity.results.gate import BaselineUse, Change, Claim, WaiverUse, Word
 
 WORDS: dict[ExitCode, Word] = {
     ExitCode.HOLDS: "PASS",

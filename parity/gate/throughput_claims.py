@@ -7,7 +7,7 @@ from typing import Literal
 
 from parity.gate.baseline import TaskBaseline
 from parity.gate.circumstances import changes
-from parity.gate.document import Claim, Status
+from parity.results.gate import Claim, Status
 from parity.verdict.runs import SB3
 from parity.verdict.throughput import FACTOR_SLOWER, judge_speed
 

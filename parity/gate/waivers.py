@@ -22,8 +22,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from parity.errors import CannotStart
-from parity.gate.document import Claim, WaiverState, WaiverUse
-from parity.gate.stored import complaint
+from parity.results.gate import Claim, WaiverState, WaiverUse
+from parity.results.reading import complaint
 
 WAIVERS_FILE = "parity-waivers.toml"
 # Longer than that it is no waiver but the state of things, and belongs into the baseline.

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parity import frameworks
-from parity.apart import apart
-from parity.console import console
+from parity.system.subprocesses import apart
+from parity.system.console import console
 from parity.errors import CannotStart, ExitCode, NotSupported, one_line
-from parity.ladder.climb import RUNGS, Climb, climb, rung_of
-from parity.ladder.document import CheckDocument
+from parity.ladder.run_rungs import RUNGS, Climb, climb, rung_of
+from parity.results.check import CheckDocument
 from parity.ladder.evidence import Evidence
-from parity.ladder.numbers import Numbers
+from parity.results.capture import Numbers
 from parity.ladder.rungs.algorithm import seen
 from parity.ladder.rungs.control import control
 from parity.ladder.tolerances import tolerance
 from parity.ladder.trace import trace
-from parity.summary import RungResult
+from parity.results.summary import RungResult
 
 if TYPE_CHECKING:
     from parity.task import Task
@@ -147,7 +147,7 @@ def collect(task: Task, name: str, device: str, lockstep: int | None = None, ful
 
 def _collected(request: Request, names: list[str]) -> tuple[str, dict[str, Numbers | None], str, dict[str, str]]:
     """In a process of its own: the task's id, each framework's numbers, the device, and who cannot run and why."""
-    from parity import tasks
+    from parity.task import registry as tasks
 
     reference = tasks.resolve(request.task)
     _quieten()
@@ -221,7 +221,7 @@ def _stored(request: Request, names: list[str]) -> tuple[str, dict[str, Numbers 
 def _show(
     request: Request, document: CheckDocument, climbs: dict[str, Climb], collected: dict[str, Numbers | None]
 ) -> None:
-    from parity.ladder import table
+    from parity.cli import ladder_table as table
 
     out = console()
     document.log, stops = write_log(request.out, document.task, collected)

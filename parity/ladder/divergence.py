@@ -11,7 +11,7 @@ import numpy as np
 
 from parity.ladder.difference import Difference
 from parity.ladder.evidence import scaled
-from parity.ladder.numbers import Numbers
+from parity.results.capture import Numbers
 from parity.ladder.tolerances import Tolerance
 
 Origin = Literal["float noise", "environment", "difference"]
@@ -111,7 +111,7 @@ def _count(n: int, one: str, many: str | None = None) -> str:
 
 
 def diverge(numbers: Numbers, tolerance: Tolerance) -> Divergence:
-    """Reads ``lockstep`` (see `parity.frameworks.rllib.ladder.lockstep`) in the order of time."""
+    """Reads ``lockstep`` (see `parity.capture.rllib.lockstep`) in the order of time."""
     level, held, first_bit = 0.0, Difference(0.0, 0.0, 0.0, None), None
     iterations = numbers.facts["lockstep"]["iterations"]
     together = 0

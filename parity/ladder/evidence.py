@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from parity.findings import RULES
-from parity.findings.found import Found
+from parity.ladder.findings import RULES
+from parity.ladder.findings.found import Found
 from parity.ladder.difference import Difference, Rows, elementwise
-from parity.ladder.numbers import Numbers
+from parity.results.capture import Numbers
 from parity.ladder.tolerances import Tolerance
-from parity.summary import Severity
+from parity.results.summary import Severity
 
 PHASES = ("exploration", "inference", "train")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from parity.ladder.document import number
+from parity.results.check import number
 from parity.ladder.evidence import Evidence, Missing
-from parity.ladder.numbers import Numbers
+from parity.results.capture import Numbers
 from parity.ladder.rungs.legal import groups
 from parity.ladder.tolerances import CPU
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parity.plan.document import Plan
+from parity.results.plan import Plan
 
 
 def notes(made: Plan, before: bool) -> list[str]:

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from parity.errors import CannotStart
-from parity.tasks import BUILT_IN
+from parity.task.registry import BUILT_IN
 
 if TYPE_CHECKING:
     from parity.probes.claims import Probe

@@ -6,7 +6,7 @@ import numpy as np
 
 from parity import frameworks
 from parity.errors import CannotStart, one_line
-from parity.evaluation import SLOTS, evaluate
+from parity.frameworks.evaluation import SLOTS, evaluate
 from parity.frameworks.base import Session
 from parity.probes.claims import Answers, Failure, Probe
 from parity.probes.judge import judge

@@ -7,8 +7,8 @@ from parity.report.junit import junit_xml
 from parity.report.page import html_report
 from parity.report.pull_request import markdown_report
 from parity.report.static import write_figures, write_pooled
-from parity.study.files import StudyRecord
-from parity.summary import Summary
+from parity.results.study import StudyRecord
+from parity.results.summary import Summary
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from parity.report import text
-from parity.study.files import TaskRecord
+from parity.results.study import TaskRecord
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from parity.report.gate import GateSection, gate_section
 from parity.report.looks import look_words
 from parity.report.rungs import ladder_words
 from parity.report.throughput import PhaseTimes, measured, phase_times
-from parity.study.files import LOG_FILE, StudyRecord, TaskRecord, TrialRecord
-from parity.summary import Finding, Learns, Metrics, Summary, TaskSummary, TrialSummary, Verdict
+from parity.results.study import LOG_FILE, StudyRecord, TaskRecord, TrialRecord
+from parity.results.summary import Finding, Learns, Metrics, Summary, TaskSummary, TrialSummary, Verdict
 
 SB3 = "sb3"
 

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from parity.study.files import StudyRecord, agent_column, agents_of
-from parity.summary import TaskSummary
+from parity.results.study import StudyRecord, agent_column, agents_of
+from parity.results.summary import TaskSummary
 
 Floats = NDArray[np.float64]
 Policy = Literal["deterministic", "sampled"]

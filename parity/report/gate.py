@@ -9,8 +9,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from parity.errors import CannotStart, one_line
-from parity.gate.document import GATE_FILE, Claim, Gate
-from parity.summary import Summary
+from parity.results.gate import GATE_FILE, Claim, Gate
+from parity.results.summary import Summary
 
 STATUS_WORDS = {
     "fail": "fails",

@@ -18,7 +18,7 @@ from parity.report.curves import CONFIDENCE, Axis, MeanCurve, Policy, SeedCurve,
 from parity.report.rungs import HIGHEST, LOWEST, rung_points
 from parity.report.style import PHASE_COLOURS, colour, symbol, translucent
 from parity.report.throughput import PHASES, PhaseTimes
-from parity.summary import RungResult
+from parity.results.summary import RungResult
 
 __all__ = ["curves_figure", "get_plotlyjs", "ladder_figure", "script_json", "throughput_figure"]
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from xml.etree import ElementTree
 
-from parity.gate.document import Claim as GateClaim
-from parity.gate.document import Gate
+from parity.results.gate import Claim as GateClaim
+from parity.results.gate import Gate
 from parity.report import text
 from parity.report.comparison import MetricRow
 from parity.report.content import Content, TaskContent
-from parity.summary import Learns, Verdict
+from parity.results.summary import Learns, Verdict
 
 Outcome = Literal["failure", "error", "skipped"] | None
 # What XML 1.0 cannot hold at all; a traceback's last line may have an escape sequence in it.

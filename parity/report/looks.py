@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parity.report import text
-from parity.summary import SequentialLook, Verdict
+from parity.results.summary import SequentialLook, Verdict
 
 
 def look_words(look: SequentialLook | None, verdict: Verdict) -> str | None:

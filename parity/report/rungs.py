@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from parity.report import text
-from parity.summary import RungResult
+from parity.results.summary import RungResult
 
 # The ends of the logarithmic scale, in units of the tolerance: what is less is as good as identical, what is more is as bad.
 LOWEST, HIGHEST = 1e-6, 1e4

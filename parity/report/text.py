@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from parity.summary import Learns, Verdict
+from parity.results.summary import Learns, Verdict
 
 UNKNOWN = "\u2013"
 MINUS = "\u2212"

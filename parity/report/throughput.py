@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from parity.bench.document import BENCH_FILE, load_bench_file
+from parity.results.bench import BENCH_FILE, load_bench_file
 from parity.bench.sentence import ratio_words
-from parity.study.files import TrialRecord
+from parity.results.study import TrialRecord
 
 # "rest" is training time that no phase accounts for: the framework's own bookkeeping, and what it cannot tell apart.
 PHASES = {

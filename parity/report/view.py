@@ -18,8 +18,8 @@ from parity.report import HTML_FILE, write_html
 from parity.report.content import content
 from parity.report.page import html_report
 from parity.report.templating import html_environment
-from parity.study import files
-from parity.summary import Summary
+from parity.results import study as files
+from parity.results.summary import Summary
 
 LOOPBACK = "127.0.0.1"
 _TYPES = {

@@ -13,7 +13,7 @@ from rich.table import Table
 from parity.selftest.register import Bug, GoodPort, select
 from parity.selftest.run import Result, run
 from parity.selftest.score import HOLDS, WORDS, Entry, Score, score, write
-from parity.study.machine import cores
+from parity.system.machine import cores
 
 STYLES = {"caught": "green", "clear": "green", "missed": "bold red", "accused": "bold red", "wrong rung": "yellow"}
 

@@ -85,7 +85,7 @@ class _Seen:
 
 def _climb(task: Task, framework: str) -> _Seen:
     from parity.errors import CannotStart
-    from parity.ladder.climb import climb
+    from parity.ladder.run_rungs import climb
     from parity.ladder.command import collect
 
     try:

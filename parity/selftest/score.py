@@ -67,7 +67,7 @@ class Score(BaseModel):
 def score(results: list[Result], seconds: float) -> Score:
     """The score of all results, in the order of the register."""
     import parity
-    from parity.study.machine import describe
+    from parity.system.machine import describe
 
     def entries(outcomes: tuple[str, ...]) -> list[Entry]:
         return [

@@ -14,9 +14,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from parity import __version__, frameworks, suites, tasks
+from parity import __version__, frameworks
+from parity.task import suites
+from parity.task import registry as tasks
 from parity.errors import CannotStart, Interrupted, one_line
-from parity.study import files, machine
+from parity.results import study as files
+from parity.system import machine
 
 CONFIG_FILE = "parity.toml"
 
@@ -145,7 +148,7 @@ def run_study(options: Options, resume: str | None, as_json: bool) -> int:
 
 def _climb_and_train(folder: Path, refs: dict[str, tasks.TaskRef], options: Options) -> None:
     from parity.study.ladder import climb_study
-    from parity.study.ladder_file import LADDER_FILE
+    from parity.results.ladder import LADDER_FILE
     from parity.study.looks import add_look
     from parity.study.runner import cores_of, opened_ray, pending, run_trials
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from parity.study.files import StudyRecord
-from parity.study.ladder_file import load_ladder
-from parity.summary import Summary
+from parity.results.study import StudyRecord
+from parity.results.ladder import load_ladder
+from parity.results.summary import Summary
 from parity.verdict.judge import judge
 
 

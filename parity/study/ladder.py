@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 from parity import frameworks
-from parity.apart import apart
-from parity.cluster import connect
+from parity.system.subprocesses import apart
+from parity.system.ray_session import connect
 from parity.ladder.command import collect, judge, write_log
-from parity.ladder.numbers import Numbers
-from parity.study.ladder_file import LADDER_FILE
-from parity.tasks import TaskRef, load
+from parity.results.capture import Numbers
+from parity.results.ladder import LADDER_FILE
+from parity.task.registry import TaskRef, load
 
 
 def climb_study(folder: Path, refs: dict[str, TaskRef], names: list[str], address: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from parity.study import files
+from parity.results import study as files
 from parity.study.judged import judged
 from parity.verdict.judge import look_of
 from parity.verdict.sequential import decided, next_look

@@ -10,10 +10,10 @@ import dataclasses
 from importlib import metadata
 from typing import Any
 
-from parity import tasks
-from parity.apart import apart
+from parity.task import registry as tasks
+from parity.system.subprocesses import apart
 from parity.errors import CannotStart, one_line
-from parity.study.files import EffectiveConfig, ReferenceScores, TaskRecord
+from parity.results.study import EffectiveConfig, ReferenceScores, TaskRecord
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _effective(adapter: Any, task: Any, device: str, threads: int) -> EffectiveC
 
 
 def _reference(task: Any) -> ReferenceScores:
-    from parity.reference import UNIFORM_EPISODES, uniform_legal_returns
+    from parity.frameworks.reference_scores import UNIFORM_EPISODES, uniform_legal_returns
 
     if task.reference is not None:
         if task.reference.get("best") == task.reference["uniform_legal"]:

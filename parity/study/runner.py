@@ -16,12 +16,12 @@ import ray
 from ray import tune
 from ray.tune import PlacementGroupFactory
 
-from parity.cluster import connect
+from parity.system.ray_session import connect
 from parity.errors import Interrupted
-from parity.study import files
+from parity.results import study as files
 from parity.study.progress import ProgressDisplay
 from parity.study.trial import Progress, TrialSpec, run_trial
-from parity.tasks import TaskRef
+from parity.task.registry import TaskRef
 
 TUNE_FOLDER = "tune"
 

@@ -4,6 +4,6 @@ Needs pytest. ``docs/frameworks.md`` shows an adapter that is tested with it.
 """
 
 from parity.testing.conformance import FrameworkConformance, effective, opened, refusal
-from parity.testing.worlds import Maze, maze_task
+from parity.testing.toy_envs import Maze, maze_task
 
 __all__ = ["FrameworkConformance", "Maze", "effective", "maze_task", "opened", "refusal"]

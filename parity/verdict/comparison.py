@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from parity.summary import MetricComparison, Metrics, PrimaryMetrics, StepsToThreshold, Verdict
+from parity.results.summary import MetricComparison, Metrics, PrimaryMetrics, StepsToThreshold, Verdict
 from parity.verdict import metrics
 from parity.verdict.plan import seeds_needed
 from parity.verdict.runs import SB3, TaskRuns

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from parity.errors import CannotStart, ExitCode
-from parity.summary import (
+from parity.results.summary import (
     Finding,
     Learns,
     Metrics,
@@ -29,7 +29,7 @@ from parity.verdict.sequential import Look, decided, look_at, seeds_saved
 from parity.verdict.statistics import ALPHA, more_collapses, not_worse
 
 if TYPE_CHECKING:
-    from parity.study.files import StudyRecord
+    from parity.results.study import StudyRecord
 
 # {framework: {rung name: result}}, and the same for every task.
 TaskLadder = Mapping[str, Mapping[str, RungResult]]
@@ -42,7 +42,7 @@ def judge(study: StudyRecord, ladder: Ladder | None = None, findings: Sequence[F
     """The verdict on a study, from what is stored of it.
 
     Args:
-        study: ``study.json`` and the trials of ``trials/``, as ``parity.study.files.load_study`` reads them.
+        study: ``study.json`` and the trials of ``trials/``, as ``parity.results.study.load_study`` reads them.
         ladder: results of the deterministic ladder, by task, framework and rung; a rung that failed, or should have run
             and did not, makes its task INVALID. None where the ladder did not run.
         findings: what the checks found; any of severity ``error`` makes the exit code 1.

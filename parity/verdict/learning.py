@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from parity.summary import Learns
+from parity.results.summary import Learns
 from parity.verdict.statistics import ALPHA_LEARNED, COLLAPSED_BELOW
 
 LEAST_SEEDS = 3

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from parity.summary import Verdict
+from parity.results.summary import Verdict
 from parity.verdict.pooled import pooled_difference
 from parity.verdict.sequential import DEFAULT_LOOKS, Look, Looks, alpha_per_look, decided
 from parity.verdict.statistics import CONFIDENCE, holm_rows, interval_verdicts, welch_difference

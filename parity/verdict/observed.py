@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from parity.summary import MaskCounts, MaskTotals, ObservedThroughput, PhaseSeconds
+from parity.results.summary import MaskCounts, MaskTotals, ObservedThroughput, PhaseSeconds
 from parity.verdict.runs import Run
 
 _COUNTS = ("decisions", "violations", "empty")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from parity.summary import Verdict
+from parity.results.summary import Verdict
 from parity.verdict.many import primary_verdicts, rates
 from parity.verdict.statistics import ALPHA, Floats
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from parity.summary import MetricComparison, PooledSummary, PrimaryMetrics, TaskSummary, Verdict
+from parity.results.summary import MetricComparison, PooledSummary, PrimaryMetrics, TaskSummary, Verdict
 from parity.verdict.comparison import PRIMARY, correct_worse, gravest, invalidate, primary_verdict, seeds_to_decide
 from parity.verdict.pooled import pooled_difference
 from parity.verdict.robustness import robustness

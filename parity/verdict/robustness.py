@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from parity.summary import Robustness
+from parity.results.summary import Robustness
 from parity.verdict.comparison import PRIMARY
 from parity.verdict.improvement import probability_of_improvement, successes
 from parity.verdict.iqm import iqm_difference

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from parity.summary import (
+from parity.results.summary import (
     Learns,
     MetricComparison,
     Metrics,

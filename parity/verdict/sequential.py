@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from parity.summary import Verdict
+from parity.results.summary import Verdict
 
 Looks = tuple[int, ...]
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from parity.summary import Verdict
+from parity.results.summary import Verdict
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from parity.study.files import TrialRecord
+    from parity.results.study import TrialRecord
 
 _MEASURED = ("return_mean", "sampled_return_mean")
 _EPISODES = ("returns", "sampled_returns")

@@ -13,12 +13,12 @@ from gymnasium import spaces
 sys.path.insert(0, str(Path(__file__).parent))
 from bisect_ports import HOLDER, Cards, Table
 
-from parity import tasks
+from parity.task import registry as tasks
 from parity.bisect.climb import STEPS, AllLegal, Alone, Seen, next_legal, take
 from parity.bisect.step import WORDS, Reached, Step, climbed, steps
 from parity.bisect.verdict import Error, Verdict
-from parity.masks import MaskedEnv
-from parity.tasks import TaskRef
+from parity.task.masks import MaskedEnv
+from parity.task.registry import TaskRef
 
 PORTS = Path(__file__).parent / "bisect_ports.py"
 

@@ -6,7 +6,7 @@ import os
 import time
 
 from parity.bisect.verdict import Verdict
-from parity.tasks import TaskRef
+from parity.task.registry import TaskRef
 
 
 def crash_or_hang(ref: TaskRef, what: str) -> Verdict:

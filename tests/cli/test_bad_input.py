@@ -210,7 +210,7 @@ def test_a_study_that_cannot_be_read_is_one_sentence(parity: Parity, command: li
 
 
 def test_a_resumed_study_whose_task_file_is_gone_is_one_sentence(parity: Parity) -> None:
-    from parity.study.files import Request, StudyFile
+    from parity.results.study import Request, StudyFile
 
     Path("results/mine").mkdir(parents=True)
     request = Request(tasks=["maze"], frameworks=["sb3"], seeds=[0], task_arguments=["my_port.py"])
@@ -227,7 +227,7 @@ def test_an_internal_error_shows_its_traceback_says_that_it_is_one_and_fails(
     def broken(*_: object) -> None:
         raise ValueError("two\nlines")
 
-    monkeypatch.setattr("parity.study.files.find_study", broken)
+    monkeypatch.setattr("parity.results.study.find_study", broken)
     outcome = parity("report")
     assert outcome.code == ExitCode.DOES_NOT_HOLD and outcome.out == ""
     assert "Traceback" in outcome.err
@@ -241,7 +241,7 @@ def test_what_the_system_refuses_is_one_sentence(parity: Parity, monkeypatch: py
     def refused(*_: object) -> None:
         raise OSError(number, os.strerror(number), "results/mine/report.html")
 
-    monkeypatch.setattr("parity.study.files.find_study", refused)
+    monkeypatch.setattr("parity.results.study.find_study", refused)
     assert parity("report").sentence == f"results/mine/report.html: {os.strerror(number)}."
 
 
@@ -249,7 +249,7 @@ def test_an_interrupted_command_says_so(parity: Parity, monkeypatch: pytest.Monk
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("parity.study.files.find_study", interrupted)
+    monkeypatch.setattr("parity.results.study.find_study", interrupted)
     outcome = parity("report")
     assert (outcome.code, outcome.out, outcome.err) == (130, "", "parity: interrupted.\n")
 

@@ -17,7 +17,7 @@ from parity_envs.tiles import task as tasks
 from parity_envs.tiles.network import FullTilesNetwork
 
 from parity import Task
-from parity.masks import MaskedEnv
+from parity.task.masks import MaskedEnv
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "tiles.json"
 

@@ -26,7 +26,7 @@ from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.frameworks.sampling import inverse_cdf
 from parity.frameworks.sb3 import UnwrappedMaskablePPO
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
-from parity.masks import MaskedEnv, choices, n_logits
+from parity.task.masks import MaskedEnv, choices, n_logits
 
 AGENT = "agent"
 SPACES = {

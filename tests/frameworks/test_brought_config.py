@@ -20,7 +20,7 @@ from ray.tune.registry import register_env
 from worlds import SMALL, maze_task
 
 from parity import Task, frameworks
-from parity.evaluation import evaluate
+from parity.frameworks.evaluation import evaluate
 from parity.frameworks.network import weights_hash
 from parity.frameworks.rllib.config import build_port
 

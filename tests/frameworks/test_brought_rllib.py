@@ -10,10 +10,10 @@ import pytest
 from ports import HelperModule, OwnModule, Pair, opened, port, refusal
 from worlds import Maze, maze_task
 
-from parity.evaluation import evaluate
+from parity.frameworks.evaluation import evaluate
 from parity.frameworks.network import weights_hash
-from parity.masks import MaskCounts
-from parity.tasks import load, resolve
+from parity.task.masks import MaskCounts
+from parity.task.registry import load, resolve
 
 pytestmark = pytest.mark.usefixtures("ray_started")
 

@@ -14,9 +14,9 @@ from worlds import SMALL, Maze, maze_task
 
 from parity import Task, frameworks
 from parity.errors import CannotStart
-from parity.evaluation import evaluate
+from parity.frameworks.evaluation import evaluate
 from parity.frameworks.sb3 import vec_env, with_own_hyperparameters
-from parity.masks import MaskCounts
+from parity.task.masks import MaskCounts
 
 
 @contextmanager

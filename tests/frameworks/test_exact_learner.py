@@ -22,7 +22,7 @@ from parity.frameworks.rllib.exact.minibatches import ExactMinibatches
 from parity.frameworks.rllib.exact.returns import advantages_and_returns, take_rows
 from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.frameworks.sampling import inverse_cdf
-from parity.masks import choices, n_logits
+from parity.task.masks import choices, n_logits
 
 ABSOLUTE, RELATIVE = 1e-6, 1e-5  # shared with the ladder: parity's contract for float32 on a CPU
 

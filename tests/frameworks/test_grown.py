@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from parity.frameworks.grown import LOGITS, VALUES, factors, grown
+from parity.capture.scaled_weights import LOGITS, VALUES, factors, grown
 
 
 class Shared(nn.Module):

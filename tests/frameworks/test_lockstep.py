@@ -27,16 +27,16 @@ from worlds import SMALL, Maze, maze_task
 
 from parity import PPOParams, Task
 from parity.frameworks import hyperparameters
-from parity.frameworks.in_step import TERMINATED, TRUNCATED, Length, Streams
+from parity.capture.lockstep_common import TERMINATED, TRUNCATED, Length, Streams
 from parity.frameworks.randomness import seeded
 from parity.frameworks.rllib import Rllib
 from parity.frameworks.rllib.exact.framework import RllibExact
-from parity.frameworks.rllib.ladder.lockstep import Lockstep, lockstep
-from parity.frameworks.rllib.ladder.side import PortSide
+from parity.capture.rllib.lockstep import Lockstep, lockstep
+from parity.capture.rllib.side import PortSide
 from parity.frameworks.sampling import draw
-from parity.frameworks.sb3.lockstep import Sb3Side
+from parity.capture.sb3.lockstep import Sb3Side
 from parity.ladder.divergence import Divergence, diverge, mean_returns
-from parity.ladder.numbers import Numbers
+from parity.results.capture import Numbers
 from parity.ladder.tolerances import CPU
 
 SHORT = Length(iterations=3, n_envs=3, n_steps=16, minibatches=(13, 2))

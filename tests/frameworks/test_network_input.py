@@ -21,7 +21,7 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import nn
 
 from parity import PPOParams, Task, frameworks
-from parity.evaluation import evaluate
+from parity.frameworks.evaluation import evaluate
 from parity.frameworks.network import network_input
 from parity.frameworks.rllib.config import build_port
 from parity.frameworks.rllib.stage import RllibStage, make_env_runner

@@ -21,16 +21,16 @@ from worlds import Maze, maze_task
 
 from parity import Task
 from parity.errors import CannotStart
-from parity.evaluation import evaluate
+from parity.frameworks.evaluation import evaluate
 from parity.frameworks.rllib import Rllib
 from parity.frameworks.rllib.config import build_port
 from parity.frameworks.rllib.env import SingleAgentAsMultiAgent, make_multi_agent_env
 from parity.frameworks.rllib.pettingzoo import ends, inner, wrap
 from parity.frameworks.rllib.stage import RllibStage
-from parity.ladder.climb import climb
-from parity.masks import MaskedEnv
-from parity.pettingzoo import AgainstOpponents
-from parity.reference import uniform_action
+from parity.ladder.run_rungs import climb
+from parity.task.masks import MaskedEnv
+from parity.task.pettingzoo import AgainstOpponents
+from parity.frameworks.reference_scores import uniform_action
 from parity.selftest.ports import games
 from parity.selftest.ports.games import FIRST, LISTENER, SECOND, SPEAKER, Doors, Pile, SortingAtOnce
 

@@ -13,18 +13,18 @@ import torch
 from gymnasium import spaces
 
 from parity import Task
-from parity.frameworks.in_step import Length, Streams
+from parity.capture.lockstep_common import Length, Streams
 from parity.frameworks.rllib.exact.framework import RllibExact
-from parity.frameworks.rllib.ladder.side import PortSide
+from parity.capture.rllib.side import PortSide
 from parity.frameworks.rllib.stage import make_env_runner
-from parity.pettingzoo import AgainstOpponents
+from parity.task.pettingzoo import AgainstOpponents
 from parity.selftest.good import CLERK, SORTER
 from parity.selftest.good import good_port as sorting
 from parity.selftest.ports.agents import one_agent, two_learning_agents
 from parity.selftest.ports.games import Doors, turn_based_pair
-from parity.study.files import CURVE_FILE, agent_column, agents_of
+from parity.results.study import CURVE_FILE, agent_column, agents_of
 from parity.study.trial import TrialSpec, run_trial
-from parity.tasks import resolve
+from parity.task.registry import resolve
 
 LENGTH = Length(iterations=2, n_envs=3, n_steps=16, minibatches=(13, 2))
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from report_studies import bench_request
 
-from parity.bench.document import BenchFile, Round
-from parity.study import files
-from parity.summary import PhaseSeconds
+from parity.results.bench import BenchFile, Round
+from parity.results import study as files
+from parity.results.summary import PhaseSeconds
 
 GOOD = {"sb3": [0.97, 0.99, 0.93, 1.0, 0.95], "rllib": [0.92, 0.97, 0.86, 0.98, 0.9]}
 OTHER_RUNS = {"sb3": [0.95, 0.98, 0.96, 0.97, 0.94], "rllib": [0.95, 0.9, 0.93, 0.96, 0.88]}

@@ -13,7 +13,7 @@ from gate_studies import OTHER_RUNS, SLUMPED, Gated, trial
 from junitparser import JUnitXml
 
 from parity.cli import call
-from parity.summary import json_schema
+from parity.results.summary import json_schema
 
 Accept = Callable[..., Path]
 Gate = Callable[..., Gated]

@@ -12,7 +12,7 @@ import pytest
 from gate_studies import OTHER_RUNS, SLUMPED, Gated, trial, write_bench
 
 from parity.gate.annotations import SHOWN, annotation_lines
-from parity.gate.document import BaselineUse, Claim, Gate
+from parity.results.gate import BaselineUse, Claim, Gate
 
 COMMAND = re.compile(r"^::(error|warning|notice) title=([^:,]*)::(.*)$")
 

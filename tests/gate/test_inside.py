@@ -13,8 +13,8 @@ from report_studies import write_study
 
 from parity.gate.inside import inside
 from parity.gate.outcome import exit_code
-from parity.study.files import load_study
-from parity.summary import Finding
+from parity.results.study import load_study
+from parity.results.summary import Finding
 from parity.verdict import judge as judging
 
 FIVE = [0.97, 0.9, 0.93, 0.95, 0.94]

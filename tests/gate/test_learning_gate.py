@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from parity.gate.learning import SAME, Change, Runs, judge_family, judge_pooled
-from parity.summary import Verdict
+from parity.results.summary import Verdict
 
 MARGIN, DEVIATION, CORRELATION = 0.15, 0.14, 0.8
 Samples = np.ndarray

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from parity.errors import CannotStart
-from parity.gate.document import Claim
+from parity.results.gate import Claim
 from parity.gate.waivers import Waiver, apply, load
 
 TODAY = date(2026, 11, 23)

@@ -9,7 +9,7 @@ import torch
 from ladder_ports import BROKEN, GOOD, Collected
 
 from parity.ladder.command import collect
-from parity.ladder.numbers import Numbers
+from parity.results.capture import Numbers
 
 
 @functools.cache

@@ -23,7 +23,7 @@ from torch import nn
 from worlds import Net
 
 from parity import PPOParams, Task
-from parity.ladder.numbers import Numbers
+from parity.results.capture import Numbers
 
 Collected = Callable[..., Numbers]
 

@@ -10,8 +10,8 @@ import pytest
 from ladder_ports import LEARNER, Collected
 
 from parity.cli import call
-from parity.ladder.climb import RUNGS
-from parity.ladder.numbers import Numbers
+from parity.ladder.run_rungs import RUNGS
+from parity.results.capture import Numbers
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_the_trace_has_an_episode_of_each_agent(stored: Any, capsys: pytest.Capt
 def test_saved_numbers_are_judged_as_those_just_collected(
     stored: Any, collected: Collected, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from parity.ladder.climb import climb
+    from parity.ladder.run_rungs import climb
 
     call(["check", "--load", stored("own"), "--json"])
     rungs = document(capsys)["ladder"]["rllib"]

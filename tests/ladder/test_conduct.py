@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from parity.frameworks.rllib.ladder.conduct import Conduct, misfit
+from parity.capture.rllib.conduct import Conduct, misfit
 from parity.selftest.bugs import agents as planted
 from parity.selftest.good import good_port
 from parity.selftest.register import BUGS, load

@@ -10,10 +10,10 @@ import torch
 from ladder_ports import GOOD, LEARNER, Collected
 
 from parity import frameworks
-from parity.frameworks.rllib.ladder.control import control
+from parity.capture.rllib.control import control
 from parity.ladder import command
 from parity.ladder.evidence import Evidence
-from parity.ladder.numbers import Numbers
+from parity.results.capture import Numbers
 from parity.ladder.rungs.control import control as judge
 from parity.ladder.tolerances import CUDA
 

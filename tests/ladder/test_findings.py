@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from parity.errors import CannotStart
-from parity.findings import RULES, consequences, rule
-from parity.findings.found import Found, as_findings, settle
-from parity.findings.page import page
+from parity.ladder.findings import RULES, consequences, rule
+from parity.ladder.findings.found import Found, as_findings, settle
+from parity.ladder.findings.page import page
 
 PAGE = Path(__file__).parents[2] / "docs" / "rules.md"
 
@@ -19,7 +19,7 @@ def found(code: str, module: str | None = "m", **fields: object) -> Found:
 
 
 def test_the_page_of_rules_is_current() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "python -m parity.findings > docs/rules.md"
+    assert PAGE.read_text(encoding="utf-8") == page(), "python -m parity.ladder.findings > docs/rules.md"
 
 
 @pytest.mark.parametrize("code", RULES)

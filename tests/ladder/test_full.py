@@ -22,12 +22,12 @@ from ray.rllib.callbacks.callbacks import RLlibCallback
 from worlds import maze_task
 
 from parity import PPOParams, Task
-from parity.cluster import connect
+from parity.system.ray_session import connect
 from parity.frameworks.rllib.module import SharedNetworkModule
-from parity.ladder.climb import Climb, climb
+from parity.ladder.run_rungs import Climb, climb
 from parity.ladder.command import collect
 from parity.ladder.evidence import Evidence
-from parity.ladder.numbers import Numbers
+from parity.results.capture import Numbers
 from parity.ladder.rungs.algorithm import seen
 from parity.ladder.tolerances import CPU
 

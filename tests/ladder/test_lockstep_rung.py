@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity.findings import RULES, consequences
-from parity.findings.found import Found, settle
-from parity.ladder.climb import climb
+from parity.ladder.findings import RULES, consequences
+from parity.ladder.findings.found import Found, settle
+from parity.ladder.run_rungs import climb
 from parity.ladder.divergence import GROWS_BY, Divergence, diverge, mean_returns
-from parity.ladder.numbers import Numbers
+from parity.results.capture import Numbers
 from parity.ladder.tolerances import CPU
 
 ITERATIONS, STEPS, ENVS, MINIBATCHES = 3, 8, 2, 4

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ladder_ports import LEARNER, Collected
 
-from parity.ladder.climb import climb
-from parity.ladder.numbers import Numbers
+from parity.ladder.run_rungs import climb
+from parity.results.capture import Numbers
 from parity.ladder.rungs.shares import NOTHING, but_noise
 
 GRADIENT = np.array([0.2, 3e-9, 0.0, -0.1])

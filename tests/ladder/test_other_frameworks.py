@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from ladder_ports import Collected
 
-from parity.ladder.climb import climb
-from parity.ladder.numbers import Numbers
+from parity.ladder.run_rungs import climb
+from parity.results.capture import Numbers
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ladder_ports import BROKEN, GOOD, LEARNER, OTHER, Collected, OwnModule, port
 
-from parity.ladder.climb import Climb, climb
-from parity.ladder.numbers import Numbers
+from parity.ladder.run_rungs import Climb, climb
+from parity.results.capture import Numbers
 from parity.ladder.rungs.returns import generalised_advantages
 
 NO_MEASURE = ("not_applicable",)

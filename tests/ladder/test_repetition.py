@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity.frameworks.rllib.ladder.repetition import CALLS, first_difference, note_calls, same
+from parity.capture.rllib.repetition import CALLS, first_difference, note_calls, same
 
 
 class Walk:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from ladder_ports import LEARNER, Collected
 
-from parity.ladder.climb import climb
-from parity.ladder.numbers import Numbers
+from parity.ladder.run_rungs import climb
+from parity.results.capture import Numbers
 
 M = LEARNER
 Change = Callable[[Numbers], None]
@@ -270,7 +270,7 @@ def test_the_judging_half_imports_no_framework() -> None:
     import sys
 
     code = (
-        "import sys, parity.ladder.climb, parity.ladder.command, parity.findings\n"
+        "import sys, parity.ladder.run_rungs, parity.ladder.command, parity.ladder.findings\n"
         "found = {'torch', 'ray', 'stable_baselines3', 'sb3_contrib'} & set(sys.modules)\n"
         "sys.exit(str(found) if found else 0)"
     )

@@ -12,8 +12,8 @@ from ladder_ports import LEARNER, Collected
 from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.exact import framework as exact_framework
 from parity.ladder import command
-from parity.ladder.climb import climb
-from parity.ladder.numbers import Numbers
+from parity.ladder.run_rungs import climb
+from parity.results.capture import Numbers
 
 M = LEARNER
 AFFECTED = {"version": "2.47.1", "bootstraps_cut_chunks": False}

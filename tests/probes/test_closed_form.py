@@ -11,7 +11,7 @@ from enumerate_probe import best, mean_return, policies, uniform_legal, values
 
 from parity import probes
 from parity.probes.claims import ActionIsCertain, Probe, ValueIs
-from parity.tasks import load, resolve
+from parity.task.registry import load, resolve
 
 
 @pytest.fixture(params=probes.names())

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("ray.rllib")
 
 from parity import probes
-from parity.ladder.climb import climb
+from parity.ladder.run_rungs import climb
 from parity.ladder.command import collect
 
 # Zero-variance advantages, truncation at every step, and an action that is never legal beside a second learner.

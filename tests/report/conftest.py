@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from report_studies import conclude, write_study
 
-from parity.summary import Finding, RungResult
+from parity.results.summary import Finding, RungResult
 
 GOOD = {"sb3": [0.97, 0.99, 0.93, 1.0, 0.95], "rllib": [0.92, 0.97, 0.86, 0.98, 0.9]}
 SMALL = {"sb3": [0.97, 0.9, 0.93], "rllib": [0.9, 0.8, 0.85]}

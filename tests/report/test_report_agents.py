@@ -9,7 +9,7 @@ import pandas as pd
 from report_studies import change_curve, conclude
 
 from parity.report.curves import TaskCurves
-from parity.study import files
+from parity.results import study as files
 
 
 def with_agent(study: Path, agent: str) -> None:

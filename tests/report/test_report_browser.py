@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from report_studies import change_trial, conclude
 
-from parity.study import files
+from parity.results import study as files
 
 WIDE, NARROW = (1400, 1000), (390, 844)
 

@@ -16,9 +16,9 @@ from scipy import stats
 from parity.report.curves import SeedCurve, mean_curve
 from parity.report.rungs import ladder_words, rung_points
 from parity.report.throughput import phase_times
-from parity.study import files
-from parity.study.files import TrialRecord
-from parity.summary import RungResult
+from parity.results import study as files
+from parity.results.study import TrialRecord
+from parity.results.summary import RungResult
 
 
 def seeds(framework: str = "sb3", scores: tuple[float, ...] = (0.9, 0.8, 1.0)) -> list[SeedCurve]:
@@ -68,7 +68,7 @@ def test_the_same_study_gives_the_same_svg_bytes_in_another_process(tmp_path: Pa
     conclude(folder)
     first = {path.name: path.read_bytes() for path in (folder / "figures").iterdir()}
     again = (
-        "import sys; from pathlib import Path; from parity.study.files import load_study; "
+        "import sys; from pathlib import Path; from parity.results.study import load_study; "
         "from parity.verdict.judge import judge; from parity.report import write_report; "
         "study = load_study(Path(sys.argv[1])); write_report(study, judge(study))"
     )

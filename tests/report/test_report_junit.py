@@ -10,8 +10,8 @@ import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase
 from report_studies import change_trial, conclude, write_study
 
-from parity.study import files
-from parity.summary import Finding
+from parity.results import study as files
+from parity.results.summary import Finding
 
 
 def cases(folder: Path) -> dict[str, TestCase]:

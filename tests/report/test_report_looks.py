@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from report_studies import conclude, write_study
 
-from parity.study import files
+from parity.results import study as files
 
 SAME = {"sb3": [0.97, 0.95, 0.98], "rllib": [0.96, 0.98, 0.97]}
 NOISY = {"sb3": [0.70, 1.05, 0.95], "rllib": [1.00, 0.75, 1.08]}

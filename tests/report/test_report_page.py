@@ -17,8 +17,8 @@ from parity.report import write_report
 from parity.report.curves import TaskCurves
 from parity.report.interactive import curves_figure, script_json
 from parity.report.text import UNKNOWN
-from parity.study import files
-from parity.summary import Finding, Summary, Verdict
+from parity.results import study as files
+from parity.results.summary import Finding, Summary, Verdict
 from parity.verdict.judge import judge
 
 HOSTILE = "RuntimeError: </script><script>alert(1)</script> <img src=x onerror=alert(2)> | `x` **all** masks\nempty"

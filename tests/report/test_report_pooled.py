@@ -10,8 +10,8 @@ import pytest
 from report_studies import conclude, write_study
 
 from parity.report import write_report
-from parity.study import files
-from parity.study.files import load_study
+from parity.results import study as files
+from parity.results.study import load_study
 
 OPEN = {"sb3": [0.80, 1.05, 0.95, 1.10, 0.90], "rllib": [1.00, 0.85, 1.08, 0.78, 0.97]}
 TASKS = ("tiles", "cliff", "taxi", "lake")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from report_studies import bench_request, conclude, write_study
 
-from parity.bench.document import BenchFile, Ratio
+from parity.results.bench import BenchFile, Ratio
 from parity.errors import CannotStart
 
 SEEN = "Seen while trials shared the machine"

@@ -19,7 +19,7 @@ from report_studies import conclude, write_study
 
 from parity.errors import CannotStart
 from parity.report.view import make_server, serve
-from parity.study import files
+from parity.results import study as files
 
 ARMS = {"sb3": [0.97, 0.9, 0.93], "rllib": [0.9, 0.8, 0.85]}
 Get = Callable[..., tuple[int, dict[str, str], str]]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from parity import scaffold
+from parity.port import scaffold
 from parity.cli import call
 
 TRAINS = "parity run"

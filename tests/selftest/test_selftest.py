@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from parity.cli import call
-from parity.findings import RULES
-from parity.ladder.climb import RUNGS
+from parity.ladder.findings import RULES
+from parity.ladder.run_rungs import RUNGS
 from parity.selftest.good import good_port
 from parity.selftest.register import BUGS, GOOD_PORTS, Bug, GoodPort, load
 from parity.selftest.run import judge, judge_bug, judge_good_port

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from parity.study import files, runner
+from parity.study import runner
+from parity.results import study as files
 from parity.study.trial import TrialSpec
-from parity.tasks import TaskRef
+from parity.task.registry import TaskRef
 
 # Slow enough to be caught in the middle: the second seed is still training when the first has ended.
 LONG = ("steps=2048", "steps=60_000"), ("eval_every=1024", "eval_every=20_000")
@@ -45,7 +46,7 @@ def test_a_killed_study_is_finished_by_resume(parity: Any) -> None:
     assert outcome.returncode == 0, outcome.stderr
     assert {path.parent.name for path in trials.glob("*/trial.json")} == {"0", "1", "2"}
     assert all(path.stat().st_mtime_ns == then for path, then in done.items()), "a finished trial was run again"
-    assert parity.summary("cut")["tasks"]["match"]["learns"] == {"sb3": "LEARNS"}
+    assert parity.results.summary("cut")["tasks"]["match"]["learns"] == {"sb3": "LEARNS"}
 
 
 def test_ctrl_c_exits_with_130_and_says_how_to_go_on(parity: Any) -> None:
@@ -68,7 +69,7 @@ def test_a_crashed_trial_makes_the_study_invalid_and_is_named_with_its_log(parit
     task = parity.write("my_task.py", raising)
     outcome = parity("run", "--task", task, "--frameworks", "sb3", "--seeds", "1", "--name", "crash")
     assert outcome.returncode == 1, outcome.stderr
-    summary = parity.summary("crash")
+    summary = parity.results.summary("crash")
     assert summary["verdict"] == "INVALID"
     (trial,) = summary["tasks"]["match"]["trials"]
     assert trial["status"] == "crashed"

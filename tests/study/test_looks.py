@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from parity.cli import call
-from parity.study import files
+from parity.results import study as files
 from parity.study.command import Options
 from parity.study.ladder import LADDER_FILE
 from parity.study.trial import TrialSpec
@@ -26,7 +26,7 @@ def test_a_port_that_learns_as_well_stops_at_the_first_look(parity: Any) -> None
     task = parity.write("my_task.py")
     outcome = parity("run", "--task", task, "--sequential", "--require", "equivalent", "--name", "early")
     assert outcome.returncode == 0, outcome.stderr
-    summary = parity.summary("early")
+    summary = parity.results.summary("early")
     assert summary["seeds"] == [0, 1, 2]
     look = summary["sequential"]
     assert (look["look"], look["decided"], look["seeds_saved"], look["trials_saved"]) == (1, True, 7, 14)

@@ -11,7 +11,7 @@ import jsonschema
 import pandas as pd
 import pytest
 
-from parity.summary import json_schema
+from parity.results.summary import json_schema
 
 HEAVY = """
 import atexit, sys

@@ -11,7 +11,7 @@ import pytest
 from report_studies import bench_request
 
 from parity.bench.command import _waiting
-from parity.bench.document import BenchFile
+from parity.results.bench import BenchFile
 
 TURNS = ("--rounds", "2", "--iterations", "2")
 

@@ -25,15 +25,15 @@ from worlds import Maze, Net, maze_task
 
 from parity.frameworks import hyperparameters
 from parity.frameworks.rllib.env import make_multi_agent_env
-from parity.frameworks.rllib.ladder.collect import _rllib_settings
+from parity.capture.rllib.collect import _rllib_settings
 from parity.frameworks.rllib.module import SharedNetworkModule
-from parity.ladder.climb import climb
+from parity.ladder.run_rungs import climb
 from parity.ladder.command import collect
-from parity.ladder.numbers import Numbers
+from parity.results.capture import Numbers
 from parity.task import PPOParams
-from parity.translate.code import code
-from parity.translate.read import read
-from parity.translate.translate import translate
+from parity.port.translate.code import code
+from parity.port.translate.read import read
+from parity.port.translate.translate import translate
 
 CONFIGURATION = {"PAR010", "PAR011", "PAR012"}
 

@@ -18,7 +18,7 @@ from stable_baselines3 import PPO
 from parity.cli import call
 from parity.frameworks import hyperparameters
 from parity.task import PPOParams
-from parity.translate.given import PARAMETERS, ZOO_KEYS
+from parity.port.translate.given import PARAMETERS, ZOO_KEYS
 
 Document = dict[str, Any]
 

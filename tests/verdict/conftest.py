@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from parity.study.files import (
+from parity.results.study import (
     EffectiveConfig,
     ReferenceScores,
     Request,

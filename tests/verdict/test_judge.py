@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from parity.study.files import StudyRecord, TrialRecord
-from parity.summary import Finding, Learns, RungResult, Summary, TaskSummary, Verdict
+from parity.results.study import StudyRecord, TrialRecord
+from parity.results.summary import Finding, Learns, RungResult, Summary, TaskSummary, Verdict
 from parity.verdict.judge import judge
 from parity.verdict.plan import seeds_needed
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from parity.summary import Learns
+from parity.results.summary import Learns
 from parity.verdict.learning import framework_learns, seed_learned
 
 YES, NO, UNKNOWN = True, False, None

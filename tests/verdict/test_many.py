@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from parity.summary import Verdict
+from parity.results.summary import Verdict
 from parity.verdict.judge import judge
 from parity.verdict.many import primary_verdicts
 

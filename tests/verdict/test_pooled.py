@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from parity.summary import Verdict
+from parity.results.summary import Verdict
 from parity.verdict import statistics as s
 from parity.verdict.pooled import p_tasks_differ, pooled_difference, satterthwaite_difference
 

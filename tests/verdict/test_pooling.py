@@ -9,8 +9,8 @@ import jsonschema
 import numpy as np
 import pytest
 
-from parity.study.files import StudyRecord
-from parity.summary import PooledSummary, Summary, Verdict, json_schema
+from parity.results.study import StudyRecord
+from parity.results.summary import PooledSummary, Summary, Verdict, json_schema
 from parity.verdict.judge import judge
 from parity.verdict.pooled import pooled_difference
 

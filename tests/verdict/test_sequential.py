@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from parity.summary import Verdict
+from parity.results.summary import Verdict
 from parity.verdict import statistics as s
 from parity.verdict.pooled import pooled_difference
 from parity.verdict.sequential import (

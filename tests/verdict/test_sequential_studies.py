@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from parity.errors import CannotStart
-from parity.study.files import StudyRecord
-from parity.summary import SequentialLook, Summary, Verdict, json_schema
+from parity.results.study import StudyRecord
+from parity.results.summary import SequentialLook, Summary, Verdict, json_schema
 from parity.verdict.judge import judge
 from parity.verdict.many import primary_verdicts, rates, sequential_verdicts
 from parity.verdict.plan import METRIC_CORRELATION

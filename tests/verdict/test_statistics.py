@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from parity.summary import Verdict
+from parity.results.summary import Verdict
 from parity.verdict import plan
 from parity.verdict import statistics as s
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import jsonschema
 import pytest
 
-from parity.study.files import StudyRecord
-from parity.summary import Finding, MetricComparison, RungResult, Summary, json_schema
+from parity.results.study import StudyRecord
+from parity.results.summary import Finding, MetricComparison, RungResult, Summary, json_schema
 from parity.verdict.judge import judge
 
 # The example of the contract, shortened where it says "…".
@@ -131,7 +131,7 @@ def test_schema_and_model_refuse_the_same(change: dict) -> None:
 
 
 def test_schema_is_printed_as_a_module() -> None:
-    printed = subprocess.run([sys.executable, "-m", "parity.summary"], capture_output=True, text=True, check=True)
+    printed = subprocess.run([sys.executable, "-m", "parity.results.summary"], capture_output=True, text=True, check=True)
     assert json.loads(printed.stdout) == json_schema()
     jsonschema.Draft202012Validator.check_schema(json_schema())
 

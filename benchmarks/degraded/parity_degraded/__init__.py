@@ -13,7 +13,7 @@ from ray.rllib.core.columns import Columns
 from parity.frameworks.rllib import Rllib
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.module import SharedNetworkModule
-from parity.masks import MASK_KEY
+from parity.task.masks import MASK_KEY
 from parity.task import Task
 
 

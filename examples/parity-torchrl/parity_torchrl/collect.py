@@ -1,6 +1,6 @@
 """The numbers that parity's ladder compares: one short rollout by the collector, its advantages, one short update.
 
-Names of arrays and facts are those of ``docs/frameworks.md``; SB3's side is computed by ``parity.frameworks.sb3.beside``.
+Names of arrays and facts are those of ``docs/frameworks.md``; SB3's side is computed by ``parity.capture.sb3.module_reference``.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from tensordict import TensorDict
 
 from parity import PPOParams, Task
 from parity.frameworks import hyperparameters
-from parity.frameworks.drawn import drawn_masks
+from parity.capture.random_masks import drawn_masks
 from parity.frameworks.network import sample_observations
-from parity.frameworks.reach import reach
-from parity.frameworks.sb3 import beside, build_model, counterpart
+from parity.capture.sensitivity import reach
+from parity.frameworks.sb3 import build_model
+from parity.capture.sb3 import module_reference as beside
+from parity.capture.sb3 import sb3_reference as counterpart
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.ladder.correspondence import correspond
-from parity.ladder.numbers import Numbers
-from parity.masks import MASK_KEY, MaskedEnv, choices
+from parity.results.capture import Numbers
+from parity.task.masks import MASK_KEY, MaskedEnv, choices
 from parity_torchrl.env import MASK, by_entry, entries
 from parity_torchrl.hyperparameters import NAMES, of_torchrl, untranslated
 from parity_torchrl.policy import ACTION, LOG_PROB, VALUE

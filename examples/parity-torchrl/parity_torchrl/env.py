@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from torchrl.envs import GymWrapper, SerialEnv
 
-from parity.masks import MaskedEnv, n_logits
+from parity.task.masks import MaskedEnv, n_logits
 
 # TorchRL gives names a meaning of their own: it renames an entry "state" (gym.py, 0.14.1), and takes an "action_mask" of the
 # shape of a MultiDiscrete's nvec for a mask of joint actions, where parity's has one column per option of a sub-action.

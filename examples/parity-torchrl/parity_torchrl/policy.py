@@ -12,7 +12,7 @@ from tensordict.nn import ProbabilisticTensorDictModule, ProbabilisticTensorDict
 from torchrl.modules import MaskedCategorical
 
 from parity.frameworks.network import NetworkFactory, build_network, network_input
-from parity.masks import choices
+from parity.task.masks import choices
 from parity_torchrl.env import MASK, by_entry, entries
 
 LOGITS, VALUE, ACTION, LOG_PROB = "logits", "state_value", "action", "action_log_prob"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.masks import MaskedEnv
+from parity.task.masks import MaskedEnv
 
 
 class Recording:

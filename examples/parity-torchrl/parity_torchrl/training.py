@@ -17,7 +17,7 @@ from parity import Task
 from parity.errors import CannotStart
 from parity.frameworks.base import SEED_STRIDE
 from parity.frameworks.network import check_network, check_observation_space
-from parity.masks import MaskedEnv, masked_envs
+from parity.task.masks import MaskedEnv, masked_envs
 from parity_torchrl.env import batched_env
 from parity_torchrl.hyperparameters import to_torchrl
 from parity_torchrl.policy import Policy

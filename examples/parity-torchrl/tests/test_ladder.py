@@ -15,10 +15,10 @@ from parity_torchrl.hyperparameters import Arguments, to_torchrl
 from torchrl.modules import MaskedCategorical
 
 from parity import PPOParams, Task
-from parity.ladder.climb import Climb, climb
+from parity.ladder.run_rungs import Climb, climb
 from parity.ladder.command import collect
 from parity.testing import Maze, maze_task
-from parity.testing.worlds import Several
+from parity.testing.toy_envs import Several
 
 
 class Cut(Maze):

@@ -22,8 +22,8 @@ from parity.frameworks.rllib.config import Port, build_port, is_whole
 from parity.frameworks.rllib.env import audit_masks
 from parity.frameworks.rllib.stage import RllibStage
 from parity.frameworks.stopwatch import Stopwatch
-from parity.ladder.numbers import Numbers
-from parity.masks import MaskCounts
+from parity.results.capture import Numbers
+from parity.task.masks import MaskCounts
 from parity.task import PPOParams, Task
 
 _IN_NO_CONFIG = ("clip_range_vf", "target_kl")
@@ -59,7 +59,7 @@ class Rllib(Framework):
 
     def collect(self, task: Task, device: str, lockstep: int | None = None, full: bool = False) -> Numbers:
         # SB3 is needed on this path alone.
-        from parity.frameworks.rllib.ladder.collect import collect
+        from parity.capture.rllib.collect import collect
 
         numbers = collect(task, self.port(task, seed=0, device=device), full=full)
         # Rung 9 has env runner and learner in this process; it needs no Algorithm.
@@ -72,8 +72,8 @@ class Rllib(Framework):
         return numbers
 
     def _climb_last(self, numbers: Numbers, task: Task, device: str, iterations: int | None) -> None:
-        from parity.frameworks.in_step import Length
-        from parity.frameworks.rllib.ladder.lockstep import lockstep
+        from parity.capture.lockstep_common import Length
+        from parity.capture.rllib.lockstep import lockstep
 
         length = Length.short(task) if iterations is None else Length.whole(task, iterations)
         found = lockstep(task, self.port(task, seed=0, device=device), length, device=device)

@@ -18,7 +18,7 @@ import gymnasium
 import torch
 
 from parity.frameworks.rllib.versions import Distribution, TorchCategorical, TorchDeterministic, TorchDistribution
-from parity.masks import choices
+from parity.task.masks import choices
 
 # What MaskableCategorical.apply_masking writes over an illegal logit.
 MASKED_LOGIT = -1e8

@@ -14,7 +14,7 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from parity.frameworks.network import build_network, network_input
 from parity.frameworks.rllib.distributions import mask_logits, masked_distribution
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY
-from parity.masks import MASK_KEY, n_logits
+from parity.task.masks import MASK_KEY, n_logits
 
 
 class SharedNetworkModule(TorchRLModule, ValueFunctionAPI):

@@ -14,8 +14,8 @@ from gymnasium import spaces
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from parity.errors import CannotStart
-from parity.masks import MASK_KEY, as_mask, n_logits
-from parity.pettingzoo import Ending, Game, Turn, form, shown_mask
+from parity.task.masks import MASK_KEY, as_mask, n_logits
+from parity.task.pettingzoo import Ending, Game, Turn, form, shown_mask
 
 OBSERVATIONS_KEY = "observations"
 Step = tuple[dict[Any, Any], dict[Any, float], dict[Any, bool], dict[Any, bool], dict[Any, Any]]

@@ -25,7 +25,7 @@ from parity.frameworks.base import Stage
 from parity.frameworks.randomness import PolicyGenerator, undisturbed
 from parity.frameworks.rllib.config import Port, make_env
 from parity.frameworks.rllib.env import agent_spaces, audit_masks, has_choice, masked_observation
-from parity.masks import MaskCounts, choices
+from parity.task.masks import MaskCounts, choices
 
 
 class RllibStage(Stage):

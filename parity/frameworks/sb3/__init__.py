@@ -32,9 +32,9 @@ from parity.frameworks.masked_stage import MaskedStage
 from parity.frameworks.network import check_network, check_observation_space
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.frameworks.stopwatch import Stopwatch
-from parity.masks import MaskCounts, masked_envs
+from parity.task.masks import MaskCounts, masked_envs
 from parity.task import Task
-from parity.tasks import validation_sentence
+from parity.task.registry import validation_sentence
 
 MODEL_FILE = "model.zip"
 NORMALIZER_FILE = "vecnormalize.pkl"

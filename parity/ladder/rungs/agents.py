@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parity.ladder.evidence import Evidence, Sheet
-from parity.summary import Severity
+from parity.results.summary import Severity
 
 # Kind of breach, as the runner notes it -> code and severity of its finding.
 _CODES: dict[str, tuple[str, Severity]] = {

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from parity.ladder.evidence import Evidence, Sheet
-from parity.summary import Severity
+from parity.results.summary import Severity
 
 # PPOParams' names -> where PPOConfig has them; what a task declares may be named either way. Another framework says its own
 # under `facts["config"]["names"]`.

@@ -15,8 +15,8 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from torch import nn
 
-from parity import tasks
-from parity.masks import MaskedEnv
+from parity.task import registry as tasks
+from parity.task.masks import MaskedEnv
 from parity.selftest.good import (
     MASK,
     PPO,

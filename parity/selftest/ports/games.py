@@ -13,8 +13,8 @@ from pettingzoo import AECEnv, ParallelEnv
 from ray.rllib.env.wrappers.pettingzoo_env import PettingZooEnv
 from torch import nn
 
-from parity import tasks
-from parity.pettingzoo import AgainstOpponents
+from parity.task import registry as tasks
+from parity.task.pettingzoo import AgainstOpponents
 from parity.selftest.good import MASK, PPO, SORTER, Sorting, SortingNetwork, initialise
 from parity.selftest.register import good_port
 from parity.task import Task

@@ -41,7 +41,7 @@ from parity.frameworks.rllib.arrays import probability
 from parity.frameworks.rllib.exact.learner import ROLLOUT_ORDER
 from parity.frameworks.rllib.exact.returns import containers, may_be_trained, values_of
 from parity.frameworks.sampling import draw
-from parity.masks import choices
+from parity.task.masks import choices
 
 Uniforms = Callable[[int, int], np.ndarray]
 """``(rows, sub_actions)`` -> float64 ``[rows, sub_actions]`` in [0, 1)."""

@@ -1,0 +1,1 @@
+"""The ladder's numbers of one framework, collected: runs, and judges nothing."""

@@ -1,0 +1,277 @@
+"""The same numbers through ``Algorithm``: a Ray, the port's own env runners and learners, one iteration of ``train()``.
+
+The short way (``probe.py``) has one env runner and one learner in this process. Here every process that will train holds the
+weights that the short way began with, computes what it computed there, samples, updates and is synchronised again.
+
+Arrays, for every module ``M``; a *replica* is ``learner I`` or ``env runner I``:
+
+    M/algorithm/logits/REPLICA      the replica's module on the first rows of the short way's rollout
+    M/algorithm/spread/REPLICA      float64 [entries of its state]: largest difference from the first learner after the
+                                    iteration; names in ``facts["algorithm"]["state"][M][REPLICA]``
+    M/algorithm/logp/{sampling,training}    [V] of the actions that the env runners sampled, and of a learner with the weights
+                                    that they should have had
+    M/algorithm/{updated,ended}/PARAM       the first learner's after the iteration's last update and at its end
+    M/algorithm/{through,alone}/PARAM       after that update, by the algorithm's learner and by a learner of its own from the
+                                    same weights, episodes and random state; with several learners there is no such update
+
+``facts["algorithm"]``: ``env_runners`` and ``learners`` (counts of processes, 0 where the main process does the work),
+``learning_rates`` (``updated`` and ``ended``, as above), ``sub_environments`` of all env runners, ``sampled`` and ``asked``
+(environment steps), ``update`` (epochs and minibatch size).
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import random
+from typing import Any
+
+import numpy as np
+import torch
+import tree
+from ray.rllib.core.columns import Columns
+
+from parity.system.ray_session import connect
+from parity.frameworks.rllib.algorithm import bundles_of, stop
+from parity.frameworks.rllib.arrays import array, flat, parameters, take
+from parity.frameworks.rllib.config import Port
+from parity.capture.rllib.behaviour import as_trained
+from parity.capture.rllib.rollout import Probe
+from parity.capture.rllib.update import shortened
+
+# Rows of the rollout that every replica is shown.
+ROWS = 32
+SEED = 0
+
+State = dict[str, dict[str, np.ndarray]]
+
+
+def through_algorithm(found: Probe) -> None:
+    """Adds the numbers of a port's ``Algorithm`` to those of its short way; needs Ray and starts it where there is none."""
+    port, numbers = found.port, found.numbers
+    config = port.config.copy(copy_frozen=False)
+    # Evaluation is another matter, and reporting intervals would repeat the iteration.
+    config.evaluation_interval = None
+    config.min_time_s_per_iteration = None
+    config.min_sample_timesteps_per_iteration = config.min_train_timesteps_per_iteration = 0
+    connect(None, sum(bundle.get("CPU", 0.0) for bundle in bundles_of(config)), set())
+    algorithm = config.build_algo()
+    try:
+        _iteration(found, port, algorithm)
+    finally:
+        stop(algorithm)
+    numbers.facts["algorithm"]["env_runners"] = config.num_env_runners
+    numbers.facts["algorithm"]["learners"] = config.num_learners
+    numbers.facts["algorithm"]["sub_environments"] = config.num_envs_per_env_runner * max(1, config.num_env_runners)
+
+
+def _iteration(found: Probe, port: Port, algorithm: Any) -> None:
+    numbers = found.numbers
+    group, runners = algorithm.learner_group, algorithm.env_runner_group
+    weights = {module_id: numbers.below(f"{module_id}/weights") for module_id in numbers.facts["modules"]}
+    facts = numbers.facts["algorithm"] = {"asked": int(algorithm.config.total_train_batch_size), "state": {}}
+    _of_learners(group, _load, weights=weights)
+    runners.sync_weights(from_worker_or_learner_group=group, inference_only=True)
+    _logits(found, algorithm)
+    updates = _watch_update(group)
+    algorithm.train()
+    _spread(found, algorithm)
+    if updates:
+        facts["sampled"] = sum(episode.env_steps() for episode in updates[0]["episodes"])
+        facts["update"] = {name: updates[0]["arguments"][name] for name in ("num_epochs", "minibatch_size")}
+        _ended(found, group, updates[-1])
+        _alone(found, port, runners.get_spaces(), updates[0], weights)
+
+
+def _of_learners(group: Any, function: Any, **arguments: Any) -> list[Any]:
+    """What ``function`` gives on each learner; an exception on one is raised here."""
+    return [result.get() for result in group.foreach_learner(function, **arguments)]
+
+
+def _logits(found: Probe, algorithm: Any) -> None:
+    """Every replica on the same observations, with the weights of the short way."""
+    shown = {}
+    for module_id in found.modules:
+        valid = found.numbers.get(f"{module_id}/rows/valid")
+        if valid is not None:
+            rows = take(found.seen[module_id][Columns.OBS], np.flatnonzero(valid)[:ROWS])
+            shown[module_id] = tree.map_structure(array, rows)
+    replicas = [
+        *_of_learners(algorithm.learner_group, _learner_logits, shown=shown),
+        *algorithm.env_runner_group.foreach_env_runner(functools.partial(_runner_logits, shown=shown)),
+    ]
+    for name, logits in filter(None, replicas):
+        for module_id, values in logits.items():
+            found.numbers.put(f"{module_id}/algorithm/logits", {name: values})
+
+
+def _watch_update(group: Any) -> list[dict[str, Any]]:
+    """Each update of the learner group from now on: its episodes, its arguments, the first learner's parameters after it.
+
+    The number of minibatches is that of the short way (contract, rung 8).
+    """
+    updates: list[dict[str, Any]] = []
+    update = group.update
+
+    def watched(*positional: Any, **arguments: Any) -> Any:
+        episodes = arguments.get("episodes")
+        if episodes is None or "num_epochs" not in arguments:
+            return update(*positional, **arguments)
+        rows = sum(episode.agent_steps() for episode in episodes) // max(1, len(group))
+        epochs, minibatch = shortened(rows, arguments["num_epochs"], arguments.get("minibatch_size"))
+        arguments |= {"num_epochs": epochs, "minibatch_size": minibatch}
+        # The learner's pipeline adds a timestep to the episodes that it is given.
+        kept = {
+            "episodes": copy.deepcopy(episodes),
+            "arguments": {k: v for k, v in arguments.items() if k != "episodes"},
+        }
+        _of_learners(group, _seed)
+        result = update(*positional, **arguments)
+        learners = _of_learners(group, _learner_parameters)
+        rates = _of_learners(group, _learning_rates)[0]
+        updates.append(kept | {"through": learners[0], "rates": rates, "learners": len(group)})
+        return result
+
+    group.update = watched
+    return updates
+
+
+def _ended(found: Probe, group: Any, update: dict[str, Any]) -> None:
+    """What the iteration leaves beside what its last update left: callbacks come after it."""
+    rates = _of_learners(group, _learning_rates)[0]
+    found.numbers.facts["algorithm"]["learning_rates"] = {"updated": update["rates"], "ended": rates}
+    for module_id, ended in _of_learners(group, _learner_parameters)[0].items():
+        found.numbers.put(f"{module_id}/algorithm/updated", update["through"][module_id])
+        found.numbers.put(f"{module_id}/algorithm/ended", ended)
+
+
+def _alone(found: Probe, port: Port, spaces: Any, update: dict[str, Any], weights: State) -> None:
+    """The algorithm's episodes in a learner of its own: log-probs of the actions, and the same update."""
+    config = port.config.copy(copy_frozen=False)
+    config.num_learners = 0
+
+    def fresh_learner() -> Any:
+        learner = config.build_learner(env=None, spaces=spaces)
+        _load(learner, weights)
+        return learner
+
+    learner = fresh_learner()
+    batch = learner._learner_connector(
+        rl_module=learner.module,
+        batch={},
+        episodes=copy.deepcopy(update["episodes"]),
+        shared_data={},
+        metrics=learner.metrics,
+    )
+    for module_id, columns in batch.items():
+        if learner.should_module_be_updated(module_id):
+            _log_probabilities(found, module_id, learner.module[module_id].unwrapped(), columns)
+    if update["learners"] > 1:
+        return
+    # Another one: connectors may have a state, and the algorithm's have seen these episodes once.
+    learner = fresh_learner()
+    _seed(learner)
+    learner.update(episodes=update["episodes"], **update["arguments"])
+    for module_id, through in update["through"].items():
+        found.numbers.put(f"{module_id}/algorithm/through", through)
+        found.numbers.put(f"{module_id}/algorithm/alone", parameters(learner.module[module_id].unwrapped()))
+
+
+def _log_probabilities(found: Probe, module_id: str, module: Any, columns: dict[str, Any]) -> None:
+    mask = columns.get(Columns.LOSS_MASK)
+    rows = np.arange(len(columns[Columns.ACTIONS])) if mask is None else np.flatnonzero(array(mask))
+    with torch.no_grad():
+        taken = {name: take(each, rows) for name, each in columns.items() if isinstance(each, dict | torch.Tensor)}
+        out = module.forward_train(copy.deepcopy(taken))
+        distribution = module.get_train_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
+        trained = distribution.logp(take(columns[Columns.ACTIONS], rows))
+    sampled = array(columns[Columns.ACTION_LOGP])[rows]
+    found.numbers.put(f"{module_id}/algorithm/logp", {"sampling": sampled, "training": array(trained)})
+
+
+def _spread(found: Probe, algorithm: Any) -> None:
+    """How far each replica's state is from the first learner's, entry by entry."""
+    learners = _of_learners(algorithm.learner_group, _learner_states)
+    reference = learners[0]
+    replicas = {f"learner {i}": state["all"] for i, state in enumerate(learners)}
+    for each in algorithm.env_runner_group.foreach_env_runner(_runner_state):
+        if each:
+            replicas[each[0]] = each[1]
+    for replica, modules in replicas.items():
+        for module_id, state in modules.items():
+            # An env runner's module may do without what only training needs.
+            wanted = reference["all" if replica.startswith("learner") else "inference"].get(module_id, {})
+            names = [name for name in wanted if name in state and wanted[name].shape == state[name].shape]
+            apart = [float(np.abs(state[n].astype(np.float64) - wanted[n]).max(initial=0.0)) for n in names]
+            found.numbers.put(f"{module_id}/algorithm/spread", {replica: np.array(apart)})
+            known = found.numbers.facts["algorithm"]["state"].setdefault(module_id, {})
+            known[replica] = {"names": names, "missing": [name for name in wanted if name not in names]}
+
+
+# What follows runs in the replicas' own processes.
+
+
+def _load(learner: Any, weights: State) -> None:
+    torch.set_num_threads(1)
+    for module_id, values in weights.items():
+        module = learner.module[module_id].unwrapped()
+        module.load_state_dict({name: torch.as_tensor(value) for name, value in values.items()}, strict=False)
+
+
+def _seed(learner: Any) -> None:
+    random.seed(SEED)
+    np.random.seed(SEED)
+    torch.manual_seed(SEED)
+
+
+def _learner_parameters(learner: Any) -> State:
+    return {str(m): parameters(learner.module[m].unwrapped()) for m in learner.module.keys()}  # noqa: SIM118
+
+
+def _learning_rates(learner: Any) -> dict[str, list[float]]:
+    return {
+        str(m): [
+            float(g["lr"]) for _, optimizer in learner.get_optimizers_for_module(m) for g in optimizer.param_groups
+        ]
+        for m in learner.module.keys()  # noqa: SIM118
+        if learner.should_module_be_updated(m)
+    }
+
+
+def _learner_states(learner: Any) -> dict[str, State]:
+    modules = {str(m): learner.module[m].unwrapped() for m in learner.module.keys()}  # noqa: SIM118
+    return {
+        "all": {m: flat(module.get_state()) for m, module in modules.items()},
+        "inference": {m: flat(module.get_state(inference_only=True)) for m, module in modules.items()},
+    }
+
+
+def _runner_name(runner: Any) -> str:
+    return f"env runner {runner.worker_index}"
+
+
+def _runner_state(runner: Any) -> tuple[str, State] | None:
+    if runner.module is None:
+        return None
+    modules = {str(m): runner.module[m].unwrapped() for m in runner.module.keys()}  # noqa: SIM118
+    return _runner_name(runner), {m: flat(module.get_state()) for m, module in modules.items()}
+
+
+def _logits_of(module: Any, forward: str, observations: Any) -> np.ndarray:
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    given = tree.map_structure(lambda leaf: torch.as_tensor(np.array(leaf)).to(device), observations)
+    with torch.no_grad():
+        batch = as_trained(module, given) if forward == "forward_train" else {Columns.OBS: given}
+        return array(getattr(module, forward)(batch)[Columns.ACTION_DIST_INPUTS])
+
+
+def _learner_logits(learner: Any, shown: dict[str, Any]) -> tuple[str, dict[str, np.ndarray]]:
+    name = f"learner {getattr(learner, '_learner_index', 0) or 0}"
+    return name, {m: _logits_of(learner.module[m].unwrapped(), "forward_train", obs) for m, obs in shown.items()}
+
+
+def _runner_logits(runner: Any, shown: dict[str, Any]) -> tuple[str, dict[str, np.ndarray]] | None:
+    if runner.module is None:
+        return None
+    modules = {m: runner.module[m].unwrapped() for m in shown}
+    return _runner_name(runner), {m: _logits_of(modules[m], "forward_inference", obs) for m, obs in shown.items()}

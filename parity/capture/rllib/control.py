@@ -1,0 +1,47 @@
+"""A control for a device: the port's own module, on the CPU and there, so that the device's part of a difference is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import tree
+from ray.rllib.core.columns import Columns
+
+from parity.frameworks.rllib.arrays import array, duplicate, take
+from parity.capture.rllib.behaviour import as_trained, has_values
+from parity.results.capture import Numbers
+
+
+def control(numbers: Numbers, module_id: str, module: Any, device: torch.device, columns: dict[str, Any]) -> None:
+    """Logits, values and a gradient of the same module on the same rows, on two devices.
+
+    Arrays: ``M/control/{cpu,device}/{logits,values}`` and ``M/control/{cpu,device}/gradient/PARAM``, of a fixed linear
+    function of logits and values. ``facts["control"]`` names the device.
+
+    Args:
+        module: on the CPU, with the weights of the rollout.
+        columns: the learner's batch of the module.
+    """
+    valid = numbers.get(f"{module_id}/rows/valid")
+    rows = np.arange(len(columns[Columns.ACTIONS])) if valid is None else np.flatnonzero(valid)
+    batch = take(columns[Columns.OBS], rows)
+    for name, place in (("cpu", torch.device("cpu")), ("device", device)):
+        there = duplicate(module).to(place)
+        given = as_trained(there, tree.map_structure(lambda leaf, to=place: leaf.detach().to(to), batch))
+        out = there.forward_train(given)
+        results = {"logits": out[Columns.ACTION_DIST_INPUTS]}
+        if has_values(there):
+            results["values"] = there.compute_values(given, embeddings=out.get(Columns.EMBEDDINGS))
+        generator = torch.Generator().manual_seed(0)
+        # Illegal logits are constants as large as -1e38.
+        terms = [
+            (torch.where(x > -1e6, x, 0.0) * torch.randn(x.shape, generator=generator).to(place)).mean()
+            for x in results.values()
+        ]
+        torch.stack(terms).sum().backward()
+        numbers.put(f"{module_id}/control/{name}", {key: array(value) for key, value in results.items()})
+        gradients = {n: array(p.grad) for n, p in there.named_parameters() if p.grad is not None}
+        numbers.put(f"{module_id}/control/{name}/gradient", gradients)
+    numbers.facts["control"] = str(device)

@@ -1,0 +1,254 @@
+"""Rung 9's numbers: SB3 and a port run whole iterations from the same weights, environments and streams of randomness.
+
+Nothing is judged here. Both sides use their own rollout and update, in this process and without a Ray cluster; only where
+actions and permutations are drawn from is replaced (`parity.frameworks.sampling`). Other agents of a multi-agent
+environment act by their own modules. Arrays, all below ``lockstep`` (K iterations, T steps, E sub-environments, M minibatches
+of one iteration, P parameters, in the order of ``facts["lockstep"]["parameters"]``):
+
+    {sb3,port}/actions                  int64 [K, T, E, k]
+    {sb3,port}/{values, log_probs, advantages, targets}   float32 [K, T, E], as at sampling, advantages not normalised
+    {sb3,port}/rewards                  float32 [K, T, E], as the environment gave them
+    {sb3,port}/ends                     int8 [K, T, E]: 0 goes on, 1 terminated, 2 truncated
+    observations, masks                 float64 [K, T, E]: largest difference of the learning agent's observation between the
+                                        sides, and number of mask entries that differ
+    margin                              float64 [K, T, E]: how much a probability would have to be off for another action
+    minibatches/distance                float64 [K, M, P]: ‖port - sb3‖₂ of each parameter after each step of the optimiser,
+                                        estimated from 8 random projections; zero where no bit differs; NaN behind the last
+    minibatches/count                   int64 [K, 2], SB3's and the port's
+    parameters/{distance, size}         float64 [K, P]: ‖port - sb3‖₂ and ‖sb3‖₂ after each update
+    parameters/{largest, sb3, port}     float64 [K, P]: largest difference of an element, and that element on both sides
+
+``facts["lockstep"]`` says what ran, and as ``reason`` why it could not.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from parity.capture.lockstep_common import Length, OutOfStep, Rollout, Streams
+from parity.frameworks.network import network_input
+from parity.frameworks.randomness import undisturbed
+from parity.frameworks.rllib.config import Port
+from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
+from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
+from parity.frameworks.rllib.exact.learner import ExactPPOLearner
+from parity.capture.rllib.side import PortSide
+from parity.capture.sb3.lockstep import Sb3Side
+from parity.ladder.correspondence import correspond
+from parity.results.capture import Numbers
+from parity.task.masks import MASK_KEY
+from parity.task import Task
+
+PROJECTIONS = 8
+COLUMNS = ("actions", "values", "log_probs", "advantages", "targets", "rewards", "ends")
+
+
+def lockstep(task: Task, port: Port, length: Length, seed: int = 0, device: str = "cpu") -> Numbers:
+    """Runs both sides and collects.
+
+    Args:
+        task: SB3's side.
+        port: the port's, of the framework ``rllib-exact``.
+        length: how long.
+        seed: of initial weights, environments and streams; the port must have been made with the same.
+        device: of SB3's side; the port's configuration has its own.
+
+    Returns:
+        Numbers to be merged into the port's (`parity.capture.rllib.collect`). What raises is noted under
+        ``facts["raised"]["lockstep"]`` with its traceback; the iterations before it are kept.
+    """
+    numbers = Numbers(facts={"lockstep": {"asked": length.iterations, "iterations": 0, "reason": _reason(port)}})
+    if numbers.facts["lockstep"]["reason"] is not None:
+        return numbers
+    run: Lockstep | None = None
+    try:
+        with undisturbed():
+            run = Lockstep(task, port, length, seed, device)
+            for _ in range(length.iterations):
+                run.iterate()
+    except OutOfStep as error:
+        numbers.facts["lockstep"]["reason"] = str(error)
+    except Exception as error:
+        numbers.facts["raised"] = {
+            "lockstep": {
+                "type": type(error).__name__,
+                "message": " ".join(str(error).split()),
+                "traceback": traceback.format_exc(),
+            }
+        }
+    finally:
+        if run is not None:
+            run.store(numbers)
+            run.close()
+    return numbers
+
+
+def _reason(port: Port) -> str | None:
+    """Why a port cannot be in step with SB3 for a whole iteration, as far as its configuration tells."""
+    learner, runner = port.config.learner_class, port.config.env_runner_cls
+    if not issubclass(learner, ExactPPOLearner):
+        return (
+            f"{learner.__name__} normalises advantages over the train batch and does not shuffle the first epoch: whole "
+            "iterations part by design (rllib-exact does not)"
+        )
+    if runner is None or not issubclass(runner, ExactEnvRunner):
+        name = "RLlib's env runner" if runner is None else f"the port's own {runner.__name__}"
+        return f"{name} samples rollouts of another length and order than SB3's"
+    return None
+
+
+class Lockstep:
+    """Both sides, one iteration at a time.
+
+    Attributes:
+        sb3: `Sb3Side`.
+        port: `PortSide`.
+        iteration: number of the iteration that comes next.
+
+    Raises:
+        OutOfStep: no parameters correspond, or the learning agent sees or does something else than SB3's.
+    """
+
+    def __init__(self, task: Task, port: Port, length: Length, seed: int = 0, device: str = "cpu") -> None:
+        self._steps: dict[str, list[np.ndarray]] = {"sb3": [], "port": []}
+        streams = Streams(seed)
+        self.iteration = 0
+        self.sb3 = Sb3Side(task, length, streams, lambda: self._project("sb3"), seed, device)
+        self.port = PortSide(port, length, streams, lambda: self._project("port"))
+        self._space = self.sb3.model.observation_space
+        if self.sb3.model.get_vec_normalize_env() is not None:
+            raise OutOfStep("SB3's side normalises observations or rewards by running statistics")
+        self._pairs = self._correspondence(task)
+        self._copy_weights()
+        generator = torch.Generator().manual_seed(0)
+        self._signs = {
+            name: torch.randint(0, 2, (p.numel(), PROJECTIONS), generator=generator).double() * 2 - 1
+            for name, p in self.sb3.parameters.items()
+        }
+        self._facts = {
+            "n_envs": length.n_envs,
+            "n_steps": length.n_steps,
+            "agent": str(port.learning_agent),
+            "module": str(port.learning_module),
+            "parameters": list(self._pairs.values()),
+            "others": [str(a) for a, (_, s) in port.agents.items() if a != port.learning_agent and has_choice(s)],
+        }
+        self._kept: dict[str, list[Any]] = {}
+
+    def _correspondence(self, task: Task) -> dict[str, str]:
+        ours = {name: tuple(p.shape) for name, p in self.sb3.parameters.items()}
+        theirs = {name: tuple(p.shape) for name, p in self.port.parameters.items()}
+        found = correspond(ours, theirs, task.parameter_map)
+        if found.reason is not None:
+            raise OutOfStep(found.reason)
+        seen = self.port.module.observation_space
+        if not isinstance(seen, spaces.Dict) or MASK_KEY not in seen.spaces:
+            raise OutOfStep("the module's observation space has no action_mask")
+        return found.pairs
+
+    def _copy_weights(self) -> None:
+        theirs = self.port.parameters
+        for name, other in self._pairs.items():
+            theirs[other].copy_(self.sb3.parameters[name])
+        self.port.synchronise()
+
+    def _project(self, side: str) -> None:
+        """Sketches all parameters after a step: float64 ``[P, PROJECTIONS]``."""
+        parameters = self.sb3.parameters if side == "sb3" else self.port.parameters
+        rows = []
+        for name, other in self._pairs.items():
+            flat = parameters[name if side == "sb3" else other].flatten().double().cpu()
+            rows.append((flat @ self._signs[name]).numpy())
+        self._steps[side].append(np.stack(rows))
+
+    def iterate(self) -> None:
+        """Both sample, both update; what they did is kept."""
+        for steps in self._steps.values():
+            steps.clear()
+        ours = self.sb3.sample(self.iteration)
+        theirs = self.port.iterate(self.iteration, ours.rewards.shape)
+        self.sb3.update(self.iteration)
+        self._keep_rollouts(ours, theirs)
+        self._keep_parameters()
+        self.iteration += 1
+
+    def _keep_rollouts(self, ours: Rollout, theirs: Rollout) -> None:
+        for name in COLUMNS:
+            self._keep(f"sb3/{name}", getattr(ours, name))
+            self._keep(f"port/{name}", getattr(theirs, name))
+        self._keep("observations", _difference(ours.observations, theirs.observations, self._space, ours.rewards.shape))
+        if ours.masks.shape != theirs.masks.shape:
+            raise OutOfStep(f"the port's mask has {theirs.masks.shape[-1]} entries, SB3's {ours.masks.shape[-1]}")
+        self._keep("masks", (ours.masks != theirs.masks).sum(axis=-1).astype(np.float64))
+        self._keep("margin", self.sb3.margins.copy())
+
+    def _keep_parameters(self) -> None:
+        ours, theirs = self._steps["sb3"], self._steps["port"]
+        together = [np.sqrt(np.mean((a - b) ** 2, axis=-1)) for a, b in zip(ours, theirs, strict=False)]
+        self._keep("minibatches/distance", np.stack(together) if together else np.zeros((0, len(self._pairs))))
+        self._keep("minibatches/count", np.array([len(ours), len(theirs)]))
+        columns: dict[str, list[float]] = {name: [] for name in ("distance", "size", "largest", "sb3", "port")}
+        for name, other in self._pairs.items():
+            a, b = (
+                self.sb3.parameters[name].flatten().double().cpu(),
+                self.port.parameters[other].flatten().double().cpu(),
+            )
+            worst = int((a - b).abs().nan_to_num(nan=torch.inf).argmax())
+            for column, value in zip(
+                columns.values(), ((a - b).norm(), a.norm(), (a - b).abs()[worst], a[worst], b[worst]), strict=True
+            ):
+                column.append(float(value))
+        for name, column in columns.items():
+            self._keep(f"parameters/{name}", np.array(column))
+
+    def _keep(self, name: str, value: np.ndarray) -> None:
+        self._kept.setdefault(name, []).append(np.array(value))
+
+    def store(self, numbers: Numbers) -> None:
+        """Writes the whole iterations so far into ``numbers``."""
+        numbers.facts["lockstep"] |= self._facts | {"iterations": self.iteration}
+        for name, iterations in self._kept.items():
+            numbers.put("lockstep", {name: _stack(iterations[: self.iteration])})
+
+    def close(self) -> None:
+        self.sb3.close()
+        self.port.close()
+
+
+def _difference(ours: Any, theirs: dict[str, np.ndarray], space: spaces.Space, shape: tuple[int, ...]) -> np.ndarray:
+    """Largest difference of each observation as a network gets it: float64 ``[T, E]``.
+
+    Raises:
+        OutOfStep: the port's observation lacks something that SB3's has.
+    """
+    parts = space.spaces if isinstance(space, spaces.Dict) else {OBSERVATIONS_KEY: space}
+    largest = np.zeros(shape)
+    for key, part in parts.items():
+        if key not in theirs:
+            raise OutOfStep(f'the port\'s observation has no entry "{key}"')
+        a = ours[key] if isinstance(space, spaces.Dict) else ours
+        sides = [
+            network_input(_rows(side, shape), part).double().reshape(*shape, -1).numpy() for side in (a, theirs[key])
+        ]
+        if sides[0].shape != sides[1].shape:
+            raise OutOfStep(f'entry "{key}" of the observation has other shapes on the two sides')
+        largest = np.maximum(largest, np.abs(sides[0] - sides[1]).max(axis=-1, initial=0.0))
+    return largest
+
+
+def _rows(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.ascontiguousarray(values.reshape(int(np.prod(shape)), *values.shape[2:]))
+
+
+def _stack(iterations: list[np.ndarray]) -> np.ndarray:
+    """``[K, …]``; shorter ones are filled up with NaN."""
+    if len({part.shape for part in iterations}) <= 1:
+        return np.stack(iterations)
+    longest = max(len(part) for part in iterations)
+    filled = [np.pad(p, [(0, longest - len(p))] + [(0, 0)] * (p.ndim - 1), constant_values=np.nan) for p in iterations]
+    return np.stack(filled)

@@ -1,0 +1,402 @@
+"""The learning agent's view of the multi-agent environment beside the single-agent environment, on the same moves.
+
+Both are reset with the same seed and get the same actions of the learning agent, drawn uniformly from what the single-agent
+environment allows; the other agents play what the single-agent environment plays for them (the opponents of an
+`AgainstOpponents`, from the same seed), or their own modules, greedily, where these are not trained, else uniformly over what
+their own masks allow. Stored, one row per decision of the learning agent, and one per end:
+
+    view/{single,again,multi}/obs/…    what it sees, mask left out; ``again`` is a second single-agent environment
+    view/{single,again,multi}/mask     bool [rows, n_logits]
+    view/{single,again,multi}/{reward, terminated, truncated}   what led there; 0 and False at a reset
+    view/{episode, step}               int64 [rows]; step 0 is the reset
+
+``facts["view"]``: ``spaces`` (what differs between the spaces' tensors, or None), ``bounds`` (the same of bounds alone),
+``stopped`` (episode -> what the multi-agent side raised), ``unlike`` (what ``again`` raised where ``single`` did not, if it
+did), ``unreadable_mask`` (why the multi-agent side's mask is none, or None), ``shared_arrays`` (whether successive
+observations of the learning agent share memory), ``unrepeatable`` and ``played_otherwise`` (where a new multi-agent
+environment parts from this one, or from one of the rollout, on the same calls; None if nowhere), ``unseeded_starts`` (side ->
+how many of a few resets without a seed differ), ``distinct_starts`` (how many different observations the single-agent
+environment starts with, over these seeds), ``convention`` (where its mask is taken from), ``contradictions`` (place of
+another mask of it -> how often that was not the one used).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import tree
+from gymnasium import spaces
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
+
+from parity.errors import CannotStart, one_line
+from parity.frameworks.rllib.arrays import array, flat, stack
+from parity.frameworks.rllib.config import Port
+from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
+from parity.capture.rllib.conduct import Conduct
+from parity.capture.rllib.recording import shares_memory
+from parity.capture.rllib.repetition import Call, first_difference, note_calls, same
+from parity.frameworks.rllib.module import unmasked_space
+from parity.frameworks.rllib.stage import make_played_env
+from parity.results.capture import Numbers
+from parity.task.masks import MASK_KEY, MaskedEnv, as_mask, choices
+from parity.task.pettingzoo import AgainstOpponents
+from parity.task import Task
+
+EPISODES = 6
+MOST_STEPS = 200
+UNSEEDED_RESETS = 4
+# The first episode may be longer, and more episodes are played until one has terminated and one was truncated: a defect at
+# one kind of end shows nowhere else. In steps, and in bytes of observations that are kept.
+MOST_STEPS_OF_ALL = 600
+# Where an end is rare, more is played, by other habits too, as long as the environments are quick about it.
+MOST_STEPS_OF_A_SEARCH, SECONDS_OF_A_SEARCH = 4_000, 1.0
+MOST_BYTES = 2**25
+SIDES = ("single", "again", "multi")
+Others = Callable[[str, Any, spaces.Space], Any]
+"""``(agent, observation, action space) -> action``."""
+
+
+def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduct, sampled: list[Call]) -> None:
+    """Plays a few episodes side by side and stores both views.
+
+    Args:
+        learner: RLlib's, whose frozen modules play; None where it could not be built.
+        conduct: watches the multi-agent environment.
+        sampled: first calls of an environment in the rollout.
+    """
+    # Looking for the mask takes a reset, which an environment may remember.
+    convention = MaskedEnv(task.env(), task.mask).convention
+    single, again = (MaskedEnv(task.env(), convention, audit=True) for _ in range(2))
+    multi = make_played_env(port.config)
+    beside = note_calls(multi)
+    conduct.watch(multi, "beside the single-agent environment")
+    seen = port.agents[port.learning_agent][0]
+    facts: dict[str, Any] = {
+        "spaces": _spaces_differ(single.observation_space, seen),
+        "bounds": _bounds_differ(single.observation_space, seen),
+        "stopped": {},
+    }
+    numbers.facts["view"] = facts
+    rows = _Rows()
+    frozen = _frozen(port, learner)
+    deadline = time.monotonic() + SECONDS_OF_A_SEARCH
+    try:
+        for episode in itertools.count():
+            most = MOST_STEPS_OF_ALL
+            if episode >= EPISODES and time.monotonic() < deadline:
+                most = MOST_STEPS_OF_A_SEARCH
+            if episode >= EPISODES and (
+                rows.seen_both_ends() or rows.spent(most) or facts["stopped"] or "unlike" in facts
+            ):
+                break
+            player = _Player(
+                multi,
+                port.learning_agent,
+                episode,
+                isinstance(single.observation_space, spaces.Dict),
+                _others(single, frozen, episode),
+            )
+            try:
+                _episode(rows, episode, single, again, player, most)
+            except CannotStart:
+                raise
+            except _Unlike as unlike:
+                facts["unlike"] = str(unlike)
+            except _Stopped as stopped:
+                facts["stopped"][str(episode)] = str(stopped)
+            facts["shared_arrays"] = facts.get("shared_arrays", False) or player.shares_memory
+            facts["unreadable_mask"] = facts.get("unreadable_mask") or player.unreadable
+        facts["unseeded_starts"] = _unseeded_starts(single, multi)
+        facts["unrepeatable"] = first_difference(make_played_env(port.config), beside)
+        if facts["unrepeatable"] is None:
+            facts["played_otherwise"] = first_difference(make_played_env(port.config), sampled)
+    finally:
+        for env in (single, again, multi):
+            env.close()
+    rows.store(numbers)
+    facts["distinct_starts"] = rows.distinct_starts()
+    facts["contradictions"] = single.contradictions
+    facts["convention"] = single.convention
+
+
+class _Stopped(Exception):
+    """The multi-agent side raised."""
+
+
+class _Unlike(Exception):
+    """The second single-agent environment refused an action that the first one took."""
+
+
+class _Player:
+    """The multi-agent environment as its learning agent meets it: one step per decision of that agent."""
+
+    def __init__(self, env: Any, agent: str, seed: int, is_dict: bool, others: Others) -> None:
+        self._env, self._agent, self._seed, self._is_dict = env, agent, seed, is_dict
+        self._others = others
+        self._generator = np.random.default_rng(seed)
+        self._shown: dict[str, Any] = {}
+        self._last: Any = None
+        self.shares_memory = False
+        self.unreadable: str | None = None
+
+    def reset(self) -> dict[str, Any]:
+        try:
+            self._shown, _ = self._env.reset(seed=self._seed)
+            return self._advance(None)
+        except Exception as error:
+            raise _Stopped(f"reset(seed={self._seed}): {type(error).__name__}: {one_line(error)}") from error
+
+    def step(self, action: Any) -> dict[str, Any]:
+        try:
+            return self._advance(action)
+        except Exception as error:
+            raise _Stopped(f"step: {type(error).__name__}: {one_line(error)}") from error
+
+    def _advance(self, action: Any) -> dict[str, Any]:
+        """Steps until the learning agent sees something again, or the episode is over for it."""
+        reward, terminated, truncated = 0.0, False, False
+        for _ in range(MOST_STEPS):
+            if action is not None or self._agent not in self._shown:
+                actions = {
+                    agent: self._play(agent, seen) for agent, seen in self._shown.items() if agent != self._agent
+                }
+                if action is not None:
+                    actions[self._agent], action = action, None
+                self._shown, rewards, terminateds, truncateds, _ = self._env.step(actions)
+                reward += float(rewards.get(self._agent, 0.0))
+                terminated = bool(terminateds.get("__all__") or terminateds.get(self._agent))
+                truncated = bool(truncateds.get("__all__") or truncateds.get(self._agent)) and not terminated
+            if self._agent in self._shown or terminated or truncated:
+                break
+        observation = self._shown.get(self._agent, self._last)
+        if self._last is not None and observation is not self._last and shares_memory(self._last, observation):
+            self.shares_memory = True
+        self._last = observation
+        mask = observation.get(MASK_KEY) if isinstance(observation, dict) else None
+        return {
+            "obs": self._unmasked(observation),
+            "mask": None if mask is None else self._mask(mask),
+            "reward": reward,
+            "terminated": terminated,
+            "truncated": truncated,
+        }
+
+    def _mask(self, raw: Any) -> np.ndarray | None:
+        try:
+            return as_mask(raw, self._env.get_action_space(self._agent), f"agent {self._agent}")
+        except CannotStart as error:
+            self.unreadable = str(error)
+            return None
+
+    def _unmasked(self, observation: Any) -> Any:
+        if not isinstance(observation, dict):
+            return np.array(observation)
+        rest = {key: tree.map_structure(np.array, part) for key, part in observation.items() if key != MASK_KEY}
+        if list(rest) == [OBSERVATIONS_KEY] and (isinstance(rest[OBSERVATIONS_KEY], dict) or not self._is_dict):
+            return rest[OBSERVATIONS_KEY]
+        return rest
+
+    def _play(self, agent: str, seen: Any) -> Any:
+        space = self._env.get_action_space(agent)
+        # A module that needs the port's connectors, or a state, cannot be asked here.
+        with contextlib.suppress(Exception):
+            return self._others(agent, seen, space)
+        mask = seen.get(MASK_KEY) if isinstance(seen, dict) else None
+        if mask is None:
+            space.seed(int(self._generator.integers(2**31)))
+            return space.sample()
+        return uniform_legal(np.asarray(mask).reshape(-1).astype(bool), space, self._generator)
+
+
+def _others(single: MaskedEnv, frozen: dict[str, Any], seed: int) -> Others:
+    """The policies of the other agents that the single-agent environment plays inside; KeyError for any other agent."""
+    game = single.unwrapped
+    if isinstance(game, AgainstOpponents):
+        play = game.opponents(seed)
+        return lambda agent, seen, _: play(agent, seen.get(OBSERVATIONS_KEY, seen), {game.mask_key: seen[MASK_KEY]})
+    return lambda agent, seen, space: greedy(frozen[agent], seen, space)
+
+
+def greedy(module: Any, seen: Any, space: spaces.Space) -> Any:
+    """The action that a module plays deterministically; ``seen``: one observation."""
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    with torch.no_grad():
+        out = module.forward_inference({Columns.OBS: tree.map_structure(lambda leaf: leaf.to(device), stack([seen]))})
+        if Columns.ACTIONS in out:
+            action = array(out[Columns.ACTIONS])[0]
+        else:
+            policy = module.get_inference_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
+            action = array(policy.to_deterministic().sample())[0]
+    return action if space.shape else int(action)
+
+
+def _frozen(port: Port, learner: Any) -> dict[str, Any]:
+    """Modules of the other agents that have a choice and are not trained: SB3's environment plays these too, or none."""
+    found = {}
+    for agent, (_, space) in port.agents.items():
+        if learner is None or agent == port.learning_agent or not has_choice(space):
+            continue
+        module_id = port.config.policy_mapping_fn(agent, MultiAgentEpisode())
+        if module_id in learner.module and not learner.should_module_be_updated(module_id):
+            found[agent] = learner.module[module_id].unwrapped()
+    return found
+
+
+def uniform_legal(mask: np.ndarray, space: spaces.Space, generator: np.random.Generator) -> Any:
+    """An action uniform over the legal ones; ``mask``: bool ``[n_logits]``."""
+    picked, start = [], 0
+    for size in choices(space):
+        legal = np.flatnonzero(mask[start : start + size])
+        picked.append(int(generator.choice(legal if len(legal) else np.arange(size))))
+        start += size
+    return np.array(picked, dtype=np.int64) if space.shape else picked[0]
+
+
+class _Rows:
+    """What was seen, side by side."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+        self._episode: list[int] = []
+        self._step: list[int] = []
+
+    def add(self, episode: int, step: int, **sides: dict[str, Any]) -> None:
+        self._episode.append(episode)
+        self._step.append(step)
+        for side, row in sides.items():
+            self._rows[side].append(row)
+
+    def spent(self, most: int) -> bool:
+        """Whether that many steps were played, or what is kept of them grows large."""
+        rows = self._rows["single"]
+        size = sum(leaf.nbytes for leaf in flat({"obs": stack([rows[0]["obs"]])}).values()) if rows else 0
+        return len(rows) >= most or len(rows) * size * len(SIDES) >= MOST_BYTES
+
+    def seen_both_ends(self) -> bool:
+        return all(any(row[end] for row in self._rows["single"]) for end in ("terminated", "truncated"))
+
+    def distinct_starts(self) -> int:
+        starts = [row for row, step in zip(self._rows["single"], self._step, strict=True) if step == 0]
+        return len({b"".join(leaf.tobytes() for leaf in flat({"obs": stack([row["obs"]])}).values()) for row in starts})
+
+    def store(self, numbers: Numbers) -> None:
+        numbers.put("view", {"episode": np.array(self._episode), "step": np.array(self._step)})
+        for side, rows in self._rows.items():
+            if not rows:
+                continue
+            numbers.put(
+                f"view/{side}",
+                {name: np.array([row[name] for row in rows]) for name in ("reward", "terminated", "truncated")},
+            )
+            if all(row["mask"] is not None for row in rows):
+                numbers.put(f"view/{side}", {"mask": np.stack([row["mask"] for row in rows])})
+            seen = stack([row["obs"] for row in rows])
+            numbers.put(f"view/{side}", flat({"obs": seen}) if isinstance(seen, dict) else {"obs": array(seen)})
+
+
+def _unseeded_starts(single: MaskedEnv, multi: Any) -> dict[str, int]:
+    """How many of a few resets without a seed, after one with a seed, show something new on each side."""
+    found = {}
+    for side, env in (("single", single), ("multi", multi)):
+        starts: list[Any] = []
+        with contextlib.suppress(Exception):  # what raises is told where it is played
+            env.reset(seed=0)
+            for _ in range(UNSEEDED_RESETS):
+                shown = copy.deepcopy(env.reset()[0])
+                if not any(same(shown, each) for each in starts):
+                    starts.append(shown)
+        found[side] = len(starts)
+    return found
+
+
+def _episode(rows: _Rows, episode: int, single: MaskedEnv, again: MaskedEnv, player: _Player, most: int) -> None:
+    generator = np.random.default_rng([episode, 1])
+    seen = [_own(env, *env.reset(seed=episode)[:1]) for env in (single, again)]
+    rows.add(episode, 0, single=seen[0], again=seen[1], multi=player.reset())
+    action: Any = None
+    for step in itertools.count(1):
+        if rows.spent(most) if episode == 0 or episode >= EPISODES else step >= MOST_STEPS:
+            return
+        action = _picked(single, episode, action, generator)
+        seen = [_step(single, action)]
+        try:
+            seen.append(_step(again, action))
+        except Exception as error:
+            raise _Unlike(f"{type(error).__name__}: {one_line(error)}") from error
+        other = player.step(action)
+        rows.add(episode, step, single=seen[0], again=seen[1], multi=other)
+        if any(row["terminated"] or row["truncated"] for row in (*seen, other)):
+            return
+
+
+def _picked(env: MaskedEnv, episode: int, before: Any, generator: np.random.Generator) -> Any:
+    """Uniform over what is legal; in every second episode of a search the last action again, nine times of ten."""
+    mask = env.action_masks()
+    if episode >= EPISODES and episode % 2 and before is not None and generator.random() < 0.9:
+        parts = np.atleast_1d(before)
+        starts = np.cumsum([0, *choices(env.action_space)[:-1]])
+        if mask[starts + parts].all():
+            return before
+    return uniform_legal(mask, env.action_space, generator)
+
+
+def _step(env: MaskedEnv, action: Any) -> dict[str, Any]:
+    observation, reward, terminated, truncated, _ = env.step(action)
+    return _own(env, observation, reward, terminated, truncated and not terminated)
+
+
+def _own(
+    env: MaskedEnv, observation: Any, reward: Any = 0.0, terminated: bool = False, truncated: bool = False
+) -> dict[str, Any]:
+    """A row of the single-agent environment, copied: it may return the same arrays again."""
+    is_dict = isinstance(observation, dict)
+    return {
+        "obs": {key: np.array(part) for key, part in observation.items()} if is_dict else np.array(observation),
+        "mask": env.action_masks().copy(),
+        "reward": float(reward),
+        "terminated": bool(terminated),
+        "truncated": bool(truncated),
+    }
+
+
+def same_tensors(a: spaces.Space, b: spaces.Space) -> bool:
+    """Whether a network gets the same tensors from both; bounds of a Box are no part of them."""
+    if isinstance(a, spaces.Dict) and isinstance(b, spaces.Dict):
+        return set(a.spaces) == set(b.spaces) and all(same_tensors(a[key], b[key]) for key in a.spaces)
+    if isinstance(a, spaces.Box) and isinstance(b, spaces.Box):
+        return a.shape == b.shape and a.dtype == b.dtype
+    return bool(a == b)
+
+
+def _bounds_differ(single: spaces.Space, multi: spaces.Space) -> str | None:
+    """Where the spaces give the same tensors and have other bounds."""
+    if not isinstance(multi, spaces.Dict) or MASK_KEY not in multi.spaces:
+        return None
+    other = unmasked_space(multi)
+    return None if other == single or not same_tensors(other, single) else f"{other}, there {single}"
+
+
+def _spaces_differ(single: spaces.Space, multi: spaces.Space) -> str | None:
+    """What the learning agent's space has other than the single-agent environment's; None where tensors are the same."""
+    if not isinstance(multi, spaces.Dict) or MASK_KEY not in multi.spaces:
+        return f'it has no entry "{MASK_KEY}"'
+    other = unmasked_space(multi)
+    if same_tensors(other, single):
+        return None
+    if isinstance(other, spaces.Dict) and isinstance(single, spaces.Dict):
+        for key in [*single.spaces, *other.spaces]:
+            if key not in other.spaces:
+                return f'entry "{key}" is missing'
+            if key not in single.spaces:
+                return f'entry "{key}" is not in the single-agent environment'
+            if not same_tensors(single.spaces[key], other.spaces[key]):
+                return f'entry "{key}" is {other.spaces[key]}, in the single-agent environment {single.spaces[key]}'
+    return f"it is {other}, in the single-agent environment {single}"

@@ -1,0 +1,1 @@
+"""SB3's side of the ladder."""

@@ -1,0 +1,102 @@
+"""Weights whose outputs are as far apart as training makes them.
+
+Initial logits and values are near zero. A clamp, a squashing, a small constant inside a logarithm or a weak mask changes
+nothing there, and limits what can be learned later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+
+from parity.capture.sensitivity import reach
+
+# Largest difference between the logits of two legal actions: a decided policy, e^-30 is nothing beside float32's 1.
+# Largest value: returns of this size are common.
+LOGITS, VALUES = 30.0, 1e3
+# Factors beyond it say that the outputs cannot get there.
+LARGEST = 2.0**24
+BISECTIONS = 6
+# Of an output's change on doubling and trebling a parameter: float32's noise, where outputs are small beside their offset.
+NOISE = 1e-2
+
+Outputs = Callable[[], tuple[torch.Tensor, torch.Tensor | None]]
+"""Logits ``[B, n]``, centred over the legal actions and 0 at the others, and values ``[B]``."""
+
+
+def factors(module: torch.nn.Module, outputs: Outputs) -> dict[str, float]:
+    """Parameter's name -> by what to multiply it, so that logits differ by `LOGITS` and values reach `VALUES`.
+
+    Only parameters that move one of the two and enter it linearly, as those of a last layer do: rounding errors then grow as
+    the outputs do, and no faster. Empty where there is none.
+    """
+    named = dict(module.named_parameters())
+    moved = reach(module, outputs)
+    found: dict[str, float] = {}
+    for which, size, target in ((0, _spread, LOGITS), (1, _magnitude, VALUES)):
+        own = [name for name, each in moved.items() if each[which] > 0 and each[1 - which] == 0]
+        linear = [name for name in own if _is_linear(named[name], outputs, which)]
+        if linear:
+            factor = _factor([named[name] for name in linear], outputs, which, size, target)
+            found |= dict.fromkeys(linear, factor)
+    return found
+
+
+@contextlib.contextmanager
+def grown(module: torch.nn.Module, by: Mapping[str, float]) -> Iterator[None]:
+    """The module with its parameters multiplied, meanwhile."""
+    named = dict(module.named_parameters())
+    with _multiplied([(named[name], factor) for name, factor in by.items()]):
+        yield
+
+
+def _spread(logits: torch.Tensor) -> float:
+    return float((logits.amax(-1) - logits.amin(-1)).max())
+
+
+def _magnitude(values: torch.Tensor) -> float:
+    return float(values.abs().max())
+
+
+def _output(outputs: Outputs, which: int, parameters: list[torch.Tensor], factor: float) -> torch.Tensor:
+    with _multiplied([(parameter, factor) for parameter in parameters]):
+        found = outputs()[which]
+    assert found is not None  # a parameter moves it
+    return found
+
+
+def _is_linear(parameter: torch.Tensor, outputs: Outputs, which: int) -> bool:
+    once, twice, thrice = (_output(outputs, which, [parameter], factor).double() for factor in (1.0, 2.0, 3.0))
+    step, next_step = twice - once, thrice - twice
+    # A bias of zeros can be multiplied at will.
+    return bool(step.any()) and bool((next_step - step).abs().max() <= NOISE * step.abs().max())
+
+
+def _factor(
+    parameters: list[torch.Tensor], outputs: Outputs, which: int, size: Callable[[torch.Tensor], float], target: float
+) -> float:
+    def at(factor: float) -> float:
+        return size(_output(outputs, which, parameters, factor))
+
+    high = next(f for f in (2.0**k for k in itertools.count()) if f >= LARGEST or at(f) >= target)
+    low = high / 2
+    for _ in range(BISECTIONS if 1.0 < high < LARGEST else 0):
+        middle = (low + high) / 2
+        low, high = (low, middle) if at(middle) >= target else (middle, high)
+    return high
+
+
+@contextlib.contextmanager
+def _multiplied(parameters: list[tuple[torch.Tensor, float]]) -> Iterator[None]:
+    with torch.no_grad():
+        before = [parameter.detach().clone() for parameter, _ in parameters]
+        for parameter, factor in parameters:
+            parameter.mul_(factor)
+        try:
+            yield
+        finally:
+            for (parameter, _), kept in zip(parameters, before, strict=True):
+                parameter.copy_(kept)

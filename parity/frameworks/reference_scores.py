@@ -1,0 +1,59 @@
+"""The lower anchor of the score, measured: play that is uniform over legal actions."""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium import spaces
+
+from parity.errors import CannotStart, one_line
+from parity.frameworks.evaluation import FIRST_EVALUATION_SEED, MAX_EPISODE_STEPS
+from parity.task.masks import MaskedEnv, choices, is_empty
+from parity.task import Task
+
+# The standard error of the anchor is then a twentieth of the spread of single episodes.
+UNIFORM_EPISODES = 400
+
+
+def uniform_legal_returns(task: Task, episodes: int = UNIFORM_EPISODES) -> np.ndarray:
+    """Undiscounted returns float64 ``[episodes]`` of uniform play over legal actions, from the evaluator's seeds.
+
+    Raises:
+        CannotStart: the environment raises, or never ends an episode.
+    """
+    try:
+        env = MaskedEnv(task.env(), task.mask)
+        returns = np.array([_episode(env, FIRST_EVALUATION_SEED + k) for k in range(episodes)])
+        env.close()
+    except CannotStart:
+        raise
+    except Exception as error:
+        raise CannotStart(
+            f"Task {task.id}: env raised {type(error).__name__}: {one_line(error)}, played by uniform legal actions."
+        ) from error
+    return returns
+
+
+def _episode(env: MaskedEnv, seed: int) -> float:
+    # Not the seed alone: most environments draw from the very same generator, and actions must not follow from it.
+    generator = np.random.default_rng([seed, 1])
+    env.reset(seed=seed)
+    total = 0.0
+    for _ in range(MAX_EPISODE_STEPS):
+        _, reward, terminated, truncated, _ = env.step(uniform_action(env.action_masks(), env.action_space, generator))
+        total += float(reward)
+        if terminated or truncated:
+            return total
+    raise CannotStart(
+        f"{env.name}: no end after {MAX_EPISODE_STEPS} steps of uniform legal play; add a TimeLimit wrapper."
+    )
+
+
+def uniform_action(mask: np.ndarray, action_space: spaces.Space, generator: np.random.Generator) -> np.ndarray | int:
+    """An action whose sub-actions are uniform over what ``mask`` (bool ``[n_logits]``) allows; over all where it is empty."""
+    sizes = choices(action_space)
+    legal = np.ones_like(mask) if is_empty(mask, action_space) else mask
+    parts = np.split(legal, np.cumsum(sizes)[:-1])
+    picked = np.array([generator.choice(np.flatnonzero(part)) for part in parts], dtype=np.int64)
+    if isinstance(action_space, spaces.Discrete):
+        return int(picked[0])
+    return picked.astype(action_space.dtype)

@@ -1,0 +1,135 @@
+"""Findings of one port: what was seen, and in which order it is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from parity.ladder.findings import RULES, consequences
+from parity.results.summary import Finding, Severity
+
+
+@dataclasses.dataclass
+class Found:
+    """A defect seen in one port.
+
+    Attributes:
+        code: the rule.
+        rung: the rung that saw it.
+        where: the module, agent, parameter or step, in words.
+        message: what was seen, one sentence with figures.
+        evidence: the figures; JSON values.
+        severity: the rule's, or another where this case is milder.
+        module: id of the module that it belongs to; None where it belongs to none or to all.
+        fix: the rule's, or what to write in this port.
+        explains: further codes that follow from this case.
+        declared: the reason that the task gives, where it declares the difference.
+        root: the finding that this one follows from.
+    """
+
+    code: str
+    rung: int
+    where: str
+    message: str
+    evidence: dict[str, Any] = dataclasses.field(default_factory=dict)
+    severity: Severity = "error"
+    module: str | None = None
+    fix: str | None = None
+    explains: tuple[str, ...] = ()
+    declared: str | None = None
+    root: Found | None = None
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it makes the check fail; what is declared does not, nor what follows from that."""
+        return self.severity == "error" and self.declared is None
+
+    def causes(self, other: Found) -> bool:
+        same = self.module is None or other.module is None or self.module == other.module
+        return same and other is not self and other.code in consequences(self.code) | set(self.explains)
+
+
+def settle(found: Sequence[Found], declared: Mapping[str, str]) -> list[Found]:
+    """Marks what the task declares and finds the root of every finding. Returns all, roots first.
+
+    Only errors are roots: a warning hides nothing. Where several errors could have caused a finding, the one of the lowest
+    code is named.
+    """
+    ordered = sorted(found, key=lambda f: f.code)
+    for each in ordered:
+        each.declared = declared.get(each.code, each.declared)
+    errors = [f for f in ordered if f.severity == "error"]
+    for each in errors:
+        # A cause that nobody allowed takes precedence: a declared one must not excuse what has another cause too.
+        causes = [f for f in errors if f.causes(each) and not _leads_to(each, f)]
+        each.root = next((f for f in causes if f.declared is None), next(iter(causes), None))
+    first: dict[tuple[str, str | None], Found] = {}
+    for each in errors:
+        # The same defect seen again in the same module is told once.
+        before = first.setdefault((each.code, each.module), each)
+        if before is not each and each.root is None and each.declared == before.declared:
+            each.root = before
+    for each in errors:
+        while each.root is not None and each.root.root is not None:
+            each.root = each.root.root
+        if each.root is not None and each.root.declared is not None and each.declared is None:
+            each.declared = f"follows from {each.root.code}, which is declared: {each.root.declared}"
+    rank = {"error": 0, "warning": 1, "info": 2}
+    return sorted(ordered, key=lambda f: (f.root is not None, f.declared is not None, rank[f.severity], f.code))
+
+
+def _leads_to(start: Found, end: Found) -> bool:
+    """Whether ``end`` already counts as following from ``start``: two findings must not explain each other."""
+    root = end.root
+    while root is not None:
+        if root is start:
+            return True
+        root = root.root
+    return False
+
+
+def as_findings(settled: Sequence[Found], task: str, framework: str) -> list[Finding]:
+    """For ``summary.json``: one entry per root, its consequences within."""
+    return [
+        _finding(each, [other for other in settled if other.root is each], task, framework)
+        for each in settled
+        if each.root is None
+    ]
+
+
+def _finding(found: Found, following: list[Found], task: str, framework: str) -> Finding:
+    rule = RULES[found.code]
+    extra: dict[str, Any] = {"message": found.message}
+    if found.declared is not None:
+        extra["declared"] = found.declared
+    if following:
+        extra["consequence_findings"] = [
+            {"code": f.code, "where": f.where, "message": f.message, "evidence": _json(f.evidence)} for f in following
+        ]
+    return Finding(
+        code=found.code,
+        severity="info" if found.declared is not None else found.severity,
+        title=rule.title,
+        task=task,
+        framework=framework,
+        where=found.where,
+        evidence=_json(found.evidence),
+        fix=found.fix or rule.fix,
+        consequences=sorted({f.code for f in following} - {found.code}),
+        **extra,
+    )
+
+
+def _json(value: Any) -> Any:
+    """NaN and infinities as strings, as everywhere in parity's JSON; NumPy scalars as Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): _json(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(part) for part in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value

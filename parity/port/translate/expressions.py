@@ -1,0 +1,86 @@
+"""The value of an expression in source code, where it can be told without running anything."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from parity.port.translate.given import Expression
+
+_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+_INFINITIES = ("math.inf", "np.inf", "numpy.inf")
+# No hyperparameter is larger; without a bound, 9**9**9 would be computed to the end.
+_LARGEST_EXPONENT, _LARGEST_BASE, _LONGEST = 64, 10**9, 64
+
+
+def value(node: ast.expr, names: Mapping[str, ast.expr]) -> Any:
+    """A number, string, None, list, tuple or dict, or an `Expression`; in containers, entry by entry.
+
+    ``names``: what is assigned in the same file, to look a name up in.
+    """
+    match node:
+        case ast.Constant(value=found) if not isinstance(found, bytes | complex) and found is not ...:
+            return found
+        case ast.Name(id=name) if name in names:
+            inner = {other: bound for other, bound in names.items() if other != name}
+            found = value(names[name], inner)
+            return Expression(name) if isinstance(found, Expression) else found
+        case ast.List(elts=parts) | ast.Tuple(elts=parts) if not any(isinstance(part, ast.Starred) for part in parts):
+            return [value(part, names) for part in parts]
+        case ast.Dict(keys=keys, values=parts) if all(isinstance(key, ast.Constant) for key in keys):
+            return {key.value: value(part, names) for key, part in zip(keys, parts, strict=True)}  # type: ignore[union-attr]
+        case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(each.arg for each in keywords):
+            return {each.arg: value(each.value, names) for each in keywords}
+        case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
+            found = value(operand, names)
+            return _UNARY[type(op)](found) if _is_number(found) else _unknown(node)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+            return _computed(type(op), value(left, names), value(right, names), node)
+        case ast.Call(func=ast.Name(id="int" | "float" as kind), args=[only], keywords=[]):
+            return _converted(kind, value(only, names), node)
+        case ast.Attribute() if ast.unparse(node) in _INFINITIES:
+            return math.inf
+    return _unknown(node)
+
+
+def _unknown(node: ast.expr) -> Expression:
+    return Expression(" ".join(ast.unparse(node).split()))
+
+
+def _is_number(found: Any) -> bool:
+    return isinstance(found, int | float) and not isinstance(found, bool)
+
+
+def _computed(op: type[ast.operator], left: Any, right: Any, node: ast.expr) -> Any:
+    if op is ast.Mult and isinstance(left, list) and isinstance(right, int) and 0 <= right * len(left) <= _LONGEST:
+        return left * right
+    if not (_is_number(left) and _is_number(right)):
+        return _unknown(node)
+    if op is ast.Pow and (abs(right) > _LARGEST_EXPONENT or abs(left) > _LARGEST_BASE):
+        return _unknown(node)
+    try:
+        found = _BINARY[op](left, right)
+    except (ArithmeticError, ValueError):
+        return _unknown(node)
+    return found if _is_number(found) else _unknown(node)
+
+
+def _converted(kind: str, found: Any, node: ast.expr) -> Any:
+    try:
+        if isinstance(found, int | float | str):
+            return int(found) if kind == "int" else float(found)
+    except (ArithmeticError, ValueError):
+        pass
+    return _unknown(node)

@@ -1,0 +1,46 @@
+"""What ``parity check --json`` prints."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from parity.results.summary import Finding, RungResult
+
+
+class CheckDocument(BaseModel):
+    """One task, checked: ``ladder`` and ``findings`` as in ``summary.json``.
+
+    ``log`` names the file with the tracebacks, null where nothing raised; ``trace`` holds the episodes of ``--trace``, by
+    framework; ``left_out`` says of default frameworks why the installed versions cannot run them; ``algorithm`` what
+    ``--full`` ran of each, and the largest differences that it saw; ``control``, for a GPU, how much of the tolerance the
+    port's own module uses up between it and the CPU.
+    """
+
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="strings")
+
+    schema_version: Literal[1] = 1
+    task: str
+    frameworks: list[str]
+    ladder: dict[str, dict[str, RungResult]]
+    findings: list[Finding]
+    exit_code: int
+    device: str = "cpu"
+    log: str | None = None
+    left_out: dict[str, str] = {}
+    trace: dict[str, list[dict[str, Any]]] = {}
+    algorithm: dict[str, dict[str, Any]] = {}
+    control: dict[str, dict[str, Any]] = {}
+
+    def to_json(self) -> str:
+        unused = {name for name in ("trace", "algorithm", "control") if not getattr(self, name)}
+        return self.model_dump_json(indent=1, exclude=unused)
+
+
+def number(value: float) -> float | str:
+    """A float as parity's JSON has it: NaN and infinities as strings."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")

@@ -1,0 +1,1 @@
+"""The machine, Ray, processes of our own and the console."""

@@ -1,0 +1,323 @@
+"""The one mask adapter: however an environment shows its action mask, everything else sees ``action_masks()``.
+
+Four conventions are in use: a method ``action_masks()`` (sb3-contrib), an entry of the observation (PettingZoo, RLlib),
+an entry of ``info`` (Gymnasium's Taxi, OpenSpiel), and a method of another name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from parity.errors import CannotStart
+
+MASK_KEY = "action_mask"
+MASK_METHOD = "action_masks"
+
+
+@dataclasses.dataclass
+class MaskCounts:
+    """What was seen of masks over many decisions.
+
+    Attributes:
+        decisions: actions that were checked against the environment's mask.
+        violations: those that the mask forbade.
+        empty: those for which the mask allowed nothing at all.
+    """
+
+    decisions: int = 0
+    violations: int = 0
+    empty: int = 0
+
+    def check(self, mask: np.ndarray, action: Any, action_space: spaces.Space) -> None:
+        """Counts one decision. ``mask``: bool ``[n_logits]``; ``action``: an element of ``action_space``."""
+        self.decisions += 1
+        if is_empty(mask, action_space):
+            self.empty += 1
+        elif not is_legal(mask, action, action_space):
+            self.violations += 1
+
+    def __add__(self, other: MaskCounts) -> MaskCounts:
+        return MaskCounts(
+            self.decisions + other.decisions, self.violations + other.violations, self.empty + other.empty
+        )
+
+
+def choices(action_space: spaces.Space) -> list[int]:
+    """Number of options of each sub-action: ``[n]``, ``nvec`` or ``[2] * n``.
+
+    Raises:
+        CannotStart: the action space is none that MaskablePPO supports, or does not count from 0.
+    """
+    if np.any(getattr(action_space, "start", 0)):
+        # Neither framework's categorical distribution knows of `start`.
+        raise CannotStart(f"The action space {action_space} starts above 0: let the actions count from 0.")
+    match action_space:
+        case spaces.Discrete():
+            return [int(action_space.n)]
+        case spaces.MultiDiscrete() if action_space.nvec.ndim == 1:
+            return [int(n) for n in action_space.nvec]
+        case spaces.MultiBinary() if isinstance(action_space.n, int | np.integer):
+            return [2] * int(action_space.n)
+    raise CannotStart(
+        f"The action space {action_space} cannot be masked: use Discrete, MultiDiscrete or MultiBinary (one-dimensional)."
+    )
+
+
+def n_logits(action_space: spaces.Space) -> int:
+    """Length of a mask and of the network's logits: ``n``, the sum of ``nvec``, or ``2 n``."""
+    return sum(choices(action_space))
+
+
+def is_legal(mask: np.ndarray, action: Any, action_space: spaces.Space) -> bool:
+    """Whether every sub-action is allowed. ``mask``: bool ``[n_logits]``, sub-actions concatenated."""
+    sizes = choices(action_space)
+    picked = np.asarray(action).reshape(-1).astype(np.int64)
+    if len(picked) != len(sizes) or (picked < 0).any() or (picked >= sizes).any():
+        return False
+    offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    return bool(mask[offsets + picked].all())
+
+
+def is_empty(mask: np.ndarray, action_space: spaces.Space) -> bool:
+    """Whether some sub-action has no option left."""
+    edges = np.cumsum([0, *choices(action_space)])
+    return any(not mask[low:high].any() for low, high in itertools.pairwise(edges))
+
+
+def as_mask(raw: Any, action_space: spaces.Space, where: str) -> np.ndarray:
+    """A mask as environments give it (any shape, bool, int or float) as bool ``[n_logits]``, an own copy.
+
+    Raises:
+        CannotStart: its length is not that of the action space.
+    """
+    try:
+        flat = np.concatenate([np.asarray(part).reshape(-1) for part in raw]) if isinstance(raw, list | tuple) else None
+        numbers = np.asarray(raw if flat is None else flat).reshape(-1)
+        if numbers.dtype.kind not in "biuf":
+            raise TypeError(f"it holds {numbers.dtype}")
+        if (numbers.dtype.kind == "f" and not np.isfinite(numbers).all()) or (numbers < 0).any():
+            raise ValueError(f"it holds {numbers.min()}; write 1 for legal and 0 for illegal")
+        mask = numbers.astype(bool)
+    except (TypeError, ValueError) as error:
+        raise CannotStart(f"The mask of {where} cannot be read as an array of booleans: {error}.") from None
+    expected = n_logits(action_space)
+    if mask.shape != (expected,):
+        raise CannotStart(
+            f"The mask of {where} has {mask.size} entries, the action space {action_space} needs {expected}: "
+            "return one entry per action (sub-actions concatenated)."
+        )
+    return mask
+
+
+def _method(env: gymnasium.Env, name: str) -> Callable[[], Any] | None:
+    try:
+        found = env.get_wrapper_attr(name)
+    except AttributeError:
+        return None
+    return found if callable(found) else None
+
+
+def _announced(env: gymnasium.Env) -> str | None:
+    """How an environment shows its mask, where that is known before it has shown anything."""
+    if _method(env, MASK_METHOD):
+        return f"method:{MASK_METHOD}"
+    return f"obs:{MASK_KEY}" if MASK_KEY in getattr(env.observation_space, "spaces", {}) else None
+
+
+def find_convention(env: gymnasium.Env, observation: Any, info: dict[str, Any]) -> str:
+    """How ``env`` shows its mask, as ``Task.mask`` spells it.
+
+    Raises:
+        CannotStart: it shows none in a way that is known.
+    """
+    if _method(env, MASK_METHOD):
+        return f"method:{MASK_METHOD}"
+    if isinstance(observation, dict) and MASK_KEY in observation:
+        return f"obs:{MASK_KEY}"
+    if MASK_KEY in info:
+        return f"info:{MASK_KEY}"
+    raise CannotStart(
+        f"The environment {env.unwrapped.__class__.__name__} shows no action mask: looked for a method {MASK_METHOD}(), "
+        f'observation["{MASK_KEY}"] and info["{MASK_KEY}"]; name another place with Task(mask="method:NAME"), '
+        '"obs:KEY" or "info:KEY".'
+    )
+
+
+def masked_envs(make: Callable[[], gymnasium.Env], mask: str | None, n: int) -> list[MaskedEnv]:
+    """``n`` environments of their own, each with its mask in one place.
+
+    Raises:
+        CannotStart: ``make`` returns the same environment again, or none that is masked.
+    """
+    envs = [MaskedEnv(make(), mask) for _ in range(n)]
+    if len({id(env.unwrapped) for env in envs}) < n:
+        raise CannotStart(f"env returns the same {envs[0].name} at every call: make a new one each time.")
+    return envs
+
+
+def vector_masks(env: Any, observations: Any, infos: Any, mask: str | None = None) -> np.ndarray:
+    """The masks of a vectorised environment, of the states just returned: bool ``[n_envs, n_logits]``.
+
+    Args:
+        env: a ``gymnasium.vector.VectorEnv`` or a Stable-Baselines3 ``VecEnv``; for the method it is asked through ``call`` or
+            ``env_method``, so that wrappers and other processes are no obstacle.
+        observations: a dict of arrays ``[n_envs, …]``, or an array.
+        infos: a dict of arrays (Gymnasium) or a list of dicts (Stable-Baselines3). Where a sub-environment's info has no mask,
+            as in many at the end of an episode, everything is allowed.
+        mask: as ``Task.mask``; None looks into observation and info, then for a method ``action_masks()``.
+
+    Raises:
+        CannotStart: there is no mask there, or one of the wrong length.
+    """
+    name = type(env.unwrapped if hasattr(env, "unwrapped") else env).__name__
+    space = getattr(env, "single_action_space", None) or env.action_space
+    kind, _, key = (mask or "").partition(":")
+    if not kind:
+        named = infos if isinstance(infos, dict) else {k for info in infos or () for k in info}
+        in_observation = isinstance(observations, dict) and MASK_KEY in observations
+        kind = "obs" if in_observation else "info" if MASK_KEY in named else "method"
+        key = MASK_METHOD if kind == "method" else MASK_KEY
+    try:
+        rows = _vector_rows(env, kind, key, observations, infos)
+    except (AttributeError, KeyError) as error:
+        raise CannotStart(
+            f'{name} shows no action mask as "{kind}:{key}" ({type(error).__name__}: {error}): name its place with '
+            'mask="obs:KEY", "info:KEY" or "method:NAME".'
+        ) from None
+    everything = np.ones(n_logits(space), dtype=bool)
+    return np.stack([everything if row is None else as_mask(row, space, f"{name} ({kind}:{key})") for row in rows])
+
+
+def _vector_rows(env: Any, kind: str, key: str, observations: Any, infos: Any) -> list[Any]:
+    """One mask for each sub-environment, None where its info has none."""
+    if kind == "obs":
+        return list(observations[key])
+    if kind == "method":
+        return list(env.env_method(key) if hasattr(env, "env_method") else env.call(key))
+    if isinstance(infos, dict):
+        present = infos.get(f"_{key}", np.ones(len(infos[key]), dtype=bool))
+        return [row if there else None for row, there in zip(infos[key], present, strict=True)]
+    if not any(key in info for info in infos):
+        raise KeyError(key)
+    return [info.get(key) for info in infos]
+
+
+def _check_single(env: Any) -> None:
+    """That there is one environment with one agent."""
+    if isinstance(env, gymnasium.Env):
+        return
+    name = type(env).__name__
+    if isinstance(env, gymnasium.vector.VectorEnv):
+        raise CannotStart(f"env makes the vectorised environment {name}: make a single one; n_envs says how many.")
+    if hasattr(env, "possible_agents"):
+        raise CannotStart(
+            f"env makes {name}, which has several agents: for the one that SB3 trains, make "
+            "parity.task.pettingzoo.AgainstOpponents(that environment, agent)."
+        )
+    raise CannotStart(f"env makes a {name}: make a gymnasium.Env.")
+
+
+class MaskedEnv(gymnasium.Wrapper):
+    """An environment with its mask in one place: ``action_masks()``, bool ``[n_logits]``, of the state just returned.
+
+    The mask's entry is taken out of a ``Dict`` observation and its space, nothing else is changed; an entry "action_mask"
+    goes too where the mask comes from elsewhere, as RLlib's modules read the mask under that name. Every action is
+    checked against the mask of the state that it was chosen in, and counted in ``counts``.
+
+    Args:
+        env: the user's environment.
+        mask: ``Task.mask``; None finds the convention, by a reset where method and space do not tell.
+        audit: whether to look at masks that the environment shows in other places too; ``contradictions`` then counts, by
+            place, how many were not the one that is used.
+
+    Raises:
+        CannotStart: ``env`` is no environment of one agent, or the mask is not where ``mask`` says or has the wrong length.
+    """
+
+    def __init__(self, env: gymnasium.Env, mask: str | None = None, audit: bool = False) -> None:
+        _check_single(env)
+        super().__init__(env)
+        n_logits(env.action_space)
+        self.name = env.unwrapped.__class__.__name__
+        self.counts = MaskCounts()
+        self._mask: np.ndarray | None = None
+        if mask is None:
+            # A reset is something that an environment may remember: only where nothing else tells.
+            mask = _announced(env) or find_convention(env, *env.reset())
+        self.convention = mask
+        self._audit, self.contradictions = audit, dict[str, int]()
+        kind, _, key = mask.partition(":")
+        self._kind, self._key = kind, key
+        if kind == "method" and _method(env, key) is None:
+            raise CannotStart(f'Task(mask="{mask}"): {self.name} has no method {key}().')
+        parts = env.observation_space.spaces if isinstance(env.observation_space, spaces.Dict) else {}
+        if kind == "obs" and key not in parts:
+            raise CannotStart(f'Task(mask="{mask}"): the observation space of {self.name} has no entry "{key}".')
+        self._hidden = parts.keys() & {MASK_KEY, key if kind == "obs" else MASK_KEY}
+        if self._hidden:
+            self.observation_space = spaces.Dict({n: space for n, space in parts.items() if n not in self._hidden})
+
+    def action_masks(self) -> np.ndarray:
+        """The mask of the current state: bool ``[n_logits]``."""
+        if self._mask is None:
+            raise RuntimeError("action_masks() before reset()")
+        return self._mask
+
+    def _take(self, observation: Any, info: dict[str, Any], ended: bool = False) -> Any:
+        where = f"{self.name} ({self.convention})"
+        raw: Any
+        match self._kind:
+            case "obs":
+                if not isinstance(observation, dict) or self._key not in observation:
+                    raise CannotStart(f'{where}: the observation has no "{self._key}", which its space announces.')
+                raw = observation[self._key]
+            case "info" if self._key not in info and ended:
+                # No decision follows; many environments leave the mask out there.
+                raw = np.ones(n_logits(self.action_space))
+            case "info":
+                if self._key not in info:
+                    raise CannotStart(
+                        f'{where}: info has no "{self._key}" at this step: return it at reset and every step.'
+                    )
+                raw = info[self._key]
+            case _:
+                method = _method(self.env, self._key)
+                assert method is not None
+                raw = method()
+        self._mask = as_mask(raw, self.action_space, where)
+        if self._audit and not ended:
+            self._compare_others(observation, info)
+        if self._hidden:
+            observation = {name: part for name, part in observation.items() if name not in self._hidden}
+        return observation
+
+    def _compare_others(self, observation: Any, info: dict[str, Any]) -> None:
+        method = _method(self.env, MASK_METHOD)
+        shown: dict[str, Callable[[], Any]] = {
+            f"obs:{MASK_KEY}": lambda: observation[MASK_KEY],
+            f"info:{MASK_KEY}": lambda: info[MASK_KEY],
+        }
+        if method is not None:
+            shown[f"method:{MASK_METHOD}"] = method
+        for place in shown.keys() - {self.convention}:
+            # What is not there, raises or cannot be read as a mask is none; nobody asked for it.
+            with contextlib.suppress(Exception):
+                if not np.array_equal(as_mask(shown[place](), self.action_space, place), self.action_masks()):
+                    self.contradictions[place] = self.contradictions.get(place, 0) + 1
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._take(observation, info), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self.counts.check(self.action_masks(), action, self.action_space)
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._take(observation, info, bool(terminated or truncated)), reward, terminated, truncated, info

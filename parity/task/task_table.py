@@ -1,0 +1,80 @@
+"""What ``parity tasks`` says of the built-in tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from importlib import resources
+from typing import Any
+
+from parity.errors import CannotStart, one_line
+from parity.task.registry import BUILT_IN, load, resolve
+
+# Written by benchmarks/tasks_measured.py from studies; beside the tasks, so that an installed package has it too.
+MEASURED_FILE = "measured.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One task.
+
+    Attributes:
+        id: its name on the command line.
+        steps: environment steps of a trial.
+        margin: of equivalence, in normalised score.
+        reference: ``uniform_legal``, ``best`` and ``source``, or None.
+        mask: where its environment shows the mask, as ``Task.mask`` spells it.
+        action_space: in Gymnasium's words.
+        seconds: framework -> wall-clock seconds of one trial; None where nobody has measured.
+        measured_on: the machine of ``seconds``.
+        unavailable: why it cannot be run on this machine, one sentence; None where it can.
+    """
+
+    id: str
+    steps: int | None = None
+    margin: float | None = None
+    reference: dict[str, Any] | None = None
+    mask: str | None = None
+    action_space: str | None = None
+    seconds: dict[str, float] | None = None
+    measured_on: str | None = None
+    unavailable: str | None = None
+
+
+def rows() -> list[Row]:
+    """Every built-in task; one that lacks a package says so instead of being left out."""
+    return [_row(name) for name in BUILT_IN]
+
+
+def measured() -> dict[str, dict[str, Any]]:
+    """Task id -> ``seconds`` by framework, ``machine`` with what speaks against the times, ``study`` and ``created``."""
+    return {
+        task: entry | {"machine": ", ".join(filter(None, [entry["machine"], entry.get("note")]))}
+        for task, entry in _stored().items()
+    }
+
+
+@functools.cache
+def _stored() -> dict[str, dict[str, Any]]:
+    file = resources.files("parity_envs") / MEASURED_FILE
+    return json.loads(file.read_text(encoding="utf-8"))["tasks"] if file.is_file() else {}
+
+
+def _row(name: str) -> Row:
+    from parity.task.masks import MaskedEnv
+
+    known = measured().get(name, {})
+    row = Row(id=name, seconds=known.get("seconds"), measured_on=known.get("machine"))
+    try:
+        task = load(resolve(name))
+        reference = None if task.reference is None else dict(task.reference)
+        row = dataclasses.replace(row, steps=task.steps, margin=task.margin, reference=reference)
+        env = MaskedEnv(task.env(), task.mask)
+        row = dataclasses.replace(row, mask=env.convention, action_space=str(env.action_space))
+        env.close()
+    except CannotStart as error:
+        return dataclasses.replace(row, unavailable=str(error))
+    except Exception as error:
+        return dataclasses.replace(row, unavailable=f"{type(error).__name__}: {one_line(error)}.")
+    return row
