@@ -28,7 +28,7 @@ from pettingzoo.classic.tictactoe.board import TTT_GAME_NOT_OVER, TTT_TIE, Board
 from rich.progress import track
 
 from parity.task.pettingzoo import AgainstOpponents
-from parity.frameworks.reference_scores import uniform_action
+from parity.task.masks import uniform_action
 
 # Beyond the seeds of training and evaluation.
 FIRST_SEED = 2_000_000_000

@@ -13,7 +13,8 @@ from parity.errors import CannotStart
 from parity.frameworks.evaluation import FIRST_EVALUATION_SEED, Evaluation, evaluate
 from parity.frameworks.base import Stage
 from parity.task.masks import MaskCounts
-from parity.frameworks.reference_scores import uniform_action, uniform_legal_returns
+from parity.frameworks.reference_scores import uniform_legal_returns
+from parity.task.masks import uniform_action
 
 
 class Scripted(Stage):

@@ -33,7 +33,7 @@ JUDGES = [
     "parity.bench.sentence",
     "parity.bisect.search",
     "parity.bisect.sentence",
-    "parity.results.bisect",
+    "parity.bisect.document",
     "parity.frameworks.reference_scores",
     "parity.task",
     "parity.task.registry",

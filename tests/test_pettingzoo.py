@@ -15,7 +15,7 @@ from parity_envs.pettingzoo_classic.games import against_uniform
 from parity.errors import CannotStart
 from parity.task.masks import MaskedEnv
 from parity.task.pettingzoo import AgainstOpponents, Game, form
-from parity.frameworks.reference_scores import uniform_action
+from parity.task.masks import uniform_action
 from parity.selftest.ports.games import FIRST, LISTENER, SECOND, SPEAKER, Doors, Pile, SortingAtOnce, says_the_door
 
 

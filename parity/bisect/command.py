@@ -15,7 +15,7 @@ from rich.text import Text
 
 from parity.task import registry as tasks
 from parity.bisect import files
-from parity.results.bisect import BisectDocument, document, step_entry, unbuilt
+from parity.bisect.document import BisectDocument, document, step_entry, unbuilt
 from parity.bisect.part import Anatomy
 from parity.bisect.search import Keys, Outcome, interpolate
 from parity.bisect.sentence import advice

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from parity.results.bisect import BisectDocument, CulpritEntry
+from parity.bisect.document import BisectDocument, CulpritEntry
 from parity.bisect.part import Anatomy
 from parity.bisect.search import Outcome
 from parity.bisect.verdict import Verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from parity.results.bisect import TrainingEntry, trained_entry
+from parity.bisect.document import TrainingEntry, trained_entry
 from parity.bisect.part import Anatomy
 from parity.bisect.search import Keys, Outcome, worth_training
 from parity.bisect.trained import Run, Trained, conclusion, words

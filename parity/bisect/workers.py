@@ -225,7 +225,7 @@ def _climb(make: Callable[[], Task], draw: int) -> Verdict:
     from parity.errors import CannotStart
     from parity.frameworks.randomness import seeded
     from parity.ladder.run_rungs import climb
-    from parity.ladder.command import collect
+    from parity.capture import collect
 
     begin = time.perf_counter()
     try:

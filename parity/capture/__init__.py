@@ -1,1 +1,72 @@
-"""The ladder's numbers of one framework, collected: runs, and judges nothing."""
+"""The ladder's numbers of one framework, collected: runs, and judges nothing.
+
+A framework's numbers are collected by the function that is registered under its name, or that of an adapter class it derives
+from, in the entry-point group ``parity.capture``.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Protocol
+
+from parity import frameworks
+from parity.errors import CannotStart, one_line
+from parity.results.capture import Numbers
+
+if TYPE_CHECKING:
+    from parity.frameworks.base import Framework
+    from parity.task import Task
+
+GROUP = "parity.capture"
+
+
+class Collector(Protocol):
+    """One short rollout and update of ``task`` by ``framework``, beside SB3's; nothing is judged.
+
+    Args:
+        lockstep: whole iterations to run beside SB3; None runs a few short ones.
+        full: also through the framework's own training loop, with all the processes that the port asks for.
+
+    Raises:
+        CannotStart: the task cannot be run by this framework.
+    """
+
+    def __call__(
+        self, framework: Framework, task: Task, device: str, lockstep: int | None = None, full: bool = False
+    ) -> Numbers: ...
+
+
+def collector(framework: Framework) -> Collector | None:
+    """What collects this framework's numbers; None where nothing is registered: its rungs are not applicable."""
+    registered = {entry.name: entry for entry in entry_points(group=GROUP)}
+    for each in type(framework).__mro__:
+        name = each.__dict__.get("name")
+        if name in registered:
+            return registered[name].load()
+    return None
+
+
+def collect(task: Task, name: str, device: str, lockstep: int | None = None, full: bool = False) -> Numbers | None:
+    """A framework's numbers; what the port raises before there are any is noted like everything else that it raises.
+
+    ``lockstep`` and ``full`` as for `Collector`.
+
+    Raises:
+        CannotStart: the task cannot be run by this framework.
+    """
+    try:
+        framework = frameworks.get(name)
+        of_framework = collector(framework)
+        if of_framework is None:
+            return None
+        # After the import, which sets it; deprecations inside RLlib are not the reader's.
+        logging.getLogger("ray.rllib").setLevel(logging.ERROR)
+        return of_framework(framework, task, device, lockstep, full)
+    except CannotStart:
+        raise
+    except Exception as error:
+        raised = {"type": type(error).__name__, "message": one_line(error), "traceback": traceback.format_exc()}
+        facts = {"raised": {"build": raised}, "learning_module": "", "learning_agent": "", "framework": name}
+        return Numbers(facts=facts | {"declared": dict(task.declared)})

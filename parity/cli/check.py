@@ -50,7 +50,7 @@ def check(
         Print one document with ladder and findings on stdout, and nothing else there.
     """
     from parity.errors import CannotStart
-    from parity.ladder.command import Request, run_check
+    from parity.cli.run_check import Request, run_check
 
     if task is None and load is None:
         from parity.study.command import Options

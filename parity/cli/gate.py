@@ -43,7 +43,7 @@ def gate(
     json
         Print summary.json with the field gate on stdout, and nothing else there.
     """
-    from parity.gate.command import gate as gate_study
+    from parity.cli.run_gate import gate as gate_study
     from parity.results.study import find_study
 
     return gate_study(
@@ -85,7 +85,7 @@ def accept(
     json
         Print the baseline on stdout, and nothing else there.
     """
-    from parity.gate.command import accept_baseline
+    from parity.cli.run_gate import accept_baseline
     from parity.results.study import find_study
 
     return accept_baseline(

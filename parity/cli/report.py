@@ -19,7 +19,7 @@ def report(study: str | None = None, /, *, out: Out = None, json: Json = False) 
     json
         Print summary.json on stdout, and nothing else there.
     """
-    from parity.study.command import conclude
+    from parity.cli.conclude import conclude
     from parity.results.study import find_study
 
     return conclude(find_study(study, Path(out or DEFAULT_OUT)), as_json=json)

@@ -72,6 +72,7 @@ def run(
     json
         Print summary.json on stdout, and nothing else there.
     """
+    from parity.cli.conclude import conclude
     from parity.errors import CannotStart
     from parity.study.command import Options, run_study
 
@@ -96,4 +97,4 @@ def run(
     fixed = [f"--{key.replace('_', '-')}" for key in given if key not in ("address", "out")]
     if resume is not None and fixed:
         raise CannotStart(f"--resume finishes a study as it was asked for: leave out {', '.join(fixed)}.")
-    return run_study(Options.resolve(given), resume, as_json=json)
+    return conclude(run_study(Options.resolve(given), resume), as_json=json)

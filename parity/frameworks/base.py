@@ -20,7 +20,6 @@ from parity.task.masks import MaskCounts
 if TYPE_CHECKING:
     import torch
 
-    from parity.results.capture import Numbers
     from parity.task import Task
 
 # Sub-environment i of trial `seed` starts from seed * SEED_STRIDE + i: neighbouring trials share no environment stream.
@@ -182,16 +181,3 @@ class Framework(ABC):
     @abstractmethod
     def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> Stage:
         """A stage that plays a checkpoint written by ``Session.save``."""
-
-    def collect(self, task: Task, device: str, lockstep: int | None = None, full: bool = False) -> Numbers:
-        """The numbers that the ladder compares; one short rollout and update, nothing judged.
-
-        Args:
-            lockstep: whole iterations to run beside SB3; None runs a few short ones.
-            full: also through the framework's own training loop, with all the processes that the port asks for.
-
-        Raises:
-            NotImplementedError: this framework has none: its rungs are not applicable.
-            CannotStart: the task cannot be run by this framework.
-        """
-        raise NotImplementedError(f"{self.name} collects no numbers for the ladder")

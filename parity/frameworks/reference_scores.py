@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from gymnasium import spaces
 
 from parity.errors import CannotStart, one_line
 from parity.frameworks.evaluation import FIRST_EVALUATION_SEED, MAX_EPISODE_STEPS
-from parity.task.masks import MaskedEnv, choices, is_empty
+from parity.task.masks import MaskedEnv, uniform_action
 from parity.task import Task
 
 # The standard error of the anchor is then a twentieth of the spread of single episodes.
@@ -46,14 +45,3 @@ def _episode(env: MaskedEnv, seed: int) -> float:
     raise CannotStart(
         f"{env.name}: no end after {MAX_EPISODE_STEPS} steps of uniform legal play; add a TimeLimit wrapper."
     )
-
-
-def uniform_action(mask: np.ndarray, action_space: spaces.Space, generator: np.random.Generator) -> np.ndarray | int:
-    """An action whose sub-actions are uniform over what ``mask`` (bool ``[n_logits]``) allows; over all where it is empty."""
-    sizes = choices(action_space)
-    legal = np.ones_like(mask) if is_empty(mask, action_space) else mask
-    parts = np.split(legal, np.cumsum(sizes)[:-1])
-    picked = np.array([generator.choice(np.flatnonzero(part)) for part in parts], dtype=np.int64)
-    if isinstance(action_space, spaces.Discrete):
-        return int(picked[0])
-    return picked.astype(action_space.dtype)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from parity.errors import CannotStart, one_line
-from parity.results.gate import GATE_FILE, Claim, Gate
+from parity.results.gate import fingerprint, GATE_FILE, Claim, Gate
 from parity.results.summary import Summary
 
 STATUS_WORDS = {
@@ -62,8 +61,3 @@ def gate_section(folder: Path, summary: Summary) -> GateSection | None:
             f"{path} cannot be read: {one_line(error)[:200]}; delete it, or gate the study again."
         ) from error
     return GateSection(gate, gate.summary_sha256 != fingerprint(summary))
-
-
-def fingerprint(summary: Summary) -> str:
-    """SHA-256 of what ``summary.json`` holds, in hexadecimal."""
-    return hashlib.sha256(summary.to_json().encode()).hexdigest()

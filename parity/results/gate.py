@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -112,3 +114,8 @@ class GatedSummary(Summary):
 def show(value: Any) -> str | None:
     """A stored value for people; None stays None."""
     return None if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def fingerprint(summary: Summary) -> str:
+    """SHA-256 of what ``summary.json`` holds, in hexadecimal."""
+    return hashlib.sha256(summary.to_json().encode()).hexdigest()

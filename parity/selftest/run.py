@@ -86,7 +86,7 @@ class _Seen:
 def _climb(task: Task, framework: str) -> _Seen:
     from parity.errors import CannotStart
     from parity.ladder.run_rungs import climb
-    from parity.ladder.command import collect
+    from parity.capture import collect
 
     try:
         numbers = collect(task, framework, "cpu")

@@ -126,8 +126,8 @@ def _complaint(error: dict[str, Any]) -> str:
     return f" {error['input']}: {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
-def run_study(options: Options, resume: str | None, as_json: bool) -> int:
-    """Runs or finishes a study and concludes it. Returns the exit code.
+def run_study(options: Options, resume: str | None) -> Path:
+    """Runs or finishes a study. Returns its folder.
 
     Raises:
         CannotStart: bad input, before anything was computed.
@@ -143,7 +143,7 @@ def run_study(options: Options, resume: str | None, as_json: bool) -> int:
         if resume is None and not (folder / files.TRIALS).exists():
             shutil.rmtree(folder)  # it would be the newest study, and empty
         raise
-    return conclude(folder, as_json)
+    return folder
 
 
 def _climb_and_train(folder: Path, refs: dict[str, tasks.TaskRef], options: Options) -> None:
@@ -172,29 +172,6 @@ def _climb_and_train(folder: Path, refs: dict[str, tasks.TaskRef], options: Opti
             _say(f"Study {folder}: {len(study.trials)} trials of {', '.join(study.file.request.tasks)}")
             run_trials(study, pending(study, refs))
             more = add_look(folder)
-
-
-def conclude(folder: Path, as_json: bool) -> int:
-    """Judges what lies in a study's folder, writes summary and report, says the verdict. Returns the exit code."""
-    from parity.report import write_report
-    from parity.study.judged import judged
-
-    study = files.load_study(folder)
-    summary = judged(study)
-    (folder / files.SUMMARY_FILE).write_text(summary.to_json(), encoding="utf-8")
-    write_report(study, summary)
-    if as_json:
-        print(summary.to_json(), end="")
-    for trial in study.trials:
-        if trial.meta is not None and trial.meta.status == "crashed":
-            name = f"{trial.task}/{trial.framework}/{trial.seed}"
-            _say(f"{name} crashed: {trial.meta.reason}; log: {trial.folder / files.LOG_FILE}")
-    for finding in summary.findings:
-        if finding.severity == "error":
-            _say(f"{finding.code} {finding.title} [{finding.framework}], {finding.where}; fix: {finding.fix}")
-    _say(summary.sentence)
-    _say(f"{summary.verdict}. Report: {folder / 'report.html'}")
-    return summary.exit_code
 
 
 def _create(options: Options) -> tuple[Path, dict[str, tasks.TaskRef]]:

@@ -8,7 +8,9 @@ from pathlib import Path
 from parity import frameworks
 from parity.system.subprocesses import apart
 from parity.system.ray_session import connect
-from parity.ladder.command import collect, judge, write_log
+from parity.capture import collect
+from parity.ladder.judge import judge
+from parity.ladder.log import write_log
 from parity.results.capture import Numbers
 from parity.results.ladder import LADDER_FILE
 from parity.task.registry import TaskRef, load

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from parity.results import study as files
-from parity.study.judged import judged
+from parity.verdict.judged import judged
 from parity.verdict.judge import look_of
 from parity.verdict.sequential import decided, next_look
 

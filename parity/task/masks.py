@@ -321,3 +321,14 @@ class MaskedEnv(gymnasium.Wrapper):
         self.counts.check(self.action_masks(), action, self.action_space)
         observation, reward, terminated, truncated, info = self.env.step(action)
         return self._take(observation, info, bool(terminated or truncated)), reward, terminated, truncated, info
+
+
+def uniform_action(mask: np.ndarray, action_space: spaces.Space, generator: np.random.Generator) -> np.ndarray | int:
+    """An action whose sub-actions are uniform over what ``mask`` (bool ``[n_logits]``) allows; over all where it is empty."""
+    sizes = choices(action_space)
+    legal = np.ones_like(mask) if is_empty(mask, action_space) else mask
+    parts = np.split(legal, np.cumsum(sizes)[:-1])
+    picked = np.array([generator.choice(np.flatnonzero(part)) for part in parts], dtype=np.int64)
+    if isinstance(action_space, spaces.Discrete):
+        return int(picked[0])
+    return picked.astype(action_space.dtype)

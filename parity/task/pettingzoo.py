@@ -18,7 +18,7 @@ from gymnasium.utils import seeding
 
 from parity.errors import CannotStart
 from parity.task.masks import MASK_KEY, as_mask, n_logits
-from parity.frameworks.reference_scores import uniform_action
+from parity.task.masks import uniform_action
 
 Ending = Literal["terminated", "truncated"]
 Opponent = Callable[[Any, np.ndarray, spaces.Space, np.random.Generator], Any]

@@ -58,7 +58,7 @@ def test_a_framework_of_another_distribution_is_trained_and_judged_beside_sb3(
     rungs = judged["ladder"]["tiny"].values()
     assert len(rungs) == 10
     assert {(rung["status"], rung["reason"]) for rung in rungs} == {
-        ("not_applicable", "tiny collects no numbers (Framework.collect)")
+        ("not_applicable", "tiny collects no numbers (entry-point group parity.capture)")
     }
     assert json.loads((study / "study.json").read_text())["versions"]["parity-tiny"] == "0.3.0"
     assert "tiny" in (study / "report.md").read_text()

@@ -134,7 +134,7 @@ def ladder(task: Task, framework: str) -> None:
     """Holds, nothing is worse than explained, and what has no stock differences is in step to the last bit."""
     pytest.importorskip("ray.rllib")
     from parity.ladder.run_rungs import climb
-    from parity.ladder.command import collect
+    from parity.capture import collect
 
     numbers = collect(task, framework, "cpu")
     assert numbers is not None

@@ -22,6 +22,7 @@ from worlds import Maze, maze_task
 from parity import Task
 from parity.errors import CannotStart
 from parity.frameworks.evaluation import evaluate
+from parity.capture.rllib import capture_rllib
 from parity.frameworks.rllib import Rllib
 from parity.frameworks.rllib.config import build_port
 from parity.frameworks.rllib.env import SingleAgentAsMultiAgent, make_multi_agent_env
@@ -30,7 +31,7 @@ from parity.frameworks.rllib.stage import RllibStage
 from parity.ladder.run_rungs import climb
 from parity.task.masks import MaskedEnv
 from parity.task.pettingzoo import AgainstOpponents
-from parity.frameworks.reference_scores import uniform_action
+from parity.task.masks import uniform_action
 from parity.selftest.ports import games
 from parity.selftest.ports.games import FIRST, LISTENER, SECOND, SPEAKER, Doors, Pile, SortingAtOnce
 
@@ -199,7 +200,7 @@ def two_evaluations() -> Task:
 )
 def test_a_port_of_each_form_shows_the_learning_agent_what_sb3_sees(make: Any) -> None:
     """Same seed, same opponents: what it observes, may do, is paid and how it ends is equal; so is all that follows."""
-    judged = climb(Rllib().collect(make(), "cpu"))
+    judged = climb(capture_rllib(Rllib(), make(), "cpu"))
     assert judged, {name: r.reason for name, r in judged.rungs.items() if r.status in ("fail", "invalid")}
     assert judged.rungs["contract"].status == "pass"
 

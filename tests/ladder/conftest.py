@@ -8,7 +8,7 @@ import pytest
 import torch
 from ladder_ports import BROKEN, GOOD, Collected
 
-from parity.ladder.command import collect
+from parity.capture import collect
 from parity.results.capture import Numbers
 
 

@@ -11,7 +11,7 @@ from ladder_ports import GOOD, LEARNER, Collected
 
 from parity import frameworks
 from parity.capture.rllib.control import control
-from parity.ladder import command
+from parity.ladder.judge import judge as judge_task
 from parity.ladder.evidence import Evidence
 from parity.results.capture import Numbers
 from parity.ladder.rungs.control import control as judge
@@ -64,7 +64,7 @@ def test_the_control_says_which_quantity_the_device_changes(controlled: Numbers,
 
 
 def test_the_document_has_the_control_only_where_there_was_one(controlled: Numbers, collected: Collected) -> None:
-    document, _ = command.judge("own", {"rllib": controlled}, "cuda")
+    document, _ = judge_task("own", {"rllib": controlled}, "cuda")
     assert document.control["rllib"]["logits"] == 0
-    without, _ = command.judge("own", {"rllib": collected("own", "rllib")}, "cpu")
+    without, _ = judge_task("own", {"rllib": collected("own", "rllib")}, "cpu")
     assert '"control"' not in without.to_json()

@@ -25,7 +25,7 @@ from parity import PPOParams, Task
 from parity.system.ray_session import connect
 from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.ladder.run_rungs import Climb, climb
-from parity.ladder.command import collect
+from parity.capture import collect
 from parity.ladder.evidence import Evidence
 from parity.results.capture import Numbers
 from parity.ladder.rungs.algorithm import seen

@@ -209,7 +209,7 @@ def test_the_reference_is_gae_with_bootstrap_after_truncation_and_none_after_ter
 
 
 def test_a_weight_scale_of_its_own_is_a_warning() -> None:
-    from parity.ladder.command import collect
+    from parity.capture import collect
 
     class Tiny(OwnModule):
         def setup(self) -> None:

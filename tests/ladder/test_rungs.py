@@ -211,7 +211,7 @@ def test_masks_that_contradict_each_other_are_a_warning(collected: Collected) ->
 def test_a_frozen_module_that_moves_is_seen() -> None:
     from ladder_ports import OTHER, port, two_learners
 
-    from parity.ladder.command import collect
+    from parity.capture import collect
 
     task = port(
         multi_agent_env=two_learners,
@@ -270,7 +270,7 @@ def test_the_judging_half_imports_no_framework() -> None:
     import sys
 
     code = (
-        "import sys, parity.ladder.run_rungs, parity.ladder.command, parity.ladder.findings\n"
+        "import sys, parity.ladder.judge, parity.ladder.log, parity.ladder.findings\n"
         "found = {'torch', 'ray', 'stable_baselines3', 'sb3_contrib'} & set(sys.modules)\n"
         "sys.exit(str(found) if found else 0)"
     )

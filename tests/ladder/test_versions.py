@@ -11,7 +11,7 @@ from ladder_ports import LEARNER, Collected
 
 from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.exact import framework as exact_framework
-from parity.ladder import command
+from parity.cli import run_check as command
 from parity.ladder.run_rungs import climb
 from parity.results.capture import Numbers
 
@@ -137,7 +137,7 @@ def test_check_leaves_rllib_exact_out_of_its_defaults_and_says_so(
     monkeypatch.setattr(exact_framework, "refuse_exact", versions.refuse_exact)
     monkeypatch.setattr(versions, "RELEASE", (2, 47))
     monkeypatch.setattr(versions, "VERSION", "2.47.1")
-    monkeypatch.setattr("parity.frameworks.rllib.Rllib.collect", lambda *_: copy.deepcopy(collected("own", "rllib")))
+    monkeypatch.setattr("parity.capture.rllib.capture_rllib", lambda *_: copy.deepcopy(collected("own", "rllib")))
     # The process that collects would not see what is patched in this one.
     monkeypatch.setattr(command, "apart", lambda work, *arguments, about: work(*arguments))
     command.run_check(command.Request(task="tiles", as_json=True))

@@ -8,7 +8,7 @@ pytest.importorskip("ray.rllib")
 
 from parity import probes
 from parity.ladder.run_rungs import climb
-from parity.ladder.command import collect
+from parity.capture import collect
 
 # Zero-variance advantages, truncation at every step, and an action that is never legal beside a second learner.
 FAST = ("probe-one-action", "probe-time-limit", "probe-cooperative")

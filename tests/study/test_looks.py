@@ -85,7 +85,7 @@ def trained(parity: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Train
     monkeypatch.setattr(
         "parity.study.ladder.climb_study", lambda folder, *others: (folder / LADDER_FILE).write_text("{}")
     )
-    monkeypatch.setattr("parity.report.write_report", lambda *arguments: None)
+    monkeypatch.setattr("parity.cli.conclude.write_report", lambda *arguments: None)
     parity.write("my_task.py")
 
     def instead(scores: dict[str, Sequence[float]]) -> Trained:

@@ -28,7 +28,7 @@ from parity.frameworks.rllib.env import make_multi_agent_env
 from parity.capture.rllib.collect import _rllib_settings
 from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.ladder.run_rungs import climb
-from parity.ladder.command import collect
+from parity.capture import collect
 from parity.results.capture import Numbers
 from parity.task import PPOParams
 from parity.port.translate.code import code

@@ -60,12 +60,6 @@ class TorchRL(Framework):
         build_loss(task, policy, device).load_state_dict(state["loss_module"])
         return TorchRLStage(task, policy, slots)
 
-    def collect(self, task: Task, device: str, lockstep: int | None = None, full: bool = False) -> Numbers:
-        # SB3 is needed on this path alone.
-        from parity_torchrl.collect import collect
-
-        return collect(task, device)
-
 
 class TorchRLSession(Session):
     def __init__(self, task: Task, seed: int, device: str, threads: int) -> None:

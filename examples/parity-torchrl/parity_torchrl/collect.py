@@ -19,6 +19,7 @@ from tensordict import TensorDict
 
 from parity import PPOParams, Task
 from parity.frameworks import hyperparameters
+from parity.frameworks.base import Framework
 from parity.capture.random_masks import drawn_masks
 from parity.frameworks.network import sample_observations
 from parity.capture.sensitivity import reach
@@ -46,7 +47,9 @@ NOT_APPLICABLE = {
 }
 
 
-def collect(task: Task, device: str) -> Numbers:
+def collect(
+    framework: Framework, task: Task, device: str, lockstep: int | None = None, full: bool = False
+) -> Numbers:
     """Everything of one task, with SB3's weights in the policy; nothing is judged."""
     numbers = Numbers()
     env = DummyVecEnv([lambda: MaskedEnv(task.env(), task.mask)])

@@ -16,7 +16,7 @@ from torchrl.modules import MaskedCategorical
 
 from parity import PPOParams, Task
 from parity.ladder.run_rungs import Climb, climb
-from parity.ladder.command import collect
+from parity.capture import collect
 from parity.testing import Maze, maze_task
 from parity.testing.toy_envs import Several
 

@@ -22,7 +22,6 @@ from parity.frameworks.rllib.config import Port, build_port, is_whole
 from parity.frameworks.rllib.env import audit_masks
 from parity.frameworks.rllib.stage import RllibStage
 from parity.frameworks.stopwatch import Stopwatch
-from parity.results.capture import Numbers
 from parity.task.masks import MaskCounts
 from parity.task import PPOParams, Task
 
@@ -56,30 +55,6 @@ class Rllib(Framework):
     def port(self, task: Task, seed: int, device: str) -> Port:
         """The configuration of one trial; variants of this framework edit it here."""
         return build_port(task, seed, device)
-
-    def collect(self, task: Task, device: str, lockstep: int | None = None, full: bool = False) -> Numbers:
-        # SB3 is needed on this path alone.
-        from parity.capture.rllib.collect import collect
-
-        numbers = collect(task, self.port(task, seed=0, device=device), full=full)
-        # Rung 9 has env runner and learner in this process; it needs no Algorithm.
-        if numbers.facts["raised"].keys() <= {"algorithm"}:
-            self._climb_last(numbers, task, device, lockstep)
-        numbers.facts["framework"] = self.name
-        # A brought sb3_model trains with its own hyperparameters.
-        trained = dataclasses.replace(task, ppo=PPOParams(**numbers.facts["config"]["task"]))
-        numbers.facts["untranslated"] = [dataclasses.asdict(each) for each in self.untranslated(trained)]
-        return numbers
-
-    def _climb_last(self, numbers: Numbers, task: Task, device: str, iterations: int | None) -> None:
-        from parity.capture.lockstep_common import Length
-        from parity.capture.rllib.lockstep import lockstep
-
-        length = Length.short(task) if iterations is None else Length.whole(task, iterations)
-        found = lockstep(task, self.port(task, seed=0, device=device), length, device=device)
-        numbers.arrays |= found.arrays
-        numbers.facts["lockstep"] = found.facts["lockstep"]
-        numbers.facts["raised"] |= found.facts.get("raised", {})
 
     def open(self, task: Task, seed: int, device: str, threads: int) -> RllibSession:
         return RllibSession(task, self.port(task, seed, device), threads)

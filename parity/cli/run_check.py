@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
-import traceback
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from parity import frameworks
-from parity.system.subprocesses import apart
-from parity.system.console import console
-from parity.errors import CannotStart, ExitCode, NotSupported, one_line
-from parity.ladder.run_rungs import RUNGS, Climb, climb, rung_of
-from parity.results.check import CheckDocument
-from parity.ladder.evidence import Evidence
-from parity.results.capture import Numbers
-from parity.ladder.rungs.algorithm import seen
-from parity.ladder.rungs.control import control
-from parity.ladder.tolerances import tolerance
+from parity.capture import collect
+from parity.errors import CannotStart, NotSupported
+from parity.ladder.judge import judge
+from parity.ladder.log import write_log
+from parity.ladder.run_rungs import Climb
 from parity.ladder.trace import trace
-from parity.results.summary import RungResult
-
-if TYPE_CHECKING:
-    from parity.task import Task
+from parity.results.capture import Numbers
+from parity.results.check import CheckDocument
+from parity.system.console import console
+from parity.system.subprocesses import apart
 
 DEFAULT_FRAMEWORKS = ("rllib", "rllib-exact")
 
@@ -76,39 +68,6 @@ def run_check(request: Request) -> int:
     return document.exit_code
 
 
-def judge(
-    task_id: str, collected: dict[str, Numbers | None], device: str = "cpu"
-) -> tuple[CheckDocument, dict[str, Climb]]:
-    """The document of a task from each framework's numbers; None stands for a framework that collects none."""
-    climbs = {name: climb(numbers, tolerance=tolerance(device)) for name, numbers in collected.items() if numbers}
-    ladder = {name: climbs[name].rungs if name in climbs else _no_numbers(name) for name in collected}
-    holds = all(climbs.values())
-    document = CheckDocument(
-        task=task_id,
-        frameworks=list(collected),
-        ladder=ladder,
-        findings=[finding for name, each in climbs.items() for finding in each.findings(task_id, name)],
-        exit_code=ExitCode.HOLDS if holds else ExitCode.DOES_NOT_HOLD,
-        device=device,
-        algorithm=_asked(seen, collected, device),
-        control=_asked(control, collected, device),
-    )
-    return document, climbs
-
-
-def _asked(
-    question: Callable[[Evidence], dict[str, Any] | None], collected: dict[str, Numbers | None], device: str
-) -> dict[str, dict[str, Any]]:
-    """What ``question`` says of each framework's numbers, where it says anything."""
-    answers = {name: question(Evidence(numbers, tolerance(device))) for name, numbers in collected.items() if numbers}
-    return {name: answer for name, answer in answers.items() if answer is not None}
-
-
-def _no_numbers(name: str) -> dict[str, RungResult]:
-    reason = f"{name} collects no numbers (Framework.collect)"
-    return {rung: RungResult(rung=i, status="not_applicable", reason=reason) for i, rung in enumerate(RUNGS)}
-
-
 def _names(wanted: list[str] | None) -> list[str]:
     if wanted is None:
         registered = frameworks.names()
@@ -120,29 +79,6 @@ def _names(wanted: list[str] | None) -> list[str]:
     if not names:
         raise CannotStart(f"--frameworks {frameworks.REFERENCE}: name a framework to compare with it.")
     return names
-
-
-def collect(task: Task, name: str, device: str, lockstep: int | None = None, full: bool = False) -> Numbers | None:
-    """A framework's numbers; what the port raises before there are any is noted like everything else that it raises.
-
-    ``lockstep`` and ``full`` as for `Framework.collect`.
-
-    Raises:
-        CannotStart: the task cannot be run by this framework.
-    """
-    try:
-        framework = frameworks.get(name)
-        # After the import, which sets it; deprecations inside RLlib are not the reader's.
-        logging.getLogger("ray.rllib").setLevel(logging.ERROR)
-        return framework.collect(task, device, lockstep, full)
-    except NotImplementedError:
-        return None
-    except CannotStart:
-        raise
-    except Exception as error:
-        raised = {"type": type(error).__name__, "message": one_line(error), "traceback": traceback.format_exc()}
-        facts = {"raised": {"build": raised}, "learning_module": "", "learning_agent": "", "framework": name}
-        return Numbers(facts=facts | {"declared": dict(task.declared)})
 
 
 def _collected(request: Request, names: list[str]) -> tuple[str, dict[str, Numbers | None], str, dict[str, str]]:
@@ -254,25 +190,3 @@ def _verdict(document: CheckDocument, broken: Iterable[str]) -> str:
     return f"{document.task}: {' and '.join(broken)} {hold} ({', '.join(dict.fromkeys(roots)) or 'see above'})."
 
 
-def write_log(out: Path, task_id: str, collected: dict[str, Numbers | None]) -> tuple[str | None, list[str]]:
-    """Tracebacks of what the ports raised, and one sentence for each framework. Returns the file's name."""
-    raised: list[tuple[str, str, dict[str, Any]]] = [
-        (name, part, error)
-        for name, numbers in collected.items()
-        if numbers
-        for part, error in numbers.facts.get("raised", {}).items()
-    ]
-    if not raised:
-        return None, []
-    path = out / f"check-{task_id}.log"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(f"{name}, {part}:\n{error['traceback']}" for name, part, error in raised))
-    except OSError as error:
-        raise CannotStart(f"--out {out}: cannot write there ({error.strerror}); choose another folder.") from error
-    firsts = {name: (part, error) for name, part, error in reversed(raised)}
-    return str(path), [
-        f"{name} stopped at rung {list(RUNGS).index(rung_of(part)[0])} ({rung_of(part)[0]}): {error['type']}: "
-        f"{error['message'][:200]}. Traceback: {path}"
-        for name, (part, error) in firsts.items()
-    ]

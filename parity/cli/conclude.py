@@ -1,0 +1,34 @@
+"""What ends a study: it is judged, reported, and its verdict said."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from parity.report import write_report
+from parity.results.study import LOG_FILE, SUMMARY_FILE, load_study
+from parity.verdict.judged import judged
+
+
+def conclude(folder: Path, as_json: bool) -> int:
+    """Judges what lies in a study's folder, writes summary and report, says the verdict. Returns the exit code."""
+    study = load_study(folder)
+    summary = judged(study)
+    (folder / SUMMARY_FILE).write_text(summary.to_json(), encoding="utf-8")
+    write_report(study, summary)
+    if as_json:
+        print(summary.to_json(), end="")
+    for trial in study.trials:
+        if trial.meta is not None and trial.meta.status == "crashed":
+            name = f"{trial.task}/{trial.framework}/{trial.seed}"
+            _say(f"{name} crashed: {trial.meta.reason}; log: {trial.folder / LOG_FILE}")
+    for finding in summary.findings:
+        if finding.severity == "error":
+            _say(f"{finding.code} {finding.title} [{finding.framework}], {finding.where}; fix: {finding.fix}")
+    _say(summary.sentence)
+    _say(f"{summary.verdict}. Report: {folder / 'report.html'}")
+    return summary.exit_code
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
