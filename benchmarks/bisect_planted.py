@@ -18,10 +18,10 @@ import warnings
 from pathlib import Path
 
 import parity
-from parity.task import registry as tasks
 from parity.bisect.search import interpolate
 from parity.bisect.sentence import sentence
 from parity.bisect.workers import climb_mixture, dissect
+from parity.task import registry as tasks
 
 _REPORTED = "envs/reported/port.py"
 _SETTINGS = (

@@ -27,8 +27,8 @@ from parity_envs.pettingzoo_classic.games import against_uniform
 from pettingzoo.classic.tictactoe.board import TTT_GAME_NOT_OVER, TTT_TIE, Board
 from rich.progress import track
 
-from parity.task.pettingzoo import AgainstOpponents
 from parity.task.masks import uniform_action
+from parity.task.pettingzoo import AgainstOpponents
 
 # Beyond the seeds of training and evaluation.
 FIRST_SEED = 2_000_000_000

@@ -13,8 +13,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from parity.results.study import load_study
 from parity.results.ladder import load_ladder
+from parity.results.study import load_study
 from parity.results.summary import Finding, MetricComparison, Summary, Verdict
 from parity.verdict.comparison import gravest
 from parity.verdict.judge import judge

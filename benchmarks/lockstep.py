@@ -30,15 +30,15 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from parity import Task
-from parity.task import registry as tasks
 from parity.capture.lockstep_common import Length
+from parity.capture.rllib.lockstep import Lockstep
 from parity.frameworks.randomness import undisturbed
 from parity.frameworks.rllib.exact.framework import RllibExact
-from parity.capture.rllib.lockstep import Lockstep
 from parity.ladder.divergence import Divergence, Place, diverge, mean_returns
-from parity.results.capture import Numbers
 from parity.ladder.tolerances import CPU
+from parity.results.capture import Numbers
 from parity.system.machine import describe
+from parity.task import registry as tasks
 
 PACKAGES = ("ray", "stable-baselines3", "sb3-contrib", "torch", "numpy", "gymnasium")
 COLOURS = {"sb3": "#4c566a", "rllib-exact": "#d08700", "control": "#b0b7c0"}

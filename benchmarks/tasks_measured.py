@@ -17,11 +17,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from parity.task.task_table import MEASURED_FILE
 from parity.plan.deviation import of_runs
-from parity.system import machine
 from parity.results.study import load_study
+from parity.system import machine
 from parity.task.registry import BUILT_IN
+from parity.task.task_table import MEASURED_FILE
 from parity.verdict.runs import TaskRuns
 
 OUT = Path(__file__).parents[1] / "envs" / MEASURED_FILE

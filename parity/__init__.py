@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from parity.task.repeatable import Repeatable
     from parity.task import PPOParams, Task
+    from parity.task.repeatable import Repeatable
 
 __version__ = "0.1.0"
 __all__ = ["PPOParams", "Repeatable", "Task", "__version__"]

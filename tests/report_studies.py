@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from parity.results.bench import BenchRequest
 from parity.report import write_report
 from parity.results import study as files
+from parity.results.bench import BenchRequest
 from parity.results.ladder import LADDER_FILE
 from parity.results.summary import Finding, Summary
 from parity.task import PPOParams

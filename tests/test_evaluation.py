@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from worlds import Maze, maze_task
 
-from parity.frameworks import evaluation
 from parity.errors import CannotStart
-from parity.frameworks.evaluation import FIRST_EVALUATION_SEED, Evaluation, evaluate
+from parity.frameworks import evaluation
 from parity.frameworks.base import Stage
-from parity.task.masks import MaskCounts
+from parity.frameworks.evaluation import FIRST_EVALUATION_SEED, Evaluation, evaluate
 from parity.frameworks.reference_scores import uniform_legal_returns
-from parity.task.masks import uniform_action
+from parity.task.masks import MaskCounts, uniform_action
 
 
 class Scripted(Stage):

@@ -13,8 +13,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from parity.task import task_table as listing
 from parity.cli import call
+from parity.task import task_table as listing
 from parity.task.registry import BUILT_IN
 
 ROOT = Path(__file__).parents[1]

@@ -13,10 +13,9 @@ from gymnasium.utils.env_checker import check_env
 from parity_envs.pettingzoo_classic.games import against_uniform
 
 from parity.errors import CannotStart
-from parity.task.masks import MaskedEnv
-from parity.task.pettingzoo import AgainstOpponents, Game, form
-from parity.task.masks import uniform_action
 from parity.selftest.ports.games import FIRST, LISTENER, SECOND, SPEAKER, Doors, Pile, SortingAtOnce, says_the_door
+from parity.task.masks import MaskedEnv, uniform_action
+from parity.task.pettingzoo import AgainstOpponents, Game, form
 
 
 def play(env: Any, seed: int, policy: Any = None) -> tuple[list[Any], list[float]]:

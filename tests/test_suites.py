@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from parity.cli import call
-from parity.study.command import Options
-from parity.task.suites import SUITES, Suite
 from parity.results.summary import Summary, Verdict
+from parity.study.command import Options
 from parity.task.registry import BUILT_IN
+from parity.task.suites import SUITES, Suite
 from parity.verdict.learning import LEAST_SEEDS
 from parity.verdict.plan import POWER, seeds_needed, verdict_rates
 

@@ -14,17 +14,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from parity import __version__, frameworks
-from parity.task import registry as tasks
-from parity.system.subprocesses import apart
-from parity.results.bench import BENCH_FILE, BenchFile, BenchRequest, Round, load_bench_file
 from parity.bench.judge import conclude
 from parity.bench.measure import Job, measure
-from parity.system.console import console
 from parity.errors import CannotStart, Interrupted, one_line
 from parity.results import study as files
-from parity.system import machine
-from parity.study.preflight import Question, inspect
+from parity.results.bench import BENCH_FILE, BenchFile, BenchRequest, Round, load_bench_file
 from parity.results.summary import PhaseSeconds
+from parity.study.preflight import Question, inspect
+from parity.system import machine
+from parity.system.console import console
+from parity.system.subprocesses import apart
+from parity.task import registry as tasks
 
 LOG_FILE = "bench.log"
 

@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from parity.results.bench import BenchFile, Ratio, Round, TaskBench, Throughput
 from parity.bench.sentence import sentence
 from parity.errors import ExitCode
+from parity.results.bench import BenchFile, Ratio, Round, TaskBench, Throughput
 from parity.results.summary import PhaseSeconds
 from parity.verdict.runs import SB3
 from parity.verdict.throughput import judge_speed, throughput_ratio

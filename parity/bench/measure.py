@@ -55,8 +55,8 @@ def measure(job: Job) -> Measured:
     import warnings
 
     from parity import frameworks
-    from parity.system.ray_session import connect
     from parity.system.machine import peak_memory_mb
+    from parity.system.ray_session import connect
     from parity.task.registry import load
 
     warnings.simplefilter("ignore")

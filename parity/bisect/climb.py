@@ -18,14 +18,14 @@ from gymnasium import spaces
 from gymnasium.spaces.utils import flatten, flatten_space
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
-from parity.task import registry as tasks
 from parity.bisect.mixture import ENVIRONMENT, MODULE, REST, Dissected
 from parity.bisect.step import Reached, Step
 from parity.bisect.workers import climb_task, dissected
 from parity.frameworks.rllib.env import has_choice
 from parity.frameworks.rllib.module import FlatNetwork
-from parity.task.masks import MaskedEnv, choices
 from parity.task import Task
+from parity.task import registry as tasks
+from parity.task.masks import MaskedEnv, choices
 from parity.task.registry import TaskRef
 
 TOY = "tiles"

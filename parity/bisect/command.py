@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from parity.task import registry as tasks
 from parity.bisect import files
 from parity.bisect.document import BisectDocument, document, step_entry, unbuilt
 from parity.bisect.part import Anatomy
@@ -24,8 +23,9 @@ from parity.bisect.trained import Run
 from parity.bisect.training import training
 from parity.bisect.verdict import Verdict
 from parity.bisect.workers import Workers, climb_mixture, take_step
-from parity.system.console import console
 from parity.errors import CannotStart, ExitCode
+from parity.system.console import console
+from parity.task import registry as tasks
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,6 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
-from parity.task import registry as tasks
 from parity.bisect import module as modules
 from parity.bisect.frame import Agents, BesideOthers, UnmaskedModule, can_be_replaced, has_mask
 from parity.bisect.part import Anatomy, Part
@@ -26,8 +25,9 @@ from parity.frameworks.network import NetworkFactory
 from parity.frameworks.rllib.config import Port, build_port, make_env
 from parity.frameworks.rllib.env import SingleAgentAsMultiAgent
 from parity.frameworks.rllib.module import SharedNetworkModule
-from parity.task.masks import MaskedEnv
 from parity.task import Task
+from parity.task import registry as tasks
+from parity.task.masks import MaskedEnv
 
 ENVIRONMENT, POLICIES, TRAINED, SPECIFICATION = "multi_agent_env", "policies", "policies_to_train", "rl_module_spec"
 MODULE, OTHER = "module", "other_modules"

@@ -222,10 +222,10 @@ def climb_task(make: Callable[[], Task]) -> Verdict:
 
 
 def _climb(make: Callable[[], Task], draw: int) -> Verdict:
+    from parity.capture import collect
     from parity.errors import CannotStart
     from parity.frameworks.randomness import seeded
     from parity.ladder.run_rungs import climb
-    from parity.capture import collect
 
     begin = time.perf_counter()
     try:

@@ -49,8 +49,8 @@ def check(
     json
         Print one document with ladder and findings on stdout, and nothing else there.
     """
-    from parity.errors import CannotStart
     from parity.cli.run_check import Request, run_check
+    from parity.errors import CannotStart
 
     if task is None and load is None:
         from parity.study.command import Options

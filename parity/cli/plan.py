@@ -77,8 +77,8 @@ def _print(made: Plan) -> None:
     from rich import box
     from rich.table import Table
 
-    from parity.system.console import console
     from parity.plan.words import notes
+    from parity.system.console import console
 
     out = console(stderr=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

@@ -188,5 +188,3 @@ def _verdict(document: CheckDocument, broken: Iterable[str]) -> str:
     roots = [f.code for f in document.findings if f.severity == "error"]
     hold = "does not hold" if len(broken) == 1 else "do not hold"
     return f"{document.task}: {' and '.join(broken)} {hold} ({', '.join(dict.fromkeys(roots)) or 'see above'})."
-
-

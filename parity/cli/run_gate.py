@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from parity import __version__
 from parity.gate import waivers as waiver_files
 from parity.gate.accept import accept, losses
 from parity.gate.annotations import annotation_lines
-from parity.gate.baseline import BASELINE_FILE, Baseline, load, tasks_of
-from parity.gate.bench import Bench, load_bench
+from parity.gate.baseline import BASELINE_FILE, load, tasks_of
+from parity.gate.bench import load_bench
 from parity.gate.benchmark import benchmark_json
-from parity.gate.circumstances import changes, machine_of, version_changes, versions_of
-from parity.results.gate import BENCHMARK_FILE, GATE_FILE, MARKDOWN_FILE, BaselineUse, Gate, GatedSummary
-from parity.report.gate_markdown import gate_markdown
-from parity.gate.outcome import WORDS, exit_code, sentence
+from parity.gate.circumstances import version_changes
+from parity.gate.decide import decide
 from parity.gate.throughput_claims import Source
 from parity.report import write_report
+from parity.report.gate_markdown import gate_markdown
 from parity.results import study as files
-from parity.verdict.judged import judged
+from parity.results.gate import BENCHMARK_FILE, GATE_FILE, MARKDOWN_FILE, Gate, GatedSummary
 from parity.results.summary import Summary
+from parity.verdict.judged import judged
 
 
 def gate(

@@ -10,8 +10,8 @@ import numpy as np
 
 from parity.frameworks.base import Stage
 from parity.frameworks.randomness import PolicyGenerator, undisturbed
-from parity.task.masks import MaskCounts, masked_envs
 from parity.task import Task
+from parity.task.masks import MaskCounts, masked_envs
 
 
 class MaskedStage(Stage):

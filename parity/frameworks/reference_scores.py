@@ -6,8 +6,8 @@ import numpy as np
 
 from parity.errors import CannotStart, one_line
 from parity.frameworks.evaluation import FIRST_EVALUATION_SEED, MAX_EPISODE_STEPS
-from parity.task.masks import MaskedEnv, uniform_action
 from parity.task import Task
+from parity.task.masks import MaskedEnv, uniform_action
 
 # The standard error of the anchor is then a twentieth of the spread of single episodes.
 UNIFORM_EPISODES = 400

@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 from parity.gate.baseline import Baseline
 from parity.gate.definition import Tasks, definition_changes, definitions, presence
-from parity.results.gate import Claim
 from parity.gate.ladder import ladder
 from parity.gate.learning_claims import learning
 from parity.gate.throughput_claims import Source, bench, observed
+from parity.results.gate import Claim
 from parity.results.summary import Summary
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from parity.results.gate import Gate
 from parity.gate.outcome import telling
+from parity.results.gate import Gate
 
 Level = Literal["error", "warning", "notice"]
 # GitHub shows ten of each level for a step and drops the others without a word.

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from parity.results.bench import BENCH_FILE, BenchFile, load_bench_file
 from parity.errors import CannotStart
 from parity.gate.circumstances import MACHINE_FIELDS
+from parity.results.bench import BENCH_FILE, BenchFile, load_bench_file
 from parity.results.summary import Number
 from parity.verdict.runs import SB3
 

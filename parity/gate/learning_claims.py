@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 
 from parity.gate.baseline import FrameworkBaseline, TaskBaseline
 from parity.gate.definition import Tasks, both
-from parity.results.gate import Claim, Status
 from parity.gate.learning import Change, Runs, judge_family, judge_pooled
+from parity.results.gate import Claim, Status
 from parity.results.summary import Summary, Verdict
 from parity.verdict.runs import Scale
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from parity.ladder.difference import Difference
 from parity.ladder.evidence import scaled
-from parity.results.capture import Numbers
 from parity.ladder.tolerances import Tolerance
+from parity.results.capture import Numbers
 
 Origin = Literal["float noise", "environment", "difference"]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from parity.ladder.difference import Difference, Rows, elementwise
 from parity.ladder.findings import RULES
 from parity.ladder.findings.found import Found
-from parity.ladder.difference import Difference, Rows, elementwise
-from parity.results.capture import Numbers
 from parity.ladder.tolerances import Tolerance
+from parity.results.capture import Numbers
 from parity.results.summary import Severity
 
 PHASES = ("exploration", "inference", "train")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from parity.ladder.findings.found import Found, as_findings, settle
 from parity.ladder.difference import largest
 from parity.ladder.evidence import Evidence, Sheet
-from parity.results.capture import Numbers
+from parity.ladder.findings.found import Found, as_findings, settle
 from parity.ladder.rungs.contract import contract
 from parity.ladder.rungs.distribution import distribution
 from parity.ladder.rungs.forward import forward
@@ -20,6 +19,7 @@ from parity.ladder.rungs.rollout import rollout
 from parity.ladder.rungs.step import step
 from parity.ladder.rungs.update import update
 from parity.ladder.tolerances import CPU, Tolerance
+from parity.results.capture import Numbers
 from parity.results.summary import Finding, RungResult, RungStatus
 
 RUNGS: dict[str, Callable[[Evidence], Sheet]] = {

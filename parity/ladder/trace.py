@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from parity.results.check import number
 from parity.ladder.evidence import Evidence, Missing
-from parity.results.capture import Numbers
 from parity.ladder.rungs.legal import groups
 from parity.ladder.tolerances import CPU
+from parity.results.capture import Numbers
+from parity.results.check import number
 
 MOST_STEPS = 30
 

@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.progress import track
 
 from parity import frameworks
-from parity.task import suites
 from parity.errors import CannotStart
-from parity.task.task_table import measured
 from parity.plan import deviation, duration
 from parity.results.plan import Design, Deviation, Plan, Rates, Sequential
 from parity.results.study import StudyRecord, find_study, load_study
 from parity.results.summary import Verdict
+from parity.task import suites
 from parity.task.registry import resolve
+from parity.task.task_table import measured
 from parity.verdict.learning import LEAST_SEEDS
 from parity.verdict.many import rates, sequential_verdicts
 from parity.verdict.plan import (

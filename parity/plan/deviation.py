@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from parity.errors import CannotStart
-from parity.task.task_table import measured
 from parity.results.plan import Deviation
 from parity.results.study import StudyRecord
+from parity.task.task_table import measured
 from parity.verdict.comparison import PRIMARY
 from parity.verdict.runs import TaskRuns
 

@@ -6,10 +6,10 @@ import heapq
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from parity.task.task_table import measured
 from parity.results.plan import Machine, Time
-from parity.system import machine
 from parity.results.study import StudyRecord
+from parity.system import machine
+from parity.task.task_table import measured
 
 # Seconds from a trial's turn to its first step, and from the command to the first trial: results/single-agent, 24 trials.
 TRIAL_STARTS_S = 6.0

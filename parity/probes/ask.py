@@ -6,8 +6,8 @@ import numpy as np
 
 from parity import frameworks
 from parity.errors import CannotStart, one_line
-from parity.frameworks.evaluation import SLOTS, evaluate
 from parity.frameworks.base import Session
+from parity.frameworks.evaluation import SLOTS, evaluate
 from parity.probes.claims import Answers, Failure, Probe
 from parity.probes.judge import judge
 from parity.task import Task

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from parity.report import text
-from parity.results.summary import MetricComparison, Metrics, PooledSummary, PrimaryMetrics, Robustness, Summary, TaskSummary
+from parity.results.summary import (
+    MetricComparison,
+    Metrics,
+    PooledSummary,
+    PrimaryMetrics,
+    Robustness,
+    Summary,
+    TaskSummary,
+)
 
 SB3 = "sb3"
 

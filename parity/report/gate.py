@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from parity.errors import CannotStart, one_line
-from parity.results.gate import fingerprint, GATE_FILE, Claim, Gate
+from parity.results.gate import GATE_FILE, Claim, Gate, fingerprint
 from parity.results.summary import Summary
 
 STATUS_WORDS = {

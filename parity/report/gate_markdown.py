@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from parity.results.gate import Gate
 from parity.report.gate import GateSection
 from parity.report.templating import markdown_environment
+from parity.results.gate import Gate
 
 
 def gate_markdown(gate: Gate) -> str:

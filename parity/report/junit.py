@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from xml.etree import ElementTree
 
-from parity.results.gate import Claim as GateClaim
-from parity.results.gate import Gate
 from parity.report import text
 from parity.report.comparison import MetricRow
 from parity.report.content import Content, TaskContent
+from parity.results.gate import Claim as GateClaim
+from parity.results.gate import Gate
 from parity.results.summary import Learns, Verdict
 
 Outcome = Literal["failure", "error", "skipped"] | None

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from parity.results.bench import BENCH_FILE, load_bench_file
 from parity.bench.sentence import ratio_words
+from parity.results.bench import BENCH_FILE, load_bench_file
 from parity.results.study import TrialRecord
 
 # "rest" is training time that no phase accounts for: the framework's own bookkeeping, and what it cannot tell apart.

@@ -84,9 +84,9 @@ class _Seen:
 
 
 def _climb(task: Task, framework: str) -> _Seen:
+    from parity.capture import collect
     from parity.errors import CannotStart
     from parity.ladder.run_rungs import climb
-    from parity.capture import collect
 
     try:
         numbers = collect(task, framework, "cpu")

@@ -15,11 +15,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from parity import __version__, frameworks
-from parity.task import suites
-from parity.task import registry as tasks
 from parity.errors import CannotStart, Interrupted, one_line
 from parity.results import study as files
 from parity.system import machine
+from parity.task import registry as tasks
+from parity.task import suites
 
 CONFIG_FILE = "parity.toml"
 
@@ -147,8 +147,8 @@ def run_study(options: Options, resume: str | None) -> Path:
 
 
 def _climb_and_train(folder: Path, refs: dict[str, tasks.TaskRef], options: Options) -> None:
-    from parity.study.ladder import climb_study
     from parity.results.ladder import LADDER_FILE
+    from parity.study.ladder import climb_study
     from parity.study.looks import add_look
     from parity.study.runner import cores_of, opened_ray, pending, run_trials
 

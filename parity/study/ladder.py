@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 from parity import frameworks
-from parity.system.subprocesses import apart
-from parity.system.ray_session import connect
 from parity.capture import collect
 from parity.ladder.judge import judge
 from parity.ladder.log import write_log
 from parity.results.capture import Numbers
 from parity.results.ladder import LADDER_FILE
+from parity.system.ray_session import connect
+from parity.system.subprocesses import apart
 from parity.task.registry import TaskRef, load
 
 

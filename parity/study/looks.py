@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from parity.results import study as files
-from parity.verdict.judged import judged
 from parity.verdict.judge import look_of
+from parity.verdict.judged import judged
 from parity.verdict.sequential import decided, next_look
 
 

@@ -10,10 +10,10 @@ import dataclasses
 from importlib import metadata
 from typing import Any
 
-from parity.task import registry as tasks
-from parity.system.subprocesses import apart
 from parity.errors import CannotStart, one_line
 from parity.results.study import EffectiveConfig, ReferenceScores, TaskRecord
+from parity.system.subprocesses import apart
+from parity.task import registry as tasks
 
 
 @dataclasses.dataclass(frozen=True)

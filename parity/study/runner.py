@@ -16,11 +16,11 @@ import ray
 from ray import tune
 from ray.tune import PlacementGroupFactory
 
-from parity.system.ray_session import connect
 from parity.errors import Interrupted
 from parity.results import study as files
 from parity.study.progress import ProgressDisplay
 from parity.study.trial import Progress, TrialSpec, run_trial
+from parity.system.ray_session import connect
 from parity.task.registry import TaskRef
 
 TUNE_FOLDER = "tune"

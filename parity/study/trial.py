@@ -16,12 +16,12 @@ import pandas as pd
 
 from parity import frameworks
 from parity.errors import one_line
-from parity.frameworks.evaluation import SLOTS, Evaluation, evaluate
 from parity.frameworks.base import Iteration, Session, Stage
-from parity.task.masks import MaskCounts
+from parity.frameworks.evaluation import SLOTS, Evaluation, evaluate
 from parity.results import study as files
 from parity.system.machine import peak_memory_mb
 from parity.task import Task
+from parity.task.masks import MaskCounts
 from parity.task.registry import TaskRef, load
 
 # Torch threads of a trial: more than one rarely pays with networks of this size, and trials run side by side.

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from parity.task.definition import PPOParams, Task
+    from parity.task.definition import PPOParams, Reference, Task
 
-__all__ = ["PPOParams", "Task"]
+__all__ = ["PPOParams", "Reference", "Task"]
 
 
 def __getattr__(name: str) -> object:

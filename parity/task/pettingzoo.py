@@ -17,8 +17,7 @@ from gymnasium import spaces
 from gymnasium.utils import seeding
 
 from parity.errors import CannotStart
-from parity.task.masks import MASK_KEY, as_mask, n_logits
-from parity.task.masks import uniform_action
+from parity.task.masks import MASK_KEY, as_mask, n_logits, uniform_action
 
 Ending = Literal["terminated", "truncated"]
 Opponent = Callable[[Any, np.ndarray, spaces.Space, np.random.Generator], Any]

@@ -181,7 +181,7 @@ def _import_file(path: Path) -> ModuleType:
 
 def validation_sentence(error: ValidationError) -> str:
     """The first complaint of pydantic as one sentence with the field and what it wants."""
-    from parity.task import PPOParams, Reference, Task
+    from parity.task.definition import PPOParams, Reference, Task
 
     fields = {cls.__name__: list(cls.__annotations__) for cls in (Task, PPOParams, Reference)}
     first: Any = error.errors()[0]

@@ -22,8 +22,8 @@ from gymnasium import spaces
 
 from parity import PPOParams, Task, frameworks
 from parity.errors import CannotStart
-from parity.frameworks.evaluation import evaluate
 from parity.frameworks.base import Effective, Iteration, Session
+from parity.frameworks.evaluation import evaluate
 from parity.frameworks.network import build_network, network_input, weights_hash
 from parity.task.masks import MaskCounts, MaskedEnv
 from parity.testing.toy_envs import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from parity.results.study import StudyRecord
 from parity.results.ladder import load_ladder
+from parity.results.study import StudyRecord
 from parity.results.summary import Summary
 from parity.verdict.judge import judge
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from worker_functions import crash_or_hang
 
-from parity.task import registry as tasks
 from parity.bisect.mixture import Dissected, mixture
 from parity.bisect.part import Anatomy
 from parity.bisect.search import Outcome, interpolate
@@ -18,6 +17,7 @@ from parity.bisect.sentence import sentence
 from parity.bisect.verdict import DIED, HUNG
 from parity.bisect.workers import Workers, climb_mixture, climb_task, dissect
 from parity.cli import call
+from parity.task import registry as tasks
 from parity.task.registry import TaskRef
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

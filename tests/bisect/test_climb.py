@@ -13,10 +13,10 @@ from gymnasium import spaces
 sys.path.insert(0, str(Path(__file__).parent))
 from bisect_ports import HOLDER, Cards, Table
 
-from parity.task import registry as tasks
 from parity.bisect.climb import STEPS, AllLegal, Alone, Seen, next_legal, take
 from parity.bisect.step import WORDS, Reached, Step, climbed, steps
 from parity.bisect.verdict import Error, Verdict
+from parity.task import registry as tasks
 from parity.task.masks import MaskedEnv
 from parity.task.registry import TaskRef
 

@@ -18,8 +18,7 @@ from parity_envs.pettingzoo_classic import task as tasks
 
 from parity import Task
 from parity.errors import CannotStart
-from parity.task.masks import MaskedEnv
-from parity.task.masks import uniform_action
+from parity.task.masks import MaskedEnv, uniform_action
 
 ROOT = Path(__file__).parents[2]
 ALL: list[Task] = [value for value in vars(tasks).values() if isinstance(value, Task)]

@@ -21,8 +21,8 @@ from parity_envs.taxi.task import taxi
 
 from parity import Task
 from parity.errors import CannotStart
-from parity.task.masks import MaskedEnv, n_logits
 from parity.frameworks.reference_scores import uniform_legal_returns
+from parity.task.masks import MaskedEnv, n_logits
 
 ROOT = Path(__file__).parents[2]
 STORED = json.loads((ROOT / "results" / "reference" / "single_agent.json").read_text())["problems"]
@@ -133,8 +133,8 @@ def test_a_task_loads_without_sb3_contrib_and_its_environment_says_what_is_missi
 def ladder(task: Task, framework: str) -> None:
     """Holds, nothing is worse than explained, and what has no stock differences is in step to the last bit."""
     pytest.importorskip("ray.rllib")
-    from parity.ladder.run_rungs import climb
     from parity.capture import collect
+    from parity.ladder.run_rungs import climb
 
     numbers = collect(task, framework, "cpu")
     assert numbers is not None

@@ -26,18 +26,18 @@ from torch import nn
 from worlds import SMALL, Maze, maze_task
 
 from parity import PPOParams, Task
-from parity.frameworks import hyperparameters
 from parity.capture.lockstep_common import TERMINATED, TRUNCATED, Length, Streams
+from parity.capture.rllib.lockstep import Lockstep, lockstep
+from parity.capture.rllib.side import PortSide
+from parity.capture.sb3.lockstep import Sb3Side
+from parity.frameworks import hyperparameters
 from parity.frameworks.randomness import seeded
 from parity.frameworks.rllib import Rllib
 from parity.frameworks.rllib.exact.framework import RllibExact
-from parity.capture.rllib.lockstep import Lockstep, lockstep
-from parity.capture.rllib.side import PortSide
 from parity.frameworks.sampling import draw
-from parity.capture.sb3.lockstep import Sb3Side
 from parity.ladder.divergence import Divergence, diverge, mean_returns
-from parity.results.capture import Numbers
 from parity.ladder.tolerances import CPU
+from parity.results.capture import Numbers
 
 SHORT = Length(iterations=3, n_envs=3, n_steps=16, minibatches=(13, 2))
 MINIBATCHES = 8  # of an iteration: 48 rows in pieces of 13, twice

@@ -20,20 +20,19 @@ from ray.tune.registry import register_env
 from worlds import Maze, maze_task
 
 from parity import Task
+from parity.capture.rllib import capture_rllib
 from parity.errors import CannotStart
 from parity.frameworks.evaluation import evaluate
-from parity.capture.rllib import capture_rllib
 from parity.frameworks.rllib import Rllib
 from parity.frameworks.rllib.config import build_port
 from parity.frameworks.rllib.env import SingleAgentAsMultiAgent, make_multi_agent_env
 from parity.frameworks.rllib.pettingzoo import ends, inner, wrap
 from parity.frameworks.rllib.stage import RllibStage
 from parity.ladder.run_rungs import climb
-from parity.task.masks import MaskedEnv
-from parity.task.pettingzoo import AgainstOpponents
-from parity.task.masks import uniform_action
 from parity.selftest.ports import games
 from parity.selftest.ports.games import FIRST, LISTENER, SECOND, SPEAKER, Doors, Pile, SortingAtOnce
+from parity.task.masks import MaskedEnv, uniform_action
+from parity.task.pettingzoo import AgainstOpponents
 
 
 @pytest.fixture(autouse=True, scope="module")

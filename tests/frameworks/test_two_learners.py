@@ -14,16 +14,16 @@ from gymnasium import spaces
 
 from parity import Task
 from parity.capture.lockstep_common import Length, Streams
-from parity.frameworks.rllib.exact.framework import RllibExact
 from parity.capture.rllib.side import PortSide
+from parity.frameworks.rllib.exact.framework import RllibExact
 from parity.frameworks.rllib.stage import make_env_runner
-from parity.task.pettingzoo import AgainstOpponents
+from parity.results.study import CURVE_FILE, agent_column, agents_of
 from parity.selftest.good import CLERK, SORTER
 from parity.selftest.good import good_port as sorting
 from parity.selftest.ports.agents import one_agent, two_learning_agents
 from parity.selftest.ports.games import Doors, turn_based_pair
-from parity.results.study import CURVE_FILE, agent_column, agents_of
 from parity.study.trial import TrialSpec, run_trial
+from parity.task.pettingzoo import AgainstOpponents
 from parity.task.registry import resolve
 
 LENGTH = Length(iterations=2, n_envs=3, n_steps=16, minibatches=(13, 2))

@@ -11,8 +11,8 @@ from typing import Any
 
 from report_studies import bench_request
 
-from parity.results.bench import BenchFile, Round
 from parity.results import study as files
+from parity.results.bench import BenchFile, Round
 from parity.results.summary import PhaseSeconds
 
 GOOD = {"sb3": [0.97, 0.99, 0.93, 1.0, 0.95], "rllib": [0.92, 0.97, 0.86, 0.98, 0.9]}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from parity.errors import CannotStart
-from parity.results.gate import Claim
 from parity.gate.waivers import Waiver, apply, load
+from parity.results.gate import Claim
 
 TODAY = date(2026, 11, 23)
 FIELDS = {"claim": "c", "reason": "r", "by": "Ada", "granted": "2026-11-20", "expires": "2026-12-20"}

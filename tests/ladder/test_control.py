@@ -11,11 +11,11 @@ from ladder_ports import GOOD, LEARNER, Collected
 
 from parity import frameworks
 from parity.capture.rllib.control import control
-from parity.ladder.judge import judge as judge_task
 from parity.ladder.evidence import Evidence
-from parity.results.capture import Numbers
+from parity.ladder.judge import judge as judge_task
 from parity.ladder.rungs.control import control as judge
 from parity.ladder.tolerances import CUDA
+from parity.results.capture import Numbers
 
 
 @pytest.fixture

@@ -22,14 +22,14 @@ from ray.rllib.callbacks.callbacks import RLlibCallback
 from worlds import maze_task
 
 from parity import PPOParams, Task
-from parity.system.ray_session import connect
-from parity.frameworks.rllib.module import SharedNetworkModule
-from parity.ladder.run_rungs import Climb, climb
 from parity.capture import collect
+from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.ladder.evidence import Evidence
-from parity.results.capture import Numbers
+from parity.ladder.run_rungs import Climb, climb
 from parity.ladder.rungs.algorithm import seen
 from parity.ladder.tolerances import CPU
+from parity.results.capture import Numbers
+from parity.system.ray_session import connect
 
 PPO = PPOParams(n_envs=8, n_steps=32, batch_size=64, n_epochs=2, learning_rate=1e-3)
 ONLY_HERE = "PARITY_TEST_ONLY_HERE"

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from parity.ladder.divergence import GROWS_BY, Divergence, diverge, mean_returns
 from parity.ladder.findings import RULES, consequences
 from parity.ladder.findings.found import Found, settle
 from parity.ladder.run_rungs import climb
-from parity.ladder.divergence import GROWS_BY, Divergence, diverge, mean_returns
-from parity.results.capture import Numbers
 from parity.ladder.tolerances import CPU
+from parity.results.capture import Numbers
 
 ITERATIONS, STEPS, ENVS, MINIBATCHES = 3, 8, 2, 4
 PARAMETERS = ["trunk.weight", "pi.bias"]

@@ -7,8 +7,8 @@ import pytest
 from ladder_ports import LEARNER, Collected
 
 from parity.ladder.run_rungs import climb
-from parity.results.capture import Numbers
 from parity.ladder.rungs.shares import NOTHING, but_noise
+from parity.results.capture import Numbers
 
 GRADIENT = np.array([0.2, 3e-9, 0.0, -0.1])
 SB3 = {"w": np.array([1.0, 1.0, 1.0, 1.0])}

@@ -7,8 +7,8 @@ import pytest
 from ladder_ports import BROKEN, GOOD, LEARNER, OTHER, Collected, OwnModule, port
 
 from parity.ladder.run_rungs import Climb, climb
-from parity.results.capture import Numbers
 from parity.ladder.rungs.returns import generalised_advantages
+from parity.results.capture import Numbers
 
 NO_MEASURE = ("not_applicable",)
 # Planted where rllib-exact has a learner or an env runner of its own.

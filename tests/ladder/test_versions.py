@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from ladder_ports import LEARNER, Collected
 
+from parity.cli import run_check as command
 from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.exact import framework as exact_framework
-from parity.cli import run_check as command
 from parity.ladder.run_rungs import climb
 from parity.results.capture import Numbers
 

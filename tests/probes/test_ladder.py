@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("ray.rllib")
 
 from parity import probes
-from parity.ladder.run_rungs import climb
 from parity.capture import collect
+from parity.ladder.run_rungs import climb
 
 # Zero-variance advantages, truncation at every step, and an action that is never legal beside a second learner.
 FAST = ("probe-one-action", "probe-time-limit", "probe-cooperative")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from report_studies import bench_request, conclude, write_study
 
-from parity.results.bench import BenchFile, Ratio
 from parity.errors import CannotStart
+from parity.results.bench import BenchFile, Ratio
 
 SEEN = "Seen while trials shared the machine"
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from parity.port import scaffold
 from parity.cli import call
+from parity.port import scaffold
 
 TRAINS = "parity run"
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from parity.study import runner
 from parity.results import study as files
+from parity.study import runner
 from parity.study.trial import TrialSpec
 from parity.task.registry import TaskRef
 

@@ -23,17 +23,17 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 from worlds import Maze, Net, maze_task
 
+from parity.capture import collect
+from parity.capture.rllib.collect import _rllib_settings
 from parity.frameworks import hyperparameters
 from parity.frameworks.rllib.env import make_multi_agent_env
-from parity.capture.rllib.collect import _rllib_settings
 from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.ladder.run_rungs import climb
-from parity.capture import collect
-from parity.results.capture import Numbers
-from parity.task import PPOParams
 from parity.port.translate.code import code
 from parity.port.translate.read import read
 from parity.port.translate.translate import translate
+from parity.results.capture import Numbers
+from parity.task import PPOParams
 
 CONFIGURATION = {"PAR010", "PAR011", "PAR012"}
 

@@ -17,8 +17,8 @@ from stable_baselines3 import PPO
 
 from parity.cli import call
 from parity.frameworks import hyperparameters
-from parity.task import PPOParams
 from parity.port.translate.given import PARAMETERS, ZOO_KEYS
+from parity.task import PPOParams
 
 Document = dict[str, Any]
 

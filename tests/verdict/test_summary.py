@@ -131,7 +131,9 @@ def test_schema_and_model_refuse_the_same(change: dict) -> None:
 
 
 def test_schema_is_printed_as_a_module() -> None:
-    printed = subprocess.run([sys.executable, "-m", "parity.results.summary"], capture_output=True, text=True, check=True)
+    printed = subprocess.run(
+        [sys.executable, "-m", "parity.results.summary"], capture_output=True, text=True, check=True
+    )
     assert json.loads(printed.stdout) == json_schema()
     jsonschema.Draft202012Validator.check_schema(json_schema())
 

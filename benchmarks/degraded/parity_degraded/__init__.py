@@ -13,8 +13,8 @@ from ray.rllib.core.columns import Columns
 from parity.frameworks.rllib import Rllib
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.module import SharedNetworkModule
-from parity.task.masks import MASK_KEY
 from parity.task import Task
+from parity.task.masks import MASK_KEY
 
 
 class Degraded(Rllib):

@@ -20,7 +20,6 @@ from parity import Task
 from parity.frameworks.base import Effective, Framework, Iteration, Session, Stage
 from parity.frameworks.device import synchronizer
 from parity.frameworks.stopwatch import Stopwatch
-from parity.results.capture import Numbers
 from parity.task.masks import MaskCounts, MaskedEnv
 from parity_torchrl.hyperparameters import of_torchrl, untranslated
 from parity_torchrl.stage import TorchRLStage

@@ -1,6 +1,6 @@
 """The numbers that parity's ladder compares: one short rollout by the collector, its advantages, one short update.
 
-Names of arrays and facts are those of ``docs/frameworks.md``; SB3's side is computed by ``parity.capture.sb3.module_reference``.
+Names of arrays and facts are those of ``docs/frameworks.md``; ``parity.capture.sb3.module_reference`` has SB3's side.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from tensordict import TensorDict
 
 from parity import PPOParams, Task
-from parity.frameworks import hyperparameters
-from parity.frameworks.base import Framework
 from parity.capture.random_masks import drawn_masks
-from parity.frameworks.network import sample_observations
-from parity.capture.sensitivity import reach
-from parity.frameworks.sb3 import build_model
 from parity.capture.sb3 import module_reference as beside
 from parity.capture.sb3 import sb3_reference as counterpart
+from parity.capture.sensitivity import reach
+from parity.frameworks import hyperparameters
+from parity.frameworks.base import Framework
+from parity.frameworks.network import sample_observations
+from parity.frameworks.sb3 import build_model
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.ladder.correspondence import correspond
 from parity.results.capture import Numbers
@@ -47,9 +47,7 @@ NOT_APPLICABLE = {
 }
 
 
-def collect(
-    framework: Framework, task: Task, device: str, lockstep: int | None = None, full: bool = False
-) -> Numbers:
+def collect(framework: Framework, task: Task, device: str, lockstep: int | None = None, full: bool = False) -> Numbers:
     """Everything of one task, with SB3's weights in the policy; nothing is judged."""
     numbers = Numbers()
     env = DummyVecEnv([lambda: MaskedEnv(task.env(), task.mask)])

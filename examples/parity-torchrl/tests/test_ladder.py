@@ -15,8 +15,8 @@ from parity_torchrl.hyperparameters import Arguments, to_torchrl
 from torchrl.modules import MaskedCategorical
 
 from parity import PPOParams, Task
-from parity.ladder.run_rungs import Climb, climb
 from parity.capture import collect
+from parity.ladder.run_rungs import Climb, climb
 from parity.testing import Maze, maze_task
 from parity.testing.toy_envs import Several
 

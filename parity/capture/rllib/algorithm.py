@@ -31,13 +31,13 @@ import torch
 import tree
 from ray.rllib.core.columns import Columns
 
-from parity.system.ray_session import connect
-from parity.frameworks.rllib.algorithm import bundles_of, stop
-from parity.frameworks.rllib.arrays import array, flat, parameters, take
-from parity.frameworks.rllib.config import Port
 from parity.capture.rllib.behaviour import as_trained
 from parity.capture.rllib.rollout import Probe
 from parity.capture.rllib.update import shortened
+from parity.frameworks.rllib.algorithm import bundles_of, stop
+from parity.frameworks.rllib.arrays import array, flat, parameters, take
+from parity.frameworks.rllib.config import Port
+from parity.system.ray_session import connect
 
 # Rows of the rollout that every replica is shown.
 ROWS = 32

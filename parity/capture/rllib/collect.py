@@ -13,27 +13,27 @@ from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
-from parity.frameworks import hyperparameters
-from parity.capture.scaled_weights import factors, grown
-from parity.frameworks.network import nested, sample_observations
-from parity.frameworks.rllib import versions
-from parity.frameworks.rllib.arrays import duplicate, flat
-from parity.frameworks.rllib.config import Port
 from parity.capture.rllib.algorithm import through_algorithm
 from parity.capture.rllib.behaviour import as_trained, drawn_for, far, outputs_of
 from parity.capture.rllib.control import control
 from parity.capture.rllib.pairing import paired
 from parity.capture.rllib.rollout import Probe, probe
 from parity.capture.rllib.view import same_tensors, view
-from parity.frameworks.rllib.module import unmasked_space
-from parity.frameworks.sb3 import build_model, vec_env, with_own_hyperparameters
 from parity.capture.sb3 import sb3_reference as counterpart
 from parity.capture.sb3.module_reference import beside, for_policy, observations, settings
+from parity.capture.scaled_weights import factors, grown
+from parity.frameworks import hyperparameters
+from parity.frameworks.network import nested, sample_observations
+from parity.frameworks.rllib import versions
+from parity.frameworks.rllib.arrays import duplicate, flat
+from parity.frameworks.rllib.config import Port
+from parity.frameworks.rllib.module import unmasked_space
+from parity.frameworks.sb3 import build_model, vec_env, with_own_hyperparameters
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.ladder.correspondence import Correspondence, correspond
 from parity.results.capture import Numbers
-from parity.task.masks import MASK_KEY, choices
 from parity.task import PPOParams, Task
+from parity.task.masks import MASK_KEY, choices
 
 # Observations on which parameters of one shape are told apart.
 TRIED_ROWS = 16

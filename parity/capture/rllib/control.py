@@ -9,8 +9,8 @@ import torch
 import tree
 from ray.rllib.core.columns import Columns
 
-from parity.frameworks.rllib.arrays import array, duplicate, take
 from parity.capture.rllib.behaviour import as_trained, has_values
+from parity.frameworks.rllib.arrays import array, duplicate, take
 from parity.results.capture import Numbers
 
 

@@ -31,18 +31,18 @@ import torch
 from gymnasium import spaces
 
 from parity.capture.lockstep_common import Length, OutOfStep, Rollout, Streams
+from parity.capture.rllib.side import PortSide
+from parity.capture.sb3.lockstep import Sb3Side
 from parity.frameworks.network import network_input
 from parity.frameworks.randomness import undisturbed
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
 from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
 from parity.frameworks.rllib.exact.learner import ExactPPOLearner
-from parity.capture.rllib.side import PortSide
-from parity.capture.sb3.lockstep import Sb3Side
 from parity.ladder.correspondence import correspond
 from parity.results.capture import Numbers
-from parity.task.masks import MASK_KEY
 from parity.task import Task
+from parity.task.masks import MASK_KEY
 
 PROJECTIONS = 8
 COLUMNS = ("actions", "values", "log_probs", "advantages", "targets", "rewards", "ends")

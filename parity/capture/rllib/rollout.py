@@ -55,15 +55,15 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
-from parity.errors import CannotStart
-from parity.frameworks.rllib.arrays import array, duplicate, flat, named_parameters, parameters, stack, take
-from parity.frameworks.rllib.config import Port
 from parity.capture.rllib import behaviour
 from parity.capture.rllib.conduct import Conduct
 from parity.capture.rllib.recording import Move, Recording
 from parity.capture.rllib.repetition import Call, note_calls
 from parity.capture.rllib.stress import stress
 from parity.capture.rllib.update import between_updates, watched_update
+from parity.errors import CannotStart
+from parity.frameworks.rllib.arrays import array, duplicate, flat, named_parameters, parameters, stack, take
+from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.stage import make_env_runner
 from parity.frameworks.rllib.versions import ongoing_episodes
 from parity.results.capture import Numbers

@@ -12,8 +12,8 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
-from parity.frameworks.base import SEED_STRIDE
 from parity.capture.lockstep_common import GOING, TERMINATED, TRUNCATED, Length, OutOfStep, Rollout, Streams
+from parity.frameworks.base import SEED_STRIDE
 from parity.frameworks.randomness import seeded
 from parity.frameworks.rllib.arrays import array
 from parity.frameworks.rllib.config import Port

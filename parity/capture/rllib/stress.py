@@ -27,8 +27,8 @@ from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
-from parity.frameworks.rllib.arrays import array, take
 from parity.capture.rllib.update import ROW
+from parity.frameworks.rllib.arrays import array, take
 from parity.results.capture import Numbers
 
 # exp of these is from 1/2 to 2; none is 0, where a ratio of 1 says nothing.

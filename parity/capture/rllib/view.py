@@ -36,19 +36,19 @@ from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
+from parity.capture.rllib.conduct import Conduct
+from parity.capture.rllib.recording import shares_memory
+from parity.capture.rllib.repetition import Call, first_difference, note_calls, same
 from parity.errors import CannotStart, one_line
 from parity.frameworks.rllib.arrays import array, flat, stack
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
-from parity.capture.rllib.conduct import Conduct
-from parity.capture.rllib.recording import shares_memory
-from parity.capture.rllib.repetition import Call, first_difference, note_calls, same
 from parity.frameworks.rllib.module import unmasked_space
 from parity.frameworks.rllib.stage import make_played_env
 from parity.results.capture import Numbers
+from parity.task import Task
 from parity.task.masks import MASK_KEY, MaskedEnv, as_mask, choices
 from parity.task.pettingzoo import AgainstOpponents
-from parity.task import Task
 
 EPISODES = 6
 MOST_STEPS = 200

@@ -10,13 +10,13 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 
-from parity.frameworks.base import SEED_STRIDE
 from parity.capture.lockstep_common import GOING, TERMINATED, TRUNCATED, Length, Rollout, Streams
+from parity.frameworks.base import SEED_STRIDE
 from parity.frameworks.randomness import seeded
 from parity.frameworks.sampling import draw, margins
 from parity.frameworks.sb3 import build_model, vec_env
-from parity.task.masks import choices
 from parity.task import Task
+from parity.task.masks import choices
 
 
 class Sb3Side:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from parity.frameworks.network import nested, network_input
 from parity.capture.sb3 import sb3_reference as counterpart
+from parity.frameworks.network import nested, network_input
 from parity.results.capture import Numbers
 from parity.task import PPOParams
 

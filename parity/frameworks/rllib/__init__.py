@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -22,8 +21,8 @@ from parity.frameworks.rllib.config import Port, build_port, is_whole
 from parity.frameworks.rllib.env import audit_masks
 from parity.frameworks.rllib.stage import RllibStage
 from parity.frameworks.stopwatch import Stopwatch
+from parity.task import Task
 from parity.task.masks import MaskCounts
-from parity.task import PPOParams, Task
 
 _IN_NO_CONFIG = ("clip_range_vf", "target_kl")
 

@@ -26,8 +26,8 @@ from parity.frameworks.network import build_network, check_network, check_observ
 from parity.frameworks.rllib.env import agent_spaces, has_choice, learning_agent, make_multi_agent_env
 from parity.frameworks.rllib.module import FlatNetwork, SharedNetworkModule, unmasked_space
 from parity.frameworks.rllib.pettingzoo import inner
-from parity.task.masks import MASK_KEY
 from parity.task import Task
+from parity.task.masks import MASK_KEY
 from parity.task.registry import FILE_MODULE_PREFIX
 
 

@@ -14,9 +14,9 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from parity.errors import CannotStart
 from parity.frameworks.rllib.pettingzoo import OBSERVATIONS_KEY, MasksAsActionMask, wrap
 from parity.frameworks.rllib.pettingzoo import inner as played_inside
+from parity.task import Task
 from parity.task.masks import MASK_KEY, MaskCounts, MaskedEnv, as_mask, n_logits
 from parity.task.pettingzoo import form
-from parity.task import Task
 
 DEFAULT_AGENT = "agent"
 

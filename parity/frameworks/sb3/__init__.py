@@ -32,8 +32,8 @@ from parity.frameworks.masked_stage import MaskedStage
 from parity.frameworks.network import check_network, check_observation_space
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.frameworks.stopwatch import Stopwatch
-from parity.task.masks import MaskCounts, masked_envs
 from parity.task import Task
+from parity.task.masks import MaskCounts, masked_envs
 from parity.task.registry import validation_sentence
 
 MODEL_FILE = "model.zip"

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from parity.errors import CannotStart
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import Untranslated
-from parity.task import PPOParams
 from parity.port.translate.given import Expression, Given, LinearSchedule
 from parity.port.translate.surroundings import surroundings
+from parity.task import PPOParams
 
 _HYPERPARAMETERS = tuple(field.name for field in dataclasses.fields(PPOParams))
 _EXACT = "parity.frameworks.rllib.exact"

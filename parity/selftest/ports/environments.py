@@ -15,8 +15,6 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from torch import nn
 
-from parity.task import registry as tasks
-from parity.task.masks import MaskedEnv
 from parity.selftest.good import (
     MASK,
     PPO,
@@ -28,6 +26,8 @@ from parity.selftest.good import (
 from parity.selftest.good import good_port as port
 from parity.selftest.register import good_port
 from parity.task import Task
+from parity.task import registry as tasks
+from parity.task.masks import MaskedEnv
 
 
 @good_port("episodes of 400 to 600 steps: none ends within a rollout")

@@ -13,11 +13,11 @@ from pettingzoo import AECEnv, ParallelEnv
 from ray.rllib.env.wrappers.pettingzoo_env import PettingZooEnv
 from torch import nn
 
-from parity.task import registry as tasks
-from parity.task.pettingzoo import AgainstOpponents
 from parity.selftest.good import MASK, PPO, SORTER, Sorting, SortingNetwork, initialise
 from parity.selftest.register import good_port
 from parity.task import Task
+from parity.task import registry as tasks
+from parity.task.pettingzoo import AgainstOpponents
 
 FIRST, SECOND = "first", "second"
 SPEAKER, LISTENER = "speaker", "listener"
