@@ -10,13 +10,13 @@ from worlds import Maze, maze_task
 
 from parity.errors import CannotStart
 from parity.frameworks import evaluation
-from parity.frameworks.base import Stage
+from parity.frameworks.base import EvalRunner
 from parity.frameworks.evaluation import FIRST_EVALUATION_SEED, Evaluation, evaluate
 from parity.frameworks.reference_scores import uniform_legal_returns
 from parity.task.masks import MaskCounts, uniform_action
 
 
-class Scripted(Stage):
+class Scripted(EvalRunner):
     """Plays nothing: an episode's length and return follow from its seed.
 
     Half of the episodes last one step, the others ``LONG``; the return of a seed is the seed itself.

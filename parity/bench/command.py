@@ -23,7 +23,7 @@ from parity.results.summary import PhaseSeconds
 from parity.study.preflight import Question, inspect
 from parity.system import machine
 from parity.system.console import console
-from parity.system.subprocesses import apart
+from parity.system.subprocesses import run_in_subprocess
 from parity.task import registry as tasks
 
 LOG_FILE = "bench.log"
@@ -143,7 +143,7 @@ def _measure_all(folder: Path, file: BenchFile, refs: dict[str, tasks.TaskRef]) 
                 address=address,
             )
             try:
-                found = apart(measure, job, about=f"{framework} on {task}")
+                found = run_in_subprocess(measure, job, about=f"{framework} on {task}")
             except CannotStart:
                 raise
             except Exception as error:

@@ -33,7 +33,7 @@ def train(ref: TaskRef, wanted: tuple[frozenset[str], int, int]) -> Run:
 def _returns(task: Task, seed: int, steps: int) -> tuple[float, float]:
     session: Any = frameworks.get(FRAMEWORK).open(task, seed, "cpu", 1)
     try:
-        stage = session.stage(min(SLOTS, EPISODES))
+        stage = session.eval_runner(min(SLOTS, EPISODES))
         start = float(evaluate(stage, EPISODES, deterministic=True).returns.mean())
         session.train(steps, lambda _: None)
         end = float(evaluate(stage, EPISODES, deterministic=True).returns.mean())

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from parity.ladder.findings import RULES
-from parity.ladder.findings.found import Found
-from parity.ladder.run_rungs import Climb
+from parity.ladder.findings.raw_finding import RawFinding
+from parity.ladder.run_rungs import LadderResult
 
 # Codes of what is no finding of the ladder: the mixture was refused, or the process that climbed it died or was too slow.
 REFUSED, DIED, HUNG = "refused", "died", "hung"
@@ -74,7 +74,7 @@ class Verdict:
         return frozenset(error.identity for error in self.errors)
 
 
-def of_climb(climb: Climb, raised: Mapping[str, Any], seconds: float) -> Verdict:
+def of_climb(climb: LadderResult, raised: Mapping[str, Any], seconds: float) -> Verdict:
     """The verdict of a climbed ladder. ``raised``: ``facts["raised"]`` of the numbers."""
     if climb:
         return Verdict(True, seconds=seconds)
@@ -105,7 +105,7 @@ def stopped(code: str, message: str, seconds: float = 0.0) -> Verdict:
     return Verdict(False, 0, "contract", (error,), message, seconds=seconds)
 
 
-def _errors(found: Found) -> list[Error]:
+def _errors(found: RawFinding) -> list[Error]:
     """One for each thing that the finding lists: fields of the configuration have one finding between them."""
     rule = RULES[found.code]
     listed = [name for name, value in found.evidence.items() if isinstance(value, dict)]

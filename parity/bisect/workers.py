@@ -225,7 +225,7 @@ def _climb(make: Callable[[], Task], draw: int) -> Verdict:
     from parity.capture import collect
     from parity.errors import CannotStart
     from parity.frameworks.randomness import seeded
-    from parity.ladder.run_rungs import climb
+    from parity.ladder.run_rungs import run_rungs
 
     begin = time.perf_counter()
     try:
@@ -234,4 +234,4 @@ def _climb(make: Callable[[], Task], draw: int) -> Verdict:
     except CannotStart as error:
         return stopped(REFUSED, str(error), time.perf_counter() - begin)
     assert numbers is not None
-    return of_climb(climb(numbers), numbers.facts.get("raised", {}), time.perf_counter() - begin)
+    return of_climb(run_rungs(numbers), numbers.facts.get("raised", {}), time.perf_counter() - begin)

@@ -12,12 +12,12 @@ from parity.capture import collect
 from parity.errors import CannotStart, NotSupported
 from parity.ladder.judge import judge
 from parity.ladder.log import write_log
-from parity.ladder.run_rungs import Climb
+from parity.ladder.run_rungs import LadderResult
 from parity.ladder.trace import trace
 from parity.results.capture import Numbers
 from parity.results.check import CheckDocument
 from parity.system.console import console
-from parity.system.subprocesses import apart
+from parity.system.subprocesses import run_in_subprocess
 
 DEFAULT_FRAMEWORKS = ("rllib", "rllib-exact")
 
@@ -61,7 +61,9 @@ def run_check(request: Request) -> int:
     if request.load is not None:
         task_id, collected, device = _stored(request, names)
     else:
-        task_id, collected, device, left_out = apart(_collected, request, names, about=f"--task {request.task}")
+        task_id, collected, device, left_out = run_in_subprocess(
+            _collected, request, names, about=f"--task {request.task}"
+        )
     document, climbs = judge(task_id, collected, device)
     document.left_out = left_out
     _show(request, document, climbs, collected)
@@ -155,7 +157,7 @@ def _stored(request: Request, names: list[str]) -> tuple[str, dict[str, Numbers 
 
 
 def _show(
-    request: Request, document: CheckDocument, climbs: dict[str, Climb], collected: dict[str, Numbers | None]
+    request: Request, document: CheckDocument, climbs: dict[str, LadderResult], collected: dict[str, Numbers | None]
 ) -> None:
     from parity.cli import ladder_table as table
 

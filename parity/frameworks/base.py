@@ -75,7 +75,7 @@ class Iteration:
     update_s: float
 
 
-class Stage(ABC):
+class EvalRunner(ABC):
     """Several episodes being played side by side by the trained policy, for the evaluator.
 
     Slots are numbered; each holds an environment of its own.
@@ -133,8 +133,8 @@ class Session(ABC):
         """Trains for at least ``steps`` environment steps and calls back after every iteration."""
 
     @abstractmethod
-    def stage(self, slots: int) -> Stage:
-        """A stage that plays the policy as it stands at the time of each ``Stage.step``."""
+    def eval_runner(self, slots: int) -> EvalRunner:
+        """A stage that plays the policy as it stands at the time of each ``EvalRunner.step``."""
 
     @abstractmethod
     def sampling_masks(self) -> MaskCounts:
@@ -179,5 +179,5 @@ class Framework(ABC):
         """Builds environments, network and algorithm for one trial."""
 
     @abstractmethod
-    def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> Stage:
+    def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> EvalRunner:
         """A stage that plays a checkpoint written by ``Session.save``."""

@@ -11,7 +11,7 @@ from parity.errors import CannotStart
 from parity.task.masks import MaskCounts
 
 if TYPE_CHECKING:
-    from parity.frameworks.base import Stage
+    from parity.frameworks.base import EvalRunner
 
 # Far from the training seeds (0 .. a few thousand times SEED_STRIDE), the same in every study.
 FIRST_EVALUATION_SEED = 1_000_000_000
@@ -38,7 +38,9 @@ class Evaluation:
     others: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
-def evaluate(stage: Stage, episodes: int, deterministic: bool, first_seed: int = FIRST_EVALUATION_SEED) -> Evaluation:
+def evaluate(
+    stage: EvalRunner, episodes: int, deterministic: bool, first_seed: int = FIRST_EVALUATION_SEED
+) -> Evaluation:
     """Plays ``episodes`` whole episodes, the k-th from environment seed ``first_seed + k``.
 
     Every slot plays a fixed share of the seeds to the end, so that short episodes are not favoured (the bias that

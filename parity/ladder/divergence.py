@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from parity.ladder.difference import Difference
-from parity.ladder.evidence import scaled
+from parity.ladder.rung_input import scaled
 from parity.ladder.tolerances import Tolerance
 from parity.results.capture import Numbers
 

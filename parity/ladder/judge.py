@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from parity.errors import ExitCode
-from parity.ladder.evidence import Evidence
-from parity.ladder.run_rungs import RUNGS, Climb, climb
+from parity.ladder.run_rungs import RUNGS, LadderResult
+from parity.ladder.rung_input import RungInput
 from parity.ladder.rungs.algorithm import seen
 from parity.ladder.rungs.control import control
 from parity.ladder.tolerances import tolerance
@@ -18,9 +18,9 @@ from parity.results.summary import RungResult
 
 def judge(
     task_id: str, collected: dict[str, Numbers | None], device: str = "cpu"
-) -> tuple[CheckDocument, dict[str, Climb]]:
+) -> tuple[CheckDocument, dict[str, LadderResult]]:
     """The document of a task from each framework's numbers; None stands for a framework that collects none."""
-    climbs = {name: climb(numbers, tolerance=tolerance(device)) for name, numbers in collected.items() if numbers}
+    climbs = {name: run_rungs(numbers, tolerance=tolerance(device)) for name, numbers in collected.items() if numbers}
     ladder = {name: climbs[name].rungs if name in climbs else _no_numbers(name) for name in collected}
     holds = all(climbs.values())
     document = CheckDocument(
@@ -37,10 +37,10 @@ def judge(
 
 
 def _asked(
-    question: Callable[[Evidence], dict[str, Any] | None], collected: dict[str, Numbers | None], device: str
+    question: Callable[[RungInput], dict[str, Any] | None], collected: dict[str, Numbers | None], device: str
 ) -> dict[str, dict[str, Any]]:
     """What ``question`` says of each framework's numbers, where it says anything."""
-    answers = {name: question(Evidence(numbers, tolerance(device))) for name, numbers in collected.items() if numbers}
+    answers = {name: question(RungInput(numbers, tolerance(device))) for name, numbers in collected.items() if numbers}
     return {name: answer for name, answer in answers.items() if answer is not None}
 
 

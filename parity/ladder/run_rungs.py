@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from parity.ladder.difference import largest
-from parity.ladder.evidence import Evidence, Sheet
-from parity.ladder.findings.found import Found, as_findings, settle
+from parity.ladder.findings.raw_finding import RawFinding, as_findings, settle
+from parity.ladder.rung_input import RungInput, RungReport
 from parity.ladder.rungs.contract import contract
 from parity.ladder.rungs.distribution import distribution
 from parity.ladder.rungs.forward import forward
@@ -22,7 +22,7 @@ from parity.ladder.tolerances import CPU, Tolerance
 from parity.results.capture import Numbers
 from parity.results.summary import Finding, RungResult, RungStatus
 
-RUNGS: dict[str, Callable[[Evidence], Sheet]] = {
+RUNGS: dict[str, Callable[[RungInput], RungReport]] = {
     "contract": contract,
     "forward": forward,
     "distribution": distribution,
@@ -59,7 +59,7 @@ STOPPED = frozenset(code for _, code in PARTS.values())
 
 
 @dataclasses.dataclass(frozen=True)
-class Climb:
+class LadderResult:
     """A port's ladder.
 
     Attributes:
@@ -68,7 +68,7 @@ class Climb:
     """
 
     rungs: dict[str, RungResult]
-    found: list[Found]
+    found: list[RawFinding]
 
     def __bool__(self) -> bool:
         """Whether it holds: no rung failed or could not run, and nothing that was found is an error."""
@@ -80,7 +80,7 @@ class Climb:
         return as_findings(self.found, task, framework)
 
 
-def climb(numbers: Numbers, declared: Mapping[str, str] | None = None, tolerance: Tolerance = CPU) -> Climb:
+def run_rungs(numbers: Numbers, declared: Mapping[str, str] | None = None, tolerance: Tolerance = CPU) -> LadderResult:
     """Judges a port's numbers.
 
     Args:
@@ -94,10 +94,10 @@ def climb(numbers: Numbers, declared: Mapping[str, str] | None = None, tolerance
     """
     if declared is not None:
         numbers = Numbers(numbers.arrays, numbers.facts | {"declared": dict(declared)})
-    evidence = Evidence(numbers, tolerance)
+    evidence = RungInput(numbers, tolerance)
     left_out = numbers.facts.get("not_applicable", {})
     sheets = {
-        name: Sheet(i, skipped=[left_out[name]]) if name in left_out else judge(evidence)
+        name: RungReport(i, skipped=[left_out[name]]) if name in left_out else judge(evidence)
         for i, (name, judge) in enumerate(RUNGS.items())
     }
     for part, error in numbers.facts.get("raised", {}).items():
@@ -112,7 +112,7 @@ def climb(numbers: Numbers, declared: Mapping[str, str] | None = None, tolerance
         )
         sheets[rung].missing = sheets[rung].missing or [message]
     found = settle([each for sheet in sheets.values() for each in sheet.found], numbers.facts.get("declared", {}))
-    return Climb({name: _result(sheet) for name, sheet in sheets.items()}, found)
+    return LadderResult({name: _result(sheet) for name, sheet in sheets.items()}, found)
 
 
 def rung_of(part: str) -> tuple[str, str]:
@@ -120,7 +120,7 @@ def rung_of(part: str) -> tuple[str, str]:
     return next(place for name, place in sorted(PARTS.items(), reverse=True) if part.startswith(name))
 
 
-def _result(sheet: Sheet) -> RungResult:
+def _result(sheet: RungReport) -> RungResult:
     status, reason = _status(sheet)
     # The comparisons that failed and are explained are not among them: what is left over decides.
     worst = largest(sheet.differences)
@@ -140,7 +140,7 @@ def _result(sheet: Sheet) -> RungResult:
     )
 
 
-def _status(sheet: Sheet) -> tuple[RungStatus, str | None]:
+def _status(sheet: RungReport) -> tuple[RungStatus, str | None]:
     errors = [each for each in sheet.found if each.is_error and each.code not in STOPPED]
     declared = [each for each in sheet.found if each.severity == "error" and each.declared is not None]
     if errors:
@@ -156,6 +156,6 @@ def _status(sheet: Sheet) -> tuple[RungStatus, str | None]:
     return "pass", None
 
 
-def _words(found: Found) -> str:
+def _words(found: RawFinding) -> str:
     root = f", which follows from {found.root.code}" if found.root is not None else ""
     return f"{found.code}{root}: {found.message}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.ladder.evidence import Evidence, Missing
+from parity.ladder.rung_input import Missing, RungInput
 from parity.ladder.rungs.legal import groups
 from parity.ladder.tolerances import CPU
 from parity.results.capture import Numbers
@@ -21,7 +21,7 @@ def trace(numbers: Numbers) -> list[dict[str, Any]]:
     Returns:
         One entry per agent: ``agent``, ``module``, ``steps``; agents that nothing was collected of are left out.
     """
-    evidence = Evidence(numbers, CPU)
+    evidence = RungInput(numbers, CPU)
     try:
         modules = evidence.modules()
         return [episode for module in modules for episode in _episodes(evidence, module)]
@@ -29,7 +29,7 @@ def trace(numbers: Numbers) -> list[dict[str, Any]]:
         return []
 
 
-def _episodes(evidence: Evidence, module: str) -> list[dict[str, Any]]:
+def _episodes(evidence: RungInput, module: str) -> list[dict[str, Any]]:
     agents = evidence.need(f"{module}/rows/agent")
     chunk = evidence.need(f"{module}/rows/chunk")
     names = evidence.fact("agents")
@@ -41,7 +41,7 @@ def _episodes(evidence: Evidence, module: str) -> list[dict[str, Any]]:
     return found
 
 
-def _step(evidence: Evidence, module: str, row: int) -> dict[str, Any]:
+def _step(evidence: RungInput, module: str, row: int) -> dict[str, Any]:
     probability = evidence.need(f"{module}/phase/exploration/probability")[row]
     mask = evidence.numbers.get(f"{module}/env/mask")
     legal = np.ones(len(probability), bool) if mask is None else mask[row]

@@ -48,7 +48,7 @@ def answers(probe: Probe, framework: str, task: Task | None = None, seed: int = 
 
 def _ask(probe: Probe, session: Session, episodes: int) -> Answers:
     states = probe.states
-    stage = session.stage(min(SLOTS, episodes))
+    stage = session.eval_runner(min(SLOTS, episodes))
     try:
         values, probabilities = stage.values_and_probabilities(
             [state.observation for state in states.values()], np.stack([state.mask for state in states.values()])

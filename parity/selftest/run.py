@@ -86,7 +86,7 @@ class _Seen:
 def _climb(task: Task, framework: str) -> _Seen:
     from parity.capture import collect
     from parity.errors import CannotStart
-    from parity.ladder.run_rungs import climb
+    from parity.ladder.run_rungs import run_rungs
 
     try:
         numbers = collect(task, framework, "cpu")
@@ -94,7 +94,7 @@ def _climb(task: Task, framework: str) -> _Seen:
         # The port is refused with a sentence before the ladder: whoever runs it knows.
         return _Seen(True, ["contract"], ["refused"], ["refused"], [], {"refused": str(error)}, [])
     assert numbers is not None
-    result = climb(numbers)
+    result = run_rungs(numbers)
     errors = [found for found in result.found if found.is_error]
     broken = {name: rung for name, rung in result.rungs.items() if rung.status in ("fail", "invalid")}
     return _Seen(

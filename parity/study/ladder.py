@@ -12,7 +12,7 @@ from parity.ladder.log import write_log
 from parity.results.capture import Numbers
 from parity.results.ladder import LADDER_FILE
 from parity.system.ray_session import connect
-from parity.system.subprocesses import apart
+from parity.system.subprocesses import run_in_subprocess
 from parity.task.registry import TaskRef, load
 
 
@@ -28,7 +28,7 @@ def climb_study(folder: Path, refs: dict[str, TaskRef], names: list[str], addres
     others = [name for name in names if name != frameworks.REFERENCE]
     if frameworks.REFERENCE not in names or not others:
         return True
-    collected = apart(_collect_all, refs, others, address, about=f"The ladder of {', '.join(refs)}")
+    collected = run_in_subprocess(_collect_all, refs, others, address, about=f"The ladder of {', '.join(refs)}")
     documents = {}
     for task, numbers in collected.items():
         documents[task], _ = judge(task, numbers)

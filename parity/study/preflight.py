@@ -12,7 +12,7 @@ from typing import Any
 
 from parity.errors import CannotStart, one_line
 from parity.results.study import EffectiveConfig, ReferenceScores, TaskRecord
-from parity.system.subprocesses import apart
+from parity.system.subprocesses import run_in_subprocess
 from parity.task import registry as tasks
 
 
@@ -41,7 +41,7 @@ def inspect(question: Question) -> Answer:
     Raises:
         CannotStart: a task, framework, option or device cannot be used.
     """
-    return apart(_inspect, question, about=f"--task {', '.join(ref.text for ref in question.refs)}")
+    return run_in_subprocess(_inspect, question, about=f"--task {', '.join(ref.text for ref in question.refs)}")
 
 
 def _inspect(question: Question) -> Answer:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from parity import frameworks
 from parity.errors import one_line
-from parity.frameworks.base import Iteration, Session, Stage
+from parity.frameworks.base import EvalRunner, Iteration, Session
 from parity.frameworks.evaluation import SLOTS, Evaluation, evaluate
 from parity.results import study as files
 from parity.system.machine import peak_memory_mb
@@ -105,7 +105,7 @@ class _Recorder:
         from parity.frameworks.network import weights_hash
 
         self._board = SummaryWriter(str(self._folder))  # for TensorBoard
-        stage = session.stage(min(SLOTS, task.eval_episodes))
+        stage = session.eval_runner(min(SLOTS, task.eval_episodes))
         self._meta = {"devices": session.devices(), "initial_weights": weights_hash(session.weights())}
         self.log(f"{self._spec.label}: {self._spec.steps} steps on {session.devices()}, {self._spec.threads} threads")
         self._start = time.perf_counter()
@@ -132,7 +132,7 @@ class _Recorder:
         stage.close()
         session.save(self._folder / files.CHECKPOINT)
 
-    def _evaluate(self, stage: Stage, task: Task, steps: int) -> float:
+    def _evaluate(self, stage: EvalRunner, task: Task, steps: int) -> float:
         begin = time.perf_counter()
         deterministic = evaluate(stage, task.eval_episodes, deterministic=True)
         sampled = evaluate(stage, task.eval_episodes, deterministic=False)

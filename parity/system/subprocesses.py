@@ -15,7 +15,7 @@ from parity.errors import CannotStart
 T = TypeVar("T")
 
 
-def apart(work: Callable[..., T], *arguments: object, about: str) -> T:
+def run_in_subprocess(work: Callable[..., T], *arguments: object, about: str) -> T:
     """``work(*arguments)`` in a fresh process; ``about`` names what is looked at, for the sentence.
 
     Raises:

@@ -162,7 +162,7 @@ class FrameworkConformance:
     @pytest.mark.parametrize("env", [Maze, GlobalMaze])
     def test_evaluation_does_not_change_training(self, env: type[Maze]) -> None:
         def look(session: Session) -> None:
-            stage = session.stage(3)
+            stage = session.eval_runner(3)
             evaluate(stage, 5, deterministic=True)
             evaluate(stage, 5, deterministic=False)
             stage.close()
@@ -177,12 +177,12 @@ class FrameworkConformance:
     @pytest.mark.parametrize("env", [Maze, GlobalMaze])
     def test_evaluation_depends_on_its_seeds_alone(self, env: type[Maze], deterministic: bool) -> None:
         with opened(self.framework, maze_task(env=env)) as session:
-            stage = session.stage(4)
+            stage = session.eval_runner(4)
             first = evaluate(stage, 9, deterministic)
             np.random.seed(99)
             evaluate(stage, 5, not deterministic, first_seed=7)
             again = evaluate(stage, 9, deterministic)
-            elsewhere = evaluate(session.stage(4), 9, deterministic)
+            elsewhere = evaluate(session.eval_runner(4), 9, deterministic)
             other = evaluate(stage, 9, deterministic, first_seed=5)
         for same in (again, elsewhere):
             assert same.returns.tolist() == first.returns.tolist() and same.lengths.tolist() == first.lengths.tolist()
@@ -194,7 +194,7 @@ class FrameworkConformance:
         ppo = PPOParams(n_envs=4, n_steps=64, batch_size=64, n_epochs=10, learning_rate=1e-2)
         task = maze_task(ppo=ppo, steps=2048)
         with opened(self.framework, task) as session:
-            stage = session.stage(10)
+            stage = session.eval_runner(10)
             before = evaluate(stage, 40, deterministic=True)
             session.train(task.steps, lambda _: None)
             after = evaluate(stage, 40, deterministic=True)
@@ -215,7 +215,7 @@ class FrameworkConformance:
             logits, values = network(network_input(batch, env.observation_space))
         expected = torch.where(torch.as_tensor(np.stack(masks)), logits, -torch.inf).softmax(dim=-1)
         with opened(self.framework, task, seed=3) as session:
-            stage = session.stage(2)
+            stage = session.eval_runner(2)
             told = stage.values_and_probabilities(rows, np.stack(masks))
             np.testing.assert_allclose(told[0], values, rtol=1e-5, atol=1e-6)
             np.testing.assert_allclose(told[1], expected, rtol=1e-5, atol=1e-6)
@@ -233,9 +233,9 @@ class FrameworkConformance:
         with opened(self.framework, task) as session:
             session.train(32, lambda _: None)
             session.save(tmp_path / "checkpoint")
-            played = evaluate(session.stage(4), 12, deterministic)
+            played = evaluate(session.eval_runner(4), 12, deterministic)
         with opened(self.framework, task, seed=5) as other:
-            different = evaluate(other.stage(4), 12, deterministic)
+            different = evaluate(other.eval_runner(4), 12, deterministic)
         stage = frameworks.get(self.framework).restore(task, tmp_path / "checkpoint", slots=4)
         restored = evaluate(stage, 12, deterministic)
         stage.close()
@@ -253,7 +253,7 @@ class FrameworkConformance:
     @pytest.mark.parametrize("deterministic", [True, False])
     def test_a_mask_of_one_legal_action_is_always_obeyed(self, deterministic: bool) -> None:
         with opened(self.framework, maze_task(env=OneWay)) as session:
-            played = evaluate(session.stage(4), 12, deterministic)
+            played = evaluate(session.eval_runner(4), 12, deterministic)
             assert played.returns.tolist() == played.lengths.tolist()
             assert played.masks == MaskCounts(decisions=int(played.lengths.sum()))
             steps = train(session, 64)[-1].steps  # the environment raises at an illegal action
@@ -267,7 +267,7 @@ class FrameworkConformance:
         with opened(self.framework, task) as session:
             steps = train(session, 32)[-1].steps
             assert session.sampling_masks() == MaskCounts(decisions=steps)
-            assert evaluate(session.stage(2), 4, False).masks.violations == 0
+            assert evaluate(session.eval_runner(2), 4, False).masks.violations == 0
 
     # Configuration
 

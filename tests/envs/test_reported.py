@@ -17,7 +17,7 @@ from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 
 from parity import Task
 from parity.frameworks.rllib.config import build_port
-from parity.frameworks.rllib.stage import make_env_runner
+from parity.frameworks.rllib.eval_runner import make_env_runner
 
 AGENT = "tile_selector"
 

@@ -134,11 +134,11 @@ def ladder(task: Task, framework: str) -> None:
     """Holds, nothing is worse than explained, and what has no stock differences is in step to the last bit."""
     pytest.importorskip("ray.rllib")
     from parity.capture import collect
-    from parity.ladder.run_rungs import climb
+    from parity.ladder.run_rungs import run_rungs
 
     numbers = collect(task, framework, "cpu")
     assert numbers is not None
-    judged = climb(numbers)
+    judged = run_rungs(numbers)
     assert judged, judged.rungs
     assert {f.severity for f in judged.found} <= {"info"}
     assert ("PAR037" in {f.code for f in judged.found}) == (task is cartpole)

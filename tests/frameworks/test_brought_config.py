@@ -122,7 +122,7 @@ def test_a_configuration_without_environment_gets_the_tasks() -> None:
 def weights_after(task: Task, evaluations: int) -> str:
     """The trained weights, with or without the policy being played in between."""
     with opened(task) as session:
-        stage = session.stage(3)
+        stage = session.eval_runner(3)
 
         def look(_: Any) -> None:
             for _ in range(evaluations):
@@ -173,7 +173,7 @@ def test_a_connectors_statistics_are_part_of_the_policy_that_is_evaluated_and_re
     task = maze_task(multi_agent_env=Plain, rllib_module=Flat, rllib_config=normalised)
     with opened(task) as session:
         session.train(64, lambda _: None)
-        stage = session.stage(3)
+        stage = session.eval_runner(3)
         played = evaluate(stage, 20, deterministic=True)
         assert evaluate(stage, 20, deterministic=True).returns.tolist() == played.returns.tolist()
         session.save(tmp_path / "checkpoint")
@@ -181,7 +181,7 @@ def test_a_connectors_statistics_are_part_of_the_policy_that_is_evaluated_and_re
     restored = frameworks.get("rllib").restore(task, tmp_path / "checkpoint", slots=3)
     assert evaluate(restored, 20, deterministic=True).returns.tolist() == played.returns.tolist()
     weights = restored._state()["rl_module"]  # type: ignore[attr-defined]
-    fresh = frameworks.get("rllib").open(task, 0, "cpu", 1).stage(3)
+    fresh = frameworks.get("rllib").open(task, 0, "cpu", 1).eval_runner(3)
     fresh._state = lambda: {"rl_module": weights}  # type: ignore[attr-defined]
     assert evaluate(fresh, 20, deterministic=True).returns.tolist() != played.returns.tolist()
 

@@ -41,7 +41,7 @@ def test_a_brought_environment_runs_as_it_is_with_each_agents_own_module() -> No
 
 def test_only_the_learning_agents_reward_is_scored() -> None:
     with opened(maze_task(multi_agent_env=Pair)) as session:
-        played = evaluate(session.stage(3), 6, deterministic=False)
+        played = evaluate(session.eval_runner(3), 6, deterministic=False)
     assert (played.returns <= played.lengths).all()
     assert played.masks.decisions == 2 * played.lengths.sum()
 

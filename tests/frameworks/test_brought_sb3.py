@@ -63,7 +63,7 @@ def test_a_brought_models_normalisation_is_part_of_the_policy_that_is_evaluated_
     task = maze_task(sb3_model=make)
     with opened(task) as session:
         session.train(256, lambda _: None)
-        played = evaluate(session.stage(4), 30, deterministic=True)
+        played = evaluate(session.eval_runner(4), 30, deterministic=True)
         session.save(tmp_path / "checkpoint")
     restored = frameworks.get("sb3").restore(task, tmp_path / "checkpoint", slots=4)
     assert evaluate(restored, 30, deterministic=True).returns.tolist() == played.returns.tolist()

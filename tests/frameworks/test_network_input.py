@@ -24,7 +24,7 @@ from parity import PPOParams, Task, frameworks
 from parity.frameworks.evaluation import evaluate
 from parity.frameworks.network import network_input
 from parity.frameworks.rllib.config import build_port
-from parity.frameworks.rllib.stage import RllibStage, make_env_runner
+from parity.frameworks.rllib.eval_runner import RllibEvalRunner, make_env_runner
 from parity.frameworks.sb3 import Sb3
 
 NUMBERS = 64
@@ -187,7 +187,7 @@ def test_sb3_rollout_train_and_predict(part: str | None) -> None:
     check(take(training=False), part)  # rollout, bootstrap values of truncated and of cut episodes
     Recorder.seen.extend(recorded)
     check(take(training=True), part)  # train()
-    stage = session.stage(3)
+    stage = session.eval_runner(3)
     for deterministic in (True, False):
         evaluate(stage, 5, deterministic)
         check(take(), part)
@@ -205,7 +205,7 @@ def test_rllib_sampling_training_and_inference(name: str, part: str | None) -> N
     check(take(), part)
     learner.update(episodes=episodes, num_epochs=2, minibatch_size=12)
     check(take(), part)  # values of the whole batch for the advantages, then minibatches
-    stage = RllibStage(port, 3, lambda: {COMPONENT_RL_MODULE: learner.module.get_state()})
+    stage = RllibEvalRunner(port, 3, lambda: {COMPONENT_RL_MODULE: learner.module.get_state()})
     for deterministic in (True, False):
         evaluate(stage, 5, deterministic)
         check(take(), part)

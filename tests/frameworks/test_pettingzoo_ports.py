@@ -26,9 +26,9 @@ from parity.frameworks.evaluation import evaluate
 from parity.frameworks.rllib import Rllib
 from parity.frameworks.rllib.config import build_port
 from parity.frameworks.rllib.env import SingleAgentAsMultiAgent, make_multi_agent_env
+from parity.frameworks.rllib.eval_runner import RllibEvalRunner
 from parity.frameworks.rllib.pettingzoo import ends, inner, wrap
-from parity.frameworks.rllib.stage import RllibStage
-from parity.ladder.run_rungs import climb
+from parity.ladder.run_rungs import run_rungs
 from parity.selftest.ports import games
 from parity.selftest.ports.games import FIRST, LISTENER, SECOND, SPEAKER, Doors, Pile, SortingAtOnce
 from parity.task.masks import MaskedEnv, uniform_action
@@ -199,7 +199,7 @@ def two_evaluations() -> Task:
 )
 def test_a_port_of_each_form_shows_the_learning_agent_what_sb3_sees(make: Any) -> None:
     """Same seed, same opponents: what it observes, may do, is paid and how it ends is equal; so is all that follows."""
-    judged = climb(capture_rllib(Rllib(), make(), "cpu"))
+    judged = run_rungs(capture_rllib(Rllib(), make(), "cpu"))
     assert judged, {name: r.reason for name, r in judged.rungs.items() if r.status in ("fail", "invalid")}
     assert judged.rungs["contract"].status == "pass"
 
@@ -241,7 +241,7 @@ def test_a_port_is_evaluated_as_its_evaluation_config_says(edit: Any) -> None:
     """Untrained against untrained is decided by the weights; against uniform moves, by chance: both win and lose."""
     task = dataclasses.replace(games.self_play(), rllib_config=edit)
     with opened(task) as session:
-        stage = session.stage(8)
+        stage = session.eval_runner(8)
         found = evaluate(stage, 60, deterministic=True)
         assert 0.1 < np.mean(found.returns > 0) < 0.9 and set(found.returns) == {-1.0, 1.0}
         assert found.masks.violations == 0
@@ -274,7 +274,7 @@ def other_module(config: Any) -> Any:
 def test_an_evaluation_of_something_else_is_a_sentence(edit: Any, sentence: str) -> None:
     refused = build_port(dataclasses.replace(games.self_play(), rllib_config=edit), seed=0, device="cpu")
     with pytest.raises(CannotStart, match=sentence):
-        RllibStage(refused, 2, dict)
+        RllibEvalRunner(refused, 2, dict)
 
 
 # --- masks of a brought MultiAgentEnv ---------------------------------------------------------------------------------

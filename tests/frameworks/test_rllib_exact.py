@@ -16,10 +16,10 @@ from parity import PPOParams
 from parity.errors import CannotStart
 from parity.frameworks import get
 from parity.frameworks.rllib import Rllib
+from parity.frameworks.rllib.eval_runner import make_env_runner
 from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
 from parity.frameworks.rllib.exact.framework import RllibExact, make_exact
 from parity.frameworks.rllib.exact.learner import ExactPPOLearner
-from parity.frameworks.rllib.stage import make_env_runner
 
 
 def effective(task):

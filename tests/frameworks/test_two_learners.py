@@ -15,8 +15,8 @@ from gymnasium import spaces
 from parity import Task
 from parity.capture.lockstep_common import Length, Streams
 from parity.capture.rllib.side import PortSide
+from parity.frameworks.rllib.eval_runner import make_env_runner
 from parity.frameworks.rllib.exact.framework import RllibExact
-from parity.frameworks.rllib.stage import make_env_runner
 from parity.results.study import CURVE_FILE, agent_column, agents_of
 from parity.selftest.good import CLERK, SORTER
 from parity.selftest.good import good_port as sorting

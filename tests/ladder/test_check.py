@@ -77,12 +77,12 @@ def test_the_trace_has_an_episode_of_each_agent(stored: Any, capsys: pytest.Capt
 def test_saved_numbers_are_judged_as_those_just_collected(
     stored: Any, collected: Collected, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from parity.ladder.run_rungs import climb
+    from parity.ladder.run_rungs import run_rungs
 
     call(["check", "--load", stored("own"), "--json"])
     rungs = document(capsys)["ladder"]["rllib"]
     assert {n: r["status"] for n, r in rungs.items()} == {
-        n: r.status for n, r in climb(collected("own", "rllib")).rungs.items()
+        n: r.status for n, r in run_rungs(collected("own", "rllib")).rungs.items()
     }
 
 

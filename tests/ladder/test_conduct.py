@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from parity.capture.rllib.conduct import Conduct, misfit
+from parity.capture.rllib.env_contract import EnvContractChecker, misfit
 from parity.selftest.bugs import agents as planted
 from parity.selftest.good import good_port
 from parity.selftest.register import BUGS, load
@@ -40,7 +40,7 @@ class Script:
 
 
 def breaches(env: Script, *actions: Any) -> set[str]:
-    conduct = Conduct()
+    conduct = EnvContractChecker()
     conduct.watch(env, "here")
     env.reset()
     for acting in actions:
@@ -100,7 +100,7 @@ def test_each_breach_is_noted_by_its_kind_alone(kind: str, results: Any, actions
 
 def test_an_agent_that_left_comes_back_with_the_next_episode() -> None:
     env = Script((BOTH, PAID, {"a": True, **GOING}, GOING, {}), (BOTH, PAID, GOING, GOING, {}))
-    conduct = Conduct()
+    conduct = EnvContractChecker()
     conduct.watch(env, "here")
     for _ in range(2):
         env.reset()

@@ -11,8 +11,8 @@ from ladder_ports import GOOD, LEARNER, Collected
 
 from parity import frameworks
 from parity.capture.rllib.control import control
-from parity.ladder.evidence import Evidence
 from parity.ladder.judge import judge as judge_task
+from parity.ladder.rung_input import RungInput
 from parity.ladder.rungs.control import control as judge
 from parity.ladder.tolerances import CUDA
 from parity.results.capture import Numbers
@@ -24,7 +24,7 @@ def controlled(collected: Collected) -> Numbers:
     numbers = Numbers({}, copy.deepcopy(collected("own", "rllib").facts))
     numbers.arrays = dict(collected("own", "rllib").arrays)
     port = frameworks.get("rllib").port(GOOD["own"], seed=0, device="cpu")
-    from parity.frameworks.rllib.stage import make_env_runner
+    from parity.frameworks.rllib.eval_runner import make_env_runner
 
     runner = make_env_runner(port.config, 1)
     module = runner.module[LEARNER].unwrapped()
@@ -40,7 +40,7 @@ def controlled(collected: Collected) -> Numbers:
 
 
 def test_a_device_that_computes_the_same_uses_nothing_of_the_tolerance(controlled: Numbers) -> None:
-    assert judge(Evidence(controlled, CUDA)) == {"device": "cpu", "logits": 0, "values": 0, "gradient": 0}
+    assert judge(RungInput(controlled, CUDA)) == {"device": "cpu", "logits": 0, "values": 0, "gradient": 0}
 
 
 @pytest.mark.parametrize("quantity", ["logits", "values", "gradient"])
@@ -57,7 +57,7 @@ def test_the_control_says_which_quantity_the_device_changes(controlled: Numbers,
     controlled.arrays[name] = np.where(
         masked, controlled[name], np.where(masked, 0, controlled[name]) * np.float32(1 + 5e-4)
     )
-    found = judge(Evidence(controlled, CUDA))
+    found = judge(RungInput(controlled, CUDA))
     assert found is not None
     assert {key for key, value in found.items() if key != "device" and value > 0} == {quantity}
     assert 1 < found[quantity] < 50

@@ -8,14 +8,14 @@ import pytest
 
 from parity.errors import CannotStart
 from parity.ladder.findings import RULES, consequences, rule
-from parity.ladder.findings.found import Found, as_findings, settle
 from parity.ladder.findings.page import page
+from parity.ladder.findings.raw_finding import RawFinding, as_findings, settle
 
 PAGE = Path(__file__).parents[2] / "docs" / "rules.md"
 
 
-def found(code: str, module: str | None = "m", **fields: object) -> Found:
-    return Found(code, RULES[code].rung, f"module {module}", "seen", module=module, **fields)  # type: ignore[arg-type]
+def found(code: str, module: str | None = "m", **fields: object) -> RawFinding:
+    return RawFinding(code, RULES[code].rung, f"module {module}", "seen", module=module, **fields)  # type: ignore[arg-type]
 
 
 def test_the_page_of_rules_is_current() -> None:

@@ -24,8 +24,8 @@ from worlds import maze_task
 from parity import PPOParams, Task
 from parity.capture import collect
 from parity.frameworks.rllib.module import SharedNetworkModule
-from parity.ladder.evidence import Evidence
-from parity.ladder.run_rungs import Climb, climb
+from parity.ladder.run_rungs import LadderResult
+from parity.ladder.rung_input import RungInput
 from parity.ladder.rungs.algorithm import seen
 from parity.ladder.tolerances import CPU
 from parity.results.capture import Numbers
@@ -85,7 +85,7 @@ def numbers_of(task: Task) -> Numbers:
     return numbers
 
 
-def errors(found: Climb) -> set[str]:
+def errors(found: LadderResult) -> set[str]:
     return {each.code for each in found.found if each.is_error and each.root is None}
 
 
@@ -154,9 +154,9 @@ class ShrinksWeights(RLlibCallback):
 @pytest.mark.parametrize(("runners", "learners"), [(0, 0), (2, 2)])
 def test_a_good_port_computes_the_same_with_any_number_of_processes(runners: int, learners: int) -> None:
     numbers = numbers_of(port(runners, learners))
-    found = climb(numbers)
+    found = run_rungs(numbers)
     assert found, errors(found)
-    about = seen(Evidence(numbers, CPU))
+    about = seen(RungInput(numbers, CPU))
     assert about is not None
     assert (about["env_runners"], about["learners"]) == (runners, learners)
     assert 256 <= about["env_steps"] < 256 + 8  # RLlib's next-step resets make a rollout a little longer
@@ -187,12 +187,12 @@ def test_a_good_port_computes_the_same_with_any_number_of_processes(runners: int
 )
 def test_what_is_wrong_only_through_algorithm_is_named(broken: Callable[[], Task], code: str) -> None:
     numbers = numbers_of(broken())
-    found = climb(numbers)
+    found = run_rungs(numbers)
     assert not found
     assert errors(found) == {code}
     short = {name: array for name, array in numbers.arrays.items() if "/algorithm/" not in name}
     facts = {name: fact for name, fact in numbers.facts.items() if name not in ("algorithm", "raised")}
-    assert climb(Numbers(short, facts | {"raised": {}})), "the short way sees it too: the port proves nothing"
+    assert run_rungs(Numbers(short, facts | {"raised": {}})), "the short way sees it too: the port proves nothing"
 
 
 def test_a_module_that_computes_otherwise_in_an_env_runners_process_is_named() -> None:
@@ -201,5 +201,5 @@ def test_a_module_that_computes_otherwise_in_an_env_runners_process_is_named() -
         modules.rl_module_specs["agent"].module_class = DependsOnItsProcess
         config.rl_module(rl_module_spec=modules)
 
-    found = climb(numbers_of(port(1, 0, edit)))
+    found = run_rungs(numbers_of(port(1, 0, edit)))
     assert errors(found) == {"PAR314"}

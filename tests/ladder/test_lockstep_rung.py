@@ -10,8 +10,8 @@ import pytest
 
 from parity.ladder.divergence import GROWS_BY, Divergence, diverge, mean_returns
 from parity.ladder.findings import RULES, consequences
-from parity.ladder.findings.found import Found, settle
-from parity.ladder.run_rungs import climb
+from parity.ladder.findings.raw_finding import RawFinding, settle
+from parity.ladder.run_rungs import run_rungs
 from parity.ladder.tolerances import CPU
 from parity.results.capture import Numbers
 
@@ -51,7 +51,7 @@ def part(numbers: Numbers) -> Divergence:
 def rung(numbers: Numbers, **facts: Any):
     """The result of rung 9 and its findings; the other rungs have no numbers here."""
     numbers.facts |= {"raised": {}, "learning_module": "picker", "learning_agent": "picker"} | facts
-    found = climb(numbers)
+    found = run_rungs(numbers)
     return found.rungs["lockstep"], [each for each in found.found if each.rung == 9]
 
 
@@ -232,8 +232,8 @@ def test_what_is_declared_declares_what_follows():
     numbers = same()
     numbers["lockstep/minibatches/distance"][0] = 1e-2
     assert rung(numbers, declared={"PAR901": "on purpose"})[0].status == "declared"
-    config = Found(code="PAR010", rung=0, where="config", message="", declared="slower at first")
-    lockstep = Found(code="PAR901", rung=9, where="module picker", message="", module="picker")
+    config = RawFinding(code="PAR010", rung=0, where="config", message="", declared="slower at first")
+    lockstep = RawFinding(code="PAR901", rung=9, where="module picker", message="", module="picker")
     settle([config, lockstep], {})
     assert lockstep.root is config and not lockstep.is_error
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ladder_ports import LEARNER, Collected
 
-from parity.ladder.run_rungs import climb
+from parity.ladder.run_rungs import run_rungs
 from parity.ladder.rungs.shares import NOTHING, but_noise
 from parity.results.capture import Numbers
 
@@ -51,5 +51,5 @@ def test_a_small_gradient_is_missing_only_where_it_is_not_sb3s(
         numbers.arrays[f"{LEARNER}/sb3/{run}/gradient/network.policy.weight"] = unit * small
     for folder in ("raw_gradient", "gradient"):
         numbers.arrays[f"{LEARNER}/update/{folder}/pi.weight"] = unit * small * of_sb3s
-    codes = {each.code for each in climb(numbers).found}
+    codes = {each.code for each in run_rungs(numbers).found}
     assert ("PAR602" in codes) == named

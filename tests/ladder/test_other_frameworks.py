@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ladder_ports import Collected
 
-from parity.ladder.run_rungs import climb
+from parity.ladder.run_rungs import run_rungs
 from parity.results.capture import Numbers
 
 
@@ -35,7 +35,7 @@ def outside(collected: Collected) -> Numbers:
 
 
 def test_numbers_of_another_framework_climb_the_same_rungs(outside: Numbers) -> None:
-    judged = climb(outside)
+    judged = run_rungs(outside)
     assert judged
     assert {name for name, result in judged.rungs.items() if result.status == "not_applicable"} == {"lockstep"}
     assert judged.rungs["lockstep"].reason == "no stream of randomness"
@@ -44,15 +44,15 @@ def test_numbers_of_another_framework_climb_the_same_rungs(outside: Numbers) -> 
 
 def test_a_number_that_is_missing_without_a_reason_is_still_no_pass(outside: Numbers) -> None:
     outside.facts["not_applicable"] = {}
-    assert climb(outside).rungs["lockstep"].status == "invalid"
+    assert run_rungs(outside).rungs["lockstep"].status == "invalid"
     del outside.facts["plays_task_env"]
-    assert climb(outside).rungs["contract"].status == "invalid"
+    assert run_rungs(outside).rungs["contract"].status == "invalid"
 
 
 def test_hyperparameters_are_told_by_the_frameworks_own_names(outside: Numbers) -> None:
     port = dict(outside.facts["config"]["port"])
     outside.facts["config"] = outside.facts["config"] | {"port": port | {"gamma": 0.5}}
-    (found,) = [each for each in climb(outside).found if each.code == "PAR010"]
+    (found,) = [each for each in run_rungs(outside).found if each.code == "PAR010"]
     assert found.fix == f"discount={outside.facts['config']['task']['gamma']!r}"
-    assert not climb(outside)
-    assert climb(outside, declared={"discount": "on purpose"})
+    assert not run_rungs(outside)
+    assert run_rungs(outside, declared={"discount": "on purpose"})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ladder_ports import BROKEN, GOOD, LEARNER, OTHER, Collected, OwnModule, port
 
-from parity.ladder.run_rungs import Climb, climb
+from parity.ladder.run_rungs import LadderResult
 from parity.ladder.rungs.returns import generalised_advantages
 from parity.results.capture import Numbers
 
@@ -22,21 +22,21 @@ BESIDE_EXACT = (
 )
 
 
-def broken(judged: Climb) -> dict[str, str]:
+def broken(judged: LadderResult) -> dict[str, str]:
     return {name: f"{r.status}: {r.reason}" for name, r in judged.rungs.items() if r.status in ("fail", "invalid")}
 
 
 @pytest.mark.parametrize("framework", ["rllib", "rllib-exact"])
 @pytest.mark.parametrize("name", GOOD)
 def test_a_good_port_is_accused_of_nothing(collected: Collected, name: str, framework: str) -> None:
-    judged = climb(collected(name, framework))
+    judged = run_rungs(collected(name, framework))
     assert judged, broken(judged)
     assert not [f.code for f in judged.found if f.severity == "error"]
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_every_difference_of_stock_rllib_is_explained_with_its_share(collected: Collected, name: str) -> None:
-    update = climb(collected(name, "rllib")).rungs["update"]
+    update = run_rungs(collected(name, "rllib")).rungs["update"]
     assert update.status == "explained"
     shares = (update.model_extra or {})["shares"]
     assert set(shares) == {"advantages", "adam_eps", "minibatches"}
@@ -45,7 +45,7 @@ def test_every_difference_of_stock_rllib_is_explained_with_its_share(collected: 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_rllib_exact_needs_no_explanation(collected: Collected, name: str) -> None:
-    judged = climb(collected(name, "rllib-exact"))
+    judged = run_rungs(collected(name, "rllib-exact"))
     statuses = {rung: result.status for rung, result in judged.rungs.items() if rung != "lockstep"}
     applicable = {status for status in statuses.values() if status not in NO_MEASURE}
     assert applicable == {"pass"}, statuses
@@ -54,7 +54,7 @@ def test_rllib_exact_needs_no_explanation(collected: Collected, name: str) -> No
 @pytest.mark.parametrize("name", BROKEN)
 def test_the_cause_of_a_broken_port_is_named_first(collected: Collected, name: str) -> None:
     task, code = BROKEN[name]
-    findings = climb(collected(name, "rllib")).findings(task.id, "rllib")
+    findings = run_rungs(collected(name, "rllib")).findings(task.id, "rllib")
     assert findings[0].code == code
     assert findings[0].severity == "error"
     assert findings[0].fix
@@ -64,12 +64,12 @@ def test_the_cause_of_a_broken_port_is_named_first(collected: Collected, name: s
 @pytest.mark.parametrize("name", BESIDE_EXACT)
 def test_the_exact_learner_hides_no_broken_port(collected: Collected, name: str) -> None:
     task, code = BROKEN[name]
-    findings = climb(collected(name, "rllib-exact")).findings(task.id, "rllib-exact")
+    findings = run_rungs(collected(name, "rllib-exact")).findings(task.id, "rllib-exact")
     assert code in [finding.code for finding in findings if finding.severity == "error"]
 
 
 def test_the_reported_mistake_is_one_finding_with_its_consequences(collected: Collected) -> None:
-    judged = climb(collected("no-value-function", "rllib"))
+    judged = run_rungs(collected("no-value-function", "rllib"))
     errors = [f for f in judged.findings("own", "rllib") if f.severity == "error"]
     assert [f.code for f in errors] == ["PAR003"]
     (finding,) = errors
@@ -81,7 +81,7 @@ def test_the_reported_mistake_is_one_finding_with_its_consequences(collected: Co
 
 
 def test_an_environment_without_a_seed_is_a_warning_and_no_port_is_accused_of_it(collected: Collected) -> None:
-    judged = climb(collected("unseeded", "rllib-exact"))
+    judged = run_rungs(collected("unseeded", "rllib-exact"))
     assert judged
     assert {f.code: f.severity for f in judged.found} == {"PAR035": "warning"}
     assert judged.rungs["lockstep"].status == "not_applicable"
@@ -92,12 +92,12 @@ def test_a_seeded_environment_that_parts_in_lockstep_is_still_an_error(collected
     numbers = collected("several-actions", "rllib-exact")
     rewards = numbers["lockstep/port/rewards"].copy()
     rewards[0, 3, 0] += 1.0
-    judged = climb(Numbers(numbers.arrays | {"lockstep/port/rewards": rewards}, numbers.facts))
+    judged = run_rungs(Numbers(numbers.arrays | {"lockstep/port/rewards": rewards}, numbers.facts))
     assert "PAR902" in [f.code for f in judged.found if f.severity == "error"]
 
 
 def test_a_port_with_another_layout_still_gets_the_other_rungs(collected: Collected) -> None:
-    judged = climb(collected("separate-encoders", "rllib"))
+    judged = run_rungs(collected("separate-encoders", "rllib"))
     assert judged.rungs["forward"].status == "not_applicable"
     assert "parameters" in (judged.rungs["forward"].reason or "")
     for rung in ("distribution", "rollout", "returns", "loss", "gradient", "step", "update"):
@@ -116,7 +116,7 @@ def test_both_modules_are_compared_where_two_agents_learn(collected: Collected) 
         assert f"{module}/sb3/full_all/last/network.network.hidden.weight" in numbers or numbers.below(
             f"{module}/sb3/full_all/last"
         )
-    assert {f.module for f in climb(numbers).found if f.code == "PAR810"} == {LEARNER, OTHER}
+    assert {f.module for f in run_rungs(numbers).found if f.code == "PAR810"} == {LEARNER, OTHER}
 
 
 def test_the_rollout_has_ends_cuts_and_masks_of_every_kind(collected: Collected) -> None:
@@ -131,7 +131,7 @@ def test_the_rollout_has_ends_cuts_and_masks_of_every_kind(collected: Collected)
 
 
 def test_a_declared_difference_is_reported_and_does_not_fail(collected: Collected) -> None:
-    judged = climb(collected("scaled-reward", "rllib"), declared={"PAR032": "rewards in other units"})
+    judged = run_rungs(collected("scaled-reward", "rllib"), declared={"PAR032": "rewards in other units"})
     assert judged
     assert judged.rungs["contract"].status == "declared"
     (finding,) = [f for f in judged.findings("own", "rllib") if f.code == "PAR032"]
@@ -142,18 +142,18 @@ def test_a_declared_difference_is_reported_and_does_not_fail(collected: Collecte
 @pytest.mark.parametrize("names", [("lr", "lambda_"), ("learning_rate", "gae_lambda"), ("PAR010",)])
 def test_a_hyperparameter_may_be_declared_under_either_name(collected: Collected, names: tuple[str, ...]) -> None:
     numbers = collected("learning-rate-and-lambda", "rllib")
-    assert not climb(numbers, declared=dict.fromkeys(names[:-1], "on purpose"))
-    assert climb(numbers, declared=dict.fromkeys(names, "on purpose"))
+    assert not run_rungs(numbers, declared=dict.fromkeys(names[:-1], "on purpose"))
+    assert run_rungs(numbers, declared=dict.fromkeys(names, "on purpose"))
 
 
 def test_what_follows_from_a_declared_difference_is_declared(collected: Collected) -> None:
-    judged = climb(collected("kl-loss", "rllib"), declared={"use_kl_loss": "wanted"})
+    judged = run_rungs(collected("kl-loss", "rllib"), declared={"use_kl_loss": "wanted"})
     assert judged
     assert judged.rungs["update"].status == "declared"
 
 
 def test_hyperparameters_differ_with_the_code_that_makes_them_equal(collected: Collected) -> None:
-    (finding,) = [f for f in climb(collected("learning-rate-and-lambda", "rllib")).found if f.code == "PAR010"]
+    (finding,) = [f for f in run_rungs(collected("learning-rate-and-lambda", "rllib")).found if f.code == "PAR010"]
     assert finding.evidence == {
         "learning_rate": {"task": 1e-3, "port": 5e-5},
         "gae_lambda": {"task": 0.95, "port": 1.0},
@@ -164,13 +164,13 @@ def test_hyperparameters_differ_with_the_code_that_makes_them_equal(collected: C
 def test_a_clamp_that_nothing_reaches_is_a_warning(collected: Collected) -> None:
     numbers = collected("value-clamp", "rllib")
     settings = {**numbers.facts["config"], "rllib": {**numbers.facts["config"]["rllib"], "vf_clip_param": "1e9"}}
-    judged = climb(Numbers(numbers.arrays, numbers.facts | {"config": settings}))
+    judged = run_rungs(Numbers(numbers.arrays, numbers.facts | {"config": settings}))
     assert [f.severity for f in judged.found if f.code == "PAR011"] == ["warning"]
 
 
 def test_log_probabilities_say_whether_the_forward_pass_or_the_observation_is_another(collected: Collected) -> None:
     found = {
-        name: next(f for f in climb(collected(name, "rllib")).found if f.code == "PAR303")
+        name: next(f for f in run_rungs(collected(name, "rllib")).found if f.code == "PAR303")
         for name in ("unmasked-training", "scales-batch")
     }
     assert found["unmasked-training"].evidence["exploration_agrees_with_sampling"]
@@ -179,13 +179,15 @@ def test_log_probabilities_say_whether_the_forward_pass_or_the_observation_is_an
 
 def test_mask_findings_name_the_method(collected: Collected) -> None:
     for name, method in (("unmasked-training", "_forward_train"), ("unmasked-inference", "_forward_inference")):
-        finding = next(f for f in climb(collected(name, "rllib")).found if f.code == "PAR201")
+        finding = next(f for f in run_rungs(collected(name, "rllib")).found if f.code == "PAR201")
         assert finding.message.endswith(f"in {method}")
 
 
 def test_values_without_gradient_are_told_from_an_encoder_without(collected: Collected) -> None:
     cut = {
-        name: set(next(f for f in climb(collected(name, "rllib")).found if f.code == "PAR602").evidence["parameters"])
+        name: set(
+            next(f for f in run_rungs(collected(name, "rllib")).found if f.code == "PAR602").evidence["parameters"]
+        )
         for name in ("values-detached", "frozen-encoder")
     }
     assert cut["values-detached"] == {"vf.weight", "vf.bias"}
@@ -218,7 +220,7 @@ def test_a_weight_scale_of_its_own_is_a_warning() -> None:
 
     numbers = collect(port(rllib_module=Tiny), "rllib", "cpu")
     assert numbers is not None
-    judged = climb(numbers)
+    judged = run_rungs(numbers)
     assert judged
     (finding,) = [f for f in judged.found if f.code == "PAR020"]
     assert finding.severity == "warning"
@@ -230,7 +232,7 @@ def test_seeds_that_env_runners_share_are_counted(collected: Collected) -> None:
     numbers = collected("own", "rllib")
     config = numbers.facts["config"]
     rllib = {**config["rllib"], "num_env_runners": 2, "num_envs_per_env_runner": 3, "seed": 0}
-    judged = climb(Numbers(numbers.arrays, numbers.facts | {"config": {**config, "rllib": rllib}}))
+    judged = run_rungs(Numbers(numbers.arrays, numbers.facts | {"config": {**config, "rllib": rllib}}))
     (finding,) = [f for f in judged.found if f.code == "PAR022"]
     assert finding.evidence["shared_seeds"] == 2
     assert judged

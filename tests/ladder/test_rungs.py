@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ladder_ports import LEARNER, Collected
 
-from parity.ladder.run_rungs import climb
+from parity.ladder.run_rungs import run_rungs
 from parity.results.capture import Numbers
 
 M = LEARNER
@@ -162,7 +162,7 @@ def changed(numbers: Numbers, change: Change) -> Numbers:
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_changed_number_fails_its_rung_and_no_earlier_one(collected: Collected, name: str) -> None:
     change, rung, code = CHANGES[name]
-    judged = climb(changed(collected("own", "rllib"), change))
+    judged = run_rungs(changed(collected("own", "rllib"), change))
     assert judged.rungs[rung].status == "fail"
     assert code in (judged.rungs[rung].model_extra or {})["findings"]
     number = judged.rungs[rung].rung
@@ -176,7 +176,7 @@ def test_the_step_rung_sees_what_stands_still_and_what_should(collected: Collect
     def stuck(numbers: Numbers) -> None:
         numbers.arrays[f"{M}/update/last/pi.bias"] = numbers[f"{M}/weights/pi.bias"]
 
-    judged = climb(changed(good, stuck))
+    judged = run_rungs(changed(good, stuck))
     assert "PAR702" in [f.code for f in judged.found]
     assert judged.rungs["step"].status == "fail"
 
@@ -190,8 +190,8 @@ def test_a_mask_that_never_changes_is_told_and_fails_nothing(
             shape = numbers[name].shape
             numbers.arrays[name] = np.broadcast_to(np.array(mask, numbers[name].dtype), shape).copy()
 
-    assert "PAR037" not in [f.code for f in climb(collected("own", "rllib")).found]
-    judged = climb(changed(collected("own", "rllib"), constant))
+    assert "PAR037" not in [f.code for f in run_rungs(collected("own", "rllib")).found]
+    judged = run_rungs(changed(collected("own", "rllib"), constant))
     (told,) = [f for f in judged.found if f.code == "PAR037"]
     assert told.severity == "info"
     assert told.evidence["legal"] == legal and told.evidence["options"] == 5
@@ -203,7 +203,7 @@ def test_masks_that_contradict_each_other_are_a_warning(collected: Collected) ->
         numbers.facts["view"] = numbers.facts["view"] | {"contradictions": {"info:action_mask": 7}}
 
     assert not collected("own", "rllib").facts["view"]["contradictions"]
-    (told,) = [f for f in climb(changed(collected("own", "rllib"), contradict)).found if f.code == "PAR038"]
+    (told,) = [f for f in run_rungs(changed(collected("own", "rllib"), contradict)).found if f.code == "PAR038"]
     assert told.severity == "warning"
     assert told.message == "method:action_masks is used; info:action_mask showed another mask 7 times"
 
@@ -221,14 +221,14 @@ def test_a_frozen_module_that_moves_is_seen() -> None:
     )
     numbers = collect(task, "rllib", "cpu")
     assert numbers is not None
-    assert climb(numbers)
+    assert run_rungs(numbers)
     name = next(iter(numbers.below(f"{OTHER}/update/last")))
-    judged = climb(changed(numbers, add(f"{OTHER}/update/last/{name}", 1e-6)))
+    judged = run_rungs(changed(numbers, add(f"{OTHER}/update/last/{name}", 1e-6)))
     assert "PAR703" in [f.code for f in judged.found]
 
 
 def test_each_rung_says_where_and_which_tolerance_would_have_passed(collected: Collected) -> None:
-    judged = climb(changed(collected("own", "rllib"), add(f"{M}/batch/rewards", 1e-3)))
+    judged = run_rungs(changed(collected("own", "rllib"), add(f"{M}/batch/rewards", 1e-3)))
     rung = judged.rungs["rollout"]
     assert rung.max_abs == pytest.approx(1e-3, rel=1e-2)
     assert rung.tolerance_needed is not None and rung.tolerance_needed > 1
@@ -251,14 +251,14 @@ def test_a_number_that_is_missing_is_never_a_pass(collected: Collected, array: s
     assert gone
     for name in gone:
         del numbers.arrays[name]
-    judged = climb(numbers)
+    judged = run_rungs(numbers)
     assert not judged
     assert judged.rungs[rung].status in ("invalid", "fail")
 
 
 def test_no_numbers_at_all_fail_every_rung() -> None:
     raised = {"build": {"type": "ValueError", "message": "no such layer", "traceback": "…"}}
-    judged = climb(Numbers(facts={"raised": raised, "learning_module": "", "learning_agent": ""}))
+    judged = run_rungs(Numbers(facts={"raised": raised, "learning_module": "", "learning_agent": ""}))
     assert not judged
     statuses = {name: r.status for name, r in judged.rungs.items() if name != "lockstep"}
     assert set(statuses.values()) == {"invalid"}

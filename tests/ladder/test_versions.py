@@ -12,7 +12,7 @@ from ladder_ports import LEARNER, Collected
 from parity.cli import run_check as command
 from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.exact import framework as exact_framework
-from parity.ladder.run_rungs import climb
+from parity.ladder.run_rungs import run_rungs
 from parity.results.capture import Numbers
 
 M = LEARNER
@@ -59,7 +59,7 @@ def as_2_47_1(numbers: Numbers) -> Numbers:
 
 
 def found(numbers: Numbers) -> dict[str, Any]:
-    return {each.code: each for each in climb(numbers).found if each.severity == "error"}
+    return {each.code: each for each in run_rungs(numbers).found if each.severity == "error"}
 
 
 def without_other_columns(numbers: Numbers) -> Numbers:
@@ -121,7 +121,7 @@ def test_where_ray_has_the_fix_the_port_is_told_to_look_at_itself(collected: Col
 def test_where_the_rollout_does_not_show_it_there_is_a_warning(collected: Collected) -> None:
     numbers = copy.deepcopy(collected("own", "rllib"))
     numbers.facts["ray"] = AFFECTED
-    seen = climb(numbers)
+    seen = run_rungs(numbers)
     assert seen and [each.severity for each in seen.found if each.code == "PAR407"] == ["warning"]
 
 
@@ -139,7 +139,7 @@ def test_check_leaves_rllib_exact_out_of_its_defaults_and_says_so(
     monkeypatch.setattr(versions, "VERSION", "2.47.1")
     monkeypatch.setattr("parity.capture.rllib.capture_rllib", lambda *_: copy.deepcopy(collected("own", "rllib")))
     # The process that collects would not see what is patched in this one.
-    monkeypatch.setattr(command, "apart", lambda work, *arguments, about: work(*arguments))
+    monkeypatch.setattr(command, "run_in_subprocess", lambda work, *arguments, about: work(*arguments))
     command.run_check(command.Request(task="tiles", as_json=True))
     out, err = capsys.readouterr()
     sentence = 'pip install "ray[rllib]==2.60.0"'

@@ -8,7 +8,7 @@ pytest.importorskip("ray.rllib")
 
 from parity import probes
 from parity.capture import collect
-from parity.ladder.run_rungs import climb
+from parity.ladder.run_rungs import run_rungs
 
 # Zero-variance advantages, truncation at every step, and an action that is never legal beside a second learner.
 FAST = ("probe-one-action", "probe-time-limit", "probe-cooperative")
@@ -25,5 +25,5 @@ FAST = ("probe-one-action", "probe-time-limit", "probe-cooperative")
 def test_the_ladder_holds(name: str, framework: str) -> None:
     numbers = collect(probes.get(name).task, framework, "cpu")
     assert numbers is not None
-    result = climb(numbers)
+    result = run_rungs(numbers)
     assert result, {rung: (each.status, each.reason) for rung, each in result.rungs.items()}

@@ -80,7 +80,7 @@ class Trained:
 def trained(parity: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trained]:
     """``parity run`` in this process, with trials that write given scores without a ladder or a report."""
     monkeypatch.chdir(parity.folder)
-    monkeypatch.setattr("parity.study.preflight.apart", lambda work, *arguments, about: work(*arguments))
+    monkeypatch.setattr("parity.study.preflight.run_in_subprocess", lambda work, *arguments, about: work(*arguments))
     monkeypatch.setattr("parity.study.runner.opened_ray", lambda *arguments: contextlib.nullcontext(""))
     monkeypatch.setattr(
         "parity.study.ladder.climb_study", lambda folder, *others: (folder / LADDER_FILE).write_text("{}")

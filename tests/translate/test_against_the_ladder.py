@@ -28,7 +28,7 @@ from parity.capture.rllib.collect import _rllib_settings
 from parity.frameworks import hyperparameters
 from parity.frameworks.rllib.env import make_multi_agent_env
 from parity.frameworks.rllib.module import SharedNetworkModule
-from parity.ladder.run_rungs import climb
+from parity.ladder.run_rungs import run_rungs
 from parity.port.translate.code import code
 from parity.port.translate.read import read
 from parity.port.translate.translate import translate
@@ -71,7 +71,7 @@ def full_ladder(config: Any, ppo: PPOParams) -> Any:
     task = maze_task(env=partial(Maze, "obs"), ppo=ppo, rllib_config=brought_whole(config), learning_agent="agent")
     numbers = collect(task, "rllib", "cpu")
     assert numbers is not None
-    return climb(numbers)
+    return run_rungs(numbers)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def a_good_port() -> Numbers:
     """Numbers to be judged with another configuration beside them; their arrays do not depend on it."""
     torch.set_num_threads(1)
     numbers = collect(maze_task(), "rllib", "cpu")
-    assert numbers is not None and climb(numbers)
+    assert numbers is not None and run_rungs(numbers)
     return numbers
 
 
@@ -91,7 +91,7 @@ def configuration_findings(numbers: Numbers, config: Any, ppo: PPOParams) -> set
         "rllib": _rllib_settings(config),
     }
     facts = numbers.facts | {"config": noted, "settings": {"agent": dataclasses.asdict(ppo)}, "untranslated": []}
-    return {found.code for found in climb(Numbers(numbers.arrays, facts)).found} & CONFIGURATION
+    return {found.code for found in run_rungs(Numbers(numbers.arrays, facts)).found} & CONFIGURATION
 
 
 TRAIN = """

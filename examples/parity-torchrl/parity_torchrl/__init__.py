@@ -17,12 +17,12 @@ import torch
 import torchrl  # noqa: F401  first, so that a missing package is named by its own name
 
 from parity import Task
-from parity.frameworks.base import Effective, Framework, Iteration, Session, Stage
+from parity.frameworks.base import Effective, EvalRunner, Framework, Iteration, Session
 from parity.frameworks.device import synchronizer
 from parity.frameworks.stopwatch import Stopwatch
 from parity.task.masks import MaskCounts, MaskedEnv
+from parity_torchrl.eval_runner import TorchRLEvalRunner
 from parity_torchrl.hyperparameters import of_torchrl, untranslated
-from parity_torchrl.stage import TorchRLStage
 from parity_torchrl.training import Training, build_loss, build_policy
 
 # What it tells of its storages is not the reader's.
@@ -53,11 +53,11 @@ class TorchRL(Framework):
     def open(self, task: Task, seed: int, device: str, threads: int) -> TorchRLSession:
         return TorchRLSession(task, seed, device, threads)
 
-    def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> Stage:
+    def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> EvalRunner:
         policy = build_policy(task, MaskedEnv(task.env(), task.mask), None, device)
         state = torch.load(checkpoint / CHECKPOINT_FILE, map_location=device, weights_only=True)
         build_loss(task, policy, device).load_state_dict(state["loss_module"])
-        return TorchRLStage(task, policy, slots)
+        return TorchRLEvalRunner(task, policy, slots)
 
 
 class TorchRLSession(Session):
@@ -95,8 +95,8 @@ class TorchRLSession(Session):
         trainer.register_op("post_steps", report)
         trainer.train()
 
-    def stage(self, slots: int) -> Stage:
-        return TorchRLStage(self.task, self.training.policy, slots)
+    def eval_runner(self, slots: int) -> EvalRunner:
+        return TorchRLEvalRunner(self.task, self.training.policy, slots)
 
     def sampling_masks(self) -> MaskCounts:
         return sum((env.counts for env in self.training.envs), start=MaskCounts())

@@ -16,7 +16,7 @@ from torchrl.modules import MaskedCategorical
 
 from parity import PPOParams, Task
 from parity.capture import collect
-from parity.ladder.run_rungs import Climb, climb
+from parity.ladder.run_rungs import LadderResult
 from parity.testing import Maze, maze_task
 from parity.testing.toy_envs import Several
 
@@ -41,10 +41,10 @@ class Plain(Maze):
         return observation["state"], info
 
 
-def climbed(task: Task) -> Climb:
+def climbed(task: Task) -> LadderResult:
     numbers = collect(task, "torchrl", "cpu")
     assert numbers is not None
-    return climb(numbers)
+    return run_rungs(numbers)
 
 
 TASKS = {

@@ -56,7 +56,7 @@ from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from parity.capture.rllib import behaviour
-from parity.capture.rllib.conduct import Conduct
+from parity.capture.rllib.env_contract import EnvContractChecker
 from parity.capture.rllib.recording import Move, Recording
 from parity.capture.rllib.repetition import Call, note_calls
 from parity.capture.rllib.stress import stress
@@ -64,7 +64,7 @@ from parity.capture.rllib.update import between_updates, watched_update
 from parity.errors import CannotStart
 from parity.frameworks.rllib.arrays import array, duplicate, flat, named_parameters, parameters, stack, take
 from parity.frameworks.rllib.config import Port
-from parity.frameworks.rllib.stage import make_env_runner
+from parity.frameworks.rllib.eval_runner import make_env_runner
 from parity.frameworks.rllib.versions import ongoing_episodes
 from parity.results.capture import Numbers
 from parity.task.masks import MASK_KEY, choices
@@ -103,7 +103,7 @@ class Probe:
     modules: list[str] = dataclasses.field(default_factory=list)
     copies: dict[str, Any] = dataclasses.field(default_factory=dict)
     after: dict[str, Any] = dataclasses.field(default_factory=dict)
-    conduct: Conduct = dataclasses.field(default_factory=Conduct)
+    conduct: EnvContractChecker = dataclasses.field(default_factory=EnvContractChecker)
     calls: list[Call] = dataclasses.field(default_factory=list)
 
     def module(self, module_id: str) -> Any:

@@ -18,8 +18,8 @@ from parity.frameworks.randomness import seeded
 from parity.frameworks.rllib.arrays import array
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY
+from parity.frameworks.rllib.eval_runner import make_env_runner
 from parity.frameworks.rllib.exact.learner import ROLLOUT_ORDER
-from parity.frameworks.rllib.stage import make_env_runner
 from parity.task.masks import MASK_KEY
 
 

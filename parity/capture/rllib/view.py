@@ -36,15 +36,15 @@ from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
-from parity.capture.rllib.conduct import Conduct
+from parity.capture.rllib.env_contract import EnvContractChecker
 from parity.capture.rllib.recording import shares_memory
 from parity.capture.rllib.repetition import Call, first_difference, note_calls, same
 from parity.errors import CannotStart, one_line
 from parity.frameworks.rllib.arrays import array, flat, stack
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
+from parity.frameworks.rllib.eval_runner import make_played_env
 from parity.frameworks.rllib.module import unmasked_space
-from parity.frameworks.rllib.stage import make_played_env
 from parity.results.capture import Numbers
 from parity.task import Task
 from parity.task.masks import MASK_KEY, MaskedEnv, as_mask, choices
@@ -64,7 +64,9 @@ Others = Callable[[str, Any, spaces.Space], Any]
 """``(agent, observation, action space) -> action``."""
 
 
-def view(numbers: Numbers, task: Task, port: Port, learner: Any, conduct: Conduct, sampled: list[Call]) -> None:
+def view(
+    numbers: Numbers, task: Task, port: Port, learner: Any, conduct: EnvContractChecker, sampled: list[Call]
+) -> None:
     """Plays a few episodes side by side and stores both views.
 
     Args:

@@ -13,13 +13,13 @@ from ray.rllib.core import COMPONENT_ENV_RUNNER, COMPONENT_ENV_TO_MODULE_CONNECT
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 
 from parity.frameworks import hyperparameters
-from parity.frameworks.base import Effective, Framework, Iteration, Session, Stage, Untranslated
+from parity.frameworks.base import Effective, EvalRunner, Framework, Iteration, Session, Untranslated
 from parity.frameworks.device import synchronizer
 from parity.frameworks.rllib.algorithm import bundles_of, stop
 from parity.frameworks.rllib.arrays import named_parameters
 from parity.frameworks.rllib.config import Port, build_port, is_whole
 from parity.frameworks.rllib.env import audit_masks
-from parity.frameworks.rllib.stage import RllibStage
+from parity.frameworks.rllib.eval_runner import RllibEvalRunner
 from parity.frameworks.stopwatch import Stopwatch
 from parity.task import Task
 from parity.task.masks import MaskCounts
@@ -58,11 +58,11 @@ class Rllib(Framework):
     def open(self, task: Task, seed: int, device: str, threads: int) -> RllibSession:
         return RllibSession(task, self.port(task, seed, device), threads)
 
-    def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> Stage:
+    def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> EvalRunner:
         port = self.port(task, seed=0, device=device)
         learner = checkpoint / "learner_group" / "learner"
         state = {COMPONENT_RL_MODULE: MultiRLModule.from_checkpoint(learner / COMPONENT_RL_MODULE).get_state()}
-        stage = RllibStage(port, slots, lambda: state)
+        stage = RllibEvalRunner(port, slots, lambda: state)
         state[COMPONENT_ENV_TO_MODULE_CONNECTOR] = stage.connectors_from(checkpoint / COMPONENT_ENV_RUNNER)
         return stage
 
@@ -100,8 +100,8 @@ class RllibSession(Session):
                 )
             )
 
-    def stage(self, slots: int) -> Stage:
-        return RllibStage(self.port, slots, self._runner_state)
+    def eval_runner(self, slots: int) -> EvalRunner:
+        return RllibEvalRunner(self.port, slots, self._runner_state)
 
     def _runner_state(self) -> dict[str, Any]:
         """What a freshly synchronised env runner holds: the learner's weights, the connectors' state."""

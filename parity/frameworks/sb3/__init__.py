@@ -26,9 +26,9 @@ from stable_baselines3.common.vec_env import (
 
 from parity.errors import CannotStart, one_line
 from parity.frameworks import hyperparameters
-from parity.frameworks.base import SEED_STRIDE, Effective, Framework, Iteration, Session, Stage
+from parity.frameworks.base import SEED_STRIDE, Effective, EvalRunner, Framework, Iteration, Session
 from parity.frameworks.device import synchronizer
-from parity.frameworks.masked_stage import MaskedStage
+from parity.frameworks.masked_eval_runner import MaskedEvalRunner
 from parity.frameworks.network import check_network, check_observation_space
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.frameworks.stopwatch import Stopwatch
@@ -77,12 +77,12 @@ class Sb3(Framework):
     def open(self, task: Task, seed: int, device: str, threads: int) -> Sb3Session:
         return Sb3Session(task, seed, device, threads)
 
-    def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> Stage:
+    def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> EvalRunner:
         model = MaskablePPO.load(checkpoint / MODEL_FILE, device=device)
         normalizer = None
         if (checkpoint / NORMALIZER_FILE).is_file():
             normalizer = VecNormalize.load(str(checkpoint / NORMALIZER_FILE), vec_env(task, 1))
-        return Sb3Stage(model, task, slots, normalizer)
+        return Sb3EvalRunner(model, task, slots, normalizer)
 
 
 class Sb3Session(Session):
@@ -115,8 +115,8 @@ class Sb3Session(Session):
         self.model.learn(total_timesteps=steps, callback=_AfterUpdate(report))
         report()
 
-    def stage(self, slots: int) -> Stage:
-        return Sb3Stage(self.model, self.task, slots, self.model.get_vec_normalize_env())
+    def eval_runner(self, slots: int) -> EvalRunner:
+        return Sb3EvalRunner(self.model, self.task, slots, self.model.get_vec_normalize_env())
 
     def sampling_masks(self) -> MaskCounts:
         return sum(self.env.get_attr("counts"), start=MaskCounts())
@@ -222,7 +222,7 @@ class _AfterUpdate(BaseCallback):
         return True
 
 
-class Sb3Stage(MaskedStage):
+class Sb3EvalRunner(MaskedEvalRunner):
     def __init__(self, model: MaskablePPO, task: Task, slots: int, normalizer: VecNormalize | None = None) -> None:
         super().__init__(task, slots)
         self._model, self._normalizer = model, normalizer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parity.ladder.evidence import Evidence, Sheet
+from parity.ladder.rung_input import RungInput, RungReport
 from parity.results.summary import Severity
 
 # Kind of breach, as the runner notes it -> code and severity of its finding.
@@ -20,7 +20,7 @@ _CODES: dict[str, tuple[str, Severity]] = {
 }
 
 
-def agents(sheet: Sheet, evidence: Evidence) -> None:
+def agents(sheet: RungReport, evidence: RungInput) -> None:
     """Spaces, agents, rewards, last observations and ends, as they were seen while the environment was played."""
     facts = evidence.facts.get("conduct")
     if facts is None:

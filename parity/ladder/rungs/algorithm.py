@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from parity.ladder.difference import Difference, per_tensor
-from parity.ladder.evidence import Evidence, Sheet, compare_column, figures
+from parity.ladder.rung_input import RungInput, RungReport, compare_column, figures
 from parity.ladder.rungs.shares import after_steps
 
 # RLlib rounds an iteration up to a step of every sub-environment; more than this beyond it is another rollout length.
 LONGER_ITERATION = 1.1
 
 
-def sampling(sheet: Sheet, evidence: Evidence) -> None:
+def sampling(sheet: RungReport, evidence: RungInput) -> None:
     """Rung 3: each process computes the short way's logits; the actions' log-probs are those of the weights it should have."""
     for module in _modules(evidence):
         _logits(sheet, evidence, module)
@@ -26,7 +26,7 @@ def sampling(sheet: Sheet, evidence: Evidence) -> None:
     _length(sheet, evidence)
 
 
-def updating(sheet: Sheet, evidence: Evidence) -> None:
+def updating(sheet: RungReport, evidence: RungInput) -> None:
     """Rung 8: learners and env runners hold the same weights after the iteration, and a learner alone gets the same ones."""
     for module in _modules(evidence):
         _same_weights(sheet, evidence, module)
@@ -34,7 +34,7 @@ def updating(sheet: Sheet, evidence: Evidence) -> None:
         _left_alone(sheet, evidence, module)
 
 
-def seen(evidence: Evidence) -> dict[str, Any] | None:
+def seen(evidence: RungInput) -> dict[str, Any] | None:
     """What ran and how far it is apart at most, for people and scripts; None where nothing ran."""
     about = evidence.facts.get("algorithm")
     if about is None or "env_runners" not in about:
@@ -59,16 +59,16 @@ def seen(evidence: Evidence) -> dict[str, Any] | None:
     }
 
 
-def _modules(evidence: Evidence) -> list[str]:
+def _modules(evidence: RungInput) -> list[str]:
     return [] if "algorithm" not in evidence.facts else list(evidence.fact("modules", parts=("build",)))
 
 
-def _apart(evidence: Evidence, folder: str, one: str, other: str) -> float | None:
+def _apart(evidence: RungInput, folder: str, one: str, other: str) -> float | None:
     a, b = evidence.numbers.get(f"{folder}/{one}"), evidence.numbers.get(f"{folder}/{other}")
     return None if a is None or b is None else float(np.abs(a.astype(np.float64) - b).max(initial=0.0))
 
 
-def _logits(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _logits(sheet: RungReport, evidence: RungInput, module: str) -> None:
     for replica, logits in evidence.numbers.below(f"{module}/algorithm/logits").items():
         phase = "train" if replica.startswith("learner") else "inference"
         short = evidence.need(f"{module}/phase/{phase}/logits")[: len(logits)]
@@ -82,7 +82,7 @@ def _logits(sheet: Sheet, evidence: Evidence, module: str) -> None:
             return
 
 
-def _log_probabilities(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _log_probabilities(sheet: RungReport, evidence: RungInput, module: str) -> None:
     folder = f"{module}/algorithm/logp"
     sampled, trained = evidence.numbers.get(f"{folder}/sampling"), evidence.numbers.get(f"{folder}/training")
     if sampled is None or trained is None:
@@ -97,7 +97,7 @@ def _log_probabilities(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR303", f"module {module}, env runners", message, figures(difference), module=module)
 
 
-def _length(sheet: Sheet, evidence: Evidence) -> None:
+def _length(sheet: RungReport, evidence: RungInput) -> None:
     about = evidence.facts.get("algorithm", {})
     asked, sampled = about.get("asked"), about.get("sampled")
     if asked and sampled and sampled > LONGER_ITERATION * asked + about["sub_environments"]:
@@ -105,7 +105,7 @@ def _length(sheet: Sheet, evidence: Evidence) -> None:
         sheet.report("PAR315", "env runners", message, {"sampled": sampled, "asked": asked})
 
 
-def _same_weights(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _same_weights(sheet: RungReport, evidence: RungInput, module: str) -> None:
     states = evidence.facts["algorithm"]["state"].get(module, {})
     for replica, apart in evidence.numbers.below(f"{module}/algorithm/spread").items():
         missing, names = states[replica]["missing"], states[replica]["names"]
@@ -122,7 +122,7 @@ def _same_weights(sheet: Sheet, evidence: Evidence, module: str) -> None:
         return
 
 
-def _same_update(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _same_update(sheet: RungReport, evidence: RungInput, module: str) -> None:
     through, alone = (evidence.numbers.below(f"{module}/algorithm/{run}") for run in ("through", "alone"))
     if not alone:
         return
@@ -137,7 +137,7 @@ def _same_update(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR806", where, message, figures(difference), module=module)
 
 
-def _left_alone(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _left_alone(sheet: RungReport, evidence: RungInput, module: str) -> None:
     """Between the iteration's last update and its end; a module that is not trained may be set to anything, as in self-play."""
     if not evidence.about(module)["trained"]:
         return

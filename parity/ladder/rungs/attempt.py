@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from parity.ladder.evidence import Missing, Sheet
+from parity.ladder.rung_input import Missing, RungReport
 
 
-def attempt(sheet: Sheet, check: Callable[..., None], *arguments: Any) -> None:
+def attempt(sheet: RungReport, check: Callable[..., None], *arguments: Any) -> None:
     """Runs ``check(sheet, *arguments)``; what is missing for it is noted on the sheet."""
     try:
         check(sheet, *arguments)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.ladder.evidence import Evidence, Sheet
+from parity.ladder.rung_input import RungInput, RungReport
 from parity.results.summary import Severity
 
 # PPOParams' names -> where PPOConfig has them; what a task declares may be named either way. Another framework says its own
@@ -36,7 +36,7 @@ _UPDATE = ("PAR603", "PAR701", "PAR801")
 _SAME_COURSE = 0.05
 
 
-def configuration(sheet: Sheet, evidence: Evidence) -> None:
+def configuration(sheet: RungReport, evidence: RungInput) -> None:
     """Every hyperparameter that RLlib would use otherwise, and settings of RLlib that SB3 has nothing like."""
     config = evidence.fact("config", parts=("build",))
     declared = evidence.facts.get("declared", {})
@@ -90,7 +90,7 @@ def configuration(sheet: Sheet, evidence: Evidence) -> None:
         sheet.report("PAR013", "config", what, fields, fix=None if "rllib" in config else _DECLARE)
 
 
-def _of_the_module(evidence: Evidence, config: dict[str, Any]) -> dict[str, Any]:
+def _of_the_module(evidence: RungInput, config: dict[str, Any]) -> dict[str, Any]:
     """The port's hyperparameters, with those that the learning module has of its own; advantages have the global ones."""
     own = evidence.facts.get("settings", {}).get(evidence.learning, {})
     differs = {
@@ -119,7 +119,7 @@ def _course(values: list[float]) -> str:
     return "a schedule " + " → ".join(f"{value:.3g}" for value in values)
 
 
-def _optimizer(sheet: Sheet, optimizer: dict[str, str], declared: dict[str, str]) -> None:
+def _optimizer(sheet: RungReport, optimizer: dict[str, str], declared: dict[str, str]) -> None:
     """Class and settings; learning rate and Adam's epsilon are hyperparameters of their own."""
     if "port" not in optimizer or optimizer["port"] == optimizer["sb3"]:
         return
@@ -128,7 +128,7 @@ def _optimizer(sheet: Sheet, optimizer: dict[str, str], declared: dict[str, str]
     sheet.report("PAR010", "config, optimizer", message, dict(optimizer), fix=fix, declared=declared.get("optimizer"))
 
 
-def _fragments(sheet: Sheet, port: dict[str, Any], rllib: dict[str, Any], declared: str | None) -> None:
+def _fragments(sheet: RungReport, port: dict[str, Any], rllib: dict[str, Any], declared: str | None) -> None:
     """Lambda-returns end where a fragment does."""
     length, steps = rllib.get("rollout_fragment_length"), port.get("n_steps")
     if not isinstance(length, int | float) or not isinstance(steps, int | float) or length >= steps:
@@ -144,7 +144,7 @@ def _fragments(sheet: Sheet, port: dict[str, Any], rllib: dict[str, Any], declar
     sheet.report("PAR010", "config, rollout_fragment_length", message, found, fix=fix, declared=declared)
 
 
-def _normalizes(sheet: Sheet, normalizes: dict[str, bool]) -> None:
+def _normalizes(sheet: RungReport, normalizes: dict[str, bool]) -> None:
     """What a connector of the port's does cannot be compared with running statistics: it has to be declared."""
     for code, what in (("PAR030", "observations"), ("PAR032", "rewards")):
         if normalizes.get(what):
@@ -158,7 +158,7 @@ def _reason(declared: dict[str, str], code: str) -> str | None:
 
 
 def _hyperparameters(
-    sheet: Sheet, port: dict[str, Any], task: dict[str, Any], declared: dict[str, str], names: dict[str, str]
+    sheet: RungReport, port: dict[str, Any], task: dict[str, Any], declared: dict[str, str], names: dict[str, str]
 ) -> None:
     """``names``: PPOParams' names -> the framework's own, of the fields that it has."""
     wanted = dict(task)
@@ -208,7 +208,7 @@ def _equal(a: Any, b: Any) -> bool:
     return math.isclose(a, b, rel_tol=1e-9) if numbers else a == b
 
 
-def _value_clamp(sheet: Sheet, evidence: Evidence, rllib: dict[str, Any], reason: str | None) -> None:
+def _value_clamp(sheet: RungReport, evidence: RungInput, rllib: dict[str, Any], reason: str | None) -> None:
     """The bound on the squared error: an error where some row of the rollout feels it, else a risk."""
     bound = float(rllib.get("vf_clip_param") or "inf")
     if math.isinf(bound):
@@ -239,7 +239,7 @@ def _value_clamp(sheet: Sheet, evidence: Evidence, rllib: dict[str, Any], reason
     )
 
 
-def _complete_episodes(sheet: Sheet, evidence: Evidence, rllib: dict[str, Any]) -> None:
+def _complete_episodes(sheet: RungReport, evidence: RungInput, rllib: dict[str, Any]) -> None:
     envs = rllib.get("num_envs_per_env_runner", 1)
     if rllib.get("batch_mode") != "complete_episodes" or envs <= 1:
         return
@@ -249,7 +249,7 @@ def _complete_episodes(sheet: Sheet, evidence: Evidence, rllib: dict[str, Any]) 
     sheet.report("PAR016", "config.env_runners", message, found, severity="error" if lost else "warning")
 
 
-def _stock_runner(sheet: Sheet, rllib: dict[str, Any]) -> None:
+def _stock_runner(sheet: RungReport, rllib: dict[str, Any]) -> None:
     """What RLlib's own env runner does; a class of the port's own may do otherwise."""
     if rllib.get("env_runner") != "MultiAgentEnvRunner":
         return
@@ -264,6 +264,6 @@ def _stock_runner(sheet: Sheet, rllib: dict[str, Any]) -> None:
         sheet.report("PAR023", "config.env_runners", "episodes_to_numpy is True")
 
 
-def _lost(evidence: Evidence) -> int:
+def _lost(evidence: RungInput) -> int:
     counts = evidence.facts.get("decisions", {})
     return sum(c["played"] - c["learned_from"] for a, c in counts.items() if a == evidence.facts["learning_agent"])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from parity.ladder.difference import Rows
-from parity.ladder.evidence import Evidence, Sheet
+from parity.ladder.rung_input import RungInput, RungReport
 from parity.ladder.rungs.agents import agents
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.configuration import configuration
@@ -20,9 +20,9 @@ SAME_SCALE = 2.0
 COMPUTED_BY_RLLIB = ("advantages", "value_targets")
 
 
-def contract(evidence: Evidence) -> Sheet:
+def contract(evidence: RungInput) -> RungReport:
     """Whether the port is what was asked for, and shows the learning agent what the single-agent environment shows."""
-    sheet = Sheet(0)
+    sheet = RungReport(0)
     attempt(sheet, _learning_module, evidence)
     attempt(sheet, _trained_modules, evidence)
     attempt(sheet, _initial_scale, evidence)
@@ -33,7 +33,7 @@ def contract(evidence: Evidence) -> Sheet:
     return sheet
 
 
-def _learning_module(sheet: Sheet, evidence: Evidence) -> None:
+def _learning_module(sheet: RungReport, evidence: RungInput) -> None:
     learning, trained = evidence.learning, evidence.modules()
     about, facts = evidence.about(learning), evidence.facts
     where = f"module {learning}"
@@ -75,7 +75,7 @@ def _train(module: str) -> str:
     return f'config.multi_agent(policies_to_train=["{module}"])'
 
 
-def _trained_modules(sheet: Sheet, evidence: Evidence) -> None:
+def _trained_modules(sheet: RungReport, evidence: RungInput) -> None:
     for module in evidence.idle():
         message = f"{module} is to be trained, and policy_mapping_fn gives it none of the rollout's decisions"
         sheet.report("PAR025", f"module {module}", message, {"rows": 0}, module=module)
@@ -103,7 +103,7 @@ def _trained_modules(sheet: Sheet, evidence: Evidence) -> None:
         _unchanging_mask(sheet, module, mask, about["choices"])
 
 
-def _unchanging_mask(sheet: Sheet, module: str, mask: np.ndarray, choices: list[int] | None) -> None:
+def _unchanging_mask(sheet: RungReport, module: str, mask: np.ndarray, choices: list[int] | None) -> None:
     if len(mask) < 2 or choices == [1] or not (mask == mask[0]).all():
         return
     legal, options = int(mask[0].sum()), mask.shape[1]
@@ -114,7 +114,7 @@ def _unchanging_mask(sheet: Sheet, module: str, mask: np.ndarray, choices: list[
     sheet.report("PAR037", f"module {module}", message, found, module=module)
 
 
-def _decided_masks(evidence: Evidence, module: str) -> tuple[np.ndarray, Rows]:
+def _decided_masks(evidence: RungInput, module: str) -> tuple[np.ndarray, Rows]:
     """Masks that a decision was taken under; those of the environment played by itself where the rollout stopped."""
     mask = evidence.numbers.get(f"{module}/env/mask")
     if mask is not None:
@@ -128,7 +128,7 @@ def _decided_masks(evidence: Evidence, module: str) -> tuple[np.ndarray, Rows]:
     return shown[kept], lambda row: f"episode {int(episodes[row])}, step {int(steps[row])}"
 
 
-def _no_value_function(sheet: Sheet, evidence: Evidence, module: str, about: dict[str, Any]) -> None:
+def _no_value_function(sheet: RungReport, evidence: RungInput, module: str, about: dict[str, Any]) -> None:
     found: dict[str, Any] = {"class": about["class"], "defines_compute_values": about["compute_values"]}
     advantages = evidence.numbers.get(f"{module}/batch/advantages")
     if advantages is not None:
@@ -141,7 +141,7 @@ def _no_value_function(sheet: Sheet, evidence: Evidence, module: str, about: dic
     sheet.report("PAR003", f"module {module}", message, found, fix=fix, module=module)
 
 
-def _initial_scale(sheet: Sheet, evidence: Evidence) -> None:
+def _initial_scale(sheet: RungReport, evidence: RungInput) -> None:
     module = evidence.learning
     if not evidence.is_same_network(module):
         return

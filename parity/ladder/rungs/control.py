@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from parity.ladder.difference import elementwise, largest, per_tensor
-from parity.ladder.evidence import Evidence, scaled
+from parity.ladder.rung_input import RungInput, scaled
 
 
-def control(evidence: Evidence) -> dict[str, Any] | None:
+def control(evidence: RungInput) -> dict[str, Any] | None:
     """The largest differences between both devices, by quantity, in units of the tolerance; None where there is one device."""
     if "control" not in evidence.facts:
         return None

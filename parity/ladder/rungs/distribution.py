@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from parity.ladder.difference import elementwise
-from parity.ladder.evidence import PHASES, Evidence, Missing, Sheet, compare_column, figures, scaled
+from parity.ladder.rung_input import PHASES, Missing, RungInput, RungReport, compare_column, figures, scaled
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.legal import (
     empty,
@@ -28,14 +28,14 @@ FAR_OFF = 6.0
 METHODS = {"exploration": "_forward_exploration", "inference": "_forward_inference", "train": "_forward_train"}
 
 
-def distribution(evidence: Evidence) -> Sheet:
+def distribution(evidence: RungInput) -> RungReport:
     """P(illegal) = 0 and H ≤ log(legal) in every phase; one distribution in all; SB3's log-probs and entropies."""
-    sheet = Sheet(2)
+    sheet = RungReport(2)
     attempt(sheet, _modules, evidence)
     return sheet
 
 
-def _modules(sheet: Sheet, evidence: Evidence) -> None:
+def _modules(sheet: RungReport, evidence: RungInput) -> None:
     for module in evidence.modules():
         attempt(sheet, _mask_honoured, evidence, module)
         attempt(sheet, _entropy_bound, evidence, module)
@@ -45,14 +45,14 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
         attempt(sheet, _grown, evidence, module)
 
 
-def _phases_of(evidence: Evidence, module: str) -> list[str]:
+def _phases_of(evidence: RungInput, module: str) -> list[str]:
     """Without inference where the module picks its actions there itself and gives no distribution."""
     columns = evidence.facts.get("forward_columns", {}).get(module, {}).get("inference")
     picks = columns is not None and "action_dist_inputs" not in columns
     return [phase for phase in PHASES if not (picks and phase == "inference")]
 
 
-def _chosen(sheet: Sheet, evidence: Evidence, module: str, folder: str) -> None:
+def _chosen(sheet: RungReport, evidence: RungInput, module: str, folder: str) -> None:
     """A module that picks its actions itself: drawn from its own distribution, and with the log-probability of that?"""
     chosen = evidence.numbers.below(folder)
     if not chosen or not np.isfinite(chosen["probability"]).all():
@@ -87,7 +87,7 @@ def _chosen(sheet: Sheet, evidence: Evidence, module: str, folder: str) -> None:
             sheet.report("PAR205", where, message, figures(difference), module=module)
 
 
-def _grown(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _grown(sheet: RungReport, evidence: RungInput, module: str) -> None:
     """The same of a decided policy: an initial one is near uniform, and forgives small penalties and added constants."""
     if not evidence.has_grown(module):
         return
@@ -136,7 +136,7 @@ def _grown(sheet: Sheet, evidence: Evidence, module: str) -> None:
             sheet.report(code, where, message, figures(difference), module=module)
 
 
-def _mask_honoured(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _mask_honoured(sheet: RungReport, evidence: RungInput, module: str) -> None:
     choices = evidence.about(module)["choices"]
     worst: dict[str, float] = {}
     if evidence.about(module)["mask_in_space"]:
@@ -166,7 +166,7 @@ def _mask_honoured(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR201", where, message, found, module=module, explains=("PAR101", "PAR109") if forbidden else ())
 
 
-def _forbidden_legal(evidence: Evidence, module: str) -> int:
+def _forbidden_legal(evidence: RungInput, module: str) -> int:
     """How many legal actions of drawn observations get no probability."""
     if not evidence.about(module)["mask_in_space"]:
         return 0
@@ -176,7 +176,7 @@ def _forbidden_legal(evidence: Evidence, module: str) -> int:
     return int((probability[mask.astype(bool)] <= IMPOSSIBLE).sum())
 
 
-def _entropy_bound(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _entropy_bound(sheet: RungReport, evidence: RungInput, module: str) -> None:
     mask = evidence.numbers.get(f"{module}/env/mask")
     if mask is None:
         return
@@ -192,7 +192,7 @@ def _entropy_bound(sheet: Sheet, evidence: Evidence, module: str) -> None:
             return
 
 
-def _phases(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _phases(sheet: RungReport, evidence: RungInput, module: str) -> None:
     mask = evidence.numbers.get(f"{module}/env/mask")
     reference = evidence.need(f"{module}/phase/exploration/probability")
     usable = np.ones(len(reference), bool) if mask is None else ~empty(mask, evidence.about(module)["choices"])
@@ -215,7 +215,7 @@ def _phases(sheet: Sheet, evidence: Evidence, module: str) -> None:
             return
 
 
-def _against_sb3(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _against_sb3(sheet: RungReport, evidence: RungInput, module: str) -> None:
     mask = evidence.numbers.get(f"{module}/env/mask")
     for code, name, words in (("PAR203", "logp", "log-probabilities"), ("PAR204", "entropy", "entropies")):
         ours, theirs = evidence.need(f"{module}/phase/train/{name}"), evidence.need(f"{module}/sb3/{name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from parity.ladder.difference import elementwise
-from parity.ladder.evidence import Evidence, Sheet, compare_column, figures, scaled
+from parity.ladder.rung_input import RungInput, RungReport, compare_column, figures, scaled
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.legal import legal_log_probabilities
 from parity.ladder.tolerances import GROWN
@@ -14,14 +14,14 @@ from parity.ladder.tolerances import GROWN
 SOME = 1e-4
 
 
-def forward(evidence: Evidence) -> Sheet:
+def forward(evidence: RungInput) -> RungReport:
     """Against SB3's network where parameters correspond; and what needs no counterpart: shapes, NaN, repeatability."""
-    sheet = Sheet(1)
+    sheet = RungReport(1)
     attempt(sheet, _modules, evidence)
     return sheet
 
 
-def _modules(sheet: Sheet, evidence: Evidence) -> None:
+def _modules(sheet: RungReport, evidence: RungInput) -> None:
     for module in evidence.modules():
         _batch_left_alone(sheet, evidence, module)
         _outputs_of_drawn(sheet, evidence, module)
@@ -39,12 +39,12 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
         sheet.explained.append(f"module {module} has actions that MaskablePPO has not, and is not compared")
 
 
-def _mask(evidence: Evidence, module: str, like: np.ndarray) -> np.ndarray:
+def _mask(evidence: RungInput, module: str, like: np.ndarray) -> np.ndarray:
     mask = evidence.numbers.get(f"{module}/env/mask")
     return np.ones(like.shape, dtype=bool) if mask is None else mask
 
 
-def _batch_left_alone(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _batch_left_alone(sheet: RungReport, evidence: RungInput, module: str) -> None:
     changed = evidence.facts.get("batch_changed", {}).get(module, [])
     if changed:
         name = evidence.about(module)["class"]
@@ -52,7 +52,7 @@ def _batch_left_alone(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR103", f"module {module}", message, {"columns": changed}, module=module)
 
 
-def _outputs_of_drawn(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _outputs_of_drawn(sheet: RungReport, evidence: RungInput, module: str) -> None:
     """Shape and finiteness without a rollout, which wrong ones may have stopped."""
     mask = evidence.numbers.get(f"{module}/space/mask")
     if mask is None or f"{module}/phase/train/logits" in evidence.numbers:
@@ -74,7 +74,7 @@ def _outputs_of_drawn(sheet: Sheet, evidence: Evidence, module: str) -> None:
             sheet.report("PAR106", f"module {module}, {column}", message, {"rows": bad}, module=module)
 
 
-def _own(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _own(sheet: RungReport, evidence: RungInput, module: str) -> None:
     where = f"module {module}"
     logits = evidence.need(f"{module}/phase/train/logits")
     first, second = evidence.need(f"{module}/twice/first"), evidence.need(f"{module}/twice/second")
@@ -98,7 +98,7 @@ def _own(sheet: Sheet, evidence: Evidence, module: str) -> None:
             sheet.report("PAR106", place, message, {"rows": bad}, module=module)
 
 
-def _shapes(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _shapes(sheet: RungReport, evidence: RungInput, module: str) -> None:
     about = evidence.about(module)
     rows = len(evidence.need(f"{module}/batch/actions"))
     logits, values = evidence.need(f"{module}/phase/train/logits"), evidence.numbers.get(f"{module}/values")
@@ -114,7 +114,7 @@ def _shapes(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR105", f"module {module}, {name}", message, shapes, module=module)
 
 
-def _values_agree(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _values_agree(sheet: RungReport, evidence: RungInput, module: str) -> None:
     """compute_values by itself, as GAE calls it, and with the embeddings of forward_train, as the loss does."""
     if not evidence.about(module).get("compute_values", True):
         return
@@ -128,7 +128,7 @@ def _values_agree(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR102", f"module {module}, {difference.where}", message, figures(difference), module=module)
 
 
-def _against_sb3(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _against_sb3(sheet: RungReport, evidence: RungInput, module: str) -> None:
     choices = evidence.about(module)["choices"]
     logits, reference = evidence.need(f"{module}/phase/train/logits"), evidence.need(f"{module}/sb3/logits")
     mask = _mask(evidence, module, reference)
@@ -146,7 +146,7 @@ def _against_sb3(sheet: Sheet, evidence: Evidence, module: str) -> None:
             sheet.report("PAR102", f"module {module}, {difference.where}", message, figures(difference), module=module)
 
 
-def _drawn(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _drawn(sheet: RungReport, evidence: RungInput, module: str) -> None:
     """The same on observations drawn from the space: inputs that were constant in the rollout show here."""
     if not evidence.is_same_network(module) or not evidence.about(module)["mask_in_space"]:
         return
@@ -169,7 +169,7 @@ def _drawn(sheet: Sheet, evidence: Evidence, module: str) -> None:
             sheet.report("PAR102", f"module {module}, {difference.where}", message, figures(difference), module=module)
 
 
-def _grown(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _grown(sheet: RungReport, evidence: RungInput, module: str) -> None:
     """The same once outputs are as far apart as training makes them: what limits them shows there alone."""
     if not evidence.is_same_network(module) or not evidence.has_grown(module):
         return
@@ -192,7 +192,7 @@ def _grown(sheet: Sheet, evidence: Evidence, module: str) -> None:
             sheet.report("PAR109", f"module {module}, {name}", message, figures(difference), module=module)
 
 
-def _inputs_used(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _inputs_used(sheet: RungReport, evidence: RungInput, module: str) -> None:
     """Entries of the observation that move SB3's outputs move the port's."""
     for entry, (port, sb3) in evidence.numbers.below(f"{module}/inputs").items():
         if port == 0 and sb3 > SOME:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from parity.ladder.difference import per_tensor
-from parity.ladder.evidence import Evidence, Sheet, figures
+from parity.ladder.rung_input import RungInput, RungReport, figures
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.shares import NOTHING
 
@@ -15,14 +15,14 @@ from parity.ladder.rungs.shares import NOTHING
 SMALL_BUT_RIGHT = 0.1
 
 
-def gradient(evidence: Evidence) -> Sheet:
+def gradient(evidence: RungInput) -> RungReport:
     """Finite, not zero where the parameter matters, and SB3's (with its own or, explained, the port's advantages)."""
-    sheet = Sheet(6)
+    sheet = RungReport(6)
     attempt(sheet, _modules, evidence)
     return sheet
 
 
-def _modules(sheet: Sheet, evidence: Evidence) -> None:
+def _modules(sheet: RungReport, evidence: RungInput) -> None:
     for module in evidence.modules():
         attempt(sheet, _finite, evidence, module)
         attempt(sheet, _reaches, evidence, module)
@@ -31,7 +31,7 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
         _clipped(sheet, evidence, module)
 
 
-def _finite(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _finite(sheet: RungReport, evidence: RungInput, module: str) -> None:
     raw = evidence.need_below(f"{module}/update/raw_gradient")
     bad = [name for name, array in raw.items() if not np.isfinite(array).all()]
     if bad:
@@ -40,7 +40,7 @@ def _finite(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR601", where, message, {"parameters": bad}, module=module)
 
 
-def without_gradient(evidence: Evidence, module: str) -> list[str]:
+def without_gradient(evidence: RungInput, module: str) -> list[str]:
     """Parameters that are to be trained and whose gradient is missing or zero but for float noise."""
     about = evidence.about(module)
     raw = evidence.numbers.below(f"{module}/update/raw_gradient")
@@ -56,7 +56,7 @@ def zeros(gradients: dict[str, np.ndarray]) -> set[str]:
     return {name for name, norm in norms.items() if norm <= NOTHING * largest}
 
 
-def _reaches(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _reaches(sheet: RungReport, evidence: RungInput, module: str) -> None:
     evidence.need(f"{module}/update/rows")
     reach = evidence.need_below(f"{module}/reach")
     sb3 = evidence.as_ports(module, evidence.numbers.below(f"{module}/sb3/first_sb3/gradient"))
@@ -91,7 +91,7 @@ def _reaches(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR605", where + frozen[0], message, {"parameters": frozen}, module=module)
 
 
-def _strays(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _strays(sheet: RungReport, evidence: RungInput, module: str) -> None:
     shapes = evidence.facts.get("strays", {}).get(module)
     if shapes:
         listed = ", ".join(map(str, shapes[:4]))
@@ -99,7 +99,7 @@ def _strays(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR606", f"module {module}", message, {"shapes": shapes}, module=module)
 
 
-def _is_sb3s(evidence: Evidence, module: str, name: str) -> bool:
+def _is_sb3s(evidence: RungInput, module: str, name: str) -> bool:
     """Whether a gradient that is nothing beside the largest (of a value head with a large scale, say) is SB3's all the same."""
     raw, ours = (evidence.numbers.get(f"{module}/update/{kind}/{name}") for kind in ("raw_gradient", "gradient"))
     theirs = evidence.as_ports(module, evidence.numbers.below(f"{module}/sb3/first_advantages/gradient")).get(name)
@@ -108,7 +108,7 @@ def _is_sb3s(evidence: Evidence, module: str, name: str) -> bool:
     return bool(np.linalg.norm(ours.astype(np.float64) - theirs) <= SMALL_BUT_RIGHT * np.linalg.norm(theirs))
 
 
-def _against_sb3(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _against_sb3(sheet: RungReport, evidence: RungInput, module: str) -> None:
     ours = _trained(evidence, module, evidence.need_below(f"{module}/update/gradient"))
     theirs = {
         run: _trained(evidence, module, evidence.as_ports(module, evidence.need_below(f"{module}/sb3/{run}/gradient")))
@@ -128,7 +128,7 @@ def _against_sb3(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR603", where, message, figures(explained), module=module)
 
 
-def _clipped(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _clipped(sheet: RungReport, evidence: RungInput, module: str) -> None:
     """A gradient far above the bound against the global norm's clipping, which real ones need not reach."""
     long, clipped = (evidence.numbers.below(f"{module}/stress/{name}") for name in ("gradient", "clipped"))
     if not long or not clipped:
@@ -145,7 +145,7 @@ def _clipped(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR603", f"module {module}, clipping", message, found, module=module)
 
 
-def _trained(evidence: Evidence, module: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _trained(evidence: RungInput, module: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Without parameters that have no gradient on either side by right: frozen ones are judged by themselves."""
     frozen = set(evidence.about(module)["frozen"])
     return {name: array for name, array in arrays.items() if name not in frozen}

@@ -6,21 +6,21 @@ import dataclasses
 from typing import Any
 
 from parity.ladder.divergence import Divergence, Place, diverge
-from parity.ladder.evidence import Evidence, Missing, Sheet
+from parity.ladder.rung_input import Missing, RungInput, RungReport
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.view import repetition
 
 CODES = {"difference": "PAR901", "environment": "PAR902"}
 
 
-def lockstep(evidence: Evidence) -> Sheet:
+def lockstep(evidence: RungInput) -> RungReport:
     """Same actions, rewards, ends and values at every step, same parameters after every minibatch."""
-    sheet = Sheet(9)
+    sheet = RungReport(9)
     attempt(sheet, _lockstep, evidence)
     return sheet
 
 
-def _lockstep(sheet: Sheet, evidence: Evidence) -> None:
+def _lockstep(sheet: RungReport, evidence: RungInput) -> None:
     facts = evidence.fact("lockstep", parts=evidence.facts.get("raised", {}))
     if facts["reason"] is not None:
         sheet.skipped.append(facts["reason"])
@@ -50,7 +50,7 @@ def _lockstep(sheet: Sheet, evidence: Evidence) -> None:
         _difference(sheet, found, place, evidence)
 
 
-def _noise(sheet: Sheet, found: Divergence, place: Place, evidence: Evidence) -> None:
+def _noise(sheet: RungReport, found: Divergence, place: Place, evidence: RungInput) -> None:
     first = found.first_bit
     assert first is not None
     words = (
@@ -62,7 +62,7 @@ def _noise(sheet: Sheet, found: Divergence, place: Place, evidence: Evidence) ->
     sheet.report("PAR904", f"module {module}, {place.words()}", words, _figures(found, place), module=module)
 
 
-def _difference(sheet: Sheet, found: Divergence, place: Place, evidence: Evidence) -> None:
+def _difference(sheet: RungReport, found: Divergence, place: Place, evidence: RungInput) -> None:
     facts = evidence.facts["lockstep"]
     module = str(facts["module"])
     needed = found.held.tolerance_needed

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from parity.ladder.difference import Difference, elementwise, per_tensor
-from parity.ladder.evidence import Evidence, Sheet, figures, scaled
+from parity.ladder.rung_input import RungInput, RungReport, figures, scaled
 from parity.ladder.rungs.attempt import attempt
 
 TERMS = (("PAR501", "policy"), ("PAR502", "value"), ("PAR503", "entropy"))
@@ -18,14 +18,14 @@ FITS = 1e-3
 KINK = 1e-4
 
 
-def loss(evidence: Evidence) -> Sheet:
+def loss(evidence: RungInput) -> RungReport:
     """SB3's terms on the same rows, with SB3's advantages or (explained) with the port's."""
-    sheet = Sheet(5)
+    sheet = RungReport(5)
     attempt(sheet, _modules, evidence)
     return sheet
 
 
-def _modules(sheet: Sheet, evidence: Evidence) -> None:
+def _modules(sheet: RungReport, evidence: RungInput) -> None:
     for module in evidence.modules():
         attempt(sheet, _finite, evidence, module)
         attempt(sheet, _total, evidence, module)
@@ -35,7 +35,7 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
             _slopes(sheet, evidence, module)
 
 
-def _finite(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _finite(sheet: RungReport, evidence: RungInput, module: str) -> None:
     total = evidence.need(f"{module}/update/loss/total")
     bad = np.flatnonzero(~np.isfinite(total))
     if len(bad):
@@ -46,7 +46,7 @@ def _finite(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR505", where, message, {"minibatches": len(bad), "first": int(bad[0])}, module=module)
 
 
-def _logged(evidence: Evidence, module: str) -> dict[str, np.ndarray]:
+def _logged(evidence: RungInput, module: str) -> dict[str, np.ndarray]:
     """The terms that the learner logs; one that it does not log is NaN throughout."""
     terms = {name: evidence.need(f"{module}/update/loss/{name}") for _, name in TERMS}
     return {name: term for name, term in terms.items() if np.isfinite(term).any()}
@@ -56,7 +56,7 @@ def _combined(terms: dict[str, Any], settings: dict[str, Any]) -> Any:
     return terms["policy"] + settings["vf_coef"] * terms["value"] - settings["ent_coef"] * terms["entropy"]
 
 
-def _total(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _total(sheet: RungReport, evidence: RungInput, module: str) -> None:
     """The total against the sum of its terms, in every minibatch: a further term shows once ratios have left 1."""
     total, terms = evidence.need(f"{module}/update/loss/total"), _logged(evidence, module)
     if len(terms) < len(TERMS):
@@ -69,7 +69,7 @@ def _total(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR504", f"module {module}, {difference.where}", message, figures(difference), module=module)
 
 
-def _terms(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _terms(sheet: RungReport, evidence: RungInput, module: str) -> None:
     ours = _logged(evidence, module)
     with_sb3s = {name: evidence.need(f"{module}/sb3/first_sb3/loss/{name}")[:1] for _, name in TERMS}
     with_ports = {name: evidence.need(f"{module}/sb3/first_advantages/loss/{name}")[:1] for _, name in TERMS}
@@ -95,7 +95,7 @@ def _terms(sheet: Sheet, evidence: Evidence, module: str) -> None:
             sheet.report(code, f"module {module}, minibatch 0", message, found, module=module)
 
 
-def _far_from_one(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _far_from_one(sheet: RungReport, evidence: RungInput, module: str) -> None:
     """The surrogate where ratios spread from 1/2 to 2, against Schulman et al. 2017, equation 7, in float64.
 
     Minibatches of a short update hardly leave a ratio of 1: whether and how it is clipped shows here.
@@ -130,7 +130,7 @@ def _far_from_one(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR501", f"module {module}, ratios far from 1", message, figures_, module=module)
 
 
-def _slopes(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _slopes(sheet: RungReport, evidence: RungInput, module: str) -> None:
     """The loss by its slopes at the logits and values, where ratios are far from 1: what a learner logs is not what it
     minimises, and one with a loss of its own may log nothing."""
     settings = evidence.settings(module)
@@ -180,7 +180,7 @@ def _slopes(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR502", f"module {module}, slope at the values", message, found, module=module)
 
 
-def _off_the_kinks(evidence: Evidence, module: str, clip: float) -> dict[str, np.ndarray]:
+def _off_the_kinks(evidence: RungInput, module: str, clip: float) -> dict[str, np.ndarray]:
     """``M/stress/by_logits`` in float64 without rows whose ratio is so near a bound that noise decides about the slope."""
     arrays = {n: a.astype(np.float64) for n, a in evidence.numbers.below(f"{module}/stress/by_logits").items()}
     if not arrays or not all(np.isfinite(array).all() for array in arrays.values()):
@@ -192,7 +192,7 @@ def _off_the_kinks(evidence: Evidence, module: str, clip: float) -> dict[str, np
 
 
 def _slope(
-    evidence: Evidence, total: np.ndarray, parts: list[np.ndarray], weights: list[float], name: str
+    evidence: RungInput, total: np.ndarray, parts: list[np.ndarray], weights: list[float], name: str
 ) -> Difference:
     """As the gradient of a tensor."""
     expected = sum(weight * part for weight, part in zip(weights, parts, strict=True))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from parity.ladder.evidence import Evidence, Sheet
+from parity.ladder.rung_input import RungInput, RungReport
 
 # Equal starts of several sub-environments are no coincidence where a seed decides about this many different ones.
 DISTINCT_STARTS = 3
 EQUAL_EPISODES = 3
 
 
-def resets(sheet: Sheet, evidence: Evidence) -> None:
+def resets(sheet: RungReport, evidence: RungInput) -> None:
     """Seeds that were given twice, sub-environments that are copies of each other, arrays that are used again."""
     if "reset_seeds" not in evidence.facts:
         return  # no rollout: the rung of the rollout says so

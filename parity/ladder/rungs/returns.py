@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from parity.ladder.difference import Difference, elementwise
-from parity.ladder.evidence import Evidence, Missing, Sheet, compare_column, figures, scaled
+from parity.ladder.rung_input import Missing, RungInput, RungReport, compare_column, figures, scaled
 from parity.ladder.rungs.attempt import attempt
 
 # Spread below which numbers count as constant: float32's noise on values of order 1.
@@ -67,15 +67,15 @@ def targets_before_59958(
     return targets
 
 
-def returns(evidence: Evidence) -> Sheet:
+def returns(evidence: RungInput) -> RungReport:
     """Value targets straight; advantages raw, or standardised as RLlib does it, which is explained."""
-    sheet = Sheet(4)
+    sheet = RungReport(4)
     attempt(sheet, _modules, evidence)
     _installed_formula(sheet, evidence)
     return sheet
 
 
-def _installed_formula(sheet: Sheet, evidence: Evidence) -> None:
+def _installed_formula(sheet: RungReport, evidence: RungInput) -> None:
     """A warning where the installed RLlib has the defective formula and this rollout did not show it."""
     installed = evidence.facts.get("ray", {})
     if installed.get("bootstraps_cut_chunks", True) or any(each.code == "PAR407" for each in sheet.found):
@@ -84,12 +84,12 @@ def _installed_formula(sheet: Sheet, evidence: Evidence) -> None:
     sheet.report("PAR407", "GeneralAdvantageEstimation", message, {"ray": installed["version"]}, severity="warning")
 
 
-def _modules(sheet: Sheet, evidence: Evidence) -> None:
+def _modules(sheet: RungReport, evidence: RungInput) -> None:
     for module in evidence.modules():
         attempt(sheet, _module, evidence, module)
 
 
-def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _module(sheet: RungReport, evidence: RungInput, module: str) -> None:
     evidence.need(f"{module}/batch/actions")
     absent = [name for name in ("advantages", "value_targets") if f"{module}/batch/{name}" not in evidence.numbers]
     where = f"module {module}"
@@ -121,7 +121,7 @@ def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
 
 
 def _defective_formula(
-    sheet: Sheet, evidence: Evidence, module: str, targets: np.ndarray, difference: Difference
+    sheet: RungReport, evidence: RungInput, module: str, targets: np.ndarray, difference: Difference
 ) -> None:
     """Whether targets that are not SB3's are those of RLlib's formula before pull request 59958."""
     valid = evidence.need(f"{module}/rows/valid")
@@ -169,7 +169,7 @@ def _defective_formula(
     sheet.report("PAR407", f"module {module}", message, found, module=module, fix=fix)
 
 
-def _references(evidence: Evidence, module: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _references(evidence: RungInput, module: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Raw advantages and value targets by who computed them."""
     found = {}
     numbers = evidence.numbers
@@ -194,7 +194,7 @@ def _references(evidence: Evidence, module: str) -> dict[str, tuple[np.ndarray, 
 
 
 def _constant(
-    sheet: Sheet,
+    sheet: RungReport,
     where: str,
     module: str,
     advantages: np.ndarray,
@@ -215,7 +215,7 @@ def _constant(
 
 
 def _advantages(
-    sheet: Sheet, evidence: Evidence, module: str, references: dict[str, tuple[np.ndarray, np.ndarray]]
+    sheet: RungReport, evidence: RungInput, module: str, references: dict[str, tuple[np.ndarray, np.ndarray]]
 ) -> None:
     valid = evidence.need(f"{module}/rows/valid")
     advantages = evidence.need(f"{module}/batch/advantages")
@@ -246,7 +246,7 @@ def _advantages(
 
 
 def _standardised(
-    evidence: Evidence,
+    evidence: RungInput,
     module: str,
     advantages: np.ndarray,
     valid: np.ndarray,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from parity.ladder.evidence import Evidence, Sheet, compare_column, figures
+from parity.ladder.rung_input import RungInput, RungReport, compare_column, figures
 from parity.ladder.rungs import algorithm
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.legal import is_legal
@@ -12,16 +12,16 @@ from parity.ladder.rungs.legal import is_legal
 MASK = "obs/action_mask"
 
 
-def rollout(evidence: Evidence) -> Sheet:
+def rollout(evidence: RungInput) -> RungReport:
     """Masks, actions, rewards, observations and ends as the environment had them; log-prob at sampling = at training."""
-    sheet = Sheet(3)
+    sheet = RungReport(3)
     attempt(sheet, _modules, evidence)
     attempt(sheet, _lost, evidence)
     attempt(sheet, algorithm.sampling, evidence)
     return sheet
 
 
-def _modules(sheet: Sheet, evidence: Evidence) -> None:
+def _modules(sheet: RungReport, evidence: RungInput) -> None:
     for module in evidence.modules():
         unknown = evidence.facts.get("rows", {}).get(module)
         if unknown is not None:
@@ -32,12 +32,12 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
             attempt(sheet, check, evidence, module)
 
 
-def _valid(evidence: Evidence, module: str, column: str) -> np.ndarray:
+def _valid(evidence: RungInput, module: str, column: str) -> np.ndarray:
     """A column of the batch, on the rows that stand for decisions."""
     return evidence.need(f"{module}/batch/{column}")[evidence.need(f"{module}/rows/valid")]
 
 
-def _masks(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _masks(sheet: RungReport, evidence: RungInput, module: str) -> None:
     shown = evidence.numbers.get(f"{module}/env/mask")
     if shown is None or f"{module}/batch/{MASK}" not in evidence.numbers:
         return
@@ -50,7 +50,7 @@ def _masks(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR301", f"module {module}, {difference.where}", message, found, module=module)
 
 
-def _legal(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _legal(sheet: RungReport, evidence: RungInput, module: str) -> None:
     mask = evidence.numbers.get(f"{module}/env/mask")
     if mask is None:
         return
@@ -64,7 +64,7 @@ def _legal(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR302", where, message, {"violations": len(wrong), "decisions": len(mask)}, module=module)
 
 
-def _log_probabilities(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _log_probabilities(sheet: RungReport, evidence: RungInput, module: str) -> None:
     sampled, trained = _valid(evidence, module, "action_logp"), evidence.need(f"{module}/phase/train/logp")
     difference = compare_column(evidence, module, sampled, trained, "log-probability")
     if sheet.compare(difference):
@@ -96,7 +96,7 @@ def _log_probabilities(sheet: Sheet, evidence: Evidence, module: str) -> None:
     sheet.report("PAR303", f"module {module}, {difference.where}", message, found, module=module)
 
 
-def _ends(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _ends(sheet: RungReport, evidence: RungInput, module: str) -> None:
     env = {name: evidence.need(f"{module}/env/{name}").astype(bool) for name in ("terminated", "truncated")}
     terminated = _valid(evidence, module, "terminateds").astype(bool)
     sheet.compare(compare_column(evidence, module, terminated * 1.0, env["terminated"] * 1.0, "terminated"))
@@ -132,7 +132,7 @@ def _ends(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR305", f"module {module}, {rows(int(wrong[0]))}", message, counts, module=module)
 
 
-def _columns(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _columns(sheet: RungReport, evidence: RungInput, module: str) -> None:
     for code, column, name in (("PAR306", "rewards", "reward"), ("PAR307", "actions", "action")):
         batch, env = _valid(evidence, module, column), evidence.need(f"{module}/env/{name}")
         difference = compare_column(evidence, module, batch.reshape(env.shape), env, column)
@@ -141,7 +141,7 @@ def _columns(sheet: Sheet, evidence: Evidence, module: str) -> None:
             sheet.report(code, f"module {module}, {difference.where}", message, figures(difference), module=module)
 
 
-def _observations(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _observations(sheet: RungReport, evidence: RungInput, module: str) -> None:
     shown = {name: array for name, array in evidence.numbers.below(f"{module}/env").items() if name.startswith("obs")}
     if not shown:
         evidence.need(f"{module}/env/obs")
@@ -166,7 +166,7 @@ def _observations(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR308", f"module {module}", message, {"entries": other}, module=module, severity="warning")
 
 
-def _bootstrap_rows(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _bootstrap_rows(sheet: RungReport, evidence: RungInput, module: str) -> None:
     valid = evidence.need(f"{module}/rows/valid")
     if valid.all():
         return
@@ -179,7 +179,7 @@ def _bootstrap_rows(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR311", f"module {module}", message, found, module=module)
 
 
-def _lost(sheet: Sheet, evidence: Evidence) -> None:
+def _lost(sheet: RungReport, evidence: RungInput) -> None:
     counts = evidence.fact("decisions", parts=("build", "sample", "batch"))
     # An action whose reward is still open when the rollout is cut belongs to the next one.
     open_actions = len(evidence.fact("reset_seeds", parts=("build", "sample")))

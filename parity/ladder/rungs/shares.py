@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from parity.ladder.evidence import Evidence
+from parity.ladder.rung_input import RungInput
 from parity.ladder.tolerances import Tolerance
 
 # Adam divides a gradient by its own size: float32 noise on one that is nearly zero becomes noise on a step of the learning
@@ -45,7 +45,7 @@ def but_noise(
     return cleaned
 
 
-def after_steps(evidence: Evidence, module: str, steps: int = 1) -> Tolerance:
+def after_steps(evidence: RungInput, module: str, steps: int = 1) -> Tolerance:
     """For parameters that the optimiser has moved ``steps`` times: the floor is a hundredth of one element's way."""
     floor = max(evidence.tolerance.floor, NOISE_OF_A_STEP * evidence.settings(module)["learning_rate"] * steps)
     return dataclasses.replace(evidence.tolerance, floor=floor)

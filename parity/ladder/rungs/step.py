@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from parity.ladder.difference import per_tensor
-from parity.ladder.evidence import Evidence, Sheet, figures
+from parity.ladder.rung_input import RungInput, RungReport, figures
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.gradient import without_gradient
 from parity.ladder.rungs.shares import after_steps, but_noise, share
 
 
-def step(evidence: Evidence) -> Sheet:
+def step(evidence: RungInput) -> RungReport:
     """Against SB3's step on the same rows; trained parameters move during the update, frozen ones do not."""
-    sheet = Sheet(7)
+    sheet = RungReport(7)
     attempt(sheet, _modules, evidence)
     return sheet
 
 
-def _modules(sheet: Sheet, evidence: Evidence) -> None:
+def _modules(sheet: RungReport, evidence: RungInput) -> None:
     for module in evidence.modules():
         attempt(sheet, _moves, evidence, module)
         attempt(sheet, _against_sb3, evidence, module)
@@ -26,7 +26,7 @@ def _modules(sheet: Sheet, evidence: Evidence) -> None:
         attempt(sheet, _stands, evidence, module)
 
 
-def _moves(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _moves(sheet: RungReport, evidence: RungInput, module: str) -> None:
     before, after = evidence.need_below(f"{module}/weights"), evidence.need_below(f"{module}/update/last")
     frozen, still = evidence.about(module)["frozen"], without_gradient(evidence, module)
     sb3 = evidence.as_ports(module, evidence.numbers.below(f"{module}/sb3/full_sb3/last"))
@@ -45,7 +45,7 @@ def _moves(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR703", where, message, {"parameters": moved}, module=module)
 
 
-def _stands(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _stands(sheet: RungReport, evidence: RungInput, module: str) -> None:
     before, after = evidence.numbers.below(f"{module}/weights"), evidence.numbers.below(f"{module}/update/last")
     moved = [name for name in after if not np.array_equal(before[name], after[name])]
     if moved:
@@ -54,7 +54,7 @@ def _stands(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR703", where, message, {"parameters": moved}, module=module)
 
 
-def _against_sb3(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _against_sb3(sheet: RungReport, evidence: RungInput, module: str) -> None:
     ours = evidence.counted(module, evidence.need_below(f"{module}/update/first"))
     before = evidence.need_below(f"{module}/weights")
     runs = {

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from parity.ladder.difference import elementwise, per_tensor
-from parity.ladder.evidence import Evidence, Sheet, figures, scaled
+from parity.ladder.rung_input import RungInput, RungReport, figures, scaled
 from parity.ladder.rungs import algorithm
 from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.shares import after_steps, but_noise, share
@@ -20,22 +20,22 @@ TOGGLES = {
 }
 
 
-def update(evidence: Evidence) -> Sheet:
+def update(evidence: RungInput) -> RungReport:
     """Against SB3's update; else against SB3's with RLlib's known differences, each of them also alone."""
-    sheet = Sheet(8)
+    sheet = RungReport(8)
     attempt(sheet, _modules, evidence)
     attempt(sheet, algorithm.updating, evidence)
     return sheet
 
 
-def _modules(sheet: Sheet, evidence: Evidence) -> None:
+def _modules(sheet: RungReport, evidence: RungInput) -> None:
     for module in evidence.modules():
         attempt(sheet, _module, evidence, module)
         _synchronised(sheet, evidence, module)
         _between(sheet, evidence, module)
 
 
-def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _module(sheet: RungReport, evidence: RungInput, module: str) -> None:
     _every_row(sheet, evidence, module)
     ours, before = evidence.need_below(f"{module}/update/last"), evidence.need_below(f"{module}/weights")
     ours = evidence.counted(module, ours)
@@ -95,7 +95,7 @@ def _module(sheet: Sheet, evidence: Evidence, module: str) -> None:
     sheet.report("PAR801", where, message, found, module=module, fix=fix)
 
 
-def _synchronised(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _synchronised(sheet: RungReport, evidence: RungInput, module: str) -> None:
     """The learner's new weights, on their way through get_state and set_state."""
     logits = evidence.numbers.below(f"{module}/synchronised")
     if len(logits) < 2:
@@ -110,7 +110,7 @@ def _synchronised(sheet: Sheet, evidence: Evidence, module: str) -> None:
         sheet.report("PAR805", f"module {module}, {difference.where}", message, figures(difference), module=module)
 
 
-def _between(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _between(sheet: RungReport, evidence: RungInput, module: str) -> None:
     """What an update leaves, the next one begins with."""
     before, after = (evidence.numbers.below(f"{module}/between/{side}") for side in ("before", "after"))
     changed = [
@@ -128,7 +128,7 @@ def _between(sheet: Sheet, evidence: Evidence, module: str) -> None:
     _options(sheet, evidence, module)
 
 
-def _options(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _options(sheet: RungReport, evidence: RungInput, module: str) -> None:
     """Learning rate, betas and the like, of each group of parameters."""
     by_update = evidence.facts.get("optimizer_options", {})
     first, second = (by_update.get(f"{update} update", {}).get(module, []) for update in ("first", "second"))
@@ -144,7 +144,7 @@ def _options(sheet: Sheet, evidence: Evidence, module: str) -> None:
             return
 
 
-def _every_row(sheet: Sheet, evidence: Evidence, module: str) -> None:
+def _every_row(sheet: RungReport, evidence: RungInput, module: str) -> None:
     """Each decision is learned from once per epoch; one visit less is a matter of how minibatches are dealt."""
     rows, valid = evidence.need(f"{module}/update/rows"), evidence.need(f"{module}/rows/valid")
     if evidence.facts["config"]["task"].get("target_kl") is not None:

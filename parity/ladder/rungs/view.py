@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from parity.ladder.difference import Difference, elementwise
-from parity.ladder.evidence import Evidence, Sheet, figures
+from parity.ladder.rung_input import RungInput, RungReport, figures
 
 _WORDS = {
     "PAR030": ("observations", "what it sees"),
@@ -18,7 +18,7 @@ _WORDS = {
 }
 
 
-def view(sheet: Sheet, evidence: Evidence) -> None:
+def view(sheet: RungReport, evidence: RungInput) -> None:
     """Same seed, same actions of the learning agent: same observations, masks, rewards and ends."""
     if evidence.facts.get("plays_task_env"):
         return  # what it plays is the single-agent environment itself; the rollout's rung compares what arrives
@@ -74,7 +74,7 @@ class _Masks(NamedTuple):
     explains: tuple[str, ...]
 
 
-def _about_masks(evidence: Evidence) -> _Masks:
+def _about_masks(evidence: RungInput) -> _Masks:
     """What two sides' masks that differ have to do with each other."""
     single, multi = (evidence.numbers.get(f"view/{side}/mask") for side in ("single", "multi"))
     if single is None or multi is None or single.shape != multi.shape:
@@ -85,7 +85,7 @@ def _about_masks(evidence: Evidence) -> _Masks:
     return _Masks(words, ("PAR005",) if inverted else ())
 
 
-def repetition(evidence: Evidence) -> str | None:
+def repetition(evidence: RungInput) -> str | None:
     """Where two copies of the single-agent environment part on one seed and the same actions; None if nowhere was seen."""
     if refused := evidence.facts.get("view", {}).get("unlike"):
         return f"one refused an action that the other took: {refused}"
@@ -96,7 +96,7 @@ def repetition(evidence: Evidence) -> str | None:
     return None if first is None else f"by up to {first.max_abs:.3g}, {first.where}"
 
 
-def _differences(evidence: Evidence, side: str) -> Iterator[tuple[str, Difference]]:
+def _differences(evidence: RungInput, side: str) -> Iterator[tuple[str, Difference]]:
     """Every comparison with ``side``, by the code of its finding."""
     episodes, steps = evidence.need("view/episode"), evidence.need("view/step")
 

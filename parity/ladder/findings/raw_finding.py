@@ -12,7 +12,7 @@ from parity.results.summary import Finding, Severity
 
 
 @dataclasses.dataclass
-class Found:
+class RawFinding:
     """A defect seen in one port.
 
     Attributes:
@@ -39,19 +39,19 @@ class Found:
     fix: str | None = None
     explains: tuple[str, ...] = ()
     declared: str | None = None
-    root: Found | None = None
+    root: RawFinding | None = None
 
     @property
     def is_error(self) -> bool:
         """Whether it makes the check fail; what is declared does not, nor what follows from that."""
         return self.severity == "error" and self.declared is None
 
-    def causes(self, other: Found) -> bool:
+    def causes(self, other: RawFinding) -> bool:
         same = self.module is None or other.module is None or self.module == other.module
         return same and other is not self and other.code in consequences(self.code) | set(self.explains)
 
 
-def settle(found: Sequence[Found], declared: Mapping[str, str]) -> list[Found]:
+def settle(found: Sequence[RawFinding], declared: Mapping[str, str]) -> list[RawFinding]:
     """Marks what the task declares and finds the root of every finding. Returns all, roots first.
 
     Only errors are roots: a warning hides nothing. Where several errors could have caused a finding, the one of the lowest
@@ -65,7 +65,7 @@ def settle(found: Sequence[Found], declared: Mapping[str, str]) -> list[Found]:
         # A cause that nobody allowed takes precedence: a declared one must not excuse what has another cause too.
         causes = [f for f in errors if f.causes(each) and not _leads_to(each, f)]
         each.root = next((f for f in causes if f.declared is None), next(iter(causes), None))
-    first: dict[tuple[str, str | None], Found] = {}
+    first: dict[tuple[str, str | None], RawFinding] = {}
     for each in errors:
         # The same defect seen again in the same module is told once.
         before = first.setdefault((each.code, each.module), each)
@@ -80,7 +80,7 @@ def settle(found: Sequence[Found], declared: Mapping[str, str]) -> list[Found]:
     return sorted(ordered, key=lambda f: (f.root is not None, f.declared is not None, rank[f.severity], f.code))
 
 
-def _leads_to(start: Found, end: Found) -> bool:
+def _leads_to(start: RawFinding, end: RawFinding) -> bool:
     """Whether ``end`` already counts as following from ``start``: two findings must not explain each other."""
     root = end.root
     while root is not None:
@@ -90,7 +90,7 @@ def _leads_to(start: Found, end: Found) -> bool:
     return False
 
 
-def as_findings(settled: Sequence[Found], task: str, framework: str) -> list[Finding]:
+def as_findings(settled: Sequence[RawFinding], task: str, framework: str) -> list[Finding]:
     """For ``summary.json``: one entry per root, its consequences within."""
     return [
         _finding(each, [other for other in settled if other.root is each], task, framework)
@@ -99,7 +99,7 @@ def as_findings(settled: Sequence[Found], task: str, framework: str) -> list[Fin
     ]
 
 
-def _finding(found: Found, following: list[Found], task: str, framework: str) -> Finding:
+def _finding(found: RawFinding, following: list[RawFinding], task: str, framework: str) -> Finding:
     rule = RULES[found.code]
     extra: dict[str, Any] = {"message": found.message}
     if found.declared is not None:

@@ -11,12 +11,12 @@ from gymnasium import spaces
 from torchrl.envs import ExplorationType, set_exploration_type
 
 from parity import Task
-from parity.frameworks.masked_stage import MaskedStage
+from parity.frameworks.masked_eval_runner import MaskedEvalRunner
 from parity.frameworks.network import network_input
 from parity_torchrl.policy import Policy
 
 
-class TorchRLStage(MaskedStage):
+class TorchRLEvalRunner(MaskedEvalRunner):
     """The actor decides for all episodes at once."""
 
     def __init__(self, task: Task, policy: Policy, slots: int) -> None:

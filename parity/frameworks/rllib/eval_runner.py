@@ -21,14 +21,14 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from parity.errors import CannotStart, one_line
-from parity.frameworks.base import Stage
+from parity.frameworks.base import EvalRunner
 from parity.frameworks.randomness import PolicyGenerator, undisturbed
 from parity.frameworks.rllib.config import Port, make_env
 from parity.frameworks.rllib.env import agent_spaces, audit_masks, has_choice, masked_observation
 from parity.task.masks import MaskCounts, choices
 
 
-class RllibStage(Stage):
+class RllibEvalRunner(EvalRunner):
     """Episodes side by side, each with an environment and a ``MultiAgentEpisode``, as RLlib's env runner keeps them.
 
     An env runner of the port's own configuration supplies environments, connectors and modules; only its sampling loop is

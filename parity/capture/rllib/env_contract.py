@@ -37,7 +37,7 @@ class Breach:
     times: int = 1
 
 
-class Conduct:
+class EnvContractChecker:
     """Watches ``reset`` and ``step`` of environments, which stay what they are."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Conduct:
 class _Episode:
     """The running episode of one environment."""
 
-    def __init__(self, conduct: Conduct, env: Any, name: str) -> None:
+    def __init__(self, conduct: EnvContractChecker, env: Any, name: str) -> None:
         self._conduct, self._env, self._name = conduct, env, name
         self._possible = set(env.possible_agents)
         self._number, self._step = -1, 0

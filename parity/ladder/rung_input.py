@@ -10,7 +10,7 @@ import numpy as np
 
 from parity.ladder.difference import Difference, Rows, elementwise
 from parity.ladder.findings import RULES
-from parity.ladder.findings.found import Found
+from parity.ladder.findings.raw_finding import RawFinding
 from parity.ladder.tolerances import Tolerance
 from parity.results.capture import Numbers
 from parity.results.summary import Severity
@@ -23,7 +23,7 @@ class Missing(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Evidence:
+class RungInput:
     """One port's numbers.
 
     Attributes:
@@ -176,7 +176,7 @@ def _parts(name: str) -> list[str]:
 
 
 @dataclasses.dataclass
-class Sheet:
+class RungReport:
     """What one rung saw.
 
     Attributes:
@@ -191,7 +191,7 @@ class Sheet:
 
     rung: int
     differences: list[Difference] = dataclasses.field(default_factory=list)
-    found: list[Found] = dataclasses.field(default_factory=list)
+    found: list[RawFinding] = dataclasses.field(default_factory=list)
     explained: list[str] = dataclasses.field(default_factory=list)
     shares: dict[str, float] = dataclasses.field(default_factory=dict)
     skipped: list[str] = dataclasses.field(default_factory=list)
@@ -216,7 +216,7 @@ class Sheet:
         declared: str | None = None,
     ) -> None:
         self.found.append(
-            Found(
+            RawFinding(
                 code=code,
                 rung=self.rung,
                 where=where,
@@ -252,7 +252,7 @@ def scaled(tolerance: Tolerance, reference: np.ndarray) -> Tolerance:
 
 
 def compare_column(
-    evidence: Evidence, module: str, value: np.ndarray, reference: np.ndarray, name: str, rows: Rows | None = None
+    evidence: RungInput, module: str, value: np.ndarray, reference: np.ndarray, name: str, rows: Rows | None = None
 ) -> Difference:
     """Elementwise, in units of the reference's magnitude, places named by agent, episode and step."""
     return elementwise(value, reference, scaled(evidence.tolerance, reference), name, rows or evidence.rows(module))

@@ -1,4 +1,4 @@
-"""Playing the task's own environment for the evaluator: the half of a ``Stage`` that is the same for every framework that
+"""Playing the task's own environment for the evaluator: the half of a ``EvalRunner`` that is the same for every framework that
 trains on it."""
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from parity.frameworks.base import Stage
+from parity.frameworks.base import EvalRunner
 from parity.frameworks.randomness import PolicyGenerator, undisturbed
 from parity.task import Task
 from parity.task.masks import MaskCounts, masked_envs
 
 
-class MaskedStage(Stage):
+class MaskedEvalRunner(EvalRunner):
     """Episodes side by side, each in an environment of its own; ``decide`` is what a framework adds.
 
     Attributes:
