@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from parity.errors import ExitCode
-from parity.ladder.run_rungs import RUNGS, LadderResult
+from parity.ladder.run_rungs import RUNGS, LadderResult, run_rungs
 from parity.ladder.rung_input import RungInput
 from parity.ladder.rungs.algorithm import seen
 from parity.ladder.rungs.control import control

@@ -24,7 +24,7 @@ from worlds import maze_task
 from parity import PPOParams, Task
 from parity.capture import collect
 from parity.frameworks.rllib.module import SharedNetworkModule
-from parity.ladder.run_rungs import LadderResult
+from parity.ladder.run_rungs import LadderResult, run_rungs
 from parity.ladder.rung_input import RungInput
 from parity.ladder.rungs.algorithm import seen
 from parity.ladder.tolerances import CPU

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ladder_ports import BROKEN, GOOD, LEARNER, OTHER, Collected, OwnModule, port
 
-from parity.ladder.run_rungs import LadderResult
+from parity.ladder.run_rungs import LadderResult, run_rungs
 from parity.ladder.rungs.returns import generalised_advantages
 from parity.results.capture import Numbers
 

@@ -16,7 +16,7 @@ from torchrl.modules import MaskedCategorical
 
 from parity import PPOParams, Task
 from parity.capture import collect
-from parity.ladder.run_rungs import LadderResult
+from parity.ladder.run_rungs import LadderResult, run_rungs
 from parity.testing import Maze, maze_task
 from parity.testing.toy_envs import Several
 
