@@ -27,7 +27,7 @@ from parity_envs.pettingzoo_classic.games import against_uniform
 from pettingzoo.classic.tictactoe.board import TTT_GAME_NOT_OVER, TTT_TIE, Board
 from rich.progress import track
 
-from parity.task.masks import uniform_action
+from parity.task.masks import uniform_legal_action
 from parity.task.pettingzoo import AgainstOpponents
 
 # Beyond the seeds of training and evaluation.
@@ -70,7 +70,7 @@ def exactly(rates: Rates) -> dict[str, Any]:
 
 
 def uniform(env: AgainstOpponents, observation: Any, generator: np.random.Generator) -> int:
-    return int(uniform_action(observation["action_mask"].astype(bool), env.action_space, generator))
+    return int(uniform_legal_action(observation["action_mask"].astype(bool), env.action_space, generator))
 
 
 def one_move_ahead(env: AgainstOpponents, observation: Any, generator: np.random.Generator) -> int:

@@ -1,5 +1,6 @@
 """What stops a command, and the exit codes of every command (the table of the contract)."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -25,6 +26,12 @@ class NotSupported(CannotStart):
 def one_line(error: BaseException) -> str:
     """An exception's message on one line, without a full stop, for the middle of a sentence."""
     return " ".join(str(error).split()).rstrip(".") or "no message"
+
+
+def in_words(items: Sequence[object], conjunction: str = "and") -> str:
+    """A list in a sentence: "a", "a and b", "a, b and c"."""
+    *first, last = map(str, items)
+    return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 
 class Interrupted(Exception):

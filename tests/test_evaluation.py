@@ -13,7 +13,7 @@ from parity.frameworks import evaluation
 from parity.frameworks.base import EvalRunner
 from parity.frameworks.evaluation import FIRST_EVALUATION_SEED, Evaluation, evaluate
 from parity.frameworks.reference_scores import uniform_legal_returns
-from parity.task.masks import MaskCounts, uniform_action
+from parity.task.masks import MaskCounts, uniform_legal_action
 
 
 class Scripted(EvalRunner):
@@ -112,7 +112,7 @@ def test_uniform_actions_cover_what_is_legal_evenly() -> None:
     generator = np.random.default_rng(0)
     space = Maze().action_space
     mask = np.array([True, False, True, True])
-    drawn = np.bincount([uniform_action(mask, space, generator) for _ in range(3000)], minlength=4)
+    drawn = np.bincount([uniform_legal_action(mask, space, generator) for _ in range(3000)], minlength=4)
     assert drawn[1] == 0 and (np.abs(drawn[[0, 2, 3]] - 1000) < 5 * np.sqrt(3000 * 2 / 9)).all()
 
 

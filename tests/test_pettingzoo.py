@@ -14,7 +14,7 @@ from parity_envs.pettingzoo_classic.games import against_uniform
 
 from parity.errors import CannotStart
 from parity.selftest.ports.games import FIRST, LISTENER, SECOND, SPEAKER, Doors, Pile, SortingAtOnce, says_the_door
-from parity.task.masks import MaskedEnv, uniform_action
+from parity.task.masks import MaskedEnv, uniform_legal_action
 from parity.task.pettingzoo import AgainstOpponents, Game, form
 
 
@@ -26,7 +26,7 @@ def play(env: Any, seed: int, policy: Any = None) -> tuple[list[Any], list[float
     seen, rewards = [observation], []
     over = False
     while not over:
-        action = uniform_action(masked.action_masks(), masked.action_space, generator)
+        action = uniform_legal_action(masked.action_masks(), masked.action_space, generator)
         observation, reward, terminated, truncated, _ = masked.step(action if policy is None else policy(observation))
         seen.append(observation)
         rewards.append(reward)

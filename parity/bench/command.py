@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from parity.results.bench import BENCH_FILE, BenchFile, BenchRequest, Round, loa
 from parity.results.summary import PhaseSeconds
 from parity.study.preflight import Question, inspect
 from parity.system import machine
-from parity.system.console import console
+from parity.system.console import console, say
 from parity.system.subprocesses import run_in_subprocess
 from parity.task import registry as tasks
 
@@ -65,8 +64,8 @@ def run_bench(options: Options, resume: str | None, as_json: bool) -> int:
     if as_json:
         print(file.to_json(), end="")
     _show(file)
-    _say(file.sentence)
-    _say(f"All rounds: {folder / BENCH_FILE}")
+    say(file.sentence)
+    say(f"All rounds: {folder / BENCH_FILE}")
     return file.exit_code
 
 
@@ -78,7 +77,7 @@ def _begin(options: Options) -> tuple[Path, BenchFile, dict[str, tasks.TaskRef]]
     study = files.find_study(options.study, options.out) if options.study is not None else None
     if study is not None and (study / BENCH_FILE).exists():
         raise CannotStart(f"--study {options.study}: it has a {BENCH_FILE}; delete it to measure again.")
-    _say("Looking at the task and the frameworks")
+    say("Looking at the task and the frameworks")
     answer = inspect(Question(refs, options.frameworks, None, options.device, options.threads))
     if study is not None and (unknown := set(answer.tasks) - set(files.load_study(study).file.request.tasks)):
         raise CannotStart(f"--study {options.study}: it has no task {', '.join(sorted(unknown))}; choose with --task.")
@@ -183,7 +182,7 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
         def begins(what: str) -> None:
             bar.update(line, advance=1, description=what)
             if not out.is_terminal:
-                _say(what)
+                say(what)
 
         yield begins
 
@@ -204,7 +203,3 @@ def _show(file: BenchFile) -> None:
                 f"{rate.peak_memory_mb:.0f}",
             )
     console().print(table)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

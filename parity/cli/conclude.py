@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from parity.report import write_report
 from parity.results.study import LOG_FILE, SUMMARY_FILE, load_study
+from parity.system.console import say
 from parity.verdict.judged import judged
 
 
@@ -21,14 +21,10 @@ def conclude(folder: Path, as_json: bool) -> int:
     for trial in study.trials:
         if trial.meta is not None and trial.meta.status == "crashed":
             name = f"{trial.task}/{trial.framework}/{trial.seed}"
-            _say(f"{name} crashed: {trial.meta.reason}; log: {trial.folder / LOG_FILE}")
+            say(f"{name} crashed: {trial.meta.reason}; log: {trial.folder / LOG_FILE}")
     for finding in summary.findings:
         if finding.severity == "error":
-            _say(f"{finding.code} {finding.title} [{finding.framework}], {finding.where}; fix: {finding.fix}")
-    _say(summary.sentence)
-    _say(f"{summary.verdict}. Report: {folder / 'report.html'}")
+            say(f"{finding.code} {finding.title} [{finding.framework}], {finding.where}; fix: {finding.fix}")
+    say(summary.sentence)
+    say(f"{summary.verdict}. Report: {folder / 'report.html'}")
     return summary.exit_code
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

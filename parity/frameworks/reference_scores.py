@@ -7,7 +7,7 @@ import numpy as np
 from parity.errors import CannotStart, one_line
 from parity.frameworks.evaluation import FIRST_EVALUATION_SEED, MAX_EPISODE_STEPS
 from parity.task import Task
-from parity.task.masks import MaskedEnv, uniform_action
+from parity.task.masks import MaskedEnv, uniform_legal_action
 
 # The standard error of the anchor is then a twentieth of the spread of single episodes.
 UNIFORM_EPISODES = 400
@@ -38,7 +38,9 @@ def _episode(env: MaskedEnv, seed: int) -> float:
     env.reset(seed=seed)
     total = 0.0
     for _ in range(MAX_EPISODE_STEPS):
-        _, reward, terminated, truncated, _ = env.step(uniform_action(env.action_masks(), env.action_space, generator))
+        _, reward, terminated, truncated, _ = env.step(
+            uniform_legal_action(env.action_masks(), env.action_space, generator)
+        )
         total += float(reward)
         if terminated or truncated:
             return total

@@ -18,6 +18,7 @@ from parity import __version__, frameworks
 from parity.errors import CannotStart, Interrupted, one_line
 from parity.results import study as files
 from parity.system import machine
+from parity.system.console import say
 from parity.task import registry as tasks
 from parity.task import suites
 
@@ -158,9 +159,9 @@ def _climb_and_train(folder: Path, refs: dict[str, tasks.TaskRef], options: Opti
         return
     with opened_ray(refs.values(), options.address, cores_of(study)) as address:
         if not climbed:
-            _say("Comparing numbers before training")
+            say("Comparing numbers before training")
             if not climb_study(folder, refs, study.file.request.frameworks, address):
-                _say(
+                say(
                     "The numbers differ; `parity check` says where"
                     + (", training shows what it costs" if options.train_on_error else "")
                 )
@@ -169,7 +170,7 @@ def _climb_and_train(folder: Path, refs: dict[str, tasks.TaskRef], options: Opti
         more = True
         while more:
             study = files.load_study(folder)
-            _say(f"Study {folder}: {len(study.trials)} trials of {', '.join(study.file.request.tasks)}")
+            say(f"Study {folder}: {len(study.trials)} trials of {', '.join(study.file.request.tasks)}")
             run_trials(study, pending(study, refs))
             more = add_look(folder)
 
@@ -234,7 +235,7 @@ def _resume(options: Options, name: str) -> tuple[Path, dict[str, tasks.TaskRef]
 def _inspect(refs: list[tasks.TaskRef], names: list[str], steps: int | None, device: str, threads: int) -> Any:
     from parity.study.preflight import Question, inspect
 
-    _say("Looking at the task and the frameworks")
+    say("Looking at the task and the frameworks")
     return inspect(Question(refs, names, steps, device, threads))
 
 
@@ -266,7 +267,3 @@ def _check_writable(out: Path) -> None:
 
 def _command() -> str:
     return shlex.join(["parity", *sys.argv[1:]])
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -76,20 +76,37 @@ def n_logits(action_space: spaces.Space) -> int:
     return sum(choices(action_space))
 
 
+def branch_columns(sizes: Sequence[int]) -> list[slice]:
+    """The columns of each sub-action in a mask or in logits; ``sizes``: its number of options, as from `choices`."""
+    return [slice(low, high) for low, high in itertools.pairwise([0, *itertools.accumulate(sizes)])]
+
+
+def split_by_branch(values: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
+    """A mask or logits ``[..., n_logits]``, cut into one view ``[..., size]`` for each sub-action."""
+    return [values[..., columns] for columns in branch_columns(sizes)]
+
+
 def is_legal(mask: np.ndarray, action: Any, action_space: spaces.Space) -> bool:
     """Whether every sub-action is allowed. ``mask``: bool ``[n_logits]``, sub-actions concatenated."""
-    sizes = choices(action_space)
+    branches = split_by_branch(mask, choices(action_space))
     picked = np.asarray(action).reshape(-1).astype(np.int64)
-    if len(picked) != len(sizes) or (picked < 0).any() or (picked >= sizes).any():
-        return False
-    offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    return bool(mask[offsets + picked].all())
+    return len(picked) == len(branches) and all(
+        0 <= option < len(branch) and bool(branch[option]) for option, branch in zip(picked, branches, strict=True)
+    )
 
 
 def is_empty(mask: np.ndarray, action_space: spaces.Space) -> bool:
     """Whether some sub-action has no option left."""
-    edges = np.cumsum([0, *choices(action_space)])
-    return any(not mask[low:high].any() for low, high in itertools.pairwise(edges))
+    return any(not branch.any() for branch in split_by_branch(mask, choices(action_space)))
+
+
+def uniform_legal_action(
+    mask: np.ndarray, action_space: spaces.Space, generator: np.random.Generator
+) -> np.ndarray | int:
+    """Draws every sub-action uniformly from what ``mask`` (bool ``[n_logits]``) allows; from all where it allows nothing."""
+    branches = split_by_branch(mask, choices(action_space))
+    picked = [generator.choice(np.flatnonzero(branch if branch.any() else ~branch)) for branch in branches]
+    return np.array(picked, dtype=action_space.dtype) if action_space.shape else int(picked[0])
 
 
 def as_mask(raw: Any, action_space: spaces.Space, where: str) -> np.ndarray:
@@ -321,14 +338,3 @@ class MaskedEnv(gymnasium.Wrapper):
         self.counts.check(self.action_masks(), action, self.action_space)
         observation, reward, terminated, truncated, info = self.env.step(action)
         return self._take(observation, info, bool(terminated or truncated)), reward, terminated, truncated, info
-
-
-def uniform_action(mask: np.ndarray, action_space: spaces.Space, generator: np.random.Generator) -> np.ndarray | int:
-    """An action whose sub-actions are uniform over what ``mask`` (bool ``[n_logits]``) allows; over all where it is empty."""
-    sizes = choices(action_space)
-    legal = np.ones_like(mask) if is_empty(mask, action_space) else mask
-    parts = np.split(legal, np.cumsum(sizes)[:-1])
-    picked = np.array([generator.choice(np.flatnonzero(part)) for part in parts], dtype=np.int64)
-    if isinstance(action_space, spaces.Discrete):
-        return int(picked[0])
-    return picked.astype(action_space.dtype)

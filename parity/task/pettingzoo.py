@@ -17,7 +17,7 @@ from gymnasium import spaces
 from gymnasium.utils import seeding
 
 from parity.errors import CannotStart
-from parity.task.masks import MASK_KEY, as_mask, n_logits, uniform_action
+from parity.task.masks import MASK_KEY, as_mask, n_logits, uniform_legal_action
 
 Ending = Literal["terminated", "truncated"]
 Opponent = Callable[[Any, np.ndarray, spaces.Space, np.random.Generator], Any]
@@ -97,7 +97,7 @@ def uniform_legal(
     observation: Any, mask: np.ndarray, action_space: spaces.Space, generator: np.random.Generator
 ) -> Any:
     """The opponent that plays uniformly over legal actions."""
-    return uniform_action(mask, action_space, generator)
+    return uniform_legal_action(mask, action_space, generator)
 
 
 def shown_mask(observation: Any, info: dict[str, Any], key: str = MASK_KEY) -> Any:

@@ -18,7 +18,7 @@ from parity_envs.pettingzoo_classic import task as tasks
 
 from parity import Task
 from parity.errors import CannotStart
-from parity.task.masks import MaskedEnv, uniform_action
+from parity.task.masks import MaskedEnv, uniform_legal_action
 
 ROOT = Path(__file__).parents[2]
 ALL: list[Task] = [value for value in vars(tasks).values() if isinstance(value, Task)]
@@ -77,7 +77,7 @@ def test_the_networks_initial_policy_is_nearly_uniform(task: Task) -> None:
     generator, rows = np.random.default_rng(0), []
     for seed in range(8):
         rows.append(env.reset(seed=seed)[0])
-        rows.append(env.step(uniform_action(env.action_masks(), env.action_space, generator))[0])
+        rows.append(env.step(uniform_legal_action(env.action_masks(), env.action_space, generator))[0])
     assert task.network is not None
     network = task.network(env.observation_space, env.action_space)
     with torch.no_grad():

@@ -31,7 +31,7 @@ from parity.frameworks.rllib.pettingzoo import ends, inner, wrap
 from parity.ladder.run_rungs import run_rungs
 from parity.selftest.ports import games
 from parity.selftest.ports.games import FIRST, LISTENER, SECOND, SPEAKER, Doors, Pile, SortingAtOnce
-from parity.task.masks import MaskedEnv, uniform_action
+from parity.task.masks import MaskedEnv, uniform_legal_action
 from parity.task.pettingzoo import AgainstOpponents
 
 
@@ -58,7 +58,7 @@ def episode_of(env: Any, seed: int) -> tuple[MultiAgentEpisode, list[Any]]:
     results = []
     while not episode.is_done:
         actions = {
-            agent: uniform_action(seen["action_mask"].astype(bool), env.action_spaces[agent], generator)
+            agent: uniform_legal_action(seen["action_mask"].astype(bool), env.action_spaces[agent], generator)
             for agent, seen in observations.items()
             if not (results and (results[-1][2].get(agent) or results[-1][3].get(agent)))
         }
