@@ -58,15 +58,15 @@ class Scripted(EvalRunner):
 
 
 def play(slots: int, episodes: int, first: int = 100) -> tuple[Evaluation, Scripted]:
-    stage = Scripted(slots)
-    return evaluate(stage, episodes, deterministic=True, first_seed=first), stage
+    eval_runner = Scripted(slots)
+    return evaluate(eval_runner, episodes, deterministic=True, first_seed=first), eval_runner
 
 
 @pytest.mark.parametrize(("slots", "episodes"), list(itertools.product([1, 3, 20], [1, 3, 7, 40])))
 def test_each_seed_is_played_once_to_its_end_and_stands_at_its_place(slots: int, episodes: int) -> None:
-    played, stage = play(slots, episodes)
+    played, eval_runner = play(slots, episodes)
     seeds = list(range(100, 100 + episodes))
-    assert sorted(stage.resets) == seeds
+    assert sorted(eval_runner.resets) == seeds
     assert played.returns.tolist() == pytest.approx(seeds)
     assert played.lengths.tolist() == [Scripted.length(seed) for seed in seeds]
 
@@ -78,15 +78,15 @@ def test_short_episodes_are_not_favoured() -> None:
 
 
 def test_masks_are_those_of_these_episodes_alone() -> None:
-    stage = Scripted(3)
+    eval_runner = Scripted(3)
     for _ in range(2):
-        played = evaluate(stage, 6, deterministic=True, first_seed=0)
+        played = evaluate(eval_runner, 6, deterministic=True, first_seed=0)
         assert played.masks == MaskCounts(decisions=2 * int(played.lengths.sum()))
 
 
 def test_the_policy_is_seeded_once_before_anything_is_played() -> None:
-    _, stage = play(4, 9, first=17)
-    assert stage.policy_seeds == [17]
+    _, eval_runner = play(4, 9, first=17)
+    assert eval_runner.policy_seeds == [17]
     default = Scripted(2)
     evaluate(default, 2, deterministic=False)
     assert default.policy_seeds == [FIRST_EVALUATION_SEED]

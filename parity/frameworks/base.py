@@ -134,7 +134,7 @@ class Session(ABC):
 
     @abstractmethod
     def eval_runner(self, slots: int) -> EvalRunner:
-        """A stage that plays the policy as it stands at the time of each ``EvalRunner.step``."""
+        """An `EvalRunner` that plays the policy as it stands at the time of each ``EvalRunner.step``."""
 
     @abstractmethod
     def sampling_masks(self) -> MaskCounts:
@@ -180,4 +180,4 @@ class Framework(ABC):
 
     @abstractmethod
     def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> EvalRunner:
-        """A stage that plays a checkpoint written by ``Session.save``."""
+        """An `EvalRunner` that plays a checkpoint written by ``Session.save``."""

@@ -39,7 +39,7 @@ class Evaluation:
 
 
 def evaluate(
-    stage: EvalRunner, episodes: int, deterministic: bool, first_seed: int = FIRST_EVALUATION_SEED
+    eval_runner: EvalRunner, episodes: int, deterministic: bool, first_seed: int = FIRST_EVALUATION_SEED
 ) -> Evaluation:
     """Plays ``episodes`` whole episodes, the k-th from environment seed ``first_seed + k``.
 
@@ -49,22 +49,22 @@ def evaluate(
     Raises:
         CannotStart: an episode does not end.
     """
-    stage.counts = MaskCounts()
-    stage.seed_policy(first_seed)
+    eval_runner.counts = MaskCounts()
+    eval_runner.seed_policy(first_seed)
     returns = np.zeros(episodes)
     lengths = np.zeros(episodes, dtype=np.int64)
-    others = {agent: np.zeros(episodes) for agent in stage.others}
+    others = {agent: np.zeros(episodes) for agent in eval_runner.others}
     playing: dict[int, int] = {}  # slot -> episode
-    for slot in range(min(stage.slots, episodes)):
-        stage.reset(slot, first_seed + slot)
+    for slot in range(min(eval_runner.slots, episodes)):
+        eval_runner.reset(slot, first_seed + slot)
         playing[slot] = slot
     while playing:
         slots = list(playing)
-        for slot, (reward, done) in zip(slots, stage.step(slots, deterministic), strict=True):
+        for slot, (reward, done) in zip(slots, eval_runner.step(slots, deterministic), strict=True):
             episode = playing[slot]
             returns[episode] += reward
             lengths[episode] += 1
-            for agent, earned in stage.rewards_of_others(slot).items():
+            for agent, earned in eval_runner.rewards_of_others(slot).items():
                 others[agent][episode] += earned
             if not done and lengths[episode] >= MAX_EPISODE_STEPS:
                 raise CannotStart(
@@ -72,10 +72,10 @@ def evaluate(
                     "environment."
                 )
             if done:
-                following = episode + stage.slots
+                following = episode + eval_runner.slots
                 if following < episodes:
-                    stage.reset(slot, first_seed + following)
+                    eval_runner.reset(slot, first_seed + following)
                     playing[slot] = following
                 else:
                     del playing[slot]
-    return Evaluation(returns, lengths, stage.counts, {str(agent): earned for agent, earned in others.items()})
+    return Evaluation(returns, lengths, eval_runner.counts, {str(agent): earned for agent, earned in others.items()})

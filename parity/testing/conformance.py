@@ -161,47 +161,47 @@ class FrameworkConformance:
 
     @pytest.mark.parametrize("env", [Maze, GlobalMaze])
     def test_evaluation_does_not_change_training(self, env: type[Maze]) -> None:
-        def look(session: Session) -> None:
-            stage = session.eval_runner(3)
-            evaluate(stage, 5, deterministic=True)
-            evaluate(stage, 5, deterministic=False)
-            stage.close()
+        def evaluate_twice(session: Session) -> None:
+            eval_runner = session.eval_runner(3)
+            evaluate(eval_runner, 5, deterministic=True)
+            evaluate(eval_runner, 5, deterministic=False)
+            eval_runner.close()
 
         task = maze_task(env=env)
         np.random.seed(0)
         undisturbed = trained(self.framework, task)
         np.random.seed(0)
-        assert trained(self.framework, task, each=look) == undisturbed
+        assert trained(self.framework, task, each=evaluate_twice) == undisturbed
 
     @pytest.mark.parametrize("deterministic", [True, False])
     @pytest.mark.parametrize("env", [Maze, GlobalMaze])
     def test_evaluation_depends_on_its_seeds_alone(self, env: type[Maze], deterministic: bool) -> None:
         with opened(self.framework, maze_task(env=env)) as session:
-            stage = session.eval_runner(4)
-            first = evaluate(stage, 9, deterministic)
+            eval_runner = session.eval_runner(4)
+            first = evaluate(eval_runner, 9, deterministic)
             np.random.seed(99)
-            evaluate(stage, 5, not deterministic, first_seed=7)
-            again = evaluate(stage, 9, deterministic)
+            evaluate(eval_runner, 5, not deterministic, first_seed=7)
+            again = evaluate(eval_runner, 9, deterministic)
             elsewhere = evaluate(session.eval_runner(4), 9, deterministic)
-            other = evaluate(stage, 9, deterministic, first_seed=5)
+            other = evaluate(eval_runner, 9, deterministic, first_seed=5)
         for same in (again, elsewhere):
             assert same.returns.tolist() == first.returns.tolist() and same.lengths.tolist() == first.lengths.tolist()
             assert same.masks == first.masks
         assert other.lengths.tolist() != first.lengths.tolist()
 
-    def test_a_stage_plays_the_policy_as_it_stands(self) -> None:
+    def test_an_eval_runner_plays_the_policy_as_it_stands(self) -> None:
         """Deterministic play before and after training that is long enough to learn which action scores."""
         ppo = PPOParams(n_envs=4, n_steps=64, batch_size=64, n_epochs=10, learning_rate=1e-2)
         task = maze_task(ppo=ppo, steps=2048)
         with opened(self.framework, task) as session:
-            stage = session.eval_runner(10)
-            before = evaluate(stage, 40, deterministic=True)
+            eval_runner = session.eval_runner(10)
+            before = evaluate(eval_runner, 40, deterministic=True)
             session.train(task.steps, lambda _: None)
-            after = evaluate(stage, 40, deterministic=True)
+            after = evaluate(eval_runner, 40, deterministic=True)
         # Uniform legal play scores 0.42 a step, the best 1.
         assert after.returns.sum() / after.lengths.sum() > 0.6 > before.returns.sum() / before.lengths.sum()
 
-    def test_a_stage_tells_the_masked_probabilities_and_values_of_the_shared_network(self) -> None:
+    def test_an_eval_runner_gives_the_masked_probabilities_and_values_of_the_shared_network(self) -> None:
         """At the initial weights, which are the same everywhere; and asking draws nothing that play depends on."""
         task = maze_task()
         env = MaskedEnv(task.env(), task.mask)
@@ -215,15 +215,15 @@ class FrameworkConformance:
             logits, values = network(network_input(batch, env.observation_space))
         expected = torch.where(torch.as_tensor(np.stack(masks)), logits, -torch.inf).softmax(dim=-1)
         with opened(self.framework, task, seed=3) as session:
-            stage = session.eval_runner(2)
-            told = stage.values_and_probabilities(rows, np.stack(masks))
+            eval_runner = session.eval_runner(2)
+            told = eval_runner.values_and_probabilities(rows, np.stack(masks))
             np.testing.assert_allclose(told[0], values, rtol=1e-5, atol=1e-6)
             np.testing.assert_allclose(told[1], expected, rtol=1e-5, atol=1e-6)
-            played = evaluate(stage, 4, deterministic=False)
-            stage.values_and_probabilities(rows, np.stack(masks))
-            assert evaluate(stage, 4, deterministic=False).returns.tolist() == played.returns.tolist()
+            played = evaluate(eval_runner, 4, deterministic=False)
+            eval_runner.values_and_probabilities(rows, np.stack(masks))
+            assert evaluate(eval_runner, 4, deterministic=False).returns.tolist() == played.returns.tolist()
             session.train(64, lambda _: None)
-            assert np.abs(stage.values_and_probabilities(rows, np.stack(masks))[0] - told[0]).max() > 1e-4
+            assert np.abs(eval_runner.values_and_probabilities(rows, np.stack(masks))[0] - told[0]).max() > 1e-4
 
     # Checkpoints
 
@@ -236,9 +236,9 @@ class FrameworkConformance:
             played = evaluate(session.eval_runner(4), 12, deterministic)
         with opened(self.framework, task, seed=5) as other:
             different = evaluate(other.eval_runner(4), 12, deterministic)
-        stage = frameworks.get(self.framework).restore(task, tmp_path / "checkpoint", slots=4)
-        restored = evaluate(stage, 12, deterministic)
-        stage.close()
+        eval_runner = frameworks.get(self.framework).restore(task, tmp_path / "checkpoint", slots=4)
+        restored = evaluate(eval_runner, 12, deterministic)
+        eval_runner.close()
         assert restored.returns.tolist() == played.returns.tolist() != different.returns.tolist()
         assert restored.masks == played.masks and played.masks.violations == 0
 

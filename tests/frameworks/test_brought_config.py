@@ -122,11 +122,11 @@ def test_a_configuration_without_environment_gets_the_tasks() -> None:
 def weights_after(task: Task, evaluations: int) -> str:
     """The trained weights, with or without the policy being played in between."""
     with opened(task) as session:
-        stage = session.eval_runner(3)
+        eval_runner = session.eval_runner(3)
 
         def look(_: Any) -> None:
             for _ in range(evaluations):
-                evaluate(stage, 20, deterministic=False)
+                evaluate(eval_runner, 20, deterministic=False)
 
         session.train(96, look)
         return weights_hash(session.weights())
@@ -173,9 +173,9 @@ def test_a_connectors_statistics_are_part_of_the_policy_that_is_evaluated_and_re
     task = maze_task(multi_agent_env=Plain, rllib_module=Flat, rllib_config=normalised)
     with opened(task) as session:
         session.train(64, lambda _: None)
-        stage = session.eval_runner(3)
-        played = evaluate(stage, 20, deterministic=True)
-        assert evaluate(stage, 20, deterministic=True).returns.tolist() == played.returns.tolist()
+        eval_runner = session.eval_runner(3)
+        played = evaluate(eval_runner, 20, deterministic=True)
+        assert evaluate(eval_runner, 20, deterministic=True).returns.tolist() == played.returns.tolist()
         session.save(tmp_path / "checkpoint")
     assert weights_after(task, evaluations=1) == weights_after(task, evaluations=0)
     restored = frameworks.get("rllib").restore(task, tmp_path / "checkpoint", slots=3)

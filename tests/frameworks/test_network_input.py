@@ -187,9 +187,9 @@ def test_sb3_rollout_train_and_predict(part: str | None) -> None:
     check(take(training=False), part)  # rollout, bootstrap values of truncated and of cut episodes
     Recorder.seen.extend(recorded)
     check(take(training=True), part)  # train()
-    stage = session.eval_runner(3)
+    eval_runner = session.eval_runner(3)
     for deterministic in (True, False):
-        evaluate(stage, 5, deterministic)
+        evaluate(eval_runner, 5, deterministic)
         check(take(), part)
 
 
@@ -205,11 +205,11 @@ def test_rllib_sampling_training_and_inference(name: str, part: str | None) -> N
     check(take(), part)
     learner.update(episodes=episodes, num_epochs=2, minibatch_size=12)
     check(take(), part)  # values of the whole batch for the advantages, then minibatches
-    stage = RllibEvalRunner(port, 3, lambda: {COMPONENT_RL_MODULE: learner.module.get_state()})
+    eval_runner = RllibEvalRunner(port, 3, lambda: {COMPONENT_RL_MODULE: learner.module.get_state()})
     for deterministic in (True, False):
-        evaluate(stage, 5, deterministic)
+        evaluate(eval_runner, 5, deterministic)
         check(take(), part)
-    stage.close()
+    eval_runner.close()
     runner.stop()
 
 

@@ -1,0 +1,171 @@
+"""RLlib's PPO on the new API stack as a framework of parity."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.rllib.core import COMPONENT_ENV_RUNNER, COMPONENT_ENV_TO_MODULE_CONNECTOR, COMPONENT_RL_MODULE
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
+
+from parity.frameworks import hyperparameters
+from parity.frameworks.base import Effective, EvalRunner, Framework, Iteration, Session, Untranslated
+from parity.frameworks.device import synchronizer
+from parity.frameworks.rllib.algorithm import bundles_of, stop
+from parity.frameworks.rllib.arrays import named_parameters
+from parity.frameworks.rllib.config import Port, build_port, is_whole
+from parity.frameworks.rllib.env import audit_masks
+from parity.frameworks.rllib.eval_runner import RllibEvalRunner
+from parity.frameworks.stopwatch import Stopwatch
+from parity.task import Task
+from parity.task.masks import MaskCounts
+
+_IN_NO_CONFIG = ("clip_range_vf", "target_kl")
+
+
+class Rllib(Framework):
+    name = "rllib"
+    packages = ("ray",)
+
+    def effective(self, task: Task, device: str, threads: int) -> Effective:
+        port = self.port(task, seed=0, device=device)
+        config = port.config
+        bundles = bundles_of(config)
+        gpu = config.num_gpus_per_learner > 0
+        return Effective(
+            hyperparameters=hyperparameters.of_rllib(config),
+            untranslated=self.untranslated(task),
+            native=_flat(config.to_dict()),
+            devices={"learner": "cuda" if gpu else "cpu", "env_runner": _env_runner_device(config)},
+            threads=threads,
+            processes=len(bundles),
+            bundles=bundles,
+        )
+
+    def untranslated(self, task: Task) -> list[Untranslated]:
+        differences = hyperparameters.to_rllib(task.ppo)[2]
+        # Nothing is translated where the configuration is brought whole; what PPOConfig cannot say is missing all the same.
+        return [each for each in differences if each.field in _IN_NO_CONFIG] if is_whole(task) else differences
+
+    def port(self, task: Task, seed: int, device: str) -> Port:
+        """The configuration of one trial; variants of this framework edit it here."""
+        return build_port(task, seed, device)
+
+    def open(self, task: Task, seed: int, device: str, threads: int) -> RllibSession:
+        return RllibSession(task, self.port(task, seed, device), threads)
+
+    def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> EvalRunner:
+        port = self.port(task, seed=0, device=device)
+        learner = checkpoint / "learner_group" / "learner"
+        state = {COMPONENT_RL_MODULE: MultiRLModule.from_checkpoint(learner / COMPONENT_RL_MODULE).get_state()}
+        eval_runner = RllibEvalRunner(port, slots, lambda: state)
+        state[COMPONENT_ENV_TO_MODULE_CONNECTOR] = eval_runner.connectors_from(checkpoint / COMPONENT_ENV_RUNNER)
+        return eval_runner
+
+
+class RllibSession(Session):
+    def __init__(self, task: Task, port: Port, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.task, self.port = task, port
+        self.algorithm: Any = port.config.copy(copy_frozen=False).build_algo()
+        # After the build: RLlib's own check of the environment may step it with illegal actions.
+        self.algorithm.env_runner_group.foreach_env_runner(_audit)
+        self._watch = Stopwatch(synchronizer(self.devices()["learner"]))
+        self._watch.watch(self.algorithm.learner_group, "update", "update")
+        local = self.algorithm.learner_group._learner
+        self._local = local is not None
+        if local is not None:
+            # Connectors and GAE (learner.py:1342, ray 2.60.0); remote learners don't tell it apart.
+            self._watch.watch(local, "_make_batch_if_necessary", "returns")
+
+    def train(self, steps: int, on_iteration: Callable[[Iteration], None]) -> None:
+        done = 0
+        while done < steps:
+            start = time.perf_counter()
+            result = self.algorithm.train()
+            total = self._watch.now() - start
+            done = int(result["env_runners"]["num_env_steps_sampled_lifetime"])
+            update = self._watch.take("update")
+            returns = self._watch.take("returns") if self._local else math.nan
+            on_iteration(
+                Iteration(
+                    steps=done,
+                    sample_s=total - update,
+                    returns_s=returns,
+                    update_s=update - (returns if self._local else 0.0),
+                )
+            )
+
+    def eval_runner(self, slots: int) -> EvalRunner:
+        return RllibEvalRunner(self.port, slots, self._runner_state)
+
+    def _runner_state(self) -> dict[str, Any]:
+        """What a freshly synchronised env runner holds: the learner's weights, the connectors' state."""
+        state = {COMPONENT_RL_MODULE: self.algorithm.learner_group.get_weights()}
+        runner = self.algorithm.env_runner
+        if runner is not None and runner._env_to_module is not None:
+            state[COMPONENT_ENV_TO_MODULE_CONNECTOR] = runner._env_to_module.get_state()
+        return state
+
+    def weights(self) -> Mapping[str, torch.Tensor]:
+        weights = self.algorithm.learner_group.get_weights()[self.port.learning_module]
+        return {name: torch.as_tensor(value) for name, value in weights.items()}
+
+    def sampling_masks(self) -> MaskCounts:
+        counts = self.algorithm.env_runner_group.foreach_env_runner(_counts)
+        return sum(counts, start=MaskCounts())
+
+    def devices(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        learner = self.algorithm.learner_group._learner
+        if learner is not None:
+            found["learner"] = str(next(learner.module[self.port.learning_module].parameters()).device)
+        else:
+            found["learner"] = "cuda" if self.algorithm.config.num_gpus_per_learner else "cpu"
+        runners = self.algorithm.env_runner_group.foreach_env_runner(_device)
+        found["env_runner"] = ", ".join(sorted({device for device in runners if device}))
+        return found
+
+    def save(self, folder: Path) -> None:
+        self.algorithm.save_to_path(str(folder.resolve()))
+
+    def close(self) -> None:
+        stop(self.algorithm)
+
+
+def _audit(runner: Any) -> None:
+    if runner.env is not None:
+        runner._parity_masks = [audit_masks(env.unwrapped) for env in runner.env.envs]
+
+
+def _counts(runner: Any) -> MaskCounts:
+    return sum(getattr(runner, "_parity_masks", []), start=MaskCounts())
+
+
+def _device(runner: Any) -> str | None:
+    if runner.env is None or runner.module is None:
+        return None
+    held = [p for module in runner.module.values() for p in named_parameters(module).values()]
+    return str(held[0].device) if held else None
+
+
+def _env_runner_device(config: Any) -> str:
+    # The local env runner is always on the CPU (multi_agent_env_runner.py:100, ray 2.60.0).
+    return "cuda" if config.num_env_runners and config.num_gpus_per_env_runner else "cpu"
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """The configuration's scalars; callables, classes and empty fields say nothing to a reader of ``study.json``.
+
+    RLlib has subclasses of str among them, which would bring RLlib into every process that reads them.
+    """
+    plain = (bool, int, float, str)
+    return {
+        key: next(kind(value) for kind in plain if isinstance(value, kind))
+        for key, value in sorted(values.items())
+        if isinstance(value, plain)
+    }

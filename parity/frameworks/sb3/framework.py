@@ -1,0 +1,128 @@
+"""sb3-contrib's MaskablePPO as a framework of parity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from sb3_contrib import MaskablePPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import VecNormalize
+
+from parity.frameworks import hyperparameters
+from parity.frameworks.base import SEED_STRIDE, Effective, EvalRunner, Framework, Iteration, Session
+from parity.frameworks.device import synchronizer
+from parity.frameworks.network import check_network
+from parity.frameworks.sb3.eval_runner import Sb3EvalRunner
+from parity.frameworks.sb3.model import build_model, vec_env
+from parity.frameworks.stopwatch import Stopwatch
+from parity.task import Task
+from parity.task.masks import MaskCounts
+
+MODEL_FILE = "model.zip"
+NORMALIZER_FILE = "vecnormalize.pkl"
+
+
+class Sb3(Framework):
+    name = "sb3"
+    packages = ("stable-baselines3", "sb3-contrib")
+
+    def effective(self, task: Task, device: str, threads: int) -> Effective:
+        session = self.open(task, seed=0, device=device, threads=threads)
+        try:
+            if task.sb3_model is None:
+                check_network(session.model.policy.network, session.env.observation_space, session.env.action_space)
+            return Effective(
+                hyperparameters=hyperparameters.of_sb3(session.model),
+                untranslated=[],
+                native={"policy": type(session.model.policy).__name__, "n_envs": session.model.n_envs}
+                | {"vec_env": type(session.env).__name__},
+                devices=session.devices(),
+                threads=threads,
+                bundles=[{"CPU": 1.0} | ({"GPU": 1.0} if device == "cuda" else {})],
+            )
+        finally:
+            session.close()
+
+    def open(self, task: Task, seed: int, device: str, threads: int) -> Sb3Session:
+        return Sb3Session(task, seed, device, threads)
+
+    def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> EvalRunner:
+        model = MaskablePPO.load(checkpoint / MODEL_FILE, device=device)
+        normalizer = None
+        if (checkpoint / NORMALIZER_FILE).is_file():
+            normalizer = VecNormalize.load(str(checkpoint / NORMALIZER_FILE), vec_env(task, 1))
+        return Sb3EvalRunner(model, task, slots, normalizer)
+
+
+class Sb3Session(Session):
+    def __init__(self, task: Task, seed: int, device: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.task = task
+        self.env = vec_env(task, task.ppo.n_envs)
+        self.model: Any = build_model(task, self.env, seed, device)
+        self.model.set_logger(configure(None, []))
+        # MaskablePPO.__init__ seeded the environments with `seed`; trials must not share environment streams.
+        self.env.seed(seed * SEED_STRIDE)
+        self._watch = Stopwatch(synchronizer(device))
+        self._watch.watch(self.model, "collect_rollouts", "rollout")
+        self._watch.watch(self.model.rollout_buffer, "compute_returns_and_advantage", "returns")
+        self._watch.watch(self.model, "train", "update")
+
+    def train(self, steps: int, on_iteration: Callable[[Iteration], None]) -> None:
+        def report() -> None:
+            returns_s = self._watch.take("returns")
+            on_iteration(
+                Iteration(
+                    steps=self.model.num_timesteps,
+                    sample_s=self._watch.take("rollout") - returns_s,
+                    returns_s=returns_s,
+                    update_s=self._watch.take("update"),
+                )
+            )
+
+        # `learn` counts whole rollouts, so it may pass `steps` by less than one of them.
+        self.model.learn(total_timesteps=steps, callback=_AfterUpdate(report))
+        report()
+
+    def eval_runner(self, slots: int) -> EvalRunner:
+        return Sb3EvalRunner(self.model, self.task, slots, self.model.get_vec_normalize_env())
+
+    def sampling_masks(self) -> MaskCounts:
+        return sum(self.env.get_attr("counts"), start=MaskCounts())
+
+    def devices(self) -> dict[str, str]:
+        device = str(next(self.model.policy.parameters()).device)
+        return {"policy": device, "rollout": device, "rollout_buffer": "cpu"}
+
+    def weights(self) -> Mapping[str, torch.Tensor]:
+        return self.model.policy.state_dict()
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The stopwatch's wrappers live on the instance and cannot be pickled.
+        self.model.save(folder / MODEL_FILE, exclude=["collect_rollouts", "train", "env", "rollout_buffer"])
+        normalizer = self.model.get_vec_normalize_env()
+        if normalizer is not None:
+            normalizer.save(str(folder / NORMALIZER_FILE))
+
+    def close(self) -> None:
+        self.env.close()
+
+
+class _AfterUpdate(BaseCallback):
+    """Calls back when an update has ended, which SB3 shows as the start of the next rollout."""
+
+    def __init__(self, report: Callable[[], None]) -> None:
+        super().__init__()
+        self._report = report
+
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps > 0:
+            self._report()
+
+    def _on_step(self) -> bool:
+        return True
