@@ -1,0 +1,102 @@
+"""A `Capture` on disk: one zip file, an ``.npy`` per array and ``capture.json``; NumPy and a zip tool alone can read it."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import types
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from parity.errors import CannotStart
+from parity.results.typed_capture import Capture
+
+SCHEMA_VERSION = 2
+JSON_FILE = "capture.json"
+# What `parity check --save` wrote before a capture had a schema.
+OLD_JSON_FILE = "facts.json"
+
+
+def save(capture: Capture, path: Path) -> None:
+    """Writes one file. An array that stands in several places is written once.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    document = {"schema_version": SCHEMA_VERSION, "capture": _plain(capture, "", arrays, {})}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(JSON_FILE, json.dumps(document, indent=1))
+        for name, array in arrays.items():
+            buffer = io.BytesIO()
+            np.save(buffer, array, allow_pickle=False)
+            archive.writestr(f"{name}.npy", buffer.getvalue())
+
+
+def load(path: Path) -> Capture:
+    """Reads what `save` wrote.
+
+    Raises:
+        CannotStart: the file is none, or of another schema.
+    """
+    again = "write it again with `parity check --save`"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if JSON_FILE not in names and OLD_JSON_FILE in names:
+                raise CannotStart(f"{path} was written by a parity whose captures had no schema: {again}.")
+            document = json.loads(archive.read(JSON_FILE))
+            if document["schema_version"] != SCHEMA_VERSION:
+                raise CannotStart(
+                    f"{path}: schema_version {document['schema_version']}, this parity reads {SCHEMA_VERSION}: {again}."
+                )
+            arrays = {
+                name.removesuffix(".npy"): np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
+                for name in names
+                if name.endswith(".npy")
+            }
+        return _typed(Capture, document["capture"], arrays)
+    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CannotStart(f"{path} holds no capture ({error}): {again}.") from error
+
+
+def _plain(value: Any, place: str, arrays: dict[str, np.ndarray], known: dict[int, str]) -> Any:
+    """``value`` as JSON: dataclasses as objects of their fields, arrays as the names of their files."""
+    if isinstance(value, np.ndarray):
+        if id(value) not in known:
+            known[id(value)] = place
+            arrays[place] = value
+        return known[id(value)]
+    if dataclasses.is_dataclass(value):
+        items: Mapping[Any, Any] = {name: each for name, each in vars(value).items() if each is not None}
+    elif isinstance(value, Mapping):
+        items = value
+    elif isinstance(value, list | tuple):
+        return [_plain(each, f"{place}/{i}", arrays, known) for i, each in enumerate(value)]
+    else:
+        return value.item() if isinstance(value, np.generic) else value
+    return {str(name): _plain(each, f"{place}/{name}".lstrip("/"), arrays, known) for name, each in items.items()}
+
+
+def _typed(hint: Any, stored: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """What `_plain` made of a value of this type, as that value."""
+    if hint is np.ndarray:
+        return arrays[stored]
+    if dataclasses.is_dataclass(hint):
+        assert isinstance(hint, type)
+        hints = get_type_hints(hint)
+        return hint(**{name: _typed(hints[name], each, arrays) for name, each in stored.items()})
+    arguments = get_args(hint)
+    if get_origin(hint) in (Union, types.UnionType):
+        (other,) = [each for each in arguments if each is not type(None)]
+        return None if stored is None else _typed(other, stored, arrays)
+    if get_origin(hint) is dict:
+        return {name: _typed(arguments[1], each, arrays) for name, each in stored.items()}
+    if get_origin(hint) is list:
+        return [_typed(arguments[0], each, arrays) for each in stored]
+    return stored
