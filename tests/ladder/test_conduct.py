@@ -9,6 +9,7 @@ import pytest
 from gymnasium import spaces
 
 from parity.capture.rllib.env_contract import EnvContractChecker, misfit
+from parity.frameworks.rllib.env_tap import EnvTap
 from parity.selftest.bugs import agents as planted
 from parity.selftest.good import good_port
 from parity.selftest.register import BUGS, load
@@ -40,12 +41,12 @@ class Script:
 
 
 def breaches(env: Script, *actions: Any) -> set[str]:
-    conduct = EnvContractChecker()
-    conduct.watch(env, "here")
-    env.reset()
+    checker = EnvContractChecker()
+    tapped = EnvTap(env, checker.reader(env, "here"))
+    tapped.reset()
     for acting in actions:
-        env.step(dict.fromkeys(acting, 0))
-    return set(conduct.breaches)
+        tapped.step(dict.fromkeys(acting, 0))
+    return set(checker.breaches)
 
 
 BOTH, PAID, GOING = {"a": ONE, "b": ONE}, {"a": 1.0, "b": 0.0}, {"__all__": False}
@@ -100,12 +101,12 @@ def test_each_breach_is_noted_by_its_kind_alone(kind: str, results: Any, actions
 
 def test_an_agent_that_left_comes_back_with_the_next_episode() -> None:
     env = Script((BOTH, PAID, {"a": True, **GOING}, GOING, {}), (BOTH, PAID, GOING, GOING, {}))
-    conduct = EnvContractChecker()
-    conduct.watch(env, "here")
+    checker = EnvContractChecker()
+    tapped = EnvTap(env, checker.reader(env, "here"))
     for _ in range(2):
-        env.reset()
-        env.step({"a": 0, "b": 0})
-    assert not conduct.breaches and conduct.episodes == 2
+        tapped.reset()
+        tapped.step({"a": 0, "b": 0})
+    assert not checker.breaches and checker.episodes == 2
 
 
 @pytest.mark.parametrize(

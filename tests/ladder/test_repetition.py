@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity.capture.rllib.repetition import CALLS, first_difference, note_calls, same
+from parity.capture.rllib.repetition import CALLS, FirstCalls, first_difference, same
+from parity.frameworks.rllib.env_tap import Call, EnvTap
 
 
 class Walk:
@@ -31,7 +32,13 @@ class Walk:
         pass
 
 
-def play(env: Walk, seed: int | None = 5) -> None:
+def tapped(**kwargs: Any) -> tuple[Walk, EnvTap, list[Call]]:
+    """An environment, a tap on it, and the calls that go through the tap."""
+    env, reader = Walk(**kwargs), FirstCalls()
+    return env, EnvTap(env, reader), reader.calls
+
+
+def play(env: EnvTap, seed: int | None = 5) -> None:
     env.reset(seed=seed)
     for _ in range(2):
         for action in range(3):
@@ -40,44 +47,39 @@ def play(env: Walk, seed: int | None = 5) -> None:
 
 
 def test_a_seeded_environment_repeats_itself_over_episodes() -> None:
-    env = Walk()
-    calls = note_calls(env)
+    _, env, calls = tapped()
     play(env)
     assert len(calls) == 9 and first_difference(Walk(), calls) is None
 
 
 def test_one_that_drops_its_seed_parts_at_once() -> None:
-    env = Walk(keeps_seed=False)
-    calls = note_calls(env)
+    _, env, calls = tapped(keeps_seed=False)
     play(env)
     assert first_difference(Walk(keeps_seed=False), calls) == "observations, call 1 (reset)"
 
 
 def test_one_that_somebody_changes_parts_there() -> None:
-    env = Walk()
-    calls = note_calls(env)
+    inner, env, calls = tapped()
     env.reset(seed=5)
     env.step({"a": 0})
-    env.episode += 1
+    inner.episode += 1
     env.step({"a": 0})
     assert first_difference(Walk(), calls) == "rewards, call 3 (step)"
 
 
 def test_what_began_without_a_seed_is_not_repeated() -> None:
-    env = Walk()
-    calls = note_calls(env)
+    _, env, calls = tapped()
     play(env, seed=None)
     assert first_difference(Walk(), calls) is None
 
 
-def test_answers_are_copies_and_only_the_first_calls_are_kept() -> None:
-    env = Walk()
-    calls = note_calls(env)
+def test_results_are_copies_and_only_the_first_calls_are_kept() -> None:
+    _, env, calls = tapped()
     shown, _ = env.reset(seed=5)
     shown["a"]["place"][:] = 0
     for _ in range(CALLS):
         env.step({"a": 0})
-    assert len(calls) == CALLS and calls[0].answer[0]["a"]["place"].any()
+    assert len(calls) == CALLS and calls[0].result[0]["a"]["place"].any()
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Number
             with found.part(f"control {module_id}"):
                 control(numbers, module_id, found.copies[module_id], device, found.seen[module_id])
     with found.part("view"):
-        view(numbers, task, port, found.learner, found.conduct, found.calls)
-    numbers.facts["conduct"] = found.conduct.facts()
+        view(numbers, task, port, found.learner, found.checker, found.first_calls.calls)
+    numbers.facts["conduct"] = found.checker.facts()
     if full and not numbers.facts["raised"]:
         with found.part("algorithm"):
             through_algorithm(found)

@@ -17,12 +17,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections import Counter
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+
+from parity.frameworks.rllib.env_tap import Call, EnvReader
 
 ALL = "__all__"
 
@@ -38,7 +39,7 @@ class Breach:
 
 
 class EnvContractChecker:
-    """Watches ``reset`` and ``step`` of environments, which stay what they are."""
+    """Collects the breaches of all environments that are played."""
 
     def __init__(self) -> None:
         self.breaches: dict[str, Breach] = {}
@@ -46,26 +47,10 @@ class EnvContractChecker:
         self.possible: list[str] = []
         self.episodes = 0
 
-    def watch(self, env: Any, name: str) -> None:
-        """``name``: what places in this environment are called."""
-        reset, step = env.reset, env.step
+    def reader(self, env: Any, name: str) -> EnvReader:
+        """Checks the calls of one environment; ``name``: what places in it are called."""
         self.possible = self.possible or [str(agent) for agent in env.possible_agents]
-        episode = _Episode(self, env, name)
-
-        @functools.wraps(reset)
-        def watched_reset(*args: Any, **kwargs: Any) -> Any:
-            result = reset(*args, **kwargs)
-            episode.begin(result)
-            return result
-
-        @functools.wraps(step)
-        def watched_step(action_dict: dict[Any, Any]) -> Any:
-            acting = list(action_dict)
-            result = step(action_dict)
-            episode.go_on(acting, result)
-            return result
-
-        env.reset, env.step = watched_reset, watched_step
+        return _EnvContractReader(self, env, name)
 
     def note(self, kind: str, agent: Any, place: str, detail: str) -> None:
         if kind in self.breaches:
@@ -82,11 +67,11 @@ class EnvContractChecker:
         }
 
 
-class _Episode:
-    """The running episode of one environment."""
+class _EnvContractReader(EnvReader):
+    """Follows the running episode of one environment."""
 
-    def __init__(self, conduct: EnvContractChecker, env: Any, name: str) -> None:
-        self._conduct, self._env, self._name = conduct, env, name
+    def __init__(self, checker: EnvContractChecker, env: Any, name: str) -> None:
+        self._checker, self._env, self._name = checker, env, name
         self._possible = set(env.possible_agents)
         self._number, self._step = -1, 0
         self._present: set[Any] = set()
@@ -94,19 +79,29 @@ class _Episode:
         self._done: set[Any] = set()
 
     def _note(self, kind: str, agent: Any, detail: str) -> None:
-        self._conduct.note(kind, agent, f"{self._name}, episode {self._number}, step {self._step}", detail)
+        self._checker.note(kind, agent, f"{self._name}, episode {self._number}, step {self._step}", detail)
 
-    def begin(self, result: Any) -> None:
+    def before(self, call: Call) -> None:
+        if call.method == "step":
+            self._acting = list(call.actions)
+
+    def after(self, call: Call) -> None:
+        if call.method == "reset":
+            self._begin(call.result)
+        else:
+            self._go_on(self._acting, call.result)
+
+    def _begin(self, result: Any) -> None:
         self._number += 1
         self._step = 0
-        self._conduct.episodes += 1
+        self._checker.episodes += 1
         self._present, self._acted, self._done = set(), set(), set()
         if not _is_tuple_of_dicts(result, 2):
             self._note("form", "", f"reset() returned {_form(result)}, not (observations, infos)")
             return
-        self._look(result[0])
+        self._check_observations(result[0])
 
-    def go_on(self, acting: list[Any], result: Any) -> None:
+    def _go_on(self, acting: list[Any], result: Any) -> None:
         self._step += 1
         if not _is_tuple_of_dicts(result, 5):
             wanted = "(observations, rewards, terminateds, truncateds, infos)"
@@ -124,7 +119,7 @@ class _Episode:
                 self._note(
                     "no_last_observation", agent, f"agent {agent} has acted and is cut off without an observation"
                 )
-        self._look(observations)
+        self._check_observations(observations)
         self._ends(terminateds, truncateds)
         self._acted -= set(observations)
 
@@ -155,9 +150,9 @@ class _Episode:
         if self._present and self._present <= self._done and not over and ALL in terminateds:
             self._note("all_by_name", "", 'every agent has ended by name, and "__all__" is False')
 
-    def _look(self, observations: dict[Any, Any]) -> None:
+    def _check_observations(self, observations: dict[Any, Any]) -> None:
         for agent, observation in observations.items():
-            self._conduct.seen[str(agent)] += 1
+            self._checker.seen[str(agent)] += 1
             self._present.add(agent)
             if agent not in self._possible:
                 self._note("unknown", agent, f"agent {agent} sees something and is not among possible_agents")

@@ -1,10 +1,9 @@
-"""What an environment gave and received, written down beside RLlib's own bookkeeping."""
+"""Records what an environment received and returned, independently of RLlib's episodes."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 import hashlib
 from typing import Any
 
@@ -13,6 +12,7 @@ import tree
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from parity.frameworks.rllib.env import shown_mask
+from parity.frameworks.rllib.env_tap import Call, EnvReader
 
 
 @dataclasses.dataclass
@@ -42,70 +42,67 @@ class Move:
     after: Any = None
 
 
-class Recording:
-    """All moves of several environments; wraps ``reset`` and ``step`` on the instances, which stay what they are."""
+class Recording(EnvReader):
+    """All moves of one environment.
 
-    def __init__(self, envs: list[MultiAgentEnv]) -> None:
-        self.moves: dict[tuple[int, int, Any], list[Move]] = {}  # (env, episode, agent) -> in time order
-        self.seeds: list[list[int | None]] = [[] for _ in envs]  # per env, per episode: what reset() was given
-        self.starts: list[list[str]] = [[] for _ in envs]  # per env, per episode: a hash of what reset() returned
-        self.shared_arrays: set[str] = set()  # agents whose successive observations share memory
-        for index, env in enumerate(envs):
-            self._attach(index, env)
+    Attributes:
+        moves: (number of the episode, agent) -> its moves in time order.
+        seeds: per episode, what ``reset`` was given.
+        starts: per episode, a hash of the observations that it began with.
+        shared_arrays: agents whose successive observations share memory.
+    """
 
-    def _attach(self, index: int, env: MultiAgentEnv) -> None:
-        reset, step = env.reset, env.step
-        shown: dict[Any, Any] = {}
-        latest: dict[Any, Move] = {}
-        given: dict[Any, Any] = {}
+    def __init__(self, index: int, env: MultiAgentEnv) -> None:
+        self.moves: dict[tuple[int, Any], list[Move]] = {}
+        self.seeds: list[int | None] = []
+        self.starts: list[str] = []
+        self.shared_arrays: set[str] = set()
+        self._index, self._env = index, env
+        self._shown: dict[Any, Any] = {}  # agent -> a copy of the observation that it has not acted on yet
+        self._latest: dict[Any, Move] = {}  # agent -> its last move, while the episode goes on for it
+        self._given: dict[Any, Any] = {}  # agent -> its last observation itself
 
-        def show(observations: dict[Any, Any]) -> None:
-            for agent, observation in observations.items():
-                if agent in given and shares_memory(given[agent], observation):
-                    self.shared_arrays.add(str(agent))
-                given[agent] = observation
-                shown[agent] = copy.deepcopy(observation)
-                if agent in latest:
-                    latest[agent].after = shown[agent]
+    def before(self, call: Call) -> None:
+        if call.method == "reset":
+            return
+        episode = len(self.seeds) - 1
+        for agent, action in call.actions.items():
+            observation = self._shown.pop(agent, None)
+            moves = self.moves.setdefault((episode, agent), [])
+            mask = shown_mask(observation, self._env.get_action_space(agent))
+            move = Move(self._index, episode, agent, len(moves), observation, mask, copy.deepcopy(action))
+            moves.append(move)
+            self._latest[agent] = move
 
-        @functools.wraps(reset)
-        def recorded_reset(*args: Any, **kwargs: Any) -> Any:
-            observations, infos = reset(*args, **kwargs)
-            shown.clear()
-            latest.clear()
-            given.clear()
-            show(observations)
-            self.seeds[index].append(kwargs.get("seed"))
-            self.starts[index].append(_hash(observations))
-            return observations, infos
+    def after(self, call: Call) -> None:
+        if call.method == "reset":
+            observations, _ = call.result
+            self._shown, self._latest, self._given = {}, {}, {}
+            self.seeds.append(call.seed)
+            self.starts.append(_hash(observations))
+        else:
+            observations, rewards, terminateds, truncateds, _ = call.result
+            self._note_outcome(rewards, terminateds, truncateds)
+        self._show(observations)
 
-        @functools.wraps(step)
-        def recorded_step(action_dict: dict[Any, Any]) -> Any:
-            episode = len(self.seeds[index]) - 1
-            for agent, action in action_dict.items():
-                observation = shown.pop(agent, None)
-                moves = self.moves.setdefault((index, episode, agent), [])
-                mask = shown_mask(observation, env.get_action_space(agent))
-                move = Move(index, episode, agent, len(moves), observation, mask, copy.deepcopy(action))
-                moves.append(move)
-                latest[agent] = move
-            result = step(action_dict)
-            observations, rewards, terminateds, truncateds, _ = result
-            # An agent that has left the episode has its end behind it.
-            for agent in [agent for agent, move in latest.items() if move.terminated or move.truncated]:
-                del latest[agent]
-            for agent, reward in rewards.items():
-                if agent in latest:
-                    latest[agent].reward += float(reward)
-            for agent, move in latest.items():
-                terminated = bool(terminateds.get("__all__", False) or terminateds.get(agent, False))
-                truncated = bool(truncateds.get("__all__", False) or truncateds.get(agent, False))
-                move.terminated |= terminated
-                move.truncated |= truncated and not terminated
-            show(observations)
-            return result
+    def _note_outcome(self, rewards: dict[Any, Any], terminateds: dict[Any, bool], truncateds: dict[Any, bool]) -> None:
+        # An agent that has left the episode has its end behind it.
+        self._latest = {a: move for a, move in self._latest.items() if not (move.terminated or move.truncated)}
+        for agent, move in self._latest.items():
+            terminated = bool(terminateds.get("__all__", False) or terminateds.get(agent, False))
+            truncated = bool(truncateds.get("__all__", False) or truncateds.get(agent, False))
+            move.reward += float(rewards.get(agent, 0.0))
+            move.terminated |= terminated
+            move.truncated |= truncated and not terminated
 
-        env.reset, env.step = recorded_reset, recorded_step  # type: ignore[method-assign]
+    def _show(self, observations: dict[Any, Any]) -> None:
+        for agent, observation in observations.items():
+            if agent in self._given and shares_memory(self._given[agent], observation):
+                self.shared_arrays.add(str(agent))
+            self._given[agent] = observation
+            self._shown[agent] = copy.deepcopy(observation)
+            if agent in self._latest:
+                self._latest[agent].after = self._shown[agent]
 
 
 def _hash(observations: Any) -> str:

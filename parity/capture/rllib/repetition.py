@@ -1,10 +1,8 @@
-"""Whether another environment does what one did: calls of ``reset`` and ``step`` are noted, and made once more."""
+"""Makes the calls that one environment got once more on another: does it return the same?"""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
-import functools
 import itertools
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from parity.errors import one_line
+from parity.frameworks.rllib.env_tap import Call, EnvReader
 
 # What ignores its seed, or is changed by somebody, parts at once or after a few steps.
 CALLS = 40
@@ -19,53 +18,38 @@ CALLS = 40
 PARTS = {"reset": ("observations",), "step": ("observations", "rewards", "ends", "ends")}
 
 
-@dataclasses.dataclass(frozen=True)
-class Call:
-    """``answer``: a copy of what it returned, without infos."""
+class FirstCalls(EnvReader):
+    """Copies of an environment's first calls, their results without infos."""
 
-    method: str
-    arguments: tuple[tuple[Any, ...], dict[str, Any]]
-    answer: tuple[Any, ...]
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
 
+    def before(self, call: Call) -> None:
+        self._arguments = copy.deepcopy(call.arguments) if len(self.calls) < CALLS else ((), {})
 
-def note_calls(env: Any) -> list[Call]:
-    """The environment's first calls from now on; it stays what it is."""
-    calls: list[Call] = []
-
-    def noting(method: str) -> Any:
-        own = getattr(env, method)
-
-        @functools.wraps(own)
-        def noted(*positional: Any, **named: Any) -> Any:
-            arguments = (copy.deepcopy(positional), copy.deepcopy(named)) if len(calls) < CALLS else ((), {})
-            result = own(*positional, **named)
-            if len(calls) < CALLS:
-                # What is no tuple is told elsewhere.
-                answer = result[: len(PARTS[method])] if isinstance(result, tuple) else ()
-                calls.append(Call(method, arguments, copy.deepcopy(answer)))
-            return result
-
-        return noted
-
-    env.reset, env.step = noting("reset"), noting("step")
-    return calls
+    def after(self, call: Call) -> None:
+        if len(self.calls) < CALLS:
+            # Results that are no tuples are reported by `EnvContractChecker`.
+            compared = call.result[: len(PARTS[call.method])] if isinstance(call.result, tuple) else ()
+            self.calls.append(Call(call.method, self._arguments, copy.deepcopy(compared)))
 
 
 def first_difference(env: Any, calls: list[Call]) -> str | None:
-    """Where ``env``, which nobody has played, answers otherwise; None if nowhere, or if no seed was given. It is closed then.
+    """Where ``env``, which must be new, returns something else; None if nowhere, or if the first call gave no seed.
 
-    Another environment, as one may keep something over its episodes: running statistics, whose turn it is.
+    The same environment cannot repeat itself: it may keep running statistics, or whose turn it is, over its episodes.
+    ``env`` is closed at the end.
     """
-    seeded = bool(calls) and calls[0].arguments[1].get("seed") is not None
+    seeded = bool(calls) and calls[0].seed is not None
     try:
         for i, call in enumerate(calls if seeded else []):
             positional, named = copy.deepcopy(call.arguments)
             place = f"call {i + 1} ({call.method})"
             try:
-                answer = getattr(env, call.method)(*positional, **named)
+                result = getattr(env, call.method)(*positional, **named)
             except Exception as error:
                 return f"{place}: the second time it raised {type(error).__name__}: {one_line(error)}"
-            for name, ours, theirs in zip(PARTS[call.method], answer, call.answer, strict=False):
+            for name, ours, theirs in zip(PARTS[call.method], result, call.result, strict=False):
                 if not same(ours, theirs):
                     return f"{name}, {place}"
     finally:

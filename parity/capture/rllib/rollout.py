@@ -45,7 +45,6 @@ import dataclasses
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -53,19 +52,20 @@ import tree
 from ray.rllib.core import COMPONENT_RL_MODULE
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
-from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
+from ray.rllib.utils import force_list
 
 from parity.capture.rllib import behaviour
 from parity.capture.rllib.env_contract import EnvContractChecker
+from parity.capture.rllib.hooks import replaced
 from parity.capture.rllib.recording import Move, Recording
-from parity.capture.rllib.repetition import Call, note_calls
+from parity.capture.rllib.repetition import FirstCalls
 from parity.capture.rllib.stress import stress
 from parity.capture.rllib.update import between_updates, watched_update
 from parity.errors import CannotStart
 from parity.frameworks.rllib.arrays import array, duplicate, flat, named_parameters, parameters, stack, take
 from parity.frameworks.rllib.config import Port
+from parity.frameworks.rllib.env_tap import EnvReader, tap_sub_environments
 from parity.frameworks.rllib.eval_runner import make_env_runner
-from parity.frameworks.rllib.versions import ongoing_episodes
 from parity.results.capture import Numbers
 from parity.task.masks import MASK_KEY, choices
 
@@ -83,28 +83,40 @@ class Probe:
 
     Attributes:
         runner, learner: RLlib's, as the port's configuration makes them.
-        recording: the environment's side of the rollout.
+        recordings: the environment's side of the rollout, one of each sub-environment.
+        episode_places: id of RLlib's episode -> sub-environment and number of its episode.
         batches: module id -> the learner's columns, tensors: what ``forward_train`` and the loss get.
         seen: the same with the observations as the connectors made them; a module's ``compute_values`` may take them apart.
         modules: ids of the modules that are compared and have rows.
         copies: the modules as they were before the update.
         after: module id -> the observations that followed the last row of each chunk, columns of arrays.
-        conduct: watches every environment that is played.
-        calls: the first of the first sub-environment.
+        checker: reads every environment that is played.
+        first_calls: of the first sub-environment.
     """
 
     port: Port
     numbers: Numbers
     runner: Any = None
     learner: Any = None
-    recording: Recording | None = None
+    recordings: list[Recording] = dataclasses.field(default_factory=list)
+    episode_places: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     seen: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     modules: list[str] = dataclasses.field(default_factory=list)
     copies: dict[str, Any] = dataclasses.field(default_factory=dict)
     after: dict[str, Any] = dataclasses.field(default_factory=dict)
-    conduct: EnvContractChecker = dataclasses.field(default_factory=EnvContractChecker)
-    calls: list[Call] = dataclasses.field(default_factory=list)
+    checker: EnvContractChecker = dataclasses.field(default_factory=EnvContractChecker)
+    first_calls: FirstCalls = dataclasses.field(default_factory=FirstCalls)
+
+    def read(self, index: int, env: Any) -> list[EnvReader]:
+        """What reads a sub-environment of the rollout."""
+        self.recordings.append(Recording(index, env))
+        readers = [self.checker.reader(env, f"sub-environment {index}"), self.recordings[-1]]
+        return [self.first_calls, *readers] if index == 0 else readers
+
+    def place_episode(self, *, episode: Any, env_index: int, **_: Any) -> None:
+        """RLlib's callback ``on_episode_start``: the episode began with its sub-environment's latest reset."""
+        self.episode_places[str(episode.id_)] = [env_index, len(self.recordings[env_index].seeds) - 1]
 
     def module(self, module_id: str) -> Any:
         """The learner's module."""
@@ -225,12 +237,11 @@ def _build(found: Probe, initial: Callable[[Any], tuple[Weights, dict[str, Any]]
     # At least two samples: whether each starts anew shows only then, and episodes are cut between them.
     # With four sub-environments a prime number of steps: episodes of one length would end with every sample otherwise.
     config.rollout_fragment_length = ENV_STEPS // (2 * envs) + 5
+    # A function, as RLlib copies the configuration and all the objects in it.
+    placing = [*force_list(config.callbacks_on_episode_start), lambda **event: found.place_episode(**event)]
+    config.callbacks(on_episode_start=placing)
     found.runner = make_env_runner(config)
-    envs_played = [env.unwrapped for env in found.runner.env.envs]
-    found.calls = note_calls(envs_played[0])
-    for index, env in enumerate(envs_played):
-        found.conduct.watch(env, f"sub-environment {index}")
-    found.recording = Recording(envs_played)
+    tap_sub_environments(found.runner, found.read)
     learner = config.build_learner(env=None, spaces=found.runner.get_spaces())
     found.learner = learner
     found.numbers.facts["modules"] = {
@@ -305,43 +316,28 @@ def _choices(action_space: Any) -> list[int] | None:
 
 def _sample(found: Probe) -> list[Any]:
     """One rollout as the algorithm would take it, until an episode has ended by itself."""
-    runner, recording = found.runner, found.recording
-    assert recording is not None
-    env_of: dict[str, int] = {}
-    starts: dict[str, tuple[int, int]] = {}
-    new_episode, add_env_reset = runner._new_episode, MultiAgentEpisode.add_env_reset
-
-    def placed(env_index: int, episodes: Any = None) -> Any:
-        result = new_episode(env_index, episodes)
-        env_of[(ongoing_episodes(runner) if episodes is None else episodes)[env_index].id_] = env_index
-        return result
-
-    def numbered(episode: Any, *args: Any, **kwargs: Any) -> Any:
-        # The episode begins with its environment's latest reset; one that is only prepared has none yet.
-        env = env_of.get(episode.id_)
-        if env is not None:
-            starts[episode.id_] = (env, len(recording.seeds[env]) - 1)
-        return add_env_reset(episode, *args, **kwargs)
-
-    runner._new_episode = placed
-    with mock.patch.object(MultiAgentEpisode, "add_env_reset", numbered):
-        calls = _sample_until_an_end(runner, recording)
-    found.numbers.facts["episode_ids"] = {str(key): list(value) for key, value in starts.items()}
-    found.numbers.facts["reset_seeds"] = recording.seeds
+    calls = _sample_until_an_end(found)
+    found.numbers.facts["episode_ids"] = found.episode_places
+    found.numbers.facts["reset_seeds"] = [recording.seeds for recording in found.recordings]
     found.numbers.facts["sample_calls"] = len(calls)
-    found.numbers.facts["starts"] = recording.starts
-    found.numbers.facts["shared_arrays"] = sorted(recording.shared_arrays)
+    found.numbers.facts["starts"] = [recording.starts for recording in found.recordings]
+    found.numbers.facts["shared_arrays"] = sorted(set().union(*(each.shared_arrays for each in found.recordings)))
     return [episode for call in calls for episode in call]
 
 
-def _sample_until_an_end(runner: Any, recording: Recording) -> list[list[Any]]:
+def _sample_until_an_end(found: Probe) -> list[list[Any]]:
     """Episodes of each ``sample()``."""
     calls: list[list[Any]] = []
     wanted = ENV_STEPS
     while True:
         while sum(episode.env_steps() for call in calls for episode in call) < wanted:
-            calls.append(runner.sample())
-        ended = any(move.terminated or move.truncated for moves in recording.moves.values() for move in moves)
+            calls.append(found.runner.sample())
+        ended = any(
+            move.terminated or move.truncated
+            for recording in found.recordings
+            for moves in recording.moves.values()
+            for move in moves
+        )
         if ended or wanted >= MOST_ENV_STEPS:
             return calls
         wanted = MOST_ENV_STEPS
@@ -394,7 +390,7 @@ def _observations_given(found: Probe) -> Iterator[dict[str, Any]]:
                 given.setdefault(_of, tree.map_structure(lambda leaf: leaf, batch[Columns.OBS]))
                 return _compute(batch, *args, **kwargs)
 
-            stack_.enter_context(mock.patch.object(module, "compute_values", remembering))
+            stack_.enter_context(replaced(module, compute_values=remembering))
         yield given
 
 
@@ -421,16 +417,14 @@ def _without_appended(lengths: list[int]) -> np.ndarray:
 
 def _chunks(found: Probe, episodes: list[Any]) -> dict[str, list[list[Move]]]:
     """Module id -> for each chunk of an agent's episode, in the learner's order, the environment's moves of its rows."""
-    recording, starts = found.recording, found.numbers.facts["episode_ids"]
-    assert recording is not None
     chunks: dict[str, list[list[Move]]] = {}
     used: dict[str, int] = {}
     for episode in episodes:
-        env, number = starts[episode.id_]
+        env, number = found.episode_places[str(episode.id_)]
         # In the order of RLlib's connectors, which is a set's: not that of the episode's agents.
         for agent in episode.agent_ids:
             agent_episode = episode.agent_episodes[agent]
-            moves = recording.moves.get((env, number, agent), [])
+            moves = found.recordings[env].moves.get((number, agent), [])
             first = agent_episode.t_started
             used[str(agent)] = used.get(str(agent), 0) + len(agent_episode)
             played_by = found.numbers.facts.setdefault("played_by", {}).setdefault(str(agent), {})
@@ -439,8 +433,9 @@ def _chunks(found: Probe, episodes: list[Any]) -> dict[str, list[list[Move]]]:
             )
             chunks.setdefault(agent_episode.module_id, []).append(moves[first : first + len(agent_episode)])
     played: dict[str, int] = {}
-    for (_, _, agent), moves in recording.moves.items():
-        played[str(agent)] = played.get(str(agent), 0) + len(moves)
+    for recording in found.recordings:
+        for (_, agent), moves in recording.moves.items():
+            played[str(agent)] = played.get(str(agent), 0) + len(moves)
     found.numbers.facts["decisions"] = {a: {"played": n, "learned_from": used.get(a, 0)} for a, n in played.items()}
     return chunks
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
+from parity.capture.rllib.hooks import replaced
 from parity.capture.rllib.update import ROW
 from parity.frameworks.rllib.arrays import array, take
 from parity.results.capture import Numbers
@@ -106,7 +106,7 @@ def _values_kept(module: Any) -> Iterator[list[torch.Tensor]]:
         kept.append(compute_values(*args, **kwargs))
         return kept[-1]
 
-    with mock.patch.object(module, "compute_values", watched):
+    with replaced(module, compute_values=watched):
         yield kept
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
+from parity.capture.rllib.hooks import replaced
 from parity.frameworks.rllib.arrays import array, parameters
 from parity.frameworks.rllib.versions import update_from_tensors
 from parity.results.capture import Numbers
@@ -56,7 +56,7 @@ def between_updates(numbers: Numbers, learner: Any, batches: dict[str, dict[str,
 
     for module_id in batches:
         numbers.put(f"{module_id}/between/before", _state(learner, module_id))
-    with mock.patch.object(learner, "apply_gradients", watched):
+    with replaced(learner, apply_gradients=watched):
         update_from_tensors(learner, _as_one(batches), num_epochs=1, minibatch_size=None, shuffle_batch_per_epoch=False)
 
 

@@ -38,16 +38,17 @@ from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from parity.capture.rllib.env_contract import EnvContractChecker
 from parity.capture.rllib.recording import shares_memory
-from parity.capture.rllib.repetition import Call, first_difference, note_calls, same
+from parity.capture.rllib.repetition import FirstCalls, first_difference, same
 from parity.errors import CannotStart, one_line
 from parity.frameworks.rllib.arrays import array, flat, stack
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
+from parity.frameworks.rllib.env_tap import Call, EnvTap
 from parity.frameworks.rllib.eval_runner import make_played_env
 from parity.frameworks.rllib.module import unmasked_space
 from parity.results.capture import Numbers
 from parity.task import Task
-from parity.task.masks import MASK_KEY, MaskedEnv, as_mask, choices
+from parity.task.masks import MASK_KEY, MaskedEnv, as_mask, is_legal, uniform_legal_action
 from parity.task.pettingzoo import AgainstOpponents
 
 EPISODES = 6
@@ -65,21 +66,21 @@ Others = Callable[[str, Any, spaces.Space], Any]
 
 
 def view(
-    numbers: Numbers, task: Task, port: Port, learner: Any, conduct: EnvContractChecker, sampled: list[Call]
+    numbers: Numbers, task: Task, port: Port, learner: Any, checker: EnvContractChecker, sampled: list[Call]
 ) -> None:
     """Plays a few episodes side by side and stores both views.
 
     Args:
         learner: RLlib's, whose frozen modules play; None where it could not be built.
-        conduct: watches the multi-agent environment.
+        checker: reads the multi-agent environment.
         sampled: first calls of an environment in the rollout.
     """
     # Looking for the mask takes a reset, which an environment may remember.
     convention = MaskedEnv(task.env(), task.mask).convention
     single, again = (MaskedEnv(task.env(), convention, audit=True) for _ in range(2))
-    multi = make_played_env(port.config)
-    beside = note_calls(multi)
-    conduct.watch(multi, "beside the single-agent environment")
+    played = make_played_env(port.config)
+    first_calls = FirstCalls()
+    multi = EnvTap(played, first_calls, checker.reader(played, "beside the single-agent environment"))
     seen = port.agents[port.learning_agent][0]
     facts: dict[str, Any] = {
         "spaces": _spaces_differ(single.observation_space, seen),
@@ -117,7 +118,7 @@ def view(
             facts["shared_arrays"] = facts.get("shared_arrays", False) or player.shares_memory
             facts["unreadable_mask"] = facts.get("unreadable_mask") or player.unreadable
         facts["unseeded_starts"] = _unseeded_starts(single, multi)
-        facts["unrepeatable"] = first_difference(make_played_env(port.config), beside)
+        facts["unrepeatable"] = first_difference(make_played_env(port.config), first_calls.calls)
         if facts["unrepeatable"] is None:
             facts["played_otherwise"] = first_difference(make_played_env(port.config), sampled)
     finally:
@@ -215,7 +216,7 @@ class _Player:
         if mask is None:
             space.seed(int(self._generator.integers(2**31)))
             return space.sample()
-        return uniform_legal(np.asarray(mask).reshape(-1).astype(bool), space, self._generator)
+        return uniform_legal_action(np.asarray(mask).reshape(-1).astype(bool), space, self._generator)
 
 
 def _others(single: MaskedEnv, frozen: dict[str, Any], seed: int) -> Others:
@@ -250,16 +251,6 @@ def _frozen(port: Port, learner: Any) -> dict[str, Any]:
         if module_id in learner.module and not learner.should_module_be_updated(module_id):
             found[agent] = learner.module[module_id].unwrapped()
     return found
-
-
-def uniform_legal(mask: np.ndarray, space: spaces.Space, generator: np.random.Generator) -> Any:
-    """An action uniform over the legal ones; ``mask``: bool ``[n_logits]``."""
-    picked, start = [], 0
-    for size in choices(space):
-        legal = np.flatnonzero(mask[start : start + size])
-        picked.append(int(generator.choice(legal if len(legal) else np.arange(size))))
-        start += size
-    return np.array(picked, dtype=np.int64) if space.shape else picked[0]
 
 
 class _Rows:
@@ -342,12 +333,10 @@ def _episode(rows: _Rows, episode: int, single: MaskedEnv, again: MaskedEnv, pla
 def _picked(env: MaskedEnv, episode: int, before: Any, generator: np.random.Generator) -> Any:
     """Uniform over what is legal; in every second episode of a search the last action again, nine times of ten."""
     mask = env.action_masks()
-    if episode >= EPISODES and episode % 2 and before is not None and generator.random() < 0.9:
-        parts = np.atleast_1d(before)
-        starts = np.cumsum([0, *choices(env.action_space)[:-1]])
-        if mask[starts + parts].all():
-            return before
-    return uniform_legal(mask, env.action_space, generator)
+    may_repeat = episode >= EPISODES and episode % 2 and before is not None and generator.random() < 0.9
+    if may_repeat and is_legal(mask, before, env.action_space):
+        return before
+    return uniform_legal_action(mask, env.action_space, generator)
 
 
 def _step(env: MaskedEnv, action: Any) -> dict[str, Any]:

@@ -4,7 +4,6 @@ such a form."""
 from __future__ import annotations
 
 import contextlib
-import functools
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from parity.errors import CannotStart
 from parity.frameworks.rllib.pettingzoo import OBSERVATIONS_KEY, MasksAsActionMask, wrap
 from parity.frameworks.rllib.pettingzoo import inner as played_inside
 from parity.task import Task
-from parity.task.masks import MASK_KEY, MaskCounts, MaskedEnv, as_mask, n_logits
+from parity.task.masks import MASK_KEY, MaskedEnv, as_mask, n_logits
 from parity.task.pettingzoo import form
 
 DEFAULT_AGENT = "agent"
@@ -186,39 +185,3 @@ def shown_mask(observation: Any, action_space: spaces.Space) -> np.ndarray | Non
     with contextlib.suppress(CannotStart):
         return as_mask(observation[MASK_KEY], action_space, "")
     return None
-
-
-def audit_masks(env: MultiAgentEnv) -> MaskCounts:
-    """Checks every action that ``env`` receives from now on against the mask that it showed the agent before.
-
-    The environment stays what it is: its ``reset`` and ``step`` are wrapped on the instance. Agents that show no mask in
-    ``obs["action_mask"]``, or none that can be read as one, are not counted.
-    """
-    counts = MaskCounts()
-    shown: dict[Any, np.ndarray] = {}
-    reset, step = env.reset, env.step
-
-    def remember(observations: dict[Any, Any]) -> None:
-        shown.clear()
-        for agent, observation in observations.items():
-            mask = shown_mask(observation, env.get_action_space(agent))
-            if mask is not None:
-                shown[agent] = mask
-
-    @functools.wraps(reset)
-    def audited_reset(*args: Any, **kwargs: Any) -> Any:
-        observations, infos = reset(*args, **kwargs)
-        remember(observations)
-        return observations, infos
-
-    @functools.wraps(step)
-    def audited_step(action_dict: dict[Any, Any]) -> Any:
-        for agent, action in action_dict.items():
-            if agent in shown:
-                counts.check(shown[agent], action, env.get_action_space(agent))
-        result = step(action_dict)
-        remember(result[0])
-        return result
-
-    env.reset, env.step = audited_reset, audited_step  # type: ignore[method-assign]
-    return counts

@@ -24,7 +24,8 @@ from parity.errors import CannotStart, one_line
 from parity.frameworks.base import EvalRunner
 from parity.frameworks.randomness import PolicyGenerator, undisturbed
 from parity.frameworks.rllib.config import Port, make_env
-from parity.frameworks.rllib.env import agent_spaces, audit_masks, has_choice, masked_observation
+from parity.frameworks.rllib.env import agent_spaces, has_choice, masked_observation
+from parity.frameworks.rllib.env_tap import EnvTap, MaskAudit
 from parity.task.masks import MaskCounts, choices
 
 
@@ -47,26 +48,25 @@ class RllibEvalRunner(EvalRunner):
         self._generator = PolicyGenerator()
         with undisturbed():
             self._runner = make_env_runner(self._config, slots)
-        self._envs = [env.unwrapped for env in self._runner.env.envs]
-        self._agents = (
-            agent_spaces(self._envs[0], "evaluation_config") if self._config is not port.config else port.agents
-        )
+        envs = [env.unwrapped for env in self._runner.env.envs]
+        self._audits = [MaskAudit(env) for env in envs]
+        self._envs = [EnvTap(env, audit) for env, audit in zip(envs, self._audits, strict=True)]
+        self._agents = agent_spaces(envs[0], "evaluation_config") if self._config is not port.config else port.agents
         _check_learner(port, self._config, self._agents)
         self.others = tuple(
             agent for agent, (_, space) in self._agents.items() if agent != port.learning_agent and has_choice(space)
         )
         self._earned: list[dict[Any, float]] = [{} for _ in range(slots)]
-        self._audits = [audit_masks(env) for env in self._envs]
         self._episodes: list[MultiAgentEpisode | None] = [None] * slots
 
     @property
     def counts(self) -> MaskCounts:
-        return sum(self._audits, start=MaskCounts())
+        return sum((audit.counts for audit in self._audits), start=MaskCounts())
 
     @counts.setter
     def counts(self, value: MaskCounts) -> None:
         for audit in self._audits:
-            audit.decisions, audit.violations, audit.empty = 0, 0, 0
+            audit.counts = MaskCounts()
 
     def seed_policy(self, seed: int) -> None:
         self._generator.seed(seed)

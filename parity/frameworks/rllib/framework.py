@@ -18,7 +18,7 @@ from parity.frameworks.device import synchronizer
 from parity.frameworks.rllib.algorithm import bundles_of, stop
 from parity.frameworks.rllib.arrays import named_parameters
 from parity.frameworks.rllib.config import Port, build_port, is_whole
-from parity.frameworks.rllib.env import audit_masks
+from parity.frameworks.rllib.env_tap import MaskAudit, tap_sub_environments
 from parity.frameworks.rllib.eval_runner import RllibEvalRunner
 from parity.frameworks.stopwatch import Stopwatch
 from parity.task import Task
@@ -72,7 +72,6 @@ class RllibSession(Session):
         torch.set_num_threads(threads)
         self.task, self.port = task, port
         self.algorithm: Any = port.config.copy(copy_frozen=False).build_algo()
-        # After the build: RLlib's own check of the environment may step it with illegal actions.
         self.algorithm.env_runner_group.foreach_env_runner(_audit)
         self._watch = Stopwatch(synchronizer(self.devices()["learner"]))
         self._watch.watch(self.algorithm.learner_group, "update", "update")
@@ -138,12 +137,20 @@ class RllibSession(Session):
 
 
 def _audit(runner: Any) -> None:
-    if runner.env is not None:
-        runner._parity_masks = [audit_masks(env.unwrapped) for env in runner.env.envs]
+    if runner.env is None:
+        return
+    # On the runner: it may be in another process, which is asked for its counts later.
+    runner._parity_audits = []
+
+    def audit(_: int, env: Any) -> list[MaskAudit]:
+        runner._parity_audits.append(MaskAudit(env))
+        return runner._parity_audits[-1:]
+
+    tap_sub_environments(runner, audit)
 
 
 def _counts(runner: Any) -> MaskCounts:
-    return sum(getattr(runner, "_parity_masks", []), start=MaskCounts())
+    return sum((audit.counts for audit in getattr(runner, "_parity_audits", [])), start=MaskCounts())
 
 
 def _device(runner: Any) -> str | None:

@@ -51,11 +51,6 @@ def bootstraps_cut_chunks() -> bool:
     return bool(targets[0] == 1.0)
 
 
-def ongoing_episodes(runner: Any) -> list[Any]:
-    """The env runner's current episodes, one per sub-environment (multi_agent_env_runner.py; 2.47.1: ``_episodes``)."""
-    return runner._ongoing_episodes if hasattr(runner, "_ongoing_episodes") else runner._episodes
-
-
 def update_from_tensors(learner: Any, batch: MultiAgentBatch, **arguments: Any) -> None:
     """``learner.update(batch=...)`` for a batch of tensors that are on the learner's device.
 
