@@ -173,7 +173,10 @@ def _show(
     table.print_findings(out, document.findings)
     for name, each in episodes.items():
         table.print_trace(out, name, each)
-    for sentence in (*stops, *document.left_out.values()):
+    document.notes = [
+        f"{name}: {sentence}" for name, each in collected.items() if each for sentence in each.facts.get("notes", [])
+    ]
+    for sentence in (*stops, *document.notes, *document.left_out.values()):
         # A pip extra in brackets is no markup.
         out.print(sentence, markup=False)
     broken = [name for name in document.frameworks if name in climbs and not climbs[name]]

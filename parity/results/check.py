@@ -13,7 +13,8 @@ from parity.results.summary import Finding, RungResult
 class CheckDocument(BaseModel):
     """One task, checked: ``ladder`` and ``findings`` as in ``summary.json``.
 
-    ``log`` names the file with the tracebacks, null where nothing raised; ``trace`` holds the episodes of ``--trace``, by
+    ``log`` names the file with the tracebacks, null where nothing raised; ``notes`` says what raised where the check went on
+    without it; ``trace`` holds the episodes of ``--trace``, by
     framework; ``left_out`` says of default frameworks why the installed versions cannot run them; ``algorithm`` what
     ``--full`` ran of each, and the largest differences that it saw; ``control``, for a GPU, how much of the tolerance the
     port's own module uses up between it and the CPU.
@@ -31,11 +32,12 @@ class CheckDocument(BaseModel):
     log: str | None = None
     left_out: dict[str, str] = {}
     trace: dict[str, list[dict[str, Any]]] = {}
+    notes: list[str] = []
     algorithm: dict[str, dict[str, Any]] = {}
     control: dict[str, dict[str, Any]] = {}
 
     def to_json(self) -> str:
-        unused = {name for name in ("trace", "algorithm", "control") if not getattr(self, name)}
+        unused = {name for name in ("notes", "trace", "algorithm", "control") if not getattr(self, name)}
         return self.model_dump_json(indent=1, exclude=unused)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
 from typing import Any
@@ -13,6 +12,7 @@ from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
+from parity.capture.notes import note
 from parity.capture.rllib.algorithm import through_algorithm
 from parity.capture.rllib.behaviour import as_trained, drawn_for, far, outputs_of
 from parity.capture.rllib.control import control
@@ -50,8 +50,8 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Number
     env = vec_env(task, 1 if task.sb3_model is None else task.ppo.n_envs)
     model = build_model(task, env, seed, "cpu")
     task = with_own_hyperparameters(task, model)
-    found = probe(port, lambda learner: _weights(task, port, model.policy, learner))
-    numbers = found.numbers
+    numbers = Numbers()
+    found = probe(numbers, port, lambda learner: _weights(numbers, task, port, model.policy, learner))
     numbers.facts["ray"] = versions.facts()
     numbers.facts["config"] = {
         "port": hyperparameters.of_rllib(port.config),
@@ -86,16 +86,20 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Number
     return numbers
 
 
-def _weights(task: Task, port: Port, policy: Any, learner: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def _weights(
+    numbers: Numbers, task: Task, port: Port, policy: Any, learner: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Weights for the learning module, and the correspondence as a fact."""
     module = learner.module[port.learning_module].unwrapped()
     ours = {name: tuple(p.shape) for name, p in policy.named_parameters()}
     theirs = {name: tuple(p.shape) for name, p in module.named_parameters()}
     found = correspond(ours, theirs, task.parameter_map)
     if found.ambiguous and _other_observations(policy.observation_space, module.observation_space) is None:
-        # A module that cannot be run by itself stays ambiguous; the rungs say what it raises.
-        with contextlib.suppress(Exception):
+        try:
             found = _by_trial(policy, duplicate(module).cpu()) or found
+        except Exception as error:
+            # A module that cannot be run by itself.
+            note(numbers, "parameters of one shape could not be told apart by trying", error)
     reason = found.reason or _other_observations(policy.observation_space, module.observation_space)
     found = Correspondence({} if reason else found.pairs, reason, other_network=found.other_network)
     parameters = dict(policy.named_parameters())

@@ -54,6 +54,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.utils import force_list
 
+from parity.capture.notes import note
 from parity.capture.rllib import behaviour
 from parity.capture.rllib.env_contract import EnvContractChecker
 from parity.capture.rllib.hooks import replaced
@@ -174,14 +175,15 @@ def _in_words(error: BaseException) -> str:
 Weights = dict[str, dict[str, torch.Tensor]]
 
 
-def probe(port: Port, initial: Callable[[Any], tuple[Weights, dict[str, Any]]]) -> Probe:
+def probe(numbers: Numbers, port: Port, initial: Callable[[Any], tuple[Weights, dict[str, Any]]]) -> Probe:
     """Opens a port and collects its numbers.
 
     Args:
+        numbers: to put them into.
         initial: given the learner, says which parameters to copy into which module before anything is computed, and how
             they were paired (stored as ``facts["correspondence"]``).
     """
-    found = Probe(port, Numbers())
+    found = Probe(port, numbers)
     found.numbers.facts |= {
         "learning_module": port.learning_module,
         "learning_agent": port.learning_agent,
@@ -245,7 +247,7 @@ def _build(found: Probe, initial: Callable[[Any], tuple[Weights, dict[str, Any]]
     learner = config.build_learner(env=None, spaces=found.runner.get_spaces())
     found.learner = learner
     found.numbers.facts["modules"] = {
-        str(module_id): _module_facts(learner, found.runner, module_id)
+        str(module_id): _module_facts(found.numbers, learner, found.runner, module_id)
         for module_id in learner.module.keys()  # noqa: SIM118
     }
     found.numbers.put(f"{found.port.learning_module}/initial", parameters(found.module(found.port.learning_module)))
@@ -283,7 +285,7 @@ def _synchronise(found: Probe) -> None:
             found.numbers.put(f"{module_id}/synchronised", {name: array(logits)})
 
 
-def _module_facts(learner: Any, runner: Any, module_id: str) -> dict[str, Any]:
+def _module_facts(numbers: Numbers, learner: Any, runner: Any, module_id: str) -> dict[str, Any]:
     module = learner.module[module_id].unwrapped()
     return {
         "class": type(module).__name__,
@@ -294,17 +296,21 @@ def _module_facts(learner: Any, runner: Any, module_id: str) -> dict[str, Any]:
         "parameters": {name: list(p.shape) for name, p in named_parameters(module).items()},
         "frozen": [name for name, p in named_parameters(module).items() if not p.requires_grad],
         "choices": _choices(module.action_space),
-        "distribution_inputs": _distribution_inputs(module),
+        "distribution_inputs": _distribution_inputs(numbers, module),
         "mask_in_space": MASK_KEY in getattr(module.observation_space, "spaces", {}),
     }
 
 
-def _distribution_inputs(module: Any) -> int | None:
+def _distribution_inputs(numbers: Numbers, module: Any) -> int | None:
     """How many numbers the module's own distribution class takes; None where it does not say."""
-    with contextlib.suppress(Exception):
+    try:
         distribution = module.get_train_action_dist_cls()
         return int(distribution.required_input_dim(space=module.action_space, model_config=module.model_config))
-    return None
+    except Exception as error:
+        note(
+            numbers, f"the action distribution of {type(module).__name__} does not say how many inputs it takes", error
+        )
+        return None
 
 
 def _choices(action_space: Any) -> list[int] | None:

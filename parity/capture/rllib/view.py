@@ -22,7 +22,6 @@ another mask of it -> how often that was not the one used).
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import itertools
 import time
@@ -36,6 +35,7 @@ from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
+from parity.capture.notes import note
 from parity.capture.rllib.env_contract import EnvContractChecker
 from parity.capture.rllib.recording import shares_memory
 from parity.capture.rllib.repetition import FirstCalls, first_difference, same
@@ -62,7 +62,7 @@ MOST_STEPS_OF_A_SEARCH, SECONDS_OF_A_SEARCH = 4_000, 1.0
 MOST_BYTES = 2**25
 SIDES = ("single", "again", "multi")
 Others = Callable[[str, Any, spaces.Space], Any]
-"""``(agent, observation, action space) -> action``."""
+"""``(agent, observation, action space) -> action``; None for an agent that may play anything."""
 
 
 def view(
@@ -101,6 +101,7 @@ def view(
             ):
                 break
             player = _Player(
+                numbers,
                 multi,
                 port.learning_agent,
                 episode,
@@ -117,7 +118,7 @@ def view(
                 facts["stopped"][str(episode)] = str(stopped)
             facts["shared_arrays"] = facts.get("shared_arrays", False) or player.shares_memory
             facts["unreadable_mask"] = facts.get("unreadable_mask") or player.unreadable
-        facts["unseeded_starts"] = _unseeded_starts(single, multi)
+        facts["unseeded_starts"] = _unseeded_starts(numbers, single, multi)
         facts["unrepeatable"] = first_difference(make_played_env(port.config), first_calls.calls)
         if facts["unrepeatable"] is None:
             facts["played_otherwise"] = first_difference(make_played_env(port.config), sampled)
@@ -141,7 +142,8 @@ class _Unlike(Exception):
 class _Player:
     """The multi-agent environment as its learning agent meets it: one step per decision of that agent."""
 
-    def __init__(self, env: Any, agent: str, seed: int, is_dict: bool, others: Others) -> None:
+    def __init__(self, numbers: Numbers, env: Any, agent: str, seed: int, is_dict: bool, others: Others) -> None:
+        self._numbers = numbers
         self._env, self._agent, self._seed, self._is_dict = env, agent, seed, is_dict
         self._others = others
         self._generator = np.random.default_rng(seed)
@@ -209,9 +211,14 @@ class _Player:
 
     def _play(self, agent: str, seen: Any) -> Any:
         space = self._env.get_action_space(agent)
-        # A module that needs the port's connectors, or a state, cannot be asked here.
-        with contextlib.suppress(Exception):
-            return self._others(agent, seen, space)
+        try:
+            action = self._others(agent, seen, space)
+        except Exception as error:
+            # A module may need the port's connectors, or a state.
+            note(self._numbers, f"agent {agent} played at random beside the single-agent environment", error)
+            action = None
+        if action is not None:
+            return action
         mask = seen.get(MASK_KEY) if isinstance(seen, dict) else None
         if mask is None:
             space.seed(int(self._generator.integers(2**31)))
@@ -220,12 +227,12 @@ class _Player:
 
 
 def _others(single: MaskedEnv, frozen: dict[str, Any], seed: int) -> Others:
-    """The policies of the other agents that the single-agent environment plays inside; KeyError for any other agent."""
+    """How the other agents play inside the single-agent environment."""
     game = single.unwrapped
     if isinstance(game, AgainstOpponents):
         play = game.opponents(seed)
         return lambda agent, seen, _: play(agent, seen.get(OBSERVATIONS_KEY, seen), {game.mask_key: seen[MASK_KEY]})
-    return lambda agent, seen, space: greedy(frozen[agent], seen, space)
+    return lambda agent, seen, space: greedy(frozen[agent], seen, space) if agent in frozen else None
 
 
 def greedy(module: Any, seen: Any, space: spaces.Space) -> Any:
@@ -295,17 +302,19 @@ class _Rows:
             numbers.put(f"view/{side}", flat({"obs": seen}) if isinstance(seen, dict) else {"obs": array(seen)})
 
 
-def _unseeded_starts(single: MaskedEnv, multi: Any) -> dict[str, int]:
+def _unseeded_starts(numbers: Numbers, single: MaskedEnv, multi: Any) -> dict[str, int]:
     """How many of a few resets without a seed, after one with a seed, show something new on each side."""
     found = {}
     for side, env in (("single", single), ("multi", multi)):
         starts: list[Any] = []
-        with contextlib.suppress(Exception):  # what raises is told where it is played
+        try:
             env.reset(seed=0)
             for _ in range(UNSEEDED_RESETS):
                 shown = copy.deepcopy(env.reset()[0])
                 if not any(same(shown, each) for each in starts):
                     starts.append(shown)
+        except Exception as error:
+            note(numbers, f"starts without a seed of the {side}-agent environment were not all seen", error)
         found[side] = len(starts)
     return found
 
