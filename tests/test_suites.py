@@ -14,7 +14,7 @@ import pytest
 
 from parity.cli import call
 from parity.results.summary import Summary, Verdict
-from parity.study.command import Options
+from parity.study.options import RunOptions
 from parity.task.registry import BUILT_IN
 from parity.task.suites import SUITES, Suite
 from parity.verdict.learning import LEAST_SEEDS
@@ -80,9 +80,9 @@ def test_parity_says_of_the_noisy_task_how_many_seeds_it_lacks_alone() -> None:
 
 
 def test_a_suite_brings_tasks_and_seeds_and_the_rest_may_be_changed() -> None:
-    quick = Options.resolve({"suite": "quick"})
+    quick = RunOptions(suite="quick").resolved()
     assert (quick.task, quick.seeds, quick.suite) == (list(SUITES["quick"].tasks), 3, "quick")
-    changed = Options.resolve({"suite": "parity", "seeds": 3, "frameworks": ["sb3"], "steps": 100})
+    changed = RunOptions(suite="parity", seeds=3, frameworks=["sb3"], steps=100).resolved()
     assert (changed.seeds, changed.frameworks, changed.steps) == (3, ["sb3"], 100)
     assert changed.task == list(SUITES["parity"].tasks)
 
@@ -90,10 +90,10 @@ def test_a_suite_brings_tasks_and_seeds_and_the_rest_may_be_changed() -> None:
 def test_a_suite_in_parity_toml_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("parity.toml").write_text('suite = "parity"\nframeworks = ["sb3", "rllib-exact"]\n')
-    options = Options.resolve({"seeds": 7})
+    options = RunOptions(seeds=7).resolved()
     assert (options.task, options.seeds) == (list(SUITES["parity"].tasks), 7)
     assert options.frameworks == ["sb3", "rllib-exact"]
-    assert Options.resolve({"task": ["tiles"]}).suite is None
+    assert RunOptions(task=["tiles"]).resolved().suite is None
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("in_this_process")
 def test_a_study_of_a_suite_is_named_after_it_and_remembers_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parity.study.command._climb_and_train", lambda *arguments: None)
+    monkeypatch.setattr("parity.study.command._compare_and_train", lambda *arguments: None)
     call(["run", "--suite", "quick", "--frameworks", "sb3", "--steps", "64"])
     (folder,) = Path("results").iterdir()
     assert folder.name.endswith("-quick")

@@ -6,7 +6,7 @@ import errno
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from parity import __version__
 from parity.errors import CannotStart, ExitCode, Interrupted, one_line
@@ -14,12 +14,22 @@ from parity.errors import CannotStart, ExitCode, Interrupted, one_line
 # A file that may not be written or read, a full disk, a name that is too long: the user's to mend, in a sentence.
 REFUSED_BY_THE_SYSTEM = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENAMETOOLONG}
 
+
+def _default_shown(default: object) -> str | None:
+    """In help pages. Options without a value say in their own words what happens then."""
+    if default is None or default is False or default == []:
+        return None
+    return " ".join(default) if isinstance(default, list) else str(default)
+
+
 app = App(
     name="parity",
     version=__version__,
     help="Is an RLlib port of a Stable-Baselines3 set-up computed the same, does it learn as well, is it as fast?",
     # Otherwise cyclopts ends the process without a word.
     suppress_keyboard_interrupt=False,
+    # Several values after one option, as in --task a b; no --no-NAME and --empty-NAME unless an option asks for it.
+    default_parameter=Parameter(consume_multiple=True, negative="", show_default=_default_shown),
 )
 # In the order of use. The lines are here, too, because a command's own module is imported when it is called.
 COMMANDS = {
@@ -59,7 +69,7 @@ def call(arguments: Sequence[str] | None = None) -> int:
     try:
         outcome = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return _refuse(" ".join(str(error).split()))
+        return _refuse(_bad_option(error))
     except CannotStart as error:
         return _refuse(str(error))
     except Interrupted as error:
@@ -75,6 +85,16 @@ def call(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _own_error(error)
     return int(outcome) if outcome is not None else ExitCode.HOLDS
+
+
+def _bad_option(error: CycloptsError) -> str:
+    from pydantic import ValidationError
+
+    from parity.system.options import complaint
+
+    if isinstance(error.__cause__, ValidationError):
+        return f"--{complaint(error.__cause__)}."
+    return " ".join(str(error).split())
 
 
 def _own_error(error: Exception) -> int:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from parity.cli.options import DEFAULT_OUT, Json, Out
-from parity.cli.run import Requirements
+from parity.cli.options import DEFAULT_OUT, Json, Out, Requirements
 
 
 def gate(

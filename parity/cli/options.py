@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter, Token
 
-DEFAULT_OUT = "results"
+from parity.study.options import Requirement, RunOptions
+from parity.system.options import DEFAULT_OUT as _DEFAULT_OUT
+
+Model = TypeVar("Model")
+AllOf = Annotated[Model, Parameter(name="*")]
+"""The fields of a model, each as an option of its own."""
+
+DEFAULT_OUT = str(_DEFAULT_OUT)
 
 
 def _whole(type_: Any, tokens: Sequence[Token]) -> int:
@@ -16,10 +23,26 @@ def _whole(type_: Any, tokens: Sequence[Token]) -> int:
 
 
 Count = Annotated[int | None, Parameter(converter=_whole)]
-
-# Several values after one option, as in --task a b.
-Several = Parameter(consume_multiple=True, negative="")
-Names = Annotated[list[str] | None, Several]
-
+Names = list[str] | None
+Requirements = list[Requirement] | None
 Out = Annotated[str | None, Parameter(name="--out")]
-Json = Annotated[bool, Parameter(name="--json", negative="")]
+Json = Annotated[bool, Parameter(name="--json")]
+
+
+def default_tasks() -> list[str]:
+    """What parity.toml in the current folder names, else the built-in task."""
+    return RunOptions().resolved().task
+
+
+def default_task(command: str) -> str:
+    """The same for a command that takes one task.
+
+    Raises:
+        CannotStart: parity.toml names several.
+    """
+    from parity.errors import CannotStart
+
+    first, *others = default_tasks()
+    if others:
+        raise CannotStart(f"{command} takes one task, parity.toml names several: choose one with --task.")
+    return first

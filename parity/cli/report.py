@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from parity.cli.options import DEFAULT_OUT, Json, Out
+
+Browser = Annotated[bool, Parameter(negative="--no-browser")]
 
 
 def report(study: str | None = None, /, *, out: Out = None, json: Json = False) -> int:
@@ -25,7 +30,7 @@ def report(study: str | None = None, /, *, out: Out = None, json: Json = False) 
     return conclude(find_study(study, Path(out or DEFAULT_OUT)), as_json=json)
 
 
-def view(study: str | None = None, /, *, out: Out = None, port: int = 0, browser: bool = True) -> int:
+def view(study: str | None = None, /, *, out: Out = None, port: int = 0, browser: Browser = True) -> int:
     """Open a study's report in a browser, or the list of all studies; served on this machine only.
 
     Parameters

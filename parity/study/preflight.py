@@ -1,4 +1,4 @@
-"""Everything that can be known before training, in a process of its own: the driver itself imports no framework.
+"""What can be known before training, found out in a process of its own: the driver itself imports no framework.
 
 Task files, environments, networks and configurations are tried here, so that bad input ends in one sentence before
 anything is computed.
@@ -6,74 +6,100 @@ anything is computed.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib.util
+import os
+import socket
+from collections.abc import Iterable
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+from parity import __version__, frameworks
 from parity.errors import CannotStart, one_line
+from parity.frameworks.base import Framework
 from parity.results.study import EffectiveConfig, ReferenceScores, TaskRecord
+from parity.system import machine
+from parity.system.console import say
 from parity.system.subprocesses import run_in_subprocess
+from parity.task import Task
 from parity.task import registry as tasks
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
-    refs: list[tasks.TaskRef]
-    frameworks: list[str]
-    steps: int | None
-    device: str
-    threads: int
+class Preflight:
+    """What a study or a bench would run.
 
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """Attributes: ``tasks``: task id -> what a study stores of it; ``versions``, ``gpu`` of this machine."""
+    Attributes:
+        device: "cpu" or "cuda".
+        tasks: task id -> what a study stores of it.
+        refs: task id -> where it is defined.
+        versions: of parity and of the packages behind the frameworks.
+        machine: the hardware and the system, see `parity.system.machine.describe`.
+    """
 
     device: str
     tasks: dict[str, TaskRecord]
+    refs: dict[str, tasks.TaskRef]
     versions: dict[str, str]
-    gpu: str | None
+    machine: dict[str, Any]
 
 
-def inspect(question: Question) -> Answer:
-    """Answers in a fresh process.
+def inspect(
+    arguments: list[str],
+    names: list[str],
+    steps: int | None,
+    device: str,
+    threads: int,
+    out: Path | None = None,
+) -> Preflight:
+    """Tries the tasks on the frameworks called ``names``, in a fresh process.
+
+    Args:
+        arguments: the tasks, as ``--task`` names them.
+        steps: environment steps of a trial; None for every task's own.
+        out: a folder that has to be writable.
 
     Raises:
-        CannotStart: a task, framework, option or device cannot be used.
+        CannotStart: a task, framework, option, device or folder cannot be used.
     """
-    return run_in_subprocess(_inspect, question, about=f"--task {', '.join(ref.text for ref in question.refs)}")
+    refs = [tasks.resolve(text) for text in arguments]
+    frameworks.check_names(names)
+    if out is not None:
+        _check_writable(out)
+    say("Looking at the task and the frameworks")
+    return run_in_subprocess(_inspect, refs, names, steps, device, threads, about=f"--task {', '.join(arguments)}")
 
 
-def _inspect(question: Question) -> Answer:
-    from parity import frameworks
+def _inspect(refs: list[tasks.TaskRef], names: list[str], steps: int | None, device: str, threads: int) -> Preflight:
     from parity.frameworks.device import resolve_device
 
-    adapters = {name: frameworks.get(name) for name in question.frameworks}
-    device = resolve_device(question.device)
+    adapters = {name: frameworks.get(name) for name in names}
+    device = resolve_device(device)
     records: dict[str, TaskRecord] = {}
-    for ref in question.refs:
+    for ref in refs:
         task = tasks.load(ref)
         if task.id in records:
             raise CannotStart(f'Two tasks have the id "{task.id}"; give one of them another id.')
-        reference = _reference(task)
-        effective = {name: _effective(adapter, task, device, question.threads) for name, adapter in adapters.items()}
         records[task.id] = TaskRecord(
             source="built-in" if ref.text in tasks.BUILT_IN else ref.source,
-            steps=question.steps or task.steps,
+            steps=steps or task.steps,
             eval_every=task.eval_every,
             eval_episodes=task.eval_episodes,
             margin=task.margin,
             mask=task.mask,
             learning_agent=task.learning_agent,
             declared=task.declared,
-            reference=reference,
+            reference=_reference(task),
             ppo=dataclasses.asdict(task.ppo),
-            frameworks=effective,
+            frameworks={name: _effective(adapter, task, device, threads) for name, adapter in adapters.items()},
         )
-    return Answer(device, records, _versions(adapters.values()), _gpu())
+    located = dict(zip(records, refs, strict=True))
+    return Preflight(device, records, located, _versions(adapters.values()), machine.describe(_gpu()))
 
 
-def _effective(adapter: Any, task: Any, device: str, threads: int) -> EffectiveConfig:
+def _effective(adapter: Framework, task: Task, device: str, threads: int) -> EffectiveConfig:
     try:
         effective = adapter.effective(task, device, threads)
     except CannotStart:
@@ -86,7 +112,7 @@ def _effective(adapter: Any, task: Any, device: str, threads: int) -> EffectiveC
     return EffectiveConfig.model_validate(dataclasses.asdict(effective))
 
 
-def _reference(task: Any) -> ReferenceScores:
+def _reference(task: Task) -> ReferenceScores:
     from parity.frameworks.reference_scores import UNIFORM_EPISODES, uniform_legal_returns
 
     if task.reference is not None:
@@ -111,19 +137,45 @@ def _reference(task: Any) -> ReferenceScores:
     )
 
 
-def _versions(adapters: Any) -> dict[str, str]:
-    wanted = {"gymnasium", "numpy", "torch"}.union(*(adapter.packages for adapter in adapters))
-    return {name: version for name in sorted(wanted) if (version := _version(name)) is not None}
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:  # installed under another name, or without metadata
-        return None
+def _versions(adapters: Iterable[Framework]) -> dict[str, str]:
+    versions = {"parity": __version__}
+    for name in sorted({"gymnasium", "numpy", "torch"}.union(*(adapter.packages for adapter in adapters))):
+        with contextlib.suppress(metadata.PackageNotFoundError):  # installed under another name, or without metadata
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def _gpu() -> str | None:
     import torch
 
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+
+
+def check_scheduler(address: str | None) -> None:
+    """Checks for Ray, and for a cluster at ``address``, where Ray itself would look for a minute.
+
+    Raises:
+        CannotStart: Ray is not installed, or nothing answers there.
+    """
+    try:
+        installed = importlib.util.find_spec("ray") is not None
+    except ImportError:
+        installed = False
+    if not installed:
+        raise CannotStart("parity run schedules its trials with Ray, which is not installed: pip install 'ray[tune]'.")
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except (OSError, OverflowError) as error:
+            raise CannotStart(f"--address {address}: nothing answers there ({one_line(error)}).") from error
+
+
+def _check_writable(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        trial_file = out / f".parity-{os.getpid()}"
+        trial_file.touch()
+        trial_file.unlink()
+    except OSError as error:
+        raise CannotStart(f"--out {out}: cannot write there ({error.strerror}); choose another folder.") from error

@@ -14,8 +14,8 @@ import pytest
 
 from parity.cli import call
 from parity.results import study as files
-from parity.study.command import Options
 from parity.study.ladder import LADDER_FILE
+from parity.study.options import RunOptions
 from parity.study.trial import TrialSpec
 
 NOISY = {"sb3": [0.70, 1.05, 0.95], "rllib": [1.00, 0.75, 1.08]}
@@ -144,7 +144,7 @@ def test_a_study_that_was_stopped_between_two_looks_goes_on_with_the_next(
 ) -> None:
     fake = trained(NOISY)
     with monkeypatch.context() as patch:
-        patch.setattr("parity.study.looks.add_look", lambda folder: False)
+        patch.setattr("parity.study.interim.add_seeds", lambda folder: False)
         call([*RUN, "--sequential"])
     assert (summary()["verdict"], [len(run) for run in fake.runs]) == ("INCONCLUSIVE", [6])
     call(["run", "--resume", "s"])
@@ -171,13 +171,13 @@ def test_several_tasks_are_looked_at_together(trained: Callable[..., Trained], p
 def test_looks_in_parity_toml_are_those_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("parity.toml").write_text('suite = "quick"\nsequential = true\n')
-    options = Options.resolve({})
+    options = RunOptions().resolved()
     assert (options.looks, options.seeds) == ([3, 5, 8, 10], 10)
-    assert Options.resolve({"looks": ["5", "10"]}).looks == [5, 10]
+    assert RunOptions(looks=[5, 10]).resolved().looks == [5, 10]
     # Whoever asks for looks on the command line need not know how many seeds the file asks for.
     Path("parity.toml").write_text('task = "tiles"\nseeds = 3\n')
-    assert Options.resolve({"sequential": True}).seeds == 10
-    assert Options.resolve({}).seeds == 3
+    assert RunOptions(sequential=True).resolved().seeds == 10
+    assert RunOptions().resolved().seeds == 3
     Path("parity.toml").write_text('suite = "quick"\nsequential = true\n')
-    plain = Options.resolve({"sequential": False})
+    plain = RunOptions(sequential=False).resolved()
     assert (plain.looks, plain.seeds) == (None, 3)

@@ -1,0 +1,36 @@
+"""Interim analyses of a sequential study: it is judged at each, and seeds are added where it stays undecided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from parity.results import study as files
+from parity.system.console import say
+from parity.verdict.judge import look_of
+from parity.verdict.judged import judged
+from parity.verdict.sequential import decided, next_look
+
+
+def add_seeds(folder: Path) -> bool:
+    """Whether the study goes on: ``study.json`` then asks for the seeds of the next interim analysis as well.
+
+    False for a study that is not sequential. One verdict stops it as a whole, since tasks are pooled with equally many
+    seeds.
+    """
+    study = files.load_study(folder)
+    current = look_of(study)
+    if current is None:
+        return False
+    following = next_look(current.seeds, current.looks)
+    if following is None or decided(judged(study).verdict, current):
+        return False
+    first = study.file.request.seeds[0]
+    request = study.file.request.model_copy(update={"seeds": list(range(first, first + following.seeds))})
+    # A run that is killed here must find the old file or the new one.
+    written = folder / f"{files.STUDY_FILE}.next"
+    study.file.model_copy(update={"request": request}).write(written)
+    written.replace(folder / files.STUDY_FILE)
+    say(
+        f"Look {current.number} of {len(current.looks)}, {current.seeds} seeds: undecided; going on to {following.seeds}"
+    )
+    return True

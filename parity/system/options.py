@@ -1,0 +1,50 @@
+"""What options of several commands have in common: their types, and what is wrong with one as a sentence.
+
+A command's options are a pydantic model: cyclopts makes the command line of it, its docstrings are the help.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+DEFAULT_OUT = Path("results")
+
+AtLeastOne = Annotated[int, Field(ge=1)]
+
+
+def _each_once(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("a name stands twice")
+    return names
+
+
+Names = Annotated[list[str], Field(min_length=1), AfterValidator(_each_once)]
+
+
+class Options(BaseModel):
+    """What a command was asked. ``model_fields_set`` are the options that were given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def complaint(error: ValidationError, known: type[BaseModel] | None = None) -> str:
+    """The first option that pydantic refuses and why, without dashes and full stop: "steps 0: input should be ...".
+
+    ``known``: the model whose options are listed where there is none of that name.
+    """
+    first: Any = error.errors()[0]
+    option = str(first["loc"][0]).replace("_", "-")
+    value = " ".join(map(str, first["input"])) if isinstance(first["input"], list) else first["input"]
+    message = first["msg"].removeprefix("Value error, ")
+    match first["type"]:
+        case "extra_forbidden" if known is not None:
+            names = ", ".join(name.replace("_", "-") for name in known.model_fields)
+            return f"{option}: no such option; there are {names}"
+        case "too_short":
+            return f"{option}: name at least one"
+        case "string_pattern_mismatch":
+            message = 'use letters, digits and ". _ -", a letter or digit first'
+    return f"{option} {value}: {message[0].lower()}{message[1:]}"
