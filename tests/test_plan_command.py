@@ -120,16 +120,16 @@ def test_a_deviation_too_large_for_any_number_of_seeds_is_said(planned: Callable
 
 
 REFUSED = {
-    "--margin 0": "--margin 0: a share of the normalised score between 0 and 1, as 0.15.",
-    "--power 1": "--power 1: a probability between 0 and 1, as 0.8.",
-    "--sd -1": "--sd -1: a deviation of the normalised score above 0 and below 10, as 0.1.",
+    "--margin 0": "--margin 0: input should be greater than 0.",
+    "--power 1": "--power 1: input should be less than 1.",
+    "--sd -1": "--sd -1: input should be greater than 0.",
     "--sd 0.1 --from tiles": "--sd and --from both say how much runs vary: leave one out.",
     "--suite quick --task tiles": "--suite names its tasks by itself: leave out --task.",
     "--suite small": "--suite small: no such suite; there are quick, parity, full.",
     "--task nowhere": "--task nowhere: no such task",
-    "--task tiles tiles": "--task: name at least one, and none twice.",
+    "--task tiles tiles": "--task tiles tiles: a name stands twice.",
     "--frameworks rlib": "--frameworks rlib: no such framework",
-    "--seeds 1": "--seeds 1: a number of seeds from 2 to 60.",
+    "--seeds 1": "--seeds 1: input should be greater than or equal to 2.",
     "--from nowhere": "There is no study nowhere, neither as a folder nor under ",
     f"--from tiles --task taxi --out {RESULTS}": "--from tiles: it has no task taxi; it has tiles.",
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import traceback
 from collections.abc import Callable, Iterator
@@ -12,40 +11,23 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from parity import __version__, frameworks
 from parity.bench.judge import conclude
-from parity.bench.measure import Job, measure
+from parity.bench.measure import measure
+from parity.bench.options import BenchOptions
 from parity.errors import CannotStart, Interrupted, one_line
 from parity.results import study as files
-from parity.results.bench import BENCH_FILE, BenchFile, BenchRequest, Round, load_bench_file
-from parity.results.summary import PhaseSeconds
-from parity.study.preflight import Question, inspect
+from parity.results.bench import BENCH_FILE, BenchFile, BenchRequest, load_bench_file
+from parity.study.preflight import inspect
 from parity.system import machine
 from parity.system.console import console, say
 from parity.system.subprocesses import run_in_subprocess
-from parity.task import registry as tasks
+from parity.task.registry import TaskRef, resolve
 
 LOG_FILE = "bench.log"
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What the command line says; ``study``: put the result there, so that ``parity gate`` finds it."""
-
-    task: list[str]
-    frameworks: list[str]
-    rounds: int
-    iterations: int
-    warmup: int
-    device: str
-    threads: int
-    study: str | None
-    name: str | None
-    out: Path
-
-
-def run_bench(options: Options, resume: str | None, as_json: bool) -> int:
-    """Measures, writes ``bench.json`` after every round, prints what was found. Returns the exit code.
+def run_bench(options: BenchOptions, resume: str | None, as_json: bool) -> int:
+    """Measures, writes ``bench.json`` after every round, prints the result. Returns the exit code.
 
     Raises:
         CannotStart: bad input.
@@ -69,46 +51,31 @@ def run_bench(options: Options, resume: str | None, as_json: bool) -> int:
     return file.exit_code
 
 
-def _begin(options: Options) -> tuple[Path, BenchFile, dict[str, tasks.TaskRef]]:
-    refs = [tasks.resolve(text) for text in options.task]
-    frameworks.check_names(options.frameworks)
-    if len(set(options.frameworks)) != len(options.frameworks):
-        raise CannotStart(f"--frameworks {' '.join(options.frameworks)}: a name stands twice.")
+def _begin(options: BenchOptions) -> tuple[Path, BenchFile, dict[str, TaskRef]]:
     study = files.find_study(options.study, options.out) if options.study is not None else None
     if study is not None and (study / BENCH_FILE).exists():
         raise CannotStart(f"--study {options.study}: it has a {BENCH_FILE}; delete it to measure again.")
-    say("Looking at the task and the frameworks")
-    answer = inspect(Question(refs, options.frameworks, None, options.device, options.threads))
-    if study is not None and (unknown := set(answer.tasks) - set(files.load_study(study).file.request.tasks)):
+    arguments = options.task or []
+    preflight = inspect(arguments, options.frameworks, None, options.device, options.threads)
+    tasks = list(preflight.tasks)
+    if study is not None and (unknown := set(tasks) - set(files.load_study(study).file.request.tasks)):
         raise CannotStart(f"--study {options.study}: it has no task {', '.join(sorted(unknown))}; choose with --task.")
     created = files.now()
-    folder = study or _new_folder(options, f"{created[:10]}-bench-{'-'.join(answer.tasks)}")
-    file = BenchFile(
-        created=created,
-        request=BenchRequest(
-            tasks=list(answer.tasks),
-            task_arguments=options.task,
-            frameworks=options.frameworks,
-            rounds=options.rounds,
-            iterations=options.iterations,
-            warmup=options.warmup,
-            device=answer.device,
-            threads=options.threads,
-        ),
-        versions={"parity": __version__, **answer.versions},
-        machine=machine.describe(answer.gpu),
-    )
+    folder = study or _new_folder(options, f"{created[:10]}-bench-{'-'.join(tasks)}")
+    asked = options.model_dump(include={"frameworks", "rounds", "iterations", "warmup", "threads"})
+    request = BenchRequest(tasks=tasks, task_arguments=arguments, device=preflight.device, **asked)
+    file = BenchFile(created=created, request=request, versions=preflight.versions, machine=preflight.machine)
     folder.mkdir(parents=True, exist_ok=True)
-    return folder, file, dict(zip(answer.tasks, refs, strict=True))
+    return folder, file, preflight.refs
 
 
-def _new_folder(options: Options, default: str) -> Path:
+def _new_folder(options: BenchOptions, default: str) -> Path:
     if options.name is not None and (options.out / options.name).exists():
         raise CannotStart(f"--name {options.name}: it exists already; choose another name, or --resume {options.name}.")
     return options.out / (options.name or files.free_name(options.out, default[:80]))
 
 
-def _resume(name: str, out: Path) -> tuple[Path, BenchFile, dict[str, tasks.TaskRef]]:
+def _resume(name: str, out: Path) -> tuple[Path, BenchFile, dict[str, TaskRef]]:
     folder = next((path for path in (Path(name), out / name) if (path / BENCH_FILE).is_file()), None)
     if folder is None:
         raise CannotStart(f"--resume {name}: there is no {BENCH_FILE}, neither in that folder nor under {out}/.")
@@ -116,11 +83,11 @@ def _resume(name: str, out: Path) -> tuple[Path, BenchFile, dict[str, tasks.Task
     here = machine.describe(file.machine.get("gpu"))
     if here != file.machine:
         raise CannotStart(f"--resume {name}: it was begun on another machine or system; figures of two are not mixed.")
-    refs = [tasks.resolve(text) for text in file.request.task_arguments]
+    refs = map(resolve, file.request.task_arguments)
     return folder, file, dict(zip(file.request.tasks, refs, strict=True))
 
 
-def _measure_all(folder: Path, file: BenchFile, refs: dict[str, tasks.TaskRef]) -> None:
+def _measure_all(folder: Path, file: BenchFile, refs: dict[str, TaskRef]) -> None:
     from parity.study.runner import opened_ray
 
     file.reason = None
@@ -130,29 +97,15 @@ def _measure_all(folder: Path, file: BenchFile, refs: dict[str, tasks.TaskRef]) 
     with opened_ray(refs.values()) as address, _progress(len(waiting)) as advance:
         for round_, task, framework in waiting:
             advance(f"{task}/{framework}, round {round_ + 1} of {file.request.rounds}")
-            request = file.request
-            job = Job(
-                ref=refs[task],
-                framework=framework,
-                seed=round_,
-                device=request.device,
-                threads=request.threads,
-                warmup=request.warmup,
-                iterations=request.iterations,
-                address=address,
-            )
+            work = (refs[task], task, framework, round_, file.request, address)
             try:
-                found = run_in_subprocess(measure, job, about=f"{framework} on {task}")
+                file.measured.append(run_in_subprocess(measure, *work, about=f"{framework} on {task}"))
             except CannotStart:
                 raise
             except Exception as error:
                 (folder / LOG_FILE).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
                 file.reason = f"{framework} raised on {task}: {type(error).__name__}: {one_line(error)}"
                 return
-            sample, returns, update = found.phases_s
-            phases = PhaseSeconds(sample=sample, returns=returns, update=update, evaluate=float("nan"))
-            values = dataclasses.asdict(found) | {"phases_s": phases}
-            file.measured.append(Round(task=task, framework=framework, round=round_, **values))
             _store(folder, file, "it is not finished")
 
 

@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from typing import Any
+from statistics import mean
 
-import numpy as np
 import psutil
 
+from parity.frameworks.base import Iteration
+from parity.results.bench import BenchRequest, Round
+from parity.results.summary import PhaseSeconds
 from parity.task.registry import TaskRef
 
-LOOKED_AROUND_S = 0.3
+# Over which the load by other programs is measured.
+LOAD_INTERVAL_S = 0.3
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What a process has to know. ``address`` is that of the Ray that a port's further processes run on."""
+def measure(ref: TaskRef, task_id: str, framework: str, round_: int, request: BenchRequest, address: str) -> Round:
+    """Trains from seed ``round_``; to be called in a fresh process.
 
-    ref: TaskRef
-    framework: str
-    seed: int
-    device: str
-    threads: int
-    warmup: int
-    iterations: int
-    address: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """See ``parity.results.bench.Round``; ``phases_s`` in the order of ``PHASES``."""
-
-    env_steps_per_s: float
-    phases_s: tuple[float, float, float]
-    start_s: float
-    iterations: int
-    steps: int
-    devices: dict[str, str]
-    peak_memory_mb: float
-    other_load: float
-
-
-def measure(job: Job) -> Measured:
-    """To be called in a fresh process.
+    Args:
+        address: of the Ray that a port's further processes run on.
 
     Raises:
         CannotStart: the framework cannot run the task.
@@ -61,32 +38,41 @@ def measure(job: Job) -> Measured:
 
     warnings.simplefilter("ignore")
     logging.getLogger("ray").setLevel(logging.ERROR)
-    connect(job.address, 0, set())
-    task = load(job.ref)
-    session = frameworks.get(job.framework).open(task, job.seed, job.device, job.threads)
-    rows: list[tuple[float, Any]] = []
+    connect(address, 0, set())
+    task = load(ref)
+    session = frameworks.get(framework).open(task, round_, request.device, request.threads)
+    ends: list[tuple[float, Iteration]] = []
     try:
         devices = session.devices()
         # A framework waits for its device before it reports an iteration: the clock may be read here.
         session.train(
-            (job.warmup + job.iterations) * task.ppo.n_envs * task.ppo.n_steps,
-            lambda iteration: rows.append((time.perf_counter(), iteration)),
+            (request.warmup + request.iterations) * task.ppo.rollout_steps,
+            lambda iteration: ends.append((time.perf_counter(), iteration)),
         )
     finally:
         session.close()
-    if len(rows) <= job.warmup:
+    warmup, timed = ends[: request.warmup], ends[request.warmup :]
+    if not timed:
         raise ValueError(
-            f"{job.framework} trained in {len(rows)} iterations, of which {job.warmup} are warm-up; its iterations are longer "
-            "than the task's n_envs x n_steps: give more --iterations"
+            f"{framework} trained in {len(ends)} iterations, of which {request.warmup} are warm-up; its iterations are "
+            "longer than the task's n_envs x n_steps: give more --iterations"
         )
-    (warm, first), (end, last) = rows[job.warmup - 1], rows[-1]
-    counted = [iteration for _, iteration in rows[job.warmup :]]
-    return Measured(
-        env_steps_per_s=(last.steps - first.steps) / (end - warm),
-        phases_s=tuple(float(np.mean([getattr(i, p) for i in counted])) for p in ("sample_s", "returns_s", "update_s")),  # type: ignore[arg-type]
-        start_s=warm - begin,
-        iterations=len(counted),
-        steps=last.steps - first.steps,
+    (start, before), (end, last) = warmup[-1], timed[-1]
+    steps = last.steps - before.steps
+    return Round(
+        task=task_id,
+        framework=framework,
+        round=round_,
+        env_steps_per_s=steps / (end - start),
+        phases_s=PhaseSeconds(
+            sample=mean(iteration.sample_s for _, iteration in timed),
+            returns=mean(iteration.returns_s for _, iteration in timed),
+            update=mean(iteration.update_s for _, iteration in timed),
+            evaluate=float("nan"),
+        ),
+        start_s=start - begin,
+        iterations=len(timed),
+        steps=steps,
         devices=devices,
         peak_memory_mb=peak_memory_mb(),
         other_load=other_load,
@@ -95,4 +81,4 @@ def measure(job: Job) -> Measured:
 
 def _load() -> float:
     """Cores that are busy while this process waits."""
-    return round(psutil.cpu_percent(interval=LOOKED_AROUND_S) / 100 * (psutil.cpu_count() or 1), 2)
+    return round(psutil.cpu_percent(interval=LOAD_INTERVAL_S) / 100 * (psutil.cpu_count() or 1), 2)

@@ -15,7 +15,7 @@ class BenchOptions(Options):
     task: Names | None = None
     """Built-in id, file.py, file.py:name or package.module:name; several are measured one after the other. Default: what
     parity.toml in the current folder says, else tiles."""
-    frameworks: Names = Field(["sb3", "rllib"])
+    frameworks: Names = Field(default=["sb3", "rllib"])
     """Names of frameworks."""
     rounds: AtLeastOne = 6
     """Processes of each framework. Fewer than 6 cannot say whether one is slower."""

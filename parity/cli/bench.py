@@ -22,7 +22,9 @@ def bench(*, options: AllOf[BenchOptions] = NOTHING_GIVEN, resume: str | None = 
     from parity.errors import CannotStart
 
     if options.study is not None and options.name is not None:
-        raise CannotStart(f"--name {options.name}: bench.json goes into --study {options.study}; leave one of them out.")
+        raise CannotStart(
+            f"--name {options.name}: bench.json goes into --study {options.study}; leave one of them out."
+        )
     if options.task is None and resume is None:
         options = options.model_copy(update={"task": default_tasks()})
     return run_bench(options, resume, as_json=json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from parity.cli.options import DEFAULT_OUT, Count, Json, Out
+from parity.cli.options import DEFAULT_OUT, Count, Json, Out, default_task
 
 
 def bisect(
@@ -40,13 +40,7 @@ def bisect(
         Print one document with culprits and everything that was tried on stdout, and nothing else there.
     """
     from parity.bisect.command import Request, run_bisect
-    from parity.errors import CannotStart
 
     if task is None:
-        from parity.study.command import Options
-
-        configured = Options.resolve({})
-        if len(configured.task) > 1:
-            raise CannotStart("parity bisect takes one task, parity.toml names several: choose one with --task.")
-        task = configured.task[0]
+        task = default_task("parity bisect")
     return run_bisect(Request(task, workers, Path(out if out is not None else DEFAULT_OUT), climb, train, json))

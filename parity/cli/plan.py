@@ -2,70 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
-
-from parity.cli.options import DEFAULT_OUT, Count, Json, Names, Out
+from parity.cli.options import AllOf, Json
+from parity.plan.options import PlanOptions
 
 if TYPE_CHECKING:
     from parity.results.plan import Design, Plan
 
+NOTHING_GIVEN = PlanOptions()
 
-def plan(
-    *,
-    margin: float | None = None,
-    power: float = 0.8,
-    sd: float | None = None,
-    from_: Annotated[
-        str | None, Parameter(name="--from", help="Take deviations and times from the runs of this study.")
-    ] = None,
-    task: Annotated[list[str] | None, Parameter(name=("--task", "--tasks"), consume_multiple=True, negative="")] = None,
-    suite: str | None = None,
-    frameworks: Names = None,
-    seeds: Count = None,
-    out: Out = None,
-    json: Json = False,
-) -> int:
+
+def plan(*, options: AllOf[PlanOptions] = NOTHING_GIVEN, json: Json = False) -> int:
     """Say how many seeds and tasks show equivalence, what drop they would see, and how long this machine takes.
 
     Parameters
     ----------
-    margin
-        Of equivalence, in normalised score. Default: 0.15, or that of the study's tasks.
-    power
-        Probability that a port that does not differ is called EQUIVALENT.
-    sd
-        Standard deviation of a run's normalised score. Default: what is measured of the tasks, else 0.14, which is assumed.
-    task
-        Plan for these tasks, together and each alone. Default: for 1, 2, 4 and 6 tasks that are not named.
-    suite
-        Plan for the tasks of quick, parity or full, and for its number of seeds.
-    frameworks
-        Names of frameworks. Default: the study's, else sb3 rllib.
-    seeds
-        Also say what this number of seeds can decide.
-    out
-        Folder of studies. Default: results.
     json
         Print one document on stdout, and nothing else there.
     """
-    from parity.plan.command import Request, make_plan
+    from parity.plan.command import make_plan
 
-    made = make_plan(
-        Request(
-            margin=margin,
-            power=power,
-            sd=sd,
-            study=from_,
-            tasks=task,
-            suite=suite,
-            frameworks=frameworks,
-            seeds=seeds,
-            out=Path(out or DEFAULT_OUT),
-        )
-    )
+    made = make_plan(options)
     if json:
         print(made.model_dump_json(indent=1))
     else:

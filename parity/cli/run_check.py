@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from parity import frameworks
 from parity.capture import collect
-from parity.errors import CannotStart, NotSupported
+from parity.cli.check import CheckOptions
+from parity.errors import CannotStart, NotSupported, in_words
 from parity.ladder.judge import judge
 from parity.ladder.log import write_log
 from parity.ladder.run_rungs import LadderResult
@@ -22,51 +22,25 @@ from parity.system.subprocesses import run_in_subprocess
 DEFAULT_FRAMEWORKS = ("rllib", "rllib-exact")
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What ``parity check`` was asked.
-
-    Attributes:
-        task: as ``--task`` says it.
-        frameworks: those compared with SB3; None for the default ones that are registered.
-        device: "cpu", "cuda" or "auto".
-        save, load: a file of collected numbers; with several frameworks, the framework's name goes into the file's.
-        out: folder of the log.
-        trace: whether to print one episode per agent.
-        lockstep: whole iterations of rung 9; None runs a few short ones.
-        full: whether to run through the frameworks' own training loops too, with all processes of the port.
-        as_json: whether to print the document on stdout.
-    """
-
-    task: str
-    frameworks: list[str] | None = None
-    device: str = "cpu"
-    save: Path | None = None
-    load: Path | None = None
-    out: Path = Path("results")
-    trace: bool = False
-    lockstep: int | None = None
-    full: bool = False
-    as_json: bool = False
-
-
-def run_check(request: Request) -> int:
+def run_check(options: CheckOptions, as_json: bool) -> int:
     """Checks one task and prints what was found. Returns the exit code.
 
     Raises:
         CannotStart: bad input.
     """
-    names = _names(request.frameworks)
+    names = _names(options.frameworks)
     left_out: dict[str, str] = {}
-    if request.load is not None:
-        task_id, collected, device = _stored(request, names)
+    if options.load is not None:
+        task_id, collected, device = _stored(options, names)
     else:
         task_id, collected, device, left_out = run_in_subprocess(
-            _collected, request, names, about=f"--task {request.task}"
+            _collected, options, names, about=f"--task {options.task}"
         )
     document, climbs = judge(task_id, collected, device)
     document.left_out = left_out
-    _show(request, document, climbs, collected)
+    _show(options, document, climbs, collected)
+    if as_json:
+        print(document.to_json())
     return document.exit_code
 
 
@@ -75,25 +49,24 @@ def _names(wanted: list[str] | None) -> list[str]:
         registered = frameworks.names()
         return [name for name in DEFAULT_FRAMEWORKS if name in registered]
     frameworks.check_names(wanted)
-    if len(set(wanted)) != len(wanted):
-        raise CannotStart(f"--frameworks {' '.join(wanted)}: a name stands twice.")
     names = [name for name in wanted if name != frameworks.REFERENCE]
     if not names:
         raise CannotStart(f"--frameworks {frameworks.REFERENCE}: name a framework to compare with it.")
     return names
 
 
-def _collected(request: Request, names: list[str]) -> tuple[str, dict[str, Numbers | None], str, dict[str, str]]:
+def _collected(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, Numbers | None], str, dict[str, str]]:
     """In a process of its own: the task's id, each framework's numbers, the device, and who cannot run and why."""
     from parity.task import registry as tasks
 
-    reference = tasks.resolve(request.task)
+    assert options.task is not None
+    reference = tasks.resolve(options.task)
     _quieten()
     import torch
 
     from parity.frameworks.device import exact_arithmetic, resolve_device
 
-    device = resolve_device(request.device)
+    device = resolve_device(options.device)
     if device == "cuda":
         exact_arithmetic()
     # The differences are of single operations: threads only change the order of sums.
@@ -103,17 +76,17 @@ def _collected(request: Request, names: list[str]) -> tuple[str, dict[str, Numbe
     left_out: dict[str, str] = {}
     for name in names:
         try:
-            numbers = collect(task, name, device, request.lockstep, request.full)
+            numbers = collect(task, name, device, options.lockstep, options.full)
         except NotSupported as error:
             # Nobody asked for it by name.
-            if request.frameworks is not None:
+            if options.frameworks is not None:
                 raise
             left_out[name] = str(error)
             continue
         if numbers is not None:
             numbers.facts |= {"task": task.id, "framework": name, "device": device}
-            if request.save is not None:
-                _save(numbers, _file(request.save, name, len(names) > 1))
+            if options.save is not None:
+                _save(numbers, _file(options.save, name, len(names) > 1))
         found[name] = numbers
     if not found:
         raise CannotStart(next(iter(left_out.values())))
@@ -137,10 +110,10 @@ def _file(path: Path, name: str, several: bool) -> Path:
     return path.with_name(f"{path.stem}.{name}{path.suffix}") if several else path
 
 
-def _stored(request: Request, names: list[str]) -> tuple[str, dict[str, Numbers | None], str]:
+def _stored(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, Numbers | None], str]:
     """Numbers from ``--load``; the frameworks are those that were saved."""
-    assert request.load is not None
-    path = request.load
+    assert options.load is not None
+    path = options.load
     several = [_file(path, name, True) for name in names]
     files = [path] if path.exists() else [file for file in several if file.exists()]
     if not files:
@@ -157,14 +130,17 @@ def _stored(request: Request, names: list[str]) -> tuple[str, dict[str, Numbers 
 
 
 def _show(
-    request: Request, document: CheckDocument, climbs: dict[str, LadderResult], collected: dict[str, Numbers | None]
+    options: CheckOptions,
+    document: CheckDocument,
+    climbs: dict[str, LadderResult],
+    collected: dict[str, Numbers | None],
 ) -> None:
     from parity.cli import ladder_table as table
 
     out = console()
-    document.log, stops = write_log(request.out, document.task, collected)
-    episodes = {name: trace(numbers) for name, numbers in collected.items() if numbers} if request.trace else {}
-    if request.trace:
+    document.log, stops = write_log(options.out, document.task, collected)
+    episodes = {name: trace(numbers) for name, numbers in collected.items() if numbers} if options.trace else {}
+    if options.trace:
         document.trace = episodes
     for name in document.frameworks:
         table.print_ladder(out, name, document.ladder[name])
@@ -181,15 +157,12 @@ def _show(
         out.print(sentence, markup=False)
     broken = [name for name in document.frameworks if name in climbs and not climbs[name]]
     out.print(_verdict(document, broken))
-    if request.as_json:
-        print(document.to_json())
 
 
-def _verdict(document: CheckDocument, broken: Iterable[str]) -> str:
-    broken = list(broken)
+def _verdict(document: CheckDocument, broken: Sequence[str]) -> str:
     if not broken:
         computes = "computes" if len(document.frameworks) == 1 else "compute"
-        return f"{document.task}: {' and '.join(document.frameworks)} {computes} what sb3 computes, or the ladder says why not."
-    roots = [f.code for f in document.findings if f.severity == "error"]
+        return f"{document.task}: {in_words(document.frameworks)} {computes} what sb3 computes, or the ladder says why not."
+    roots = [finding.code for finding in document.findings if finding.severity == "error"]
     hold = "does not hold" if len(broken) == 1 else "do not hold"
-    return f"{document.task}: {' and '.join(broken)} {hold} ({', '.join(dict.fromkeys(roots)) or 'see above'})."
+    return f"{document.task}: {in_words(broken)} {hold} ({', '.join(dict.fromkeys(roots)) or 'see above'})."

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from statistics import mean
 
 import numpy as np
@@ -15,6 +13,7 @@ from rich.progress import track
 from parity import frameworks
 from parity.errors import CannotStart
 from parity.plan import deviation, duration
+from parity.plan.options import MOST_SIMULATED, PlanOptions
 from parity.results.plan import Design, Deviation, Plan, Rates, Sequential
 from parity.results.study import StudyRecord, find_study, load_study
 from parity.results.summary import Verdict
@@ -37,56 +36,39 @@ DROPS = (0.0, 0.1, 0.2, 0.5)
 NUMBERS_OF_TASKS = (1, 2, 4, 6)
 FRAMEWORKS = ("sb3", "rllib")
 MARGIN = 0.15
-# Above it a simulation takes seconds, and nobody trains so many.
-MOST_SIMULATED = 60
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """The options of ``parity plan``; None where they are left out."""
-
-    margin: float | None
-    power: float
-    sd: float | None
-    study: str | None
-    tasks: list[str] | None
-    suite: str | None
-    frameworks: list[str] | None
-    seeds: int | None
-    out: Path
-
-
-def make_plan(request: Request) -> Plan:
+def make_plan(options: PlanOptions) -> Plan:
     """Computes and simulates; with fixed seeds, so that the same question has the same answer.
 
     Raises:
         CannotStart: options that exclude one another, an unknown task, suite, framework or study, a number out of range.
     """
-    _check(request)
-    suite = suites.find(request.suite, "--suite") if request.suite is not None else None
-    study = load_study(find_study(request.study, request.out)) if request.study is not None else None
-    names = _names(request, suite, study)
-    if request.frameworks is not None:
-        frameworks.check_names(request.frameworks)
-    arms = request.frameworks or (study.file.request.frameworks if study else list(FRAMEWORKS))
-    margin = request.margin or (min(task.margin for task in study.file.tasks.values()) if study else MARGIN)
+    _check(options)
+    suite = suites.find(options.suite, "--suite") if options.suite is not None else None
+    study = load_study(find_study(options.study, options.out)) if options.study is not None else None
+    names = _names(options, suite, study)
+    if options.frameworks is not None:
+        frameworks.check_names(options.frameworks)
+    arms = options.frameworks or (study.file.request.frameworks if study else list(FRAMEWORKS))
+    margin = options.margin or (min(task.margin for task in study.file.tasks.values()) if study else MARGIN)
     if names is None:
-        sd = request.sd if request.sd is not None else deviation.ASSUMED
-        source = "given with --sd" if request.sd is not None else deviation.ASSUMED_WORDS
+        sd = options.sd if options.sd is not None else deviation.ASSUMED
+        source = "given with --sd" if options.sd is not None else deviation.ASSUMED_WORDS
         deviations = [deviation.given(sd, None, source)]
-    elif request.sd is not None:
-        deviations = [deviation.given(request.sd, name, "given with --sd") for name in names]
+    elif options.sd is not None:
+        deviations = [deviation.given(options.sd, name, "given with --sd") for name in names]
     else:
         deviations = deviation.from_study(study, names) if study else deviation.from_measured(names)
     seconds, measured_on = _seconds(study, names, arms)
-    wanted = _wanted(names, deviations, request.seeds or (suite.seeds if suite else None))
+    wanted = _wanted(names, deviations, options.seeds or (suite.seeds if suite else None))
     designs = [
-        _design(why, margin, request.power, of, tasks, seeds, arms, seconds)
+        _design(why, margin, options.power, of, tasks, seeds, arms, seconds)
         for why, of, tasks, seeds in track(wanted, "Simulating studies", console=Console(stderr=True), transient=True)
     ]
     return Plan(
         margin=margin,
-        power=request.power,
+        power=options.power,
         alpha=ALPHA,
         correlation=METRIC_CORRELATION,
         frameworks=list(arms),
@@ -96,31 +78,21 @@ def make_plan(request: Request) -> Plan:
     )
 
 
-def _check(request: Request) -> None:
-    if request.margin is not None and not 0 < request.margin < 1:
-        raise CannotStart(f"--margin {request.margin:g}: a share of the normalised score between 0 and 1, as 0.15.")
-    if not 0 < request.power < 1:
-        raise CannotStart(f"--power {request.power:g}: a probability between 0 and 1, as 0.8.")
-    if request.sd is not None and not 0 < request.sd < 10:
-        raise CannotStart(f"--sd {request.sd:g}: a deviation of the normalised score above 0 and below 10, as 0.1.")
-    if request.sd is not None and request.study is not None:
+def _check(options: PlanOptions) -> None:
+    if options.sd is not None and options.study is not None:
         raise CannotStart("--sd and --from both say how much runs vary: leave one out.")
-    if request.suite is not None and request.tasks is not None:
+    if options.suite is not None and options.task is not None:
         raise CannotStart("--suite names its tasks by itself: leave out --task.")
-    if request.seeds is not None and not 2 <= request.seeds <= MOST_SIMULATED:
-        raise CannotStart(f"--seeds {request.seeds}: a number of seeds from 2 to {MOST_SIMULATED}.")
 
 
-def _names(request: Request, suite: suites.Suite | None, study: StudyRecord | None) -> list[str] | None:
+def _names(options: PlanOptions, suite: suites.Suite | None, study: StudyRecord | None) -> list[str] | None:
     if suite is not None:
         return list(suite.tasks)
-    if request.tasks is not None:
-        if not request.tasks or len(set(request.tasks)) != len(request.tasks):
-            raise CannotStart("--task: name at least one, and none twice.")
-        for name in request.tasks:
+    if options.task is not None:
+        for name in options.task:
             if study is None:
                 resolve(name)
-        return request.tasks
+        return options.task
     return list(study.file.request.tasks) if study else None
 
 

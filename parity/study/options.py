@@ -23,13 +23,13 @@ Requirement = Literal["equivalent", "not-worse", "learns"]
 class RunOptions(Options):
     """The options of ``parity run``, with their defaults."""
 
-    task: Annotated[list[str], Parameter(show_default=False)] = Field([DEFAULT_TASK], min_length=1)
+    task: Annotated[list[str], Parameter(show_default=False)] = Field(default=[DEFAULT_TASK], min_length=1)
     """Built-in id, file.py, file.py:name or package.module:name; several make one study. Default: what parity.toml in the
     current folder says, else tiles."""
     suite: str | None = None
     """quick (about four minutes on two cores, for CI), parity (five tasks, five seeds) or full (every built-in task but
     probes): several tasks and a number of seeds under one name, instead of --task."""
-    frameworks: Names = Field([SB3, "rllib"])
+    frameworks: Names = Field(default=[SB3, "rllib"])
     """Names of frameworks."""
     seeds: Annotated[AtLeastOne, Parameter(show_default=False)] = 3
     """Number of seeds: 0 .. N-1. Default: 3, or the suite's."""
@@ -48,7 +48,7 @@ class RunOptions(Options):
     """Torch threads of every trial."""
     address: str | None = None
     """Ray cluster to run on (auto or HOST:PORT). Default: a local Ray, ended with the study."""
-    require: list[Requirement] = Field([])
+    require: list[Requirement] = Field(default=[])
     """Exit 3 where this could not be decided."""
     train_on_error: Annotated[bool, Parameter(negative="--no-train-on-error")] = True
     """Train even where the numbers already differ, so that the curve shows what it costs."""

@@ -25,6 +25,7 @@ from parity.system.console import say
 from parity.system.subprocesses import run_in_subprocess
 from parity.task import Task
 from parity.task import registry as tasks
+from parity.task.registry import TaskRef
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Preflight:
 
     device: str
     tasks: dict[str, TaskRecord]
-    refs: dict[str, tasks.TaskRef]
+    refs: dict[str, TaskRef]
     versions: dict[str, str]
     machine: dict[str, Any]
 
@@ -72,7 +73,7 @@ def inspect(
     return run_in_subprocess(_inspect, refs, names, steps, device, threads, about=f"--task {', '.join(arguments)}")
 
 
-def _inspect(refs: list[tasks.TaskRef], names: list[str], steps: int | None, device: str, threads: int) -> Preflight:
+def _inspect(refs: list[TaskRef], names: list[str], steps: int | None, device: str, threads: int) -> Preflight:
     from parity.frameworks.device import resolve_device
 
     adapters = {name: frameworks.get(name) for name in names}

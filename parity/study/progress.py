@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from types import TracebackType
 from typing import Any
@@ -13,17 +12,21 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
 from parity.study.trial import TrialSpec
+from parity.system.console import say
 
 
-class ProgressDisplay:
-    """A live table on a terminal; elsewhere a line when a trial starts, at every tenth of its steps, and when it ends."""
+class ProgressDisplay(tune.Callback):
+    """A live table on a terminal; elsewhere a line when a trial starts, at every tenth of its steps, and when it ends.
+
+    Attributes:
+        interrupted: whether a trial was still waiting or running when the display was closed.
+    """
 
     def __init__(self, specs: list[TrialSpec]) -> None:
         self._console = Console(stderr=True)
@@ -37,15 +40,19 @@ class ProgressDisplay:
             TextColumn("{task.fields[state]}"),
             console=self._console,
         )
-        self._rows: dict[str, TaskID] = {
+        self._rows = {
             spec.label: self._live.add_task(spec.label, total=spec.steps, start=False, score="-", state="waiting")
             for spec in specs
         }
         self._steps = {spec.label: spec.steps for spec in specs}
         self._tenths = dict.fromkeys(self._rows, 0)
         self._started: dict[str, float] = {}
-        self._running = set(self._rows)
+        self._unfinished = set(self._rows)
         self.interrupted = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks beside its state; a terminal cannot be, and nobody resumes from there.
+        return {}
 
     def __enter__(self) -> ProgressDisplay:
         if self._console.is_terminal:
@@ -56,54 +63,40 @@ class ProgressDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
-        self.interrupted = bool(self._running)
+        self.interrupted = bool(self._unfinished)
 
-    def callback(self) -> tune.Callback:
-        return _TuneCallback(self)
-
-    def started(self, label: str) -> None:
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        label = trial.config["trial"]
         self._started[label] = time.monotonic()
         self._live.start_task(self._rows[label])
         self._live.update(self._rows[label], state="running")
         self._line(f"{label}: started")
 
-    def advanced(self, label: str, steps: int, score: float) -> None:
-        self._live.update(self._rows[label], completed=min(steps, self._steps[label]), score=f"{score:.3g}")
-        tenth = 10 * steps // self._steps[label]
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        label, total = trial.config["trial"], self._steps[trial.config["trial"]]
+        steps, score = result["timesteps_total"], f"{result['episode_return_mean']:.3g}"
+        self._live.update(self._rows[label], completed=min(steps, total), score=score)
+        tenth = 10 * steps // total
         if tenth > self._tenths[label]:
             self._tenths[label] = tenth
             elapsed = time.monotonic() - self._started.get(label, time.monotonic())
-            left = elapsed * max(0, self._steps[label] - steps) / max(1, steps)
-            self._line(f"{label}: {steps} of {self._steps[label]} steps, return {score:.3g}, {left:.0f} s left")
+            left = elapsed * max(0, total - steps) / max(1, steps)
+            self._line(f"{label}: {steps} of {total} steps, return {score}, {left:.0f} s left")
 
-    def ended(self, label: str, state: str) -> None:
-        self._running.discard(label)
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._end(trial, "done")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._end(trial, "crashed, see its log")
+
+    def _end(self, trial: Any, state: str) -> None:
+        label = trial.config["trial"]
+        self._unfinished.discard(label)
         self._live.update(self._rows[label], state=state)
         self._line(f"{label}: {state}")
 
     def _line(self, text: str) -> None:
         if not self._console.is_terminal:
-            print(text, file=sys.stderr, flush=True)
-
-
-class _TuneCallback(tune.Callback):
-    def __init__(self, display: ProgressDisplay) -> None:
-        self._display = display
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks beside its state; a terminal cannot be, and nobody resumes from there.
-        return {}
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._display.started(trial.config["trial"])
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        self._display.advanced(trial.config["trial"], result["timesteps_total"], result["episode_return_mean"])
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._display.ended(trial.config["trial"], "done")
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._display.ended(trial.config["trial"], "crashed, see its log")
+            say(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import shutil
@@ -19,7 +18,7 @@ from ray.tune import PlacementGroupFactory
 from parity.errors import Interrupted
 from parity.results import study as files
 from parity.study.progress import ProgressDisplay
-from parity.study.trial import Progress, TrialSpec, run_trial
+from parity.study.trial import TrialSpec, run_trial
 from parity.system.ray_session import connect
 from parity.task.registry import TaskRef
 
@@ -29,39 +28,44 @@ TUNE_FOLDER = "tune"
 def pending(study: files.StudyRecord, refs: dict[str, TaskRef]) -> list[TrialSpec]:
     """The trials of a study that are not done, in the order in which they should start."""
     request = study.file.request
-    unfinished = [trial for trial in study.trials if trial.meta is None or trial.meta.status != "done"]
-    specs = [
-        TrialSpec(
-            ref=refs[trial.task],
-            task=trial.task,
-            framework=trial.framework,
-            seed=trial.seed,
-            steps=study.file.tasks[trial.task].steps,
-            device=request.device,
-            threads=request.threads,
-            folder=str(trial.folder.resolve()),
-            processes=study.file.tasks[trial.task].frameworks[trial.framework].processes,
+    specs = []
+    for trial in study.trials:
+        if trial.meta is not None and trial.meta.status == "done":
+            continue
+        record = study.file.tasks[trial.task]
+        config = record.frameworks[trial.framework]
+        specs.append(
+            TrialSpec(
+                ref=refs[trial.task],
+                task=trial.task,
+                framework=trial.framework,
+                seed=trial.seed,
+                steps=record.steps,
+                device=request.device,
+                threads=request.threads,
+                folder=str(trial.folder.resolve()),
+                processes=config.processes,
+                bundles=config.bundles,
+            )
         )
-        for trial in unfinished
-    ]
-    # Frameworks alternate, so that each sees the same company on a shared machine.
+    # Frameworks alternate, so that each shares the machine with the other as often.
     return sorted(specs, key=lambda spec: (request.tasks.index(spec.task), spec.seed))
 
 
 def cores_of(study: files.StudyRecord) -> float:
-    """What the largest trial of a study asks for."""
+    """The cores that the largest trial of a study asks for."""
     needs = [framework.bundles for task in study.file.tasks.values() for framework in task.frameworks.values()]
     return max(sum(bundle.get("CPU", 0.0) for bundle in bundles) for bundles in needs)
 
 
 @contextlib.contextmanager
 def opened_ray(refs: Iterable[TaskRef], address: str | None = None, cores: float = 0.0) -> Iterator[str]:
-    """The Ray of a command; yields the address at which other processes can join it.
+    """Opens Ray for a command; yields the address at which other processes can join it.
 
     Args:
         refs: the tasks; Ray's processes find what their files import.
-        address: of a cluster that is there; None starts one on this machine.
-        cores: that it must have, however few this machine has.
+        address: of a running cluster; None starts one on this machine.
+        cores: what it must offer, however few this machine has.
     """
     _quiet()
     folders = {folder for ref in refs if (folder := ref.folder) is not None}
@@ -72,52 +76,49 @@ def opened_ray(refs: Iterable[TaskRef], address: str | None = None, cores: float
 
 
 def run_trials(study: files.StudyRecord, specs: list[TrialSpec]) -> None:
-    """Runs them to their ends on the Ray that is open. A trial that crashes leaves its reason and log; the others go on.
+    """Runs trials to their ends on the Ray that is open. One that crashes leaves its reason and log; the others go on.
 
     Raises:
         Interrupted: Ctrl-C came first.
     """
     if not specs:
         return
-    needs = {spec.label: _bundles(study.file, spec) for spec in specs}
     by_label = {spec.label: spec for spec in specs}
-    for spec in specs:  # how an earlier attempt ended is not how this one does
+    for spec in specs:  # how an earlier attempt ended says nothing of this one
         (Path(spec.folder) / files.TRIAL_FILE).unlink(missing_ok=True)
     with ProgressDisplay(specs) as display:
         tuner = tune.Tuner(
-            tune.with_resources(_tune_trial, lambda config: PlacementGroupFactory(needs[config["trial"]])),
-            param_space={
-                "trial": tune.grid_search(list(by_label)),
-                "specs": {label: dataclasses.asdict(spec) for label, spec in by_label.items()},
-            },
+            tune.with_resources(
+                tune.with_parameters(_tune_trial, specs=by_label),
+                lambda config: PlacementGroupFactory(by_label[config["trial"]].bundles),
+            ),
+            param_space={"trial": tune.grid_search(list(by_label))},
             tune_config=tune.TuneConfig(
-                reuse_actors=False,
-                trial_name_creator=_trial_name,
-                trial_dirname_creator=_trial_name,
+                reuse_actors=False, trial_name_creator=_trial_name, trial_dirname_creator=_trial_name
             ),
             run_config=tune.RunConfig(
-                name=TUNE_FOLDER, storage_path=str(study.folder.resolve()), verbose=0, callbacks=[display.callback()]
+                name=TUNE_FOLDER, storage_path=str(study.folder.resolve()), verbose=0, callbacks=[display]
             ),
         )
         with contextlib.redirect_stdout(sys.stderr):
             tuner.fit()
-    # Tune ends a Ctrl-C without an exception. A trial that was running then was killed, or had the time to say so.
+    # On Ctrl-C Tune raises nothing. A trial that was running then was killed, or had the time to write that it was.
     unfinished = [spec for spec in specs if not has_ended(spec)]
     if unfinished and display.interrupted:
         raise Interrupted(f"{len(unfinished)} of {len(specs)} trials are not finished")
 
 
 def has_ended(spec: TrialSpec) -> bool:
+    """Whether a trial wrote that it is done or that it crashed."""
     path = Path(spec.folder) / files.TRIAL_FILE
     return path.is_file() and files.TrialMeta.model_validate_json(path.read_text("utf-8")).status != "interrupted"
 
 
-def _tune_trial(config: dict[str, Any]) -> None:
-    raw = dict(config["specs"][config["trial"]])
-    spec = TrialSpec(**raw | {"ref": TaskRef(**raw["ref"])})
+def _tune_trial(config: dict[str, Any], specs: dict[str, TrialSpec]) -> None:
+    spec = specs[config["trial"]]
 
-    def report(progress: Progress) -> None:
-        tune.report({"timesteps_total": progress.steps, "episode_return_mean": progress.last_return})
+    def report(steps: int, last_return: float) -> None:
+        tune.report({"timesteps_total": steps, "episode_return_mean": last_return})
 
     with _output_to(Path(spec.folder)):
         run_trial(spec, report)
@@ -127,7 +128,7 @@ def _tune_trial(config: dict[str, Any]) -> None:
 def _output_to(folder: Path) -> Iterator[None]:
     """Everything that this process and its libraries print goes into the trial's log.
 
-    A trial starts from an empty folder: what an interrupted one left there belongs to no run.
+    The folder is emptied before: what an interrupted trial left there belongs to no run.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -141,10 +142,6 @@ def _output_to(folder: Path) -> Iterator[None]:
             for copy, descriptor in zip(saved, (1, 2), strict=True):
                 os.dup2(copy, descriptor)
                 os.close(copy)
-
-
-def _bundles(study: files.StudyFile, spec: TrialSpec) -> list[dict[str, float]]:
-    return study.tasks[spec.task].frameworks[spec.framework].bundles
 
 
 def _trial_name(trial: Any) -> str:

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,13 +24,15 @@ from parity.task import Task
 from parity.task.masks import MaskCounts
 from parity.task.registry import TaskRef, load
 
-# Torch threads of a trial: more than one rarely pays with networks of this size, and trials run side by side.
-DEFAULT_THREADS = 1
-
 
 @dataclasses.dataclass(frozen=True)
 class TrialSpec:
-    """What a trial process has to know; nothing in it belongs to another process."""
+    """What a trial's process has to know.
+
+    Attributes:
+        threads: torch threads. More than one rarely pays with networks of this size, and trials run side by side.
+        processes: of the trial, see `parity.frameworks.base.Effective`, as ``bundles``.
+    """
 
     ref: TaskRef
     task: str
@@ -41,63 +43,53 @@ class TrialSpec:
     threads: int
     folder: str
     processes: int = 1
+    bundles: list[dict[str, float]] = dataclasses.field(default_factory=lambda: [{"CPU": 1.0}])
 
     @property
     def label(self) -> str:
         return f"{self.task}/{self.framework}/{self.seed}"
 
 
-@dataclasses.dataclass
-class Progress:
-    """For people watching, after every iteration: environment steps so far, the last evaluation's mean return."""
-
-    steps: int
-    last_return: float
-
-
-def run_trial(spec: TrialSpec, on_progress: Callable[[Progress], None]) -> files.TrialMeta:
+def run_trial(spec: TrialSpec, on_progress: Callable[[int, float], None]) -> None:
     """Runs a trial to its end; whatever happens, ``trial.json`` says how it ended.
+
+    Args:
+        on_progress: called after every iteration, with the environment steps so far and the last evaluation's mean return.
 
     Raises:
         Exception: what the framework or the port raised, after it was written to the trial's log.
     """
-    folder = Path(spec.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    recorder = _Recorder(spec, folder)
+    recorder = _Recorder(spec)
     try:
-        session = _open(spec)
+        task = load(spec.ref)
+        session = frameworks.get(spec.framework).open(task, spec.seed, spec.device, spec.threads)
         try:
-            recorder.follow(session, load(spec.ref), on_progress)
+            recorder.follow(session, task, on_progress)
         finally:
             session.close()
     except BaseException as error:
-        crashed = isinstance(error, Exception)
         recorder.log(traceback.format_exc())
+        crashed = isinstance(error, Exception)
         recorder.write("crashed" if crashed else "interrupted", f"{type(error).__name__}: {one_line(error)}")
         raise
-    return recorder.write("done", None)
-
-
-def _open(spec: TrialSpec) -> Session:
-    return frameworks.get(spec.framework).open(load(spec.ref), spec.seed, spec.device, spec.threads)
+    recorder.write("done", None)
 
 
 class _Recorder:
     """Collects the curve, the timing and the masks of one trial, and writes them after every evaluation."""
 
-    def __init__(self, spec: TrialSpec, folder: Path) -> None:
-        self._spec, self._folder = spec, folder
+    def __init__(self, spec: TrialSpec) -> None:
+        self._spec, self._folder = spec, Path(spec.folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._started, self._start = files.now(), time.perf_counter()
         self._evaluated_s = 0.0
+        self._steps = 0
         self._curve: list[dict[str, Any]] = []
         self._timing: list[dict[str, Any]] = []
-        self._evaluation_masks = MaskCounts()
-        self._steps = 0
-        self._meta: dict[str, Any] = {}
-        self._log = folder / files.LOG_FILE
-        self._sampling_masks = MaskCounts()
+        self._masks = {"sampling": MaskCounts(), "evaluation": MaskCounts()}
+        self._seen_at_start: dict[str, Any] = {}
 
-    def follow(self, session: Session, task: Task, on_progress: Callable[[Progress], None]) -> None:
+    def follow(self, session: Session, task: Task, on_progress: Callable[[int, float], None]) -> None:
         """Trains the session to ``spec.steps``, evaluating at 0 and whenever a multiple of ``eval_every`` is passed."""
         # They import torch: only in the trial's own process.
         from tensorboardX import SummaryWriter
@@ -105,75 +97,68 @@ class _Recorder:
         from parity.frameworks.network import weights_hash
 
         self._board = SummaryWriter(str(self._folder))  # for TensorBoard
-        stage = session.eval_runner(min(SLOTS, task.eval_episodes))
-        self._meta = {"devices": session.devices(), "initial_weights": weights_hash(session.weights())}
+        eval_runner = session.eval_runner(min(SLOTS, task.eval_episodes))
+        self._seen_at_start = {"devices": session.devices(), "initial_weights": weights_hash(session.weights())}
         self.log(f"{self._spec.label}: {self._spec.steps} steps on {session.devices()}, {self._spec.threads} threads")
         self._start = time.perf_counter()
-        self._evaluate(stage, task, steps=0)
-        on_progress(Progress(0, self._curve[-1]["return_mean"]))
+        self._evaluate(eval_runner, task)
+        on_progress(0, self._curve[-1]["return_mean"])
 
         def after_iteration(iteration: Iteration) -> None:
             due = iteration.steps // task.eval_every > self._steps // task.eval_every
             self._steps = iteration.steps
-            self._sampling_masks = session.sampling_masks()
-            evaluate_s = 0.0
-            if due or iteration.steps >= self._spec.steps:
-                evaluate_s = self._evaluate(stage, task, iteration.steps)
-            self._timing.append(
-                {"iteration": len(self._timing), "steps": iteration.steps, "sample_s": iteration.sample_s}
-                | {"returns_s": iteration.returns_s, "update_s": iteration.update_s, "evaluate_s": evaluate_s}
-            )
+            self._masks["sampling"] = session.sampling_masks()
+            last = iteration.steps >= self._spec.steps
+            evaluate_s = self._evaluate(eval_runner, task) if due or last else 0.0
+            row = {"iteration": len(self._timing)} | dataclasses.asdict(iteration) | {"evaluate_s": evaluate_s}
+            self._timing.append(row)
             for phase in ("sample_s", "returns_s", "update_s"):
-                self._board.add_scalar(f"time/{phase}", self._timing[-1][phase], iteration.steps)
-            on_progress(Progress(iteration.steps, self._curve[-1]["return_mean"]))
+                self._board.add_scalar(f"time/{phase}", row[phase], iteration.steps)
+            on_progress(iteration.steps, self._curve[-1]["return_mean"])
 
         session.train(self._spec.steps, after_iteration)
         self._board.close()
-        stage.close()
+        eval_runner.close()
         session.save(self._folder / files.CHECKPOINT)
 
-    def _evaluate(self, stage: EvalRunner, task: Task, steps: int) -> float:
+    def _evaluate(self, eval_runner: EvalRunner, task: Task) -> float:
+        """Adds a row to the curve. Returns the seconds that the evaluation took."""
         begin = time.perf_counter()
-        deterministic = evaluate(stage, task.eval_episodes, deterministic=True)
-        sampled = evaluate(stage, task.eval_episodes, deterministic=False)
-        end = time.perf_counter()
-        self._evaluated_s += end - begin
-        self._evaluation_masks += deterministic.masks + sampled.masks
+        deterministic = evaluate(eval_runner, task.eval_episodes, deterministic=True)
+        sampled = evaluate(eval_runner, task.eval_episodes, deterministic=False)
+        seconds = time.perf_counter() - begin
         wall_s = begin - self._start
-        row = {"steps": steps, "wall_s": wall_s, "train_s": wall_s - (self._evaluated_s - (end - begin))}
-        row |= {
-            "length_mean": float(deterministic.lengths.mean()),
-            **_returns("", deterministic),
-            **_returns("sampled_", sampled),
-            **_others("", deterministic),
-            **_others("sampled_", sampled),
-        }
+        row = {"steps": self._steps, "wall_s": wall_s, "train_s": wall_s - self._evaluated_s}
+        row |= {"length_mean": float(deterministic.lengths.mean())}
+        row |= _return_columns("", deterministic) | _return_columns("sampled_", sampled)
+        self._evaluated_s += seconds
+        self._masks["evaluation"] += deterministic.masks + sampled.masks
         self._curve.append(row)
         self.log(
-            f"{steps} steps, {row['train_s']:.1f} s: mean return {row['return_mean']:.4g} deterministic, "
+            f"{self._steps} steps, {row['train_s']:.1f} s: mean return {row['return_mean']:.4g} deterministic, "
             f"{row['sampled_return_mean']:.4g} sampled"
         )
         means = [files.agent_column(agent, "return_mean") for agent in deterministic.others]
         for name in ("return_mean", "sampled_return_mean", "length_mean", *means):
-            self._board.add_scalar(f"evaluation/{name}", row[name], steps)
+            self._board.add_scalar(f"evaluation/{name}", row[name], self._steps)
         self._write_tables()
-        return end - begin
+        return seconds
 
     def _write_tables(self) -> None:
         pd.DataFrame(self._curve).to_parquet(self._folder / files.CURVE_FILE, index=False)
         pd.DataFrame(self._timing, columns=_TIMING_COLUMNS).to_parquet(self._folder / files.TIMING_FILE, index=False)
-        masks = {"sampling": self._sampling_masks, "evaluation": self._evaluation_masks}
-        text = json.dumps({phase: dataclasses.asdict(counts) for phase, counts in masks.items()}, indent=1)
+        text = json.dumps({phase: dataclasses.asdict(counts) for phase, counts in self._masks.items()}, indent=1)
         (self._folder / files.MASKS_FILE).write_text(text + "\n", encoding="utf-8")
 
-    def write(self, status: str, reason: str | None) -> files.TrialMeta:
+    def write(self, status: Literal["done", "crashed", "interrupted"], reason: str | None) -> None:
+        """Writes ``trial.json``, and the tables as far as they have come."""
         if self._curve:
             self._write_tables()
-        meta = files.TrialMeta(
+        files.TrialMeta(
             task=self._spec.task,
             framework=self._spec.framework,
             seed=self._spec.seed,
-            status=status,  # type: ignore[arg-type]
+            status=status,
             reason=reason,
             steps=self._steps,
             started=self._started,
@@ -181,29 +166,25 @@ class _Recorder:
             peak_memory_mb=peak_memory_mb(),
             threads=self._spec.threads,
             processes=self._spec.processes,
-            **self._meta,
-        )
-        meta.write(self._folder / files.TRIAL_FILE)
-        return meta
+            **self._seen_at_start,
+        ).write(self._folder / files.TRIAL_FILE)
 
     def log(self, text: str) -> None:
-        with self._log.open("a", encoding="utf-8") as log:
+        with (self._folder / files.LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(f"{files.now()} {text}\n")
 
 
-_TIMING_COLUMNS = ["iteration", "steps", "sample_s", "returns_s", "update_s", "evaluate_s"]
+_TIMING_COLUMNS = ["iteration", *(field.name for field in dataclasses.fields(Iteration)), "evaluate_s"]
 
 
-def _returns(prefix: str, evaluation: Evaluation) -> dict[str, Any]:
-    return _mean_and_std(prefix, evaluation.returns) | {f"{prefix}returns": evaluation.returns.tolist()}
-
-
-def _others(prefix: str, evaluation: Evaluation) -> dict[str, Any]:
-    return {
-        files.agent_column(agent, column): value
-        for agent, returns in evaluation.others.items()
-        for column, value in _mean_and_std(prefix, returns).items()
-    }
+def _return_columns(prefix: str, evaluation: Evaluation) -> dict[str, Any]:
+    """A row's columns of one policy: the learning agent's returns, and mean and deviation of every other agent's."""
+    columns: dict[str, Any] = _mean_and_std(prefix, evaluation.returns)
+    columns[f"{prefix}returns"] = evaluation.returns.tolist()
+    for agent, returns in evaluation.others.items():
+        of_agent = _mean_and_std(prefix, returns)
+        columns |= {files.agent_column(agent, column): value for column, value in of_agent.items()}
+    return columns
 
 
 def _mean_and_std(prefix: str, returns: np.ndarray) -> dict[str, float]:

@@ -132,7 +132,7 @@ def test_a_trial_keeps_the_returns_of_the_other_learning_agent(tmp_path: Path) -
     spec = TrialSpec(
         resolve(str(tmp_path / "pair.py")), "doors", "rllib", 0, 256, "cpu", 1, str(tmp_path / "trial"), processes=1
     )
-    run_trial(spec, lambda _: None)
+    run_trial(spec, lambda *_: None)
     curve = pd.read_parquet(tmp_path / "trial" / CURVE_FILE)
     assert agents_of(curve) == ["speaker"] and len(curve) == 2
     for column in ("return_mean", "return_std", "sampled_return_mean"):

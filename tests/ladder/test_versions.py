@@ -10,6 +10,7 @@ import pytest
 from ladder_ports import LEARNER, Collected
 
 from parity.cli import run_check as command
+from parity.cli.check import CheckOptions
 from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.exact import framework as exact_framework
 from parity.ladder.run_rungs import run_rungs
@@ -140,12 +141,12 @@ def test_check_leaves_rllib_exact_out_of_its_defaults_and_says_so(
     monkeypatch.setattr("parity.capture.rllib.capture_rllib", lambda *_: copy.deepcopy(collected("own", "rllib")))
     # The process that collects would not see what is patched in this one.
     monkeypatch.setattr(command, "run_in_subprocess", lambda work, *arguments, about: work(*arguments))
-    command.run_check(command.Request(task="tiles", as_json=True))
+    command.run_check(CheckOptions(task="tiles"), as_json=True)
     out, err = capsys.readouterr()
     sentence = 'pip install "ray[rllib]==2.60.0"'
     assert sentence in " ".join(err.split()) and '"rllib-exact": "--frameworks rllib-exact needs ray 2.60' in out
     with pytest.raises(command.NotSupported, match=r"installed is 2\.47\.1"):
-        command.run_check(command.Request(task="tiles", frameworks=["rllib-exact"]))
+        command.run_check(CheckOptions(task="tiles", frameworks=["rllib-exact"]), as_json=False)
 
 
 def test_a_package_of_another_version_is_not_called_missing(monkeypatch: pytest.MonkeyPatch) -> None:
