@@ -18,9 +18,9 @@ import warnings
 from pathlib import Path
 
 import parity
-from parity.bisect.search import interpolate
+from parity.bisect.jobs import FindParts, JudgeHybrid
+from parity.bisect.search import find_culprits
 from parity.bisect.sentence import sentence
-from parity.bisect.workers import climb_mixture, dissect
 from parity.task import registry as tasks
 
 _REPORTED = "envs/reported/port.py"
@@ -93,17 +93,17 @@ def bisect_here(name: str, kind: str, *expected: tuple[str, ...]) -> Traced:
     start = time.perf_counter()
     text = name if ".py" in name else f"parity.selftest.planted:{name.replace('-', '_')}"
     ref = tasks.resolve(text)
-    anatomy = dissect(ref)
-    outcome = interpolate(anatomy, lambda wanted: [climb_mixture(ref, keys) for keys in wanted])
+    parts = FindParts(text).run(ref)
+    result = find_culprits(parts, lambda hybrids: [JudgeHybrid(keys).run(ref) for keys in hybrids])
     return Traced(
         name,
         kind,
         [list(keys) for keys in expected],
-        [sorted(culprit.keys) for culprit in outcome.culprits],
-        outcome.rest is not None and outcome.rest.holds,
-        len(outcome.tried),
+        [sorted(culprit.keys) for culprit in result.culprits],
+        result.rest is not None and result.rest.holds,
+        len(result.tried),
         round(time.perf_counter() - start, 1),
-        sentence(anatomy, outcome),
+        sentence(parts, result),
     )
 
 

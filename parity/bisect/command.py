@@ -2,218 +2,198 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from parity.bisect import files
-from parity.bisect.document import BisectDocument, document, step_entry, unbuilt
-from parity.bisect.part import Anatomy
-from parity.bisect.search import Keys, Outcome, interpolate
-from parity.bisect.sentence import advice
-from parity.bisect.step import Reached, Step, climbed, steps
-from parity.bisect.trained import Run
-from parity.bisect.training import training
-from parity.bisect.verdict import Verdict
-from parity.bisect.workers import Workers, climb_mixture, take_step
+from parity import probes
+from parity.bisect.document import document_of
+from parity.bisect.jobs import FindParts, JudgeHybrid, TakeStep, TrainHybrid, UniformLegalReturn
+from parity.bisect.ladder_outcome import LadderOutcome
+from parity.bisect.parts import PortParts
+from parity.bisect.search import Keys, SearchResult, find_culprits
+from parity.bisect.sentence import advice, not_exchanged
+from parity.bisect.short_training import LONGEST_TRAINING_S, Run, train_and_tell
+from parity.bisect.steps import all_steps, steps_sentence
+from parity.bisect.task_files import DOCUMENT_FILE, LOG_FILE, check_command, make_folder, write_task_files
+from parity.bisect.worker_pool import WorkerPool
 from parity.errors import CannotStart, ExitCode
+from parity.results.bisect import BisectDocument, StepEntry
 from parity.system.console import console
 from parity.task import registry as tasks
 
+_STYLES = {"holds": "green", "breaks": "bold red", "not applicable": "dim"}
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What ``parity bisect`` was asked.
 
-    Attributes:
+def run_bisect(
+    task: str,
+    out: Path,
+    workers: int | None = None,
+    climb: bool = False,
+    train: int | None = None,
+    as_json: bool = False,
+) -> int:
+    """Finds the parts of one port that break the ladder, prints them and returns the exit code.
+
+    Args:
         task: as ``--task`` says it.
+        out: folder below which the document and task files are written.
         workers: processes; None for one per core, up to two.
-        out: folder below which the task files are written.
-        climb: whether to climb from a probe to the whole port instead of exchanging parts.
+        climb: whether to take steps from a probe to the whole port instead of exchanging parts.
         train: environment steps of short trainings; None trains nothing.
         as_json: whether to print the document on stdout.
-    """
-
-    task: str
-    workers: int | None = None
-    out: Path = Path("results")
-    climb: bool = False
-    train: int | None = None
-    as_json: bool = False
-
-
-def run_bisect(request: Request) -> int:
-    """Takes one port apart, prints what was found and returns the exit code.
 
     Raises:
         CannotStart: bad input.
     """
-    if request.climb and request.train is not None:
+    if climb and train is not None:
         raise CannotStart("--climb and --train: a climb trains its probes and nothing else; choose one of them.")
     begin = time.perf_counter()
-    ref = tasks.resolve(request.task)
-    folder = files.folder_of(request.out, ref)
-    out = console()
-    with Workers(ref, str(folder / files.LOG_FILE), request.workers) as workers, _progress(out) as bar:
-        line = bar.add_task("taking the port apart", total=None)
-        anatomy = _anatomy(workers, request)
-        if request.climb and not anatomy.unbuilt:
-            return _climb(request, workers, anatomy, bar, line, folder, out, begin)
-        outcome = None if anatomy.unbuilt else interpolate(anatomy, _judge(workers, bar, line))
-        trained = None
-        if request.train is not None and outcome is not None and outcome.reference.holds:
-            trained = training(anatomy, outcome, request.train, workers, _trained(bar, line))
-    found = unbuilt(anatomy) if outcome is None else document(anatomy, outcome)
-    if trained is not None:
-        found.training, learns = trained
-        found.exit_code = found.exit_code if learns else ExitCode.DOES_NOT_HOLD
-    found.seconds = round(time.perf_counter() - begin, 1)
-    files.write(folder, ref, anatomy, outcome, found)
-    _print(out, found, outcome)
-    if request.as_json:
-        print(found.to_json())
-    return found.exit_code
+    ref = tasks.resolve(task)
+    folder = make_folder(out, ref)
+    log = folder / LOG_FILE
+    terminal = console()
+    result: SearchResult | None = None
+    with WorkerPool(ref, str(log), workers) as pool, _progress(terminal) as progress:
+        show = functools.partial(progress.update, progress.add_task("taking the port apart", total=None))
+        (parts,) = pool.run([FindParts(task)])
+        if parts.build_error is not None:
+            sentence = f"{parts.build_error[0].upper()}{parts.build_error[1:]}."
+            document = BisectDocument(task=parts.task, sentence=sentence, exit_code=ExitCode.DOES_NOT_HOLD)
+        elif climb:
+            document = _take_steps(parts, pool, show)
+        else:
+            result = find_culprits(parts, _judge(pool, show))
+            document = document_of(parts, result)
+            if train is not None and result.reference.holds:
+                _train(parts, result, train, document, pool, show)
+    if document.climb is None:
+        mended = result is not None and result.rest is not None and result.rest.holds
+        write_task_files(folder, ref, parts, document, mended)
+    document.log = log.as_posix()
+    document.seconds = round(time.perf_counter() - begin, 1)
+    (folder / DOCUMENT_FILE).write_text(document.to_json() + "\n", encoding="utf-8")
+    if document.climb is None:
+        _print_culprits(terminal, document, advice(result) if result is not None else [])
+    else:
+        _print_steps(terminal, document, document.climb)
+    if as_json:
+        print(document.to_json())
+    return document.exit_code
 
 
-def _climb(
-    request: Request,
-    workers: Workers,
-    anatomy: Anatomy,
-    bar: Progress,
-    line: TaskID,
-    folder: Path,
-    out: Console,
-    begin: float,
-) -> int:
-    """Step by step to the first that breaks; as many at a time as there are processes."""
-    from parity import probes
+def _judge(pool: WorkerPool, show: Callable[..., None]) -> Callable[[Sequence[Keys]], list[LadderOutcome]]:
+    asked = 0
 
-    todo = steps(probes.names())
-    bar.update(line, total=len(todo))
-    reached: list[Reached] = []
-
-    def advance(step: Step, result: Reached | Verdict) -> None:
-        bar.update(line, advance=1, description=step.words)
-
-    while todo and not any(each.status == "breaks" for each in reached):
-        now, todo = todo[: workers.processes], todo[workers.processes :]
-        results = workers.run(take_step, now, advance)
-        reached += [
-            Reached(step, found) if isinstance(found, Verdict) else found
-            for step, found in zip(now, results, strict=True)
-        ]
-    bar.stop()
-    broken = next((i for i, each in enumerate(reached) if each.status == "breaks"), None)
-    if broken is not None:
-        reached = reached[: broken + 1]
-    found = BisectDocument(
-        task=anatomy.task,
-        sentence=climbed(anatomy.task, reached),
-        exit_code=ExitCode.HOLDS if broken is None else ExitCode.DOES_NOT_HOLD,
-        notes=[f"Not exchanged: {reason}." for reason in anatomy.fixed],
-        climb=[step_entry(each) for each in reached],
-        seconds=round(time.perf_counter() - begin, 1),
-    )
-    files.store(folder, found, [each.verdict for each in reached if each.verdict is not None])
-    _print_climb(out, found, reached)
-    if request.as_json:
-        print(found.to_json())
-    return found.exit_code
-
-
-def _print_climb(out: Console, found: BisectDocument, reached: list[Reached]) -> None:
-    styles = {"holds": "green", "breaks": "bold red", "not applicable": "dim"}
-    for each in reached:
-        line = Text.assemble((f"{each.status:<14} ", styles[each.status]), each.step.words)
-        if each.reason is not None:
-            line.append(f": {each.reason}", "dim")
-        out.print(line)
-        for failure in each.failures:
-            out.print(Text(f"  {failure}"))
-    out.print(Text(found.sentence, style="green" if found.exit_code == 0 else "bold red"))
-    if found.exit_code:
-        out.print(Text("parity bisect without --climb says which part of the port does it."))
-    out.print(Text(f"{len(reached)} steps in {found.seconds:.0f} s; log: {found.log}", style="dim"))
-
-
-def _anatomy(workers: Workers, request: Request) -> Anatomy:
-    try:
-        return workers.anatomy()
-    except BrokenProcessPool:
-        raise CannotStart(f"--task {request.task}: the process that loaded it died.") from None
-    except TimeoutError:
-        raise CannotStart(f"--task {request.task}: its port came to no end while it was built.") from None
-
-
-def _judge(workers: Workers, bar: Progress, line: TaskID) -> Callable[[Sequence[Keys]], list[Verdict]]:
-    done, asked = 0, 0
-
-    def judge(wanted: Sequence[Keys]) -> list[Verdict]:
+    def judge(hybrids: Sequence[Keys]) -> list[LadderOutcome]:
         nonlocal asked
-        asked += len(wanted)
-        bar.update(line, total=asked)
+        asked += len(hybrids)
+        show(total=asked)
 
-        def advance(keys: Keys, verdict: Verdict) -> None:
-            nonlocal done
-            done += 1
-            state = "holds" if verdict.holds else f"breaks at rung {verdict.rung}"
-            bar.update(line, completed=done, description=f"{_short(keys)} of yours: {state}")
+        def on_done(index: int, outcome: LadderOutcome) -> None:
+            state = "holds" if outcome.holds else f"breaks at rung {outcome.rung}"
+            show(advance=1, description=f"{_short(hybrids[index])} of yours: {state}")
 
-        return workers.run(climb_mixture, wanted, advance)
+        return pool.run([JudgeHybrid(keys) for keys in hybrids], on_done)
 
     return judge
 
 
-def _trained(bar: Progress, line: TaskID) -> Callable[[Any, Any], None]:
-    bar.update(line, total=None, completed=0, description="training the reference port and yours")
+def _train(
+    parts: PortParts,
+    result: SearchResult,
+    steps: int,
+    document: BisectDocument,
+    pool: WorkerPool,
+    show: Callable[..., None],
+) -> None:
+    """Trains what tells the culprits apart, and puts it into the document."""
 
-    def advance(wanted: tuple[Keys, int, int], result: Run | Verdict) -> None:
-        what = "raised" if isinstance(result, Verdict) or result.raised else f"return {result.end:.3g}"
-        bar.update(line, advance=1, description=f"{_short(wanted[0])} of yours, seed {wanted[1]}: {what}")
+    def train(hybrids: Sequence[tuple[Keys, int]]) -> list[Run]:
+        def on_done(index: int, run: Run) -> None:
+            keys, seed = hybrids[index]
+            end = "raised" if run.raised else f"return {run.end:.3g}"
+            show(advance=1, description=f"{_short(keys)} of yours, seed {seed}: {end}")
 
-    return advance
+        return pool.run([TrainHybrid(keys, seed, steps) for keys, seed in hybrids], on_done, LONGEST_TRAINING_S)
+
+    show(total=None, completed=0, description="training the reference port and yours")
+    (uniform_legal,) = pool.run([UniformLegalReturn()])
+    document.training, learns = train_and_tell(parts, result, steps, uniform_legal, train)
+    if not learns:
+        document.exit_code = ExitCode.DOES_NOT_HOLD
+
+
+def _take_steps(parts: PortParts, pool: WorkerPool, show: Callable[..., None]) -> BisectDocument:
+    """Takes the steps up to the first that breaks, as many at a time as there are processes."""
+    steps = all_steps(probes.names())
+    show(total=len(steps))
+    taken: list[StepEntry] = []
+    while len(taken) < len(steps) and not any(step.status == "breaks" for step in taken):
+        jobs = [TakeStep(step) for step in steps[len(taken) : len(taken) + pool.processes]]
+        taken += pool.run(jobs, lambda _, step: show(advance=1, description=step.words))
+    breaks = [step.status == "breaks" for step in taken]
+    taken = taken[: breaks.index(True) + 1] if any(breaks) else taken
+    return BisectDocument(
+        task=parts.task,
+        sentence=steps_sentence(parts.task, taken),
+        exit_code=ExitCode.DOES_NOT_HOLD if any(breaks) else ExitCode.HOLDS,
+        notes=not_exchanged(parts),
+        climb=taken,
+    )
 
 
 def _short(keys: Keys) -> str:
-    names = sorted(keys)
-    return "none" if not names else (", ".join(names) if len(names) <= 2 else f"{len(names)} parts")
+    return ", ".join(sorted(keys)) or "none" if len(keys) <= 2 else f"{len(keys)} parts"
 
 
-def _progress(out: Console) -> Progress:
+def _progress(terminal: Console) -> Progress:
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         MofNCompleteColumn(),
         TextColumn("ladders"),
         TimeElapsedColumn(),
-        console=out,
+        console=terminal,
         transient=True,
-        disable=not out.is_terminal,
+        disable=not terminal.is_terminal,
     )
 
 
-def _print(out: Console, found: BisectDocument, outcome: Outcome | None) -> None:
-    style = "green" if found.exit_code == 0 else "bold red"
-    out.print(Text(found.sentence, style=style))
-    if found.training is not None:
-        out.print(Text(found.training.sentence, style=style))
-    for note in found.notes:
-        out.print(Text(note))
-    for code, title, fix in advice(outcome) if outcome is not None else []:
-        out.print(Text.assemble((f"{code} ", "bold"), title))
-        out.print(Text(f"  fix: {fix}", style="green"))
+def _print_steps(terminal: Console, document: BisectDocument, steps: Sequence[StepEntry]) -> None:
+    for step in steps:
+        line = Text.assemble((f"{step.status:<14} ", _STYLES[step.status]), step.words)
+        if step.status == "not applicable":
+            line.append(f": {step.reason}", "dim")
+        terminal.print(line)
+        for failure in step.failures:
+            terminal.print(Text(f"  {failure}"))
+    terminal.print(Text(document.sentence, style="bold red" if document.exit_code else "green"))
+    if document.exit_code:
+        terminal.print(Text("parity bisect without --climb says which part of the port does it."))
+    terminal.print(Text(f"{len(steps)} steps in {document.seconds:.0f} s; log: {document.log}", style="dim"))
+
+
+def _print_culprits(terminal: Console, document: BisectDocument, fixes: list[tuple[str, str, str]]) -> None:
+    style = "bold red" if document.exit_code else "green"
+    terminal.print(Text(document.sentence, style=style))
+    if document.training is not None:
+        terminal.print(Text(document.training.sentence, style=style))
+    for note in document.notes:
+        terminal.print(Text(note))
+    for code, title, fix in fixes:
+        terminal.print(Text.assemble((f"{code} ", "bold"), title))
+        terminal.print(Text(f"  fix: {fix}", style="green"))
     by_command: dict[str, list[str]] = {}
-    for entry in (*found.culprits, *found.then):
+    for entry in (*document.culprits, *document.then):
         by_command.setdefault(entry.command or "", []).extend(entry.parts)
-    for command, parts in by_command.items():
-        out.print(Text(f"{', '.join(parts)} alone: {command}"))
-    if found.mended is not None:
-        out.print(Text(f"yours, mended: {files.command(Path(found.mended))}"))
-    out.print(Text(f"{len(found.tried)} ladders in {found.seconds:.0f} s; log: {found.log}", style="dim"))
+    for command, keys in by_command.items():
+        terminal.print(Text(f"{', '.join(keys)} alone: {command}"))
+    if document.mended is not None:
+        terminal.print(Text(f"yours, mended: {check_command(Path(document.mended))}"))
+    terminal.print(Text(f"{len(document.tried)} ladders in {document.seconds:.0f} s; log: {document.log}", style="dim"))

@@ -1,142 +1,120 @@
-"""An outcome in words. The first sentence stands alone: it names every culprit, its rung and what passes."""
+"""A search's result in words. The first sentence stands alone: it names every culprit, its rung and what passes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from parity.bisect.part import Anatomy, Part
-from parity.bisect.search import Culprit, Outcome
-from parity.bisect.verdict import Error, Verdict
+from parity.bisect.ladder_outcome import LadderOutcome
+from parity.bisect.parts import PortParts
+from parity.bisect.search import Culprit, SearchResult
+from parity.errors import in_words
 
-# Settings that are named with both values; what is over stands in the document.
+# Settings that are named with both values; the document has all of them.
 MOST_SETTINGS = 12
 
 
-def sentence(anatomy: Anatomy, outcome: Outcome) -> str:
+def sentence(parts: PortParts, result: SearchResult) -> str:
     """The answer, one sentence or two."""
-    if not outcome.reference.holds:
+    if not result.reference.holds:
         return (
-            f"The reference port of {anatomy.task} breaks {_rung(outcome.reference)}: the fault is in the task itself (its "
+            f"The reference port of {parts.task} breaks {_rung(result.reference)}: the fault is in the task itself (its "
             "env, network or sb3_model), or in parity; no part of yours was tried."
         )
-    if outcome.port.holds:
+    if result.port.holds:
         return "Nothing breaks: your port climbs the whole ladder, all its parts together."
-    if not outcome.culprits:
-        return (
-            f"Your port breaks {_rung(outcome.port)}, and no part of it could be made out that does: "
-            f"{_because(outcome.port)}."
-        )
-    code = [culprit for culprit in outcome.culprits if not _is_setting(anatomy, culprit)]
-    settings = [culprit for culprit in outcome.culprits if _is_setting(anatomy, culprit)]
-    clauses = [_clause(anatomy, culprit, is_first=i == 0) for i, culprit in enumerate(code)]
+    if not result.culprits:
+        return f"Your port breaks {_rung(result.port)}, and no part of it could be found that does: {_because(result.port)}."
+    settings = [culprit for culprit in result.culprits if parts.are_settings(culprit.keys)]
+    breaks = [
+        (parts.in_words(culprit.keys), _rung(culprit.alone), _because(culprit.alone))
+        for culprit in result.culprits
+        if culprit not in settings
+    ]
     if settings:
-        clauses.append(_settings(anatomy, settings, is_first=not code))
-    told = ", and ".join(clauses) if len(clauses) == 2 else "; ".join(clauses)
-    rest = _rest(anatomy, outcome)
-    return f"{told[0].upper()}{told[1:]}; {rest}."
+        lowest = min((culprit.alone for culprit in settings), key=lambda each: 99 if each.rung is None else each.rung)
+        codes = dict.fromkeys(code for culprit in settings for code in culprit.alone.codes)
+        breaks.append((_values(parts, settings), _rung(lowest), ", ".join(codes)))
+    clauses = [
+        f"with {labels} {'' if i else 'the ladder breaks '}{rung} ({why})"
+        for i, (labels, rung, why) in enumerate(breaks)
+    ]
+    text = (", and " if len(clauses) == 2 else "; ").join(clauses)
+    return f"{_capital(text)}; {_what_passes(parts, result)}."
 
 
-def notes(anatomy: Anatomy, outcome: Outcome) -> list[str]:
+def notes(parts: PortParts, result: SearchResult) -> list[str]:
     """What else there is to say, a sentence each."""
-    found = []
-    for culprit in outcome.culprits:
-        if len(culprit.keys) > 1 and not _is_setting(anatomy, culprit):
-            found.append(f"{_capital(_labels(anatomy, culprit.keys))} break only together: each alone passes.")
-    if len(outcome.culprits) == 1 and (without := outcome.culprits[0].without) is not None and without.holds:
-        found.append("With that replaced by the reference's, your port climbs the whole ladder.")
-    if {"module.network", "module.value"} <= {key for culprit in outcome.culprits for key in culprit.keys}:
-        found.append("Logits and values both differ: look first at the features that the two share.")
-    if outcome.then:
-        told = "; ".join(f"{_labels(anatomy, c.keys)} {_rung(c.alone)} ({_codes(c.alone)})" for c in outcome.then)
-        found.append(f"Once these are replaced, this breaks as well, in their place or behind them: {told}.")
-    if outcome.made_good:
-        told = "; ".join(f"{_labels(anatomy, c.keys)} ({_codes(c.alone)})" for c in outcome.made_good)
-        found.append(
-            f"In the reference port alone this would break, and in yours it does not: {told}. It goes with other parts of "
-            "yours, or was not reached."
+    lines = [
+        f"{_capital(parts.in_words(culprit.keys))} break only together: each alone passes."
+        for culprit in result.culprits
+        if len(culprit.keys) > 1 and not parts.are_settings(culprit.keys)
+    ]
+    if len(result.culprits) == 1 and (without := result.culprits[0].without) is not None and without.holds:
+        lines.append("With that replaced by the reference's, your port climbs the whole ladder.")
+    if {"module.network", "module.value"} <= {key for culprit in result.culprits for key in culprit.keys}:
+        lines.append("Logits and values both differ: look first at the features that the two share.")
+    if result.then:
+        each = "; ".join(f"{parts.in_words(c.keys)} {_rung(c.alone)} ({_codes(c.alone)})" for c in result.then)
+        lines.append(f"Once these are replaced, this breaks as well, in their place or behind them: {each}.")
+    if result.made_good:
+        each = "; ".join(f"{parts.in_words(c.keys)} ({_codes(c.alone)})" for c in result.made_good)
+        lines.append(
+            f"In the reference port alone this would break, and in yours it does not: {each}. It belongs together with other "
+            "parts of yours, or your port breaks before it is reached."
         )
-    found += [f"Not exchanged: {reason}." for reason in anatomy.fixed]
-    return found
+    return lines + not_exchanged(parts)
 
 
-def advice(outcome: Outcome) -> list[tuple[str, str, str]]:
+def not_exchanged(parts: PortParts) -> list[str]:
+    return [f"Not exchanged: {reason}." for reason in parts.fixed]
+
+
+def advice(result: SearchResult) -> list[tuple[str, str, str]]:
     """Code, title and fix of the culprits' findings, the worst first, each once."""
-    errors = [error for culprit in outcome.culprits for error in _seen(culprit.alone, outcome.port)]
-    found = {error.code: (error.code, error.title, error.fix) for error in reversed(errors) if error.fix}
-    return [found[code] for code in dict.fromkeys(error.code for error in errors) if code in found]
+    advice: dict[str, tuple[str, str, str]] = {}
+    for culprit in result.culprits:
+        roots = culprit.alone.root_errors
+        seen = [error for error in roots if error.identity in result.port.identities] or roots
+        for error in seen:
+            if error.fix:
+                advice.setdefault(error.code, (error.code, error.title, error.fix))
+    return list(advice.values())
 
 
-def _clause(anatomy: Anatomy, culprit: Culprit, is_first: bool) -> str:
-    labels = _labels(anatomy, culprit.keys)
-    return (
-        f"with {labels} the ladder breaks {_rung(culprit.alone)} ({_because(culprit.alone)})"
-        if is_first
-        else (f"with {labels} {_rung(culprit.alone)} ({_because(culprit.alone)})")
-    )
+def _values(parts: PortParts, culprits: Sequence[Culprit]) -> str:
+    settings = [part for culprit in culprits for part in parts.of(culprit.keys)]
+    values = [f"{part.key} {part.yours} (reference: {part.reference})" for part in settings[:MOST_SETTINGS]]
+    if len(settings) > MOST_SETTINGS:
+        values.append(f"{len(settings) - MOST_SETTINGS} more")
+    return f"your {in_words(values)}"
 
 
-def _settings(anatomy: Anatomy, culprits: Sequence[Culprit], is_first: bool) -> str:
-    parts = [part for culprit in culprits for part in anatomy.parts if part.key in culprit.keys]
-    told = [f"{part.key} {part.yours} (reference: {part.reference})" for part in parts[:MOST_SETTINGS]]
-    if len(parts) > MOST_SETTINGS:
-        told.append(f"{len(parts) - MOST_SETTINGS} more")
-    codes = ", ".join(dict.fromkeys(e.code for c in culprits for e in c.alone.errors if e.is_root))
-    rungs = min((culprit.alone for culprit in culprits), key=lambda v: 99 if v.rung is None else v.rung)
-    breaks = f"the ladder breaks {_rung(rungs)}" if is_first else _rung(rungs)
-    return f"with your {_list(told)} {breaks} ({codes})"
+def _what_passes(parts: PortParts, result: SearchResult) -> str:
+    if result.rest is not None and not result.rest.holds:
+        return f"what is left of yours still breaks {_rung(result.rest)} ({_because(result.rest)})"
+    named = {key for culprit in (*result.culprits, *result.then, *result.made_good) for key in culprit.keys}
+    left = parts.of(parts.keys - named)
+    labels = [part.label for part in left if part.kind != "setting"]
+    if settings := len(left) - len(labels):
+        labels.append(f"{settings} other setting{'s' if settings > 1 else ''}")
+    return f"everything else of yours passes: {in_words(labels)}" if labels else "there is nothing else of yours"
 
 
-def _rest(anatomy: Anatomy, outcome: Outcome) -> str:
-    told = {key for culprit in (*outcome.culprits, *outcome.then, *outcome.made_good) for key in culprit.keys}
-    left = [part for part in anatomy.parts if part.key not in told]
-    if outcome.rest is not None and not outcome.rest.holds:
-        return f"what is left of yours still breaks {_rung(outcome.rest)} ({_because(outcome.rest)})"
-    code = [part.label for part in left if part.kind != "setting"]
-    settings = sum(part.kind == "setting" for part in left)
-    if settings:
-        code.append(f"{settings} other setting{'s' if settings > 1 else ''}")
-    return f"everything else of yours passes: {_list(code)}" if code else "there is nothing else of yours"
-
-
-def _because(verdict: Verdict) -> str:
+def _because(outcome: LadderOutcome) -> str:
     """Code and title of the first root, and the codes of the others."""
-    roots = list({error.code: error for error in verdict.errors if error.is_root}.values())
-    if not roots:
-        return verdict.reason
-    more = f"; also {', '.join(error.code for error in roots[1:])}" if len(roots) > 1 else ""
-    return f"{_coded(roots[0])}{more}"
+    if not outcome.root_errors:
+        return outcome.reason
+    first, *others = {error.code: error for error in outcome.root_errors}.values()
+    why = f"{first.code} {first.title}" if first.in_catalogue else first.title
+    return f"{why}; also {', '.join(error.code for error in others)}" if others else why
 
 
-def _coded(error: Error) -> str:
-    """What is no finding of the catalogue has no code that anybody could look up."""
-    return f"{error.code} {error.title}" if error.code.startswith("PAR") else error.title
+def _codes(outcome: LadderOutcome) -> str:
+    return ", ".join(dict.fromkeys(e.code if e.in_catalogue else e.title for e in outcome.root_errors))
 
 
-def _seen(verdict: Verdict, port: Verdict) -> list[Error]:
-    roots = [error for error in verdict.errors if error.is_root]
-    return [error for error in roots if error.identity in port.identities] or roots
-
-
-def _codes(verdict: Verdict) -> str:
-    roots = [error for error in verdict.errors if error.is_root]
-    return ", ".join(dict.fromkeys(e.code if e.code.startswith("PAR") else e.title for e in roots))
-
-
-def _rung(verdict: Verdict) -> str:
-    return "" if verdict.rung is None else f"at rung {verdict.rung}"
-
-
-def _labels(anatomy: Anatomy, keys: Iterable[str]) -> str:
-    parts: list[Part] = [part for part in anatomy.parts if part.key in set(keys)]
-    return _list([f"your {part.label}" if part.kind == "setting" else part.label for part in parts])
-
-
-def _is_setting(anatomy: Anatomy, culprit: Culprit) -> bool:
-    return all(anatomy.part(key).kind == "setting" for key in culprit.keys)
-
-
-def _list(words: Sequence[str]) -> str:
-    return ", ".join(words[:-1]) + f" and {words[-1]}" if len(words) > 1 else "".join(words)
+def _rung(outcome: LadderOutcome) -> str:
+    return "" if outcome.rung is None else f"at rung {outcome.rung}"
 
 
 def _capital(text: str) -> str:

@@ -39,8 +39,8 @@ def bisect(
     json
         Print one document with culprits and everything that was tried on stdout, and nothing else there.
     """
-    from parity.bisect.command import Request, run_bisect
+    from parity.bisect.command import run_bisect
 
     if task is None:
         task = default_task("parity bisect")
-    return run_bisect(Request(task, workers, Path(out if out is not None else DEFAULT_OUT), climb, train, json))
+    return run_bisect(task, Path(out if out is not None else DEFAULT_OUT), workers, climb, train, json)

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from worker_functions import crash_or_hang
+from worker_functions import CrashOrHang
 
-from parity.bisect.mixture import Dissected, mixture
-from parity.bisect.part import Anatomy
-from parity.bisect.search import Outcome, interpolate
+from parity.bisect.hybrid import HybridBuilder, hybrid
+from parity.bisect.jobs import FindParts, JudgeHybrid, judge
+from parity.bisect.ladder_outcome import no_ladder
+from parity.bisect.parts import PortParts
+from parity.bisect.search import SearchResult, find_culprits
 from parity.bisect.sentence import sentence
-from parity.bisect.verdict import DIED, HUNG
-from parity.bisect.workers import Workers, climb_mixture, climb_task, dissect
+from parity.bisect.worker_pool import DIED, HUNG, WorkerPool
 from parity.cli import call
 from parity.task import registry as tasks
 from parity.task.registry import TaskRef
@@ -26,96 +27,107 @@ from bisect_planted import PLANTED, bisect_here
 PORTS = Path(__file__).parent / "bisect_ports.py"
 
 
-def bisected(ref: TaskRef) -> tuple[Anatomy, Outcome]:
+def parts_of(name: str) -> PortParts:
+    return FindParts(name).run(port(name))
+
+
+def bisected(name: str) -> tuple[PortParts, SearchResult]:
     """In this process, as a worker does it."""
-    anatomy = dissect(ref)
-    return anatomy, interpolate(anatomy, lambda wanted: [climb_mixture(ref, keys) for keys in wanted])
+    parts = parts_of(name)
+    return parts, find_culprits(parts, lambda hybrids: [JudgeHybrid(keys).run(port(name)) for keys in hybrids])
 
 
 def port(name: str) -> TaskRef:
     return tasks.resolve(f"{PORTS}:{name}")
 
 
-def culprits(outcome: Outcome) -> list[list[str]]:
-    return [sorted(culprit.keys) for culprit in outcome.culprits]
+def culprits(result: SearchResult) -> list[list[str]]:
+    return [sorted(culprit.keys) for culprit in result.culprits]
 
 
 @pytest.mark.parametrize("name", ["good", "as_configuration", pytest.param("both_sides_whole", marks=pytest.mark.slow)])
 def test_nothing_breaks_in_a_good_port_and_in_a_finished_configuration_of_it(name: str) -> None:
-    anatomy, outcome = bisected(port(name))
-    assert outcome.reference.holds and outcome.port.holds, outcome.port
-    assert sentence(anatomy, outcome).startswith("Nothing breaks")
+    parts, result = bisected(name)
+    assert result.reference.holds and result.port.holds, result.port
+    assert sentence(parts, result).startswith("Nothing breaks")
 
 
 def test_parts_are_those_that_differ_from_the_reference_port() -> None:
     module = {"module.network", "module.mask", "module.value"}
     common = module | {"multi_agent_env", "other_modules.watcher"}
-    assert dissect(port("good")).keys == common
-    found = dissect(port("configuration_with_two_faults"))
-    assert found.keys >= common | {"lr", "policies"}
-    assert (found.part("lr").yours, found.part("lr").reference) == ("0.5", "0.001")
-    assert not {"clip_param", "gamma"} & found.keys
+    assert parts_of("good").keys == common
+    parts = parts_of("configuration_with_two_faults")
+    assert parts.keys >= common | {"lr", "policies"}
+    (lr,) = parts.of(["lr"])
+    assert (lr.yours, lr.reference) == ("0.5", "0.001")
+    assert not {"clip_param", "gamma"} & parts.keys
 
 
 @pytest.mark.slow
 def test_the_environment_of_a_dict_is_named() -> None:
-    _, outcome = bisected(port("as_dict_with_a_generous_table"))
-    assert culprits(outcome) == [["multi_agent_env"]]
-    assert outcome.culprits[0].alone.rung == 0 and outcome.rest is not None and outcome.rest.holds
+    _, result = bisected("as_dict_with_a_generous_table")
+    assert culprits(result) == [["multi_agent_env"]]
+    assert result.culprits[0].alone.rung == 0 and result.rest is not None and result.rest.holds
 
 
 def test_two_faults_of_a_finished_configuration_are_named_and_reproduced(tmp_path: Path, capfd: Any) -> None:
-    """The whole command: processes, document, sentence, and a task file that holds exactly that mixture."""
+    """The whole command: processes, document, sentence, and a task file that holds exactly that hybrid."""
     argument = f"{PORTS}:configuration_with_two_faults"
     assert call(["bisect", "--task", argument, "--out", str(tmp_path), "--workers", "1", "--json"]) == 1
     printed = capfd.readouterr()
-    found = json.loads(printed.out)
-    assert [each["parts"] for each in found["culprits"]] == [["module.value"], ["lr"]]
-    assert found["sentence"].startswith(
+    document = json.loads(printed.out)
+    assert [each["parts"] for each in document["culprits"]] == [["module.value"], ["lr"]]
+    assert document["sentence"].startswith(
         "With the value function of your module (DetachedValues) the ladder breaks at rung"
     )
-    assert "lr 0.5 (reference: 0.001)" in found["sentence"] and "parity check --task" in printed.err
+    assert "lr 0.5 (reference: 0.001)" in document["sentence"] and "parity check --task" in printed.err
     stored = json.loads((tmp_path / "bisect-bisect_ports-configuration_with_two_faults" / "bisect.json").read_text())
-    assert stored == found
-    again = climb_task(lambda: tasks.load(tasks.resolve(found["culprits"][0]["file"])))
-    assert not again.holds and list(found["culprits"][0]["codes"]) == [e.code for e in again.errors if e.is_root]
-    mended = climb_task(lambda: tasks.load(tasks.resolve(found["mended"])))
+    assert stored == document
+    again = judge(lambda: tasks.load(tasks.resolve(document["culprits"][0]["file"])))
+    assert not again.holds and document["culprits"][0]["codes"] == again.codes
+    mended = judge(lambda: tasks.load(tasks.resolve(document["mended"])))
     assert mended.holds
 
 
 @pytest.mark.slow
 def test_a_network_is_taken_from_the_sb3_side_where_there_is_no_shared_one() -> None:
-    anatomy, outcome = bisected(port("both_sides_whole_without_a_mask"))
-    assert culprits(outcome) == [["module.mask"]]
-    assert any("the policy network of your sb3_model" in note for note in anatomy.fixed)
+    parts, result = bisected("both_sides_whole_without_a_mask")
+    assert culprits(result) == [["module.mask"]]
+    assert any("the policy network of your sb3_model" in note for note in parts.fixed)
 
 
 def test_all_parts_of_the_user_and_none_are_the_users_port_and_the_reference() -> None:
     task = tasks.load(port("good"))
-    found = Dissected(task)
-    assert found.mixture(found.anatomy.keys) is task
-    reference = found.mixture([])
+    builder = HybridBuilder(task)
+    assert builder.hybrid(builder.parts.keys) is task
+    reference = builder.hybrid([])
     assert reference.rllib_module is None and reference.multi_agent_env is not task.multi_agent_env
 
 
 def test_a_part_that_the_port_does_not_have_is_refused() -> None:
     with pytest.raises(Exception, match=r"has no part nonsense; it has module\.mask"):
-        mixture(f"{PORTS}:good", ["nonsense"])
+        hybrid(f"{PORTS}:good", ["nonsense"])
 
 
-def test_a_configuration_that_raises_is_blamed_before_anything_is_exchanged() -> None:
-    anatomy = dissect(port("raising_configuration"))
-    assert anatomy.unbuilt == ("your rllib_config raises ZeroDivisionError: no learners; without it the port is built")
-    assert "_raises" in anatomy.traceback
+def test_a_configuration_that_raises_is_blamed_before_anything_is_exchanged(caplog: pytest.LogCaptureFixture) -> None:
+    error = parts_of("raising_configuration").build_error
+    assert error == "your rllib_config raises ZeroDivisionError: no learners; without it the port is built"
+    assert "in _raises" in caplog.text
 
 
-def test_a_crash_or_a_hang_costs_its_own_mixture_only(tmp_path: Path) -> None:
-    done: list[str] = []
-    with Workers(port("good"), str(tmp_path / "log"), processes=1, longest_s=10.0) as workers:
-        found = workers.run(crash_or_hang, ["crash", "fine", "hang", "well"], lambda what, _: done.append(what))
-    assert [verdict.holds for verdict in found] == [False, True, False, True]
-    assert found[0].errors[0].code == DIED and found[2].errors[0].code == HUNG
-    assert sorted(done) == ["crash", "fine", "hang", "well"]
+def test_a_crash_or_a_hang_costs_its_own_job_only(tmp_path: Path) -> None:
+    jobs = [CrashOrHang(what) for what in ("crash", "fine", "hang", "well")]
+    done: list[int] = []
+    with WorkerPool(port("good"), str(tmp_path / "log"), processes=1) as pool:
+        results = pool.run(jobs, lambda index, _: done.append(index), longest_s=10.0)
+    assert results == [DIED, "done", HUNG, "done"]
+    assert sorted(done) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("code", [DIED, HUNG])
+def test_the_hybrid_of_a_lost_process_breaks(code: str) -> None:
+    outcome = JudgeHybrid(frozenset()).lost(code, "no end", 3.0)
+    assert outcome == no_ladder(code, "no end", 3.0) and not outcome.holds and outcome.codes == [code]
 
 
 # The table of results/bisect; the fast tests have one port of each form.

@@ -13,9 +13,11 @@ from gymnasium import spaces
 sys.path.insert(0, str(Path(__file__).parent))
 from bisect_ports import HOLDER, Cards, Table
 
-from parity.bisect.climb import STEPS, AllLegal, Alone, Seen, next_legal, take
-from parity.bisect.step import WORDS, Reached, Step, climbed, steps
-from parity.bisect.verdict import Error, Verdict
+from parity.bisect.hybrid import HybridBuilder
+from parity.bisect.jobs import TakeStep
+from parity.bisect.step_tasks import STEP_TASKS, AllLegal, LearnerAlone, next_legal, task_of_step
+from parity.bisect.steps import LADDER_STEPS, Step, all_steps, steps_sentence
+from parity.results.bisect import StepEntry
 from parity.task import registry as tasks
 from parity.task.masks import MaskedEnv
 from parity.task.registry import TaskRef
@@ -28,11 +30,15 @@ def port(name: str) -> TaskRef:
 
 
 def step(key: str) -> Step:
-    return next(each for each in steps(["probe-mask"]) if each.key == key)
+    return next(each for each in all_steps(["probe-mask"]) if each.key == key)
+
+
+def take(ref: TaskRef, step: Step) -> StepEntry:
+    return TakeStep(step).run(ref)
 
 
 def test_every_step_has_its_task_and_its_words() -> None:
-    assert list(STEPS) == list(WORDS)
+    assert list(STEP_TASKS) == list(LADDER_STEPS)
 
 
 def test_without_masks_an_illegal_action_is_played_as_the_next_legal_one() -> None:
@@ -52,15 +58,18 @@ def test_without_masks_an_illegal_action_is_played_as_the_next_legal_one() -> No
 
 
 def test_less_of_an_observation_keeps_its_mask() -> None:
-    env = Seen(MaskedEnv(Cards()), ["shown"], flat=True)
+    builder = HybridBuilder(tasks.load(port("good")))
+    env = task_of_step(builder, "masked").env()
     seen, _ = env.reset(seed=0)
-    assert seen.shape == env.observation_space.shape == (4,) and seen.dtype == np.float32
-    assert env.action_masks().shape == (4,)
-    assert list(Seen(MaskedEnv(Cards()), ["played"], flat=False).reset(seed=0)[0]) == ["played"]
+    assert seen.shape == env.observation_space.shape == (5,) and seen.dtype == env.observation_space.dtype == np.float32
+    masked = MaskedEnv(env, "method:action_masks")
+    masked.reset(seed=0)
+    assert masked.action_masks().shape == (4,) and not masked.action_masks().all()
+    assert set(task_of_step(builder, "dictionary").env().reset(seed=0)[0]) == {"shown", "played"}
 
 
 def test_the_learning_agent_alone_sees_and_earns_what_it_does_among_others() -> None:
-    alone, together = Alone(Table(), HOLDER), Table()
+    alone, together = LearnerAlone(Table(), HOLDER), Table()
     assert alone.possible_agents == [HOLDER]
     seen, _ = alone.reset(seed=3)
     among, _ = together.reset(seed=3)
@@ -91,26 +100,25 @@ def test_the_settings_of_a_port_break_its_last_step_only() -> None:
     assert take(ref, step("toy")).status == "holds"
     assert take(ref, step("module")).status == "breaks"
     reached = take(ref, step("settings"))
-    assert reached.verdict is not None and ("PAR010", "learning_rate") in reached.verdict.identities
+    assert reached.codes == ["PAR010"] and "learning_rate" in (reached.reason or "")
 
 
 @pytest.mark.slow
 def test_a_probe_is_trained_with_the_classes_of_the_port() -> None:
-    asked = Step("p", "p", "probe-observation")
+    asked = Step("probe-observation", "p", is_probe=True)
     assert take(port("good"), asked).status == "holds"
     assert take(tasks.resolve("parity.selftest.planted:advantage_sign"), asked).status == "breaks"
 
 
-def reached(key: str, **changes: Any) -> Reached:
-    return Reached(Step(key, f"the step {key}"), **{"verdict": Verdict(True)} | changes)
+def taken(key: str, status: str = "holds", **fields: Any) -> StepEntry:
+    return StepEntry.model_validate({"step": key, "words": f"the step {key}", "status": status, **fields})
 
 
 def test_the_sentence_names_the_first_step_that_breaks_and_the_last_that_holds() -> None:
-    error = Error("PAR303", "", 3, "title", "message")
-    broken = Verdict(False, 3, "rollout", (error,), "PAR303: message")
-    found = [reached("a"), reached("b", verdict=None, reason="none"), reached("c", verdict=broken)]
-    told = "The first step that breaks is the step c (rung 3: PAR303: message); the step before, the step a, holds."
-    assert climbed("t", found) == told
-    assert climbed("t", found[:2]).startswith("Nothing breaks on the way up")
-    asked = reached("p", verdict=None, failures=("the value is 1: it is 0",))
-    assert "the step p (the value is 1: it is 0)" in climbed("t", [asked])
+    broken = taken("c", "breaks", rung=3, reason="PAR303: message", codes=["PAR303"])
+    steps = [taken("a"), taken("b", "not applicable", reason="none"), broken]
+    sentence = "The first step that breaks is the step c (rung 3: PAR303: message); the step before, the step a, holds."
+    assert steps_sentence("t", steps) == sentence
+    assert steps_sentence("t", steps[:2]).startswith("Nothing breaks on the way up")
+    asked = taken("p", "breaks", failures=["the value is 1: it is 0"])
+    assert "the step p (the value is 1: it is 0)" in steps_sentence("t", [asked])

@@ -1,4 +1,4 @@
-"""What short trainings of mixtures say, from returns alone."""
+"""What short trainings of hybrids say, from returns alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from parity.bisect.trained import Run, conclusion, words
+from parity.bisect.short_training import Run, conclusion, learning_of
 
 ALL = frozenset({"module.value", "lr"})
 VALUE, LR, NONE = frozenset({"module.value"}), frozenset({"lr"}), frozenset[str]()
@@ -15,15 +15,17 @@ LABELS = {NONE: "", ALL: "", VALUE: "the value function of your module (M)", LR:
 
 def runs(**ends: tuple[float, float]) -> list[Run]:
     keys = {"reference": NONE, "port": ALL, "value": VALUE, "lr": LR}
-    return [Run(keys[name], seed, 0.0, end) for name, of_name in ends.items() for seed, end in enumerate(of_name)]
+    return [Run(keys[name], end) for name, of_name in ends.items() for end in of_name]
 
 
 def test_what_keeps_it_from_learning_is_named_and_what_does_not_is_too() -> None:
-    found = words(runs(reference=(1.0, 0.9), port=(0.31, 0.3), value=(0.3, 0.32), lr=(0.9, 0.8)), uniform_legal=0.3)
-    assert {each.keys: each.word for each in found} == {
+    trained = learning_of(
+        runs(reference=(1.0, 0.9), port=(0.31, 0.3), value=(0.3, 0.32), lr=(0.9, 0.8)), uniform_legal=0.3
+    )
+    assert {keys: entry.says for keys, entry in trained.items()} == {
         NONE: "learns", ALL: "does not learn", VALUE: "does not learn", LR: "learns"
     }  # fmt: skip
-    told = conclusion(found, LABELS, ALL, 4096)
+    told = conclusion(trained, LABELS, ALL, 4096)
     assert (
         "yours 0.305 (it does not learn); what keeps it from learning is the value function of your module (M)" in told
     )
@@ -32,23 +34,23 @@ def test_what_keeps_it_from_learning_is_named_and_what_does_not_is_too() -> None
 
 
 def test_seeds_that_disagree_cannot_be_told() -> None:
-    found = words(runs(reference=(1.0, 1.0), port=(0.9, 0.1)), uniform_legal=0.0)
-    assert found[1].word == "cannot be told" and found[1].share == pytest.approx(0.5)
+    trained = learning_of(runs(reference=(1.0, 1.0), port=(0.9, 0.1)), uniform_legal=0.0)
+    assert trained[ALL].says == "cannot be told" and trained[ALL].share == pytest.approx(0.5)
 
 
 def test_where_the_reference_gains_nothing_nothing_is_told() -> None:
-    found = words(runs(reference=(0.5, -0.1), port=(0.9, 0.9)), uniform_legal=0.0)
-    assert {each.word for each in found} == {"cannot be told"}
-    assert "give --train more steps" in conclusion(found, LABELS, ALL, 64)
+    trained = learning_of(runs(reference=(0.5, -0.1), port=(0.9, 0.9)), uniform_legal=0.0)
+    assert {entry.says for entry in trained.values()} == {"cannot be told"}
+    assert "give --train more steps" in conclusion(trained, LABELS, ALL, 64)
 
 
-def test_a_mixture_that_raises_is_said_to() -> None:
-    broken = Run(ALL, 0, raised="KeyError: 'advantages'")
-    found = words([*runs(reference=(1.0, 1.0)), broken, *runs(value=(0.9, 0.9))], uniform_legal=0.0)
-    assert found[1].word == "raises" and math.isnan(found[1].share)
-    assert "no part of it alone keeps the reference port from learning" in conclusion(found, LABELS, ALL, 64)
+def test_a_hybrid_that_raises_is_said_to() -> None:
+    broken = Run(ALL, raised="KeyError: 'advantages'")
+    trained = learning_of([*runs(reference=(1.0, 1.0)), broken, *runs(value=(0.9, 0.9))], uniform_legal=0.0)
+    assert trained[ALL].says == "raises" and math.isnan(trained[ALL].share)
+    assert "no part of it alone keeps the reference port from learning" in conclusion(trained, LABELS, ALL, 64)
 
 
 def test_a_port_that_learns_is_not_blamed_for_what_differs() -> None:
-    found = words(runs(reference=(1.0, 1.0), port=(0.9, 0.8), lr=(0.8, 0.9)), uniform_legal=0.0)
-    assert conclusion(found, LABELS, ALL, 64).endswith("what differs does not keep it from learning.")
+    trained = learning_of(runs(reference=(1.0, 1.0), port=(0.9, 0.8), lr=(0.8, 0.9)), uniform_legal=0.0)
+    assert conclusion(trained, LABELS, ALL, 64).endswith("what differs does not keep it from learning.")

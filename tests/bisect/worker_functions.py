@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 
-from parity.bisect.verdict import Verdict
 from parity.task.registry import TaskRef
 
 
-def crash_or_hang(ref: TaskRef, what: str) -> Verdict:
-    if what == "crash":
-        os._exit(1)
-    if what == "hang":
-        time.sleep(600)
-    return Verdict(True)
+@dataclasses.dataclass(frozen=True)
+class CrashOrHang:
+    what: str
+
+    def run(self, ref: TaskRef) -> str:
+        if self.what == "crash":
+            os._exit(1)
+        if self.what == "hang":
+            time.sleep(600)
+        return "done"
+
+    def lost(self, code: str, reason: str, seconds: float = 0.0) -> str:
+        return code
