@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from parity.results.study import load_study
-from parity.results.summary import Verdict
-from parity.verdict.comparison import PRIMARY
+from parity.results.summary import PRIMARY, SB3, Verdict
 from parity.verdict.many import primary_verdicts, rates
-from parity.verdict.runs import SB3, TaskRuns
+from parity.verdict.runs import TaskRuns
 from parity.verdict.statistics import collapsed
 
 SMALLER_ARMS = (3, 5)

@@ -17,7 +17,7 @@ from cyclopts import CycloptsError
 from report_studies import copy_study
 
 from parity.cli import app, call
-from parity.gate.baseline import load
+from parity.results.baseline import load_baseline
 from parity.task.suites import SUITES
 
 ROOT = Path(__file__).parent.parent
@@ -62,7 +62,7 @@ def test_every_command_line_is_one_that_the_command_line_knows(command: list[str
 
 
 def test_the_baseline_is_of_the_study_that_the_workflow_runs() -> None:
-    baseline = load(ROOT / WORKFLOW["env"]["BASELINE"])
+    baseline = load_baseline(ROOT / WORKFLOW["env"]["BASELINE"])
     suite = SUITES[WORKFLOW["env"]["SUITE"]]
     assert set(baseline.tasks) == set(suite.tasks)
     for task in baseline.tasks.values():

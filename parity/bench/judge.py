@@ -9,8 +9,7 @@ from typing import Any
 from parity.bench.sentence import sentence
 from parity.errors import ExitCode
 from parity.results.bench import BenchFile, Ratio, Round, TaskBench, Throughput
-from parity.results.summary import PhaseSeconds
-from parity.verdict.runs import SB3
+from parity.results.summary import SB3, PhaseSeconds
 from parity.verdict.throughput import judge_speed, throughput_ratio
 
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from parity.gate import waivers as waiver_files
 from parity.gate.accept import accept, losses
 from parity.gate.annotations import annotation_lines
-from parity.gate.baseline import BASELINE_FILE, load, tasks_of
-from parity.gate.bench import load_bench
 from parity.gate.benchmark import benchmark_json
-from parity.gate.circumstances import version_changes
-from parity.gate.decide import decide
-from parity.gate.throughput_claims import Source
+from parity.gate.changes import version_changes
+from parity.gate.decision import decide
+from parity.gate.snapshot import load_rounds, tasks_of
+from parity.gate.throughput_claims import ThroughputSource
 from parity.report import write_report
-from parity.report.gate_markdown import gate_markdown
-from parity.results import study as files
+from parity.report.markdown import gate_markdown
+from parity.results.baseline import BASELINE_FILE, load_baseline
 from parity.results.gate import BENCHMARK_FILE, GATE_FILE, MARKDOWN_FILE, Gate, GatedSummary
+from parity.results.study import SUMMARY_FILE, StudyRecord, load_study
 from parity.results.summary import Summary
-from parity.verdict.judged import judged
+from parity.results.waivers import WAIVERS_FILE, load_waivers
+from parity.system.console import say
+from parity.verdict.judge import judge_stored
 
 
 def gate(
@@ -30,7 +30,7 @@ def gate(
     baseline: Path | None = None,
     require: Sequence[str] = (),
     waivers: Path | None = None,
-    throughput: Source = "bench",
+    throughput: ThroughputSource = "bench",
     as_json: bool = False,
 ) -> int:
     """Judges a stored study again, holds it against a baseline, writes the results into its folder. Returns the exit code.
@@ -39,16 +39,16 @@ def gate(
         CannotStart: the study, the baseline or the waivers cannot be read.
     """
     path = baseline or Path(BASELINE_FILE)
-    accepted = load(path)
-    beside = path.parent / waiver_files.WAIVERS_FILE
-    granted = waiver_files.load(waivers or beside) if waivers is not None or beside.is_file() else []
+    accepted = load_baseline(path)
+    beside = path.parent / WAIVERS_FILE
+    granted = load_waivers(waivers or beside) if waivers is not None or beside.is_file() else []
     study, summary = rejudge(folder)
-    bench = load_bench(folder)
+    bench = load_rounds(folder)
     tasks = tasks_of(study, summary, bench)
     required = list(dict.fromkeys([*study.file.request.require, *require]))
     decided = decide(accepted, study, summary, required, granted, throughput, datetime.now(UTC).date(), bench)
-    (folder / files.SUMMARY_FILE).write_text(summary.to_json(), encoding="utf-8")
-    (folder / GATE_FILE).write_text(decided.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (folder / SUMMARY_FILE).write_text(summary.to_json(), encoding="utf-8")
+    (folder / GATE_FILE).write_text(decided.to_json(), encoding="utf-8")
     (folder / BENCHMARK_FILE).write_text(benchmark_json(summary, tasks), encoding="utf-8")
     markdown = gate_markdown(decided)
     (folder / MARKDOWN_FILE).write_text(markdown, encoding="utf-8")
@@ -68,10 +68,10 @@ def accept_baseline(folder: Path, reason: str, by: str | None, baseline: Path | 
     """
     path = baseline or Path(BASELINE_FILE)
     study, summary = rejudge(folder)
-    before = load(path) if path.exists() else None
+    before = load_baseline(path) if path.exists() else None
     made = accept(study, summary, path, reason, by)
     for lost in losses(before, made):
-        _say(f"{lost} was in the baseline and is not any more")
+        say(f"{lost} was in the baseline and is not any more")
     few = [
         f"{framework} on {name}"
         for name, task in made.tasks.items()
@@ -79,40 +79,40 @@ def accept_baseline(folder: Path, reason: str, by: str | None, baseline: Path | 
         if len(side.runs) < 2
     ]
     if few:
-        _say(f"One seed decides nothing later: {', '.join(few)}; accept a study of more seeds")
+        say(f"One seed decides nothing later: {', '.join(few)}; accept a study of more seeds")
     for change in version_changes(before.versions, made.versions) if before else []:
-        _say(str(change))
-    _say(f"{path}: {made.acceptance.study} is the baseline, accepted by {made.acceptance.by}: {made.acceptance.reason}")
-    _say("Commit it: whoever reviews the change reviews the baseline.")
+        say(str(change))
+    say(f"{path}: {made.acceptance.study} is the baseline, accepted by {made.acceptance.by}: {made.acceptance.reason}")
+    say("Commit it: whoever reviews the change reviews the baseline.")
     if as_json:
-        print(made.model_dump_json(indent=1))
+        print(made.to_json(), end="")
     return 0
 
 
-def rejudge(folder: Path) -> tuple[files.StudyRecord, Summary]:
+def rejudge(folder: Path) -> tuple[StudyRecord, Summary]:
     """A stored study and what its files say now, whatever its ``summary.json`` says.
 
     Raises:
         CannotStart: it cannot be read.
     """
-    study = files.load_study(folder)
-    return study, judged(study)
+    study = load_study(folder)
+    return study, judge_stored(study)
 
 
 def _tell(gate: Gate, markdown: str, folder: Path) -> None:
     """On stderr, for people and for GitHub, which reads its commands there too; stdout is for the JSON document."""
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in annotation_lines(gate):
-            _say(line)
+            say(line)
     for use in gate.waivers:
         if use.state in ("unused", "no_such_claim", "not_yet_granted"):
-            _say(f"Note: {use.message}")
+            say(f"Note: {use.message}")
     for claim in gate.having("not_compared"):
         # A rung without a counterpart in this port is no news.
         if claim.kind != "ladder":
-            _say(f"Not compared: {claim.message}")
-    _say(gate.sentence)
-    _say(f"{gate.outcome}. Claim by claim: {folder / MARKDOWN_FILE}")
+            say(f"Not compared: {claim.message}")
+    say(gate.sentence)
+    say(f"{gate.outcome}. Claim by claim: {folder / MARKDOWN_FILE}")
     summary_file = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary_file:
         try:
@@ -120,8 +120,4 @@ def _tell(gate: Gate, markdown: str, folder: Path) -> None:
                 file.write(markdown)
         except OSError as error:
             # What was decided stands, whoever set this variable.
-            _say(f"GITHUB_STEP_SUMMARY: {summary_file} cannot be written ({error.strerror})")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+            say(f"GITHUB_STEP_SUMMARY: {summary_file} cannot be written ({error.strerror})")

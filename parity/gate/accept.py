@@ -7,9 +7,8 @@ import subprocess
 from pathlib import Path
 
 from parity.errors import CannotStart
-from parity.gate.baseline import Acceptance, Baseline, load, tasks_of
-from parity.gate.bench import load_bench
-from parity.gate.circumstances import machine_of, versions_of
+from parity.gate.snapshot import load_rounds, machine_of, tasks_of, versions_of
+from parity.results.baseline import Acceptance, Baseline, load_baseline
 from parity.results.study import StudyRecord, now
 from parity.results.summary import Learns, Summary, Verdict
 
@@ -23,7 +22,7 @@ def accept(study: StudyRecord, summary: Summary, path: Path, reason: str, by: st
     if not reason.strip():
         raise CannotStart("--reason is empty: say why this study is what later ones are held against.")
     _refuse(study, summary)
-    before = load(path) if path.exists() else None
+    before = load_baseline(path) if path.exists() else None
     git = study.file.git or {}
     baseline = Baseline(
         acceptance=Acceptance(
@@ -36,8 +35,8 @@ def accept(study: StudyRecord, summary: Summary, path: Path, reason: str, by: st
             dirty=git.get("dirty"),
         ),
         versions=versions_of(study),
-        machine=machine_of(study),
-        tasks=tasks_of(study, summary, load_bench(study.folder)),
+        machine=machine_of(study.file.machine),
+        tasks=tasks_of(study, summary, load_rounds(study.folder)),
         history=[*before.history, before.acceptance] if before else [],
     )
     try:

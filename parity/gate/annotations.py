@@ -1,11 +1,11 @@
-"""Workflow commands of GitHub Actions: what fails stands beside the change that made it fail."""
+"""Workflow commands of GitHub Actions: a failed claim is shown beside the change that made it fail."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Literal
 
-from parity.gate.outcome import telling
+from parity.gate.decision import root_causes
 from parity.results.gate import Gate
 
 Level = Literal["error", "warning", "notice"]
@@ -16,7 +16,7 @@ SHOWN = 10
 def annotation_lines(gate: Gate) -> list[str]:
     """One line for each, versions first; failures and what is undecided are errors, waivers warnings."""
     lines = [_command("notice", "parity gate: versions", str(change)) for change in gate.versions[:SHOWN]]
-    errors = telling(gate.having("fail") or gate.having("undecided"))
+    errors = root_causes(gate.having("fail") or gate.having("undecided"))
     lines += _limited("error", [(claim.id, claim.message) for claim in errors])
     waived = [(claim.id, claim.message) for claim in gate.having("waived")]
     waived += [(use.claim, use.message) for use in gate.waivers if use.state != "used"]

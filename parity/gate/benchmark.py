@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from parity.gate.baseline import TaskBaseline
-from parity.gate.bench import Bench
-from parity.results.summary import Summary
-from parity.verdict.runs import SB3
+from parity.results.baseline import TaskBaseline
+from parity.results.bench import TaskRounds
+from parity.results.summary import METRIC_WORDS, SB3, Summary
 
 MEASURED = "mean of the rounds of parity bench"
 OBSERVED = "observed while trials shared the machine"
@@ -27,7 +26,7 @@ def benchmark_json(summary: Summary, tasks: Mapping[str, TaskBaseline]) -> str:
 def _task(name: str, task: TaskBaseline, summary: Summary) -> Iterator[dict[str, Any]]:
     trials = summary.tasks[name].trials
     for framework, side in task.frameworks.items():
-        for metric, words in (("final", "final score"), ("auc", "area under the curve")):
+        for metric, words in METRIC_WORDS.items():
             scores = [getattr(trial, metric) for trial in trials if trial.framework == framework]
             yield _entry(f"{name} {framework} {words}", "normalised score", scores, f"mean of {len(scores)} seeds")
         rates = [run.env_steps_per_s for run in side.runs]
@@ -36,7 +35,7 @@ def _task(name: str, task: TaskBaseline, summary: Summary) -> Iterator[dict[str,
         yield from _bench(name, task.bench)
 
 
-def _bench(name: str, bench: Bench) -> Iterator[dict[str, Any]]:
+def _bench(name: str, bench: TaskRounds) -> Iterator[dict[str, Any]]:
     for framework, rates in bench.rounds.items():
         yield _entry(f"{name} {framework} throughput", "env steps/s", rates, MEASURED)
     for port in bench.ports:

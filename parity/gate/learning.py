@@ -41,7 +41,7 @@ class Runs:
 
 
 @dataclass(frozen=True)
-class Change:
+class LearningChange:
     """The verdict on the study against its baseline; ``difference`` is study minus baseline in normalised score."""
 
     verdict: Verdict
@@ -81,7 +81,7 @@ class Change:
         return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
-def judge_family(family: Iterable[Runs]) -> list[Change]:
+def judge_family(family: Iterable[Runs]) -> list[LearningChange]:
     """One family of claims: WORSE stays where Holm's adjusted p is at most 5 %.
 
     Against an equal baseline any claim of the family is called WORSE in at most 5 % of studies, more than one collapsed seed
@@ -92,27 +92,27 @@ def judge_family(family: Iterable[Runs]) -> list[Change]:
     return [_collapsed(runs, change) for runs, change in zip(family, _corrected(judged), strict=True)]
 
 
-def judge_pooled(families: Sequence[Sequence[Runs]]) -> list[Change]:
+def judge_pooled(families: Sequence[Sequence[Runs]]) -> list[LearningChange]:
     """Mean differences over tasks: each member has the runs of one metric on several tasks."""
     return _corrected([_pooled(tasks) for tasks in families])
 
 
-def _judge_all(family: Sequence[Runs]) -> list[Change]:
+def _judge_all(family: Sequence[Runs]) -> list[LearningChange]:
     """Without correction; runs of equal shape are tested at once."""
     groups: dict[tuple[int, int, float], list[int]] = {}
     for index, runs in enumerate(family):
         groups.setdefault((len(runs.baseline), len(runs.study), runs.margin), []).append(index)
-    judged: dict[int, Change] = {}
+    judged: dict[int, LearningChange] = {}
     for (then, now, margin), members in groups.items():
         if min(then, now) < 2:
-            judged |= {index: Change(Verdict.INCONCLUSIVE, margin, reason=TOO_FEW) for index in members}
+            judged |= {index: LearningChange(Verdict.INCONCLUSIVE, margin, reason=TOO_FEW) for index in members}
             continue
         test = welch_difference(
             [family[index].baseline for index in members], [family[index].study for index in members], margin
         )
         for row, index in enumerate(members):
             low, high, same = float(test.low[row]), float(test.high[row]), family[index].same
-            judged[index] = Change(
+            judged[index] = LearningChange(
                 verdict=Verdict.EQUIVALENT if same else interval_verdict(low, high, margin),
                 margin=margin,
                 difference=float(test.estimate[row]),
@@ -124,21 +124,23 @@ def _judge_all(family: Sequence[Runs]) -> list[Change]:
     return [judged[index] for index in range(len(family))]
 
 
-def _pooled(tasks: Sequence[Runs]) -> Change:
+def _pooled(tasks: Sequence[Runs]) -> LearningChange:
     margin = min(runs.margin for runs in tasks)
     lengths = {len(runs.baseline) for runs in tasks}, {len(runs.study) for runs in tasks}
-    if any(len(found) > 1 for found in lengths):
-        return Change(Verdict.INCONCLUSIVE, margin, reason="pooling needs equally many runs on every task")
+    if any(len(sizes) > 1 for sizes in lengths):
+        return LearningChange(Verdict.INCONCLUSIVE, margin, reason="pooling needs equally many runs on every task")
     if min(*lengths[0], *lengths[1]) < 2:
-        return Change(Verdict.INCONCLUSIVE, margin, reason=TOO_FEW)
+        return LearningChange(Verdict.INCONCLUSIVE, margin, reason=TOO_FEW)
     test = pooled_difference([runs.baseline for runs in tasks], [runs.study for runs in tasks], margin)
     low, high = float(test.low), float(test.high)
     same = all(runs.same for runs in tasks)
     verdict = Verdict.EQUIVALENT if same else interval_verdict(low, high, margin)
-    return Change(verdict, margin, float(test.estimate), low, high, float(test.p_worse), reason=SAME if same else None)
+    return LearningChange(
+        verdict, margin, float(test.estimate), low, high, float(test.p_worse), reason=SAME if same else None
+    )
 
 
-def _corrected(judged: Sequence[Change]) -> list[Change]:
+def _corrected(judged: Sequence[LearningChange]) -> list[LearningChange]:
     adjusted = holm([change.p_worse for change in judged])
     corrected = []
     for change, p in zip(judged, adjusted, strict=True):
@@ -150,7 +152,7 @@ def _corrected(judged: Sequence[Change]) -> list[Change]:
     return corrected
 
 
-def _collapsed(runs: Runs, change: Change) -> Change:
+def _collapsed(runs: Runs, change: LearningChange) -> LearningChange:
     """More runs now than then would have more chances to collapse: the rule is for at most as many."""
     if not runs.collapses or len(runs.study) > len(runs.baseline):
         return change

@@ -2,48 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 
-from parity.gate.baseline import FrameworkBaseline, TaskBaseline
-from parity.gate.definition import Tasks, both
-from parity.gate.learning import Change, Runs, judge_family, judge_pooled
+from parity.gate.changes import Tasks, in_both
+from parity.gate.learning import LearningChange, Runs, judge_family, judge_pooled
+from parity.results.baseline import FrameworkBaseline, TaskBaseline
 from parity.results.gate import Claim, Status
-from parity.results.summary import Summary, Verdict
+from parity.results.summary import METRIC_WORDS, Summary, Verdict
 from parity.verdict.runs import Scale
 
-METRICS = {"final": "final score", "auc": "area under the curve"}
 
-
-def learning(
+def learning_claims(
     baseline: Tasks, study: Tasks, summary: Summary, comparable: Collection[str], require: Collection[str]
 ) -> Iterator[Claim]:
     family: dict[tuple[str, str, str], Runs] = {}
-    for name, framework, then, now in both(baseline, study):
+    for name, framework, then, now in in_both(baseline, study):
+        reason = None
         if name not in comparable:
-            yield _not_compared(name, framework, f"{name} is another task since the baseline")
+            reason = f"{name} is another task since the baseline"
         elif any(t.reason is not None for t in summary.tasks[name].trials if t.framework == framework):
-            yield _not_compared(name, framework, "it has trials that cannot be judged")
-        else:
-            for metric in METRICS:
-                family[name, framework, metric] = _runs(baseline[name], then, now, metric)
-    judged = dict(zip(family, judge_family(family.values()), strict=True))
-    together = _together(family)
-    pooled = dict(zip(together, judge_pooled(list(together.values())), strict=True))
-    for (name, framework, metric), change in judged.items():
-        # Of several tasks it is required of all together, as inside the study.
-        required = () if (framework, metric) in pooled else require
-        yield _learning_claim(name, framework, metric, change, required, f"on {name}")
-    for (framework, metric), change in pooled.items():
-        tasks = f"over {len(together[framework, metric])} tasks together"
-        yield _learning_claim("pooled", framework, metric, change, require, tasks)
-
-
-def _together(family: Mapping[tuple[str, str, str], Runs]) -> dict[tuple[str, str], list[Runs]]:
-    """The runs of a framework and metric on all tasks, where there are several."""
-    found: dict[tuple[str, str], list[Runs]] = {}
+            reason = "it has trials that cannot be judged"
+        if reason is not None:
+            yield Claim(
+                id=f"{name}.{framework}.learning",
+                kind="learning",
+                status="not_compared",
+                message=f"{framework} on {name} is not compared with its baseline: {reason}",
+                task=name,
+                framework=framework,
+            )
+            continue
+        for metric in METRIC_WORDS:
+            family[name, framework, metric] = _runs(baseline[name], then, now, metric)
+    # The runs of a framework and metric on all tasks, where there are several.
+    together: dict[tuple[str, str], list[Runs]] = {}
     for (_, framework, metric), runs in family.items():
-        found.setdefault((framework, metric), []).append(runs)
-    return {key: tasks for key, tasks in found.items() if len(tasks) > 1}
+        together.setdefault((framework, metric), []).append(runs)
+    together = {key: tasks for key, tasks in together.items() if len(tasks) > 1}
+    for (name, framework, metric), change in zip(family, judge_family(family.values()), strict=True):
+        # Of several tasks it is required of all together, as inside the study.
+        required = () if (framework, metric) in together else require
+        yield _claim(name, framework, metric, change, required, f"on {name}")
+    for (framework, metric), change in zip(together, judge_pooled(list(together.values())), strict=True):
+        tasks = f"over {len(together[framework, metric])} tasks together"
+        yield _claim("pooled", framework, metric, change, require, tasks)
 
 
 def _runs(task: TaskBaseline, then: FrameworkBaseline, now: FrameworkBaseline, metric: str) -> Runs:
@@ -58,38 +60,23 @@ def _runs(task: TaskBaseline, then: FrameworkBaseline, now: FrameworkBaseline, m
     )
 
 
-def _learning_claim(
-    name: str, framework: str, metric: str, change: Change, require: Collection[str], where: str
+def _claim(
+    name: str, framework: str, metric: str, change: LearningChange, require: Collection[str], where: str
 ) -> Claim:
-    status: Status = "open" if change.verdict is Verdict.INCONCLUSIVE else "pass"
+    decided = change.verdict is not Verdict.INCONCLUSIVE
+    status: Status = "fail" if change.verdict is Verdict.WORSE else "pass" if decided else "open"
+    holds = {"equivalent": decided, "not-worse": change.not_worse}
+    missing = [word for word, held in holds.items() if word in require and not held]
     required = ""
-    if change.verdict is Verdict.WORSE:
-        status = "fail"
-    else:
-        missing = [
-            word
-            for word, held in (("equivalent", status == "pass"), ("not-worse", change.not_worse))
-            if word in require and not held
-        ]
-        if missing:
-            status, required = "undecided", f"; required: {' and '.join(missing)}"
+    if missing and status != "fail":
+        status, required = "undecided", f"; required: {' and '.join(missing)}"
+    words = f"{METRIC_WORDS[metric]}: {change.verdict}, {change.words}{required}"
     return Claim(
         id=f"{name}.{framework}.learning.{metric}",
         kind="learning",
         status=status,
-        message=f"{framework} {where} against its own baseline, {METRICS[metric]}: {change.verdict}, {change.words}{required}",
+        message=f"{framework} {where} against its own baseline, {words}",
         task=None if name == "pooled" else name,
         framework=framework,
         figures=change.figures,
-    )
-
-
-def _not_compared(name: str, framework: str, reason: str) -> Claim:
-    return Claim(
-        id=f"{name}.{framework}.learning",
-        kind="learning",
-        status="not_compared",
-        message=f"{framework} on {name} is not compared with its baseline: {reason}",
-        task=name,
-        framework=framework,
     )

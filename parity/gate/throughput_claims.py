@@ -5,78 +5,53 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from parity.gate.baseline import TaskBaseline
-from parity.gate.circumstances import changes
+from parity.gate.changes import changes
+from parity.results.baseline import TaskBaseline
 from parity.results.gate import Claim, Status
-from parity.verdict.runs import SB3
+from parity.results.summary import SB3
 from parity.verdict.throughput import FACTOR_SLOWER, judge_speed
 
 # Measured by ``parity bench``; or also what was seen while trials shared the machine.
-Source = Literal["bench", "observed"]
+ThroughputSource = Literal["bench", "observed"]
 
 
-def bench(name: str, then: TaskBaseline, now: TaskBaseline) -> Iterator[Claim]:
-    """Ratios on any machine; steps per second on the same one only."""
+def measured_speed(name: str, then: TaskBaseline, now: TaskBaseline) -> Iterator[Claim]:
+    """What ``parity bench`` measured. A task that was measured for the baseline has to be measured again, in the same way."""
     a, b = then.bench, now.bench
     if a is None and b is None:
         return
-    if a is None or b is None:
-        # Measured once and not any more is no pass.
-        status: Status = "not_compared" if a is None else "fail"
-        words = (
-            "is not in the baseline"
-            if a is None
-            else f"is in the baseline; measure it: parity bench --task {name} --study STUDY"
-        )
-        yield Claim(
-            id=f"{name}.throughput",
-            kind="throughput",
-            status=status,
-            message=f"throughput on {name} {words}",
-            task=name,
-        )
+    if a is None:
+        yield _claim(name, None, "throughput", "not_compared", f"throughput on {name} is not in the baseline")
         return
-    asked = changes(a.asked, b.asked)
+    if b is None:
+        remedy = f"measure it: parity bench --task {name} --study STUDY"
+        yield _claim(name, None, "throughput", "fail", f"throughput on {name} is in the baseline; {remedy}")
+        return
+    asked = ", ".join(map(str, changes(a.asked, b.asked)))
     if asked:
-        words = f"was measured otherwise than in the baseline ({', '.join(map(str, asked))}); measure it as it was"
-        yield Claim(
-            id=f"{name}.throughput",
-            kind="throughput",
-            status="fail",
-            message=f"throughput on {name} {words}",
-            task=name,
-        )
+        words = f"was measured otherwise than in the baseline ({asked}); measure it as it was"
+        yield _claim(name, None, "throughput", "fail", f"throughput on {name} {words}")
         return
     for port in dict.fromkeys([*a.ports, *b.ports]):
         what = f"throughput of {port} over {SB3} on {name}"
-        yield _speed_claim(
-            f"{name}.{port}.throughput.over-{SB3}", "throughput", what, name, port, a.ratios(port), b.ratios(port)
-        )
+        yield _speed_claim(name, port, f"throughput.over-{SB3}", what, a.ratios(port), b.ratios(port))
     for framework in dict.fromkeys([*a.rounds, *b.rounds]):
-        what, id_ = f"throughput of {framework} on {name}, in steps per second,", f"{name}.{framework}.throughput.rate"
+        what = f"throughput of {framework} on {name}, in steps per second"
         if a.machine != b.machine:
-            message = f"{what} is not compared: other machine"
-            yield Claim(
-                id=id_, kind="throughput", status="not_compared", message=message, task=name, framework=framework
-            )
+            message = f"{what}, is not compared: other machine"
+            yield _claim(name, framework, "throughput.rate", "not_compared", message)
         else:
-            rates = (a.rounds.get(framework, []), b.rounds.get(framework, []))
-            yield _speed_claim(id_, "throughput", what.rstrip(","), name, framework, *rates)
+            rates = a.rounds.get(framework, []), b.rounds.get(framework, [])
+            yield _speed_claim(name, framework, "throughput.rate", what, *rates)
 
 
-def observed(name: str, then: TaskBaseline, now: TaskBaseline) -> Iterator[Claim]:
+def observed_speed(name: str, then: TaskBaseline, now: TaskBaseline) -> Iterator[Claim]:
     """Ratios of runs of the same seed, seen while trials shared the machine: only where they were asked for."""
     for framework in dict.fromkeys([*then.frameworks, *now.frameworks]):
         if framework != SB3 and SB3 in then.frameworks and SB3 in now.frameworks:
-            yield _speed_claim(
-                f"{name}.{framework}.observed-throughput.over-{SB3}",
-                "observed-throughput",
-                f"throughput of {framework} over {SB3} on {name}, observed while trials shared the machine",
-                name,
-                framework,
-                _seed_ratios(then, framework),
-                _seed_ratios(now, framework),
-            )
+            what = f"throughput of {framework} over {SB3} on {name}, observed while trials shared the machine"
+            ratios = _seed_ratios(then, framework), _seed_ratios(now, framework)
+            yield _speed_claim(name, framework, f"observed-throughput.over-{SB3}", what, *ratios)
 
 
 def _seed_ratios(task: TaskBaseline, framework: str) -> list[float]:
@@ -86,28 +61,36 @@ def _seed_ratios(task: TaskBaseline, framework: str) -> list[float]:
 
 
 def _speed_claim(
-    id_: str, kind: str, what: str, task: str, framework: str, then: Sequence[float], now: Sequence[float]
+    task: str, framework: str, id_end: str, what: str, then: Sequence[float], now: Sequence[float]
 ) -> Claim:
-    speed = judge_speed(list(then), list(now))
-    if not now and then:
-        status, message = "fail", f"{what}: the baseline has it and the study does not"
+    speed = judge_speed(then, now)
+    status: Status
+    if then and not now:
+        status, words = "fail", ": the baseline has it and the study does not"
     elif speed.slower is None:
-        status, message = ("open" if then and now else "not_compared"), f"{what} is not decided: {speed.reason}"
+        status, words = "open" if then and now else "not_compared", f" is not decided: {speed.reason}"
     elif speed.slower:
-        status, message = (
-            "fail",
-            f"{what} is {speed.factor:.2f} times lower than in the baseline (p {speed.p:.2g}, limit {FACTOR_SLOWER:g})",
-        )
+        times = f"{speed.factor:.2f} times lower than in the baseline (p {speed.p:.2g}, limit {FACTOR_SLOWER:g})"
+        status, words = "fail", f" is {times}"
     else:
-        status, message = "pass", f"{what}: {speed.study:.3g}, in the baseline {speed.baseline:.3g}"
-    return Claim.model_validate(
-        {
-            "id": id_,
-            "kind": kind,
-            "status": status,
-            "message": message,
-            "task": task,
-            "framework": framework,
-            "figures": speed.figures,
-        }
+        status, words = "pass", f": {speed.study:.3g}, in the baseline {speed.baseline:.3g}"
+    return _claim(task, framework, id_end, status, what + words, speed.figures)
+
+
+def _claim(
+    task: str,
+    framework: str | None,
+    id_end: str,
+    status: Status,
+    message: str,
+    figures: dict[str, float | None] | None = None,
+) -> Claim:
+    return Claim(
+        id=".".join(filter(None, [task, framework, id_end])),
+        kind=id_end.split(".")[0],
+        status=status,
+        message=message,
+        task=task,
+        framework=framework,
+        figures=figures or {},
     )

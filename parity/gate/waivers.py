@@ -1,88 +1,19 @@
-"""Waivers: a claim that fails and shall not stop a release, by whom, why and until when. They expire and are never silent.
-
-The file is TOML, with a table for each, or JSON of the same form::
-
-    [[waiver]]
-    claim = "tiles.rllib.learning.final"
-    reason = "ray 2.61 shuffles otherwise; tracked in our issue 12"
-    by = "Ada"
-    granted = 2026-11-20
-    expires = 2027-01-20
-"""
+"""Waivers applied: a claim that fails and shall not stop a release. They expire and are never silent."""
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from fnmatch import fnmatchcase
-from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from parity.errors import CannotStart
 from parity.results.gate import Claim, WaiverState, WaiverUse
-from parity.results.reading import complaint
-
-WAIVERS_FILE = "parity-waivers.toml"
-# Longer than that it is no waiver but the state of things, and belongs into the baseline.
-LONGEST = timedelta(days=180)
+from parity.results.waivers import Waiver
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-
-
-class Waiver(_Strict):
-    """``claim`` is the id of a claim, or a glob over ids of one kind. It covers up to and including the day ``expires``."""
-
-    claim: str = Field(min_length=1)
-    reason: str = Field(min_length=1)
-    by: str = Field(min_length=1)
-    granted: date
-    expires: date
-
-    @model_validator(mode="after")
-    def _in_time(self) -> Waiver:
-        if self.expires < self.granted:
-            raise ValueError(f"expires {self.expires} before it was granted, {self.granted}")
-        if self.expires - self.granted > LONGEST:
-            raise ValueError(
-                f"expires {self.expires}, more than {LONGEST.days} days after it was granted, {self.granted}; "
-                "what lasts longer belongs into the baseline"
-            )
-        return self
-
-    def matches(self, claim: Claim) -> bool:
-        return fnmatchcase(claim.id, self.claim)
-
-
-class _File(_Strict):
-    waiver: list[Waiver] = []
-
-
-def load(path: Path) -> list[Waiver]:
-    """The waivers of a file.
-
-    Raises:
-        CannotStart: it is missing or not as described above; the sentence names file, field and remedy.
-    """
-    if not path.is_file():
-        raise CannotStart(f"--waivers {path}: there is no such file; leave the option out where nothing is waived.")
-    try:
-        text = path.read_text(encoding="utf-8")
-        stored = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-        return _File.model_validate(stored).waiver
-    except ValidationError as error:
-        fields = ", ".join(Waiver.model_fields)
-        raise CannotStart(f"{path}: {complaint(error)}; every [[waiver]] has {fields}.") from error
-    except (ValueError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CannotStart(f"{path} cannot be read: {reason}; it is TOML with [[waiver]] tables, or JSON.") from error
-
-
-def apply(waivers: Sequence[Waiver], claims: Sequence[Claim], today: date) -> tuple[list[Claim], list[WaiverUse]]:
+def apply_waivers(
+    waivers: Sequence[Waiver], claims: Sequence[Claim], today: date
+) -> tuple[list[Claim], list[WaiverUse]]:
     """The claims, with those waived that a waiver in force covers, and what became of each waiver.
 
     Raises:
@@ -90,7 +21,7 @@ def apply(waivers: Sequence[Waiver], claims: Sequence[Claim], today: date) -> tu
     """
     after, uses = list(claims), []
     for waiver in waivers:
-        matched = [index for index, claim in enumerate(claims) if waiver.matches(claim)]
+        matched = [index for index, claim in enumerate(claims) if fnmatchcase(claim.id, waiver.claim)]
         kinds = list(dict.fromkeys(claims[index].kind for index in matched))
         if len(kinds) > 1:
             raise CannotStart(

@@ -10,8 +10,8 @@ import numpy as np
 from parity.errors import CannotStart
 from parity.results.plan import Deviation
 from parity.results.study import StudyRecord
+from parity.results.summary import PRIMARY
 from parity.task.task_table import measured
-from parity.verdict.comparison import PRIMARY
 from parity.verdict.runs import TaskRuns
 
 # More than any task here but cartpole has: a plan should rather ask for too much.

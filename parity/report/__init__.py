@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from parity.report.content import content
 from parity.report.junit import junit_xml
+from parity.report.markdown import markdown_report
 from parity.report.page import html_report
-from parity.report.pull_request import markdown_report
 from parity.report.static import write_figures, write_pooled
 from parity.results.study import StudyRecord
 from parity.results.summary import Summary
@@ -31,7 +31,9 @@ def write_report(study: StudyRecord, summary: Summary) -> None:
     figures = {task.id: write_figures(task, study.folder / FIGURES) for task in says.tasks}
     together = write_pooled(says, study.folder / FIGURES)
     (study.folder / MARKDOWN_FILE).write_text(markdown_report(says, figures, together), encoding="utf-8")
-    (study.folder / JUNIT_FILE).write_text(junit_xml(says), encoding="utf-8")
+    gate = says.gate.document if says.gate is not None and not says.gate.stale else None
+    junit = junit_xml(summary, study.file.request.require, gate)
+    (study.folder / JUNIT_FILE).write_text(junit, encoding="utf-8")
 
 
 def write_html(study: StudyRecord, summary: Summary) -> str:

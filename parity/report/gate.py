@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from parity.errors import CannotStart, one_line
 from parity.results.gate import GATE_FILE, Claim, Gate, fingerprint
+from parity.results.reading import read_json
 from parity.results.summary import Summary
 
 STATUS_WORDS = {
@@ -54,10 +52,5 @@ def gate_section(folder: Path, summary: Summary) -> GateSection | None:
     path = folder / GATE_FILE
     if not path.is_file():
         return None
-    try:
-        gate = Gate.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, ValueError, OSError) as error:
-        raise CannotStart(
-            f"{path} cannot be read: {one_line(error)[:200]}; delete it, or gate the study again."
-        ) from error
+    gate = read_json(path, Gate, "delete it, or gate the study again")
     return GateSection(gate, gate.summary_sha256 != fingerprint(summary))

@@ -1,140 +1,120 @@
 """``junit.xml``: one test case for each claim of a study, for CI systems that show such files.
 
 A case fails where the claim makes the exit code 1 or 3, is an error where it could not be judged, and is skipped where
-it is open and nobody required it. A study that was gated has one more for each claim of the gate.
+it is open and nobody required it. A study that was gated has one more case for each claim of the gate.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 from xml.etree import ElementTree
 
 from parity.report import text
-from parity.report.comparison import MetricRow
-from parity.report.content import Content, TaskContent
-from parity.results.gate import Claim as GateClaim
-from parity.results.gate import Gate
-from parity.results.summary import Learns, Verdict
+from parity.results.gate import Gate, Status
+from parity.results.summary import MetricComparison, Summary, Verdict
+from parity.verdict.claims import StudyClaim, study_claims
 
 Outcome = Literal["failure", "error", "skipped"] | None
-# What XML 1.0 cannot hold at all; a traceback's last line may have an escape sequence in it.
+# The order of suites within a task.
+_KINDS = ("learns", "metric", "comparison", "masks", "rung", "trial", "finding")
+# Characters that XML 1.0 cannot hold at all: the last line of a traceback may have an escape sequence in it.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
-class Claim:
+class Case:
     suite: str
     name: str
     outcome: Outcome
     message: str
 
 
-def junit_xml(content: Content) -> str:
-    gate = content.gate.document if content.gate is not None and not content.gate.stale else None
-    require = [*content.study.file.request.require, *(gate.require if gate else [])]
-    # Of several tasks it is required of all together, and a task that is open by itself fails nothing.
-    claims = [claim for task in content.tasks for claim in _claims(task, [] if content.pooled else require)]
-    for row in content.pooled.of_all if content.pooled else []:
-        claims.append(
-            Claim("pooled.equivalence", f"{row.port} {row.name}", _equivalence(row, require), _equivalence_words(row))
-        )
-    claims += [
-        Claim(
-            "findings",
-            f"{finding.code} {finding.framework or ''} {finding.where or ''}".strip(),
-            "failure" if finding.severity == "error" else None,
-            f"{finding.severity}: {finding.title}",
-        )
-        for finding in content.summary.findings
-    ]
+def junit_xml(summary: Summary, require: Sequence[str], gate: Gate | None) -> str:
+    """The text of ``junit.xml``; ``gate`` is None where the study was not gated."""
+    claims = study_claims(summary, [*require, *(gate.require if gate else [])])
+    cases: list[Case] = []
+    for task in [*summary.tasks, None]:
+        of_task = [claim for claim in claims if claim.task == task and claim.kind != "finding"]
+        for kind in _KINDS:
+            cases += [_case(claim) for claim in of_task if claim.kind == kind and _has_case(claim)]
+            if kind == "comparison" and _lacks_comparison(of_task):
+                cases.append(Case(f"{task}.equivalence", "comparison", "failure", "there is nothing to compare"))
+    cases += [_case(claim) for claim in claims if claim.kind == "finding"]
     if gate is not None:
-        claims = [*_with_waivers(claims, gate), *(_gate_claim(claim) for claim in gate.claims)]
-    root = ElementTree.Element("testsuites", {"name": _xml(content.summary.study), **_totals(claims)})
-    for suite in dict.fromkeys(claim.suite for claim in claims):
-        members = [claim for claim in claims if claim.suite == suite]
-        timestamp = content.summary.created.removesuffix("Z")
+        cases = [*_with_waivers(cases, gate)]
+        cases += [Case(f"gate.{c.kind}", c.id, _outcome(c.status), f"{c.status}: {c.message}") for c in gate.claims]
+    root = ElementTree.Element("testsuites", {"name": _xml(summary.study), **_totals(cases)})
+    for suite in dict.fromkeys(case.suite for case in cases):
+        members = [case for case in cases if case.suite == suite]
+        timestamp = summary.created.removesuffix("Z")
         attributes = {"name": _xml(suite), "timestamp": _xml(timestamp)} | _totals(members)
         node = ElementTree.SubElement(root, "testsuite", attributes)
-        for claim in members:
-            case = ElementTree.SubElement(
-                node, "testcase", classname=_xml(f"parity.{suite}"), name=_xml(claim.name), time="0"
-            )
-            if claim.outcome is not None:
-                ElementTree.SubElement(case, claim.outcome, message=_xml(claim.message)).text = _xml(claim.message)
-            elif claim.message:
-                ElementTree.SubElement(case, "system-out").text = _xml(claim.message)
+        for case in members:
+            names = {"classname": _xml(f"parity.{suite}"), "name": _xml(case.name), "time": "0"}
+            element = ElementTree.SubElement(node, "testcase", names)
+            if case.outcome is not None:
+                ElementTree.SubElement(element, case.outcome, message=_xml(case.message)).text = _xml(case.message)
+            elif case.message:
+                ElementTree.SubElement(element, "system-out").text = _xml(case.message)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _claims(task: TaskContent, require: list[str]) -> Iterator[Claim]:
-    for framework, learns in task.summary.learns.items():
-        trials = [trial for trial in task.summary.trials if trial.framework == framework]
-        good = f"{sum(trial.learned is True for trial in trials)} of {text.plural(len(trials), 'seed')} learned"
-        # LEARNS is required of every study, so that UNDECIDED is exit code 3.
-        outcome: Outcome = None if learns is Learns.LEARNS else "failure"
-        yield Claim(f"{task.id}.learns", f"{framework} learns", outcome, f"{text.LEARNS_WORDS[learns]}: {good}")
-    for row in task.metrics:
-        yield Claim(
-            f"{task.id}.equivalence", f"{row.port} {row.name}", _equivalence(row, require), _equivalence_words(row)
-        )
-    for port, verdict in task.summary.verdicts.items():
-        # Collapsed seeds make a port WORSE, and a failed rung INVALID, whatever its metrics say.
-        outcomes: dict[str, Outcome] = {Verdict.WORSE: "failure", Verdict.INVALID: "error"}
-        yield Claim(f"{task.id}.equivalence", f"{port} verdict", outcomes.get(verdict), verdict)
-    if not task.metrics and {"equivalent", "not-worse"} & set(require):
-        yield Claim(f"{task.id}.equivalence", "comparison", "failure", "there is nothing to compare")
-    for framework, masks in task.summary.masks.items():
-        broken = masks.violations or masks.empty
-        words = f"{masks.violations} illegal actions and {masks.empty} empty masks in {masks.decisions} decisions"
-        outcome = "failure" if broken else (None if masks.decisions else "error")
-        yield Claim(f"{task.id}.masks", f"{framework} masks", outcome, words)
-    for framework, rungs in task.summary.ladder.items():
-        for name, rung in rungs.items():
-            outcomes = {"fail": "failure", "invalid": "error", "not_applicable": "skipped"}
-            words = f"{rung.status}: {rung.reason or rung.where or ''}".rstrip(": ")
-            yield Claim(f"{task.id}.ladder", f"{framework} {rung.rung} {name}", outcomes.get(rung.status), words)
-    for trial in task.trials:
-        words = trial.reason or ""
-        outcome = "error" if trial.summary.reason else None
-        yield Claim(f"{task.id}.trials", f"{trial.summary.framework} seed {trial.summary.seed}", outcome, words)
+def _has_case(claim: StudyClaim) -> bool:
+    """The verdict on all tasks together has no case beside those of its metrics."""
+    return claim.kind != "comparison" or (claim.task is not None and claim.framework is not None)
 
 
-def _with_waivers(claims: list[Claim], gate: Gate) -> list[Claim]:
+def _lacks_comparison(claims: Sequence[StudyClaim]) -> bool:
+    """Whether a comparison was required and there is nothing to compare."""
+    comparisons = [claim for claim in claims if claim.kind == "comparison"]
+    compared = any(claim.kind == "metric" for claim in claims)
+    return not compared and any(claim.status == "undecided" for claim in comparisons)
+
+
+def _case(claim: StudyClaim) -> Case:
+    outcome, message = _outcome(claim.status, claim.judged), claim.words
+    match claim.kind:
+        case "learns":
+            words = {"pass": "LEARNS", "fail": "DOES NOT LEARN", "undecided": "UNDECIDED"}
+            message = f"{words[claim.status]}: {claim.words}"
+        case "metric" if claim.metric is not None:
+            message = _metric_words(claim.metric)
+        case "comparison":
+            # Its metrics have cases of their own, which say whether they are decided. Collapsed seeds make a port WORSE,
+            # and a failed rung INVALID, whatever its metrics say.
+            outcome = outcome if claim.verdict in (Verdict.WORSE, Verdict.INVALID) else None
+            message = claim.verdict or ""
+        case "trial" if claim.words:
+            message = text.sentence_case(f"{claim.framework} seed {claim.name} {claim.words}")
+        case "finding" if claim.finding is not None:
+            message = f"{claim.finding.severity}: {claim.words}"
+    return Case(*claim.case, outcome, message)
+
+
+def _outcome(status: Status, judged: bool = True) -> Outcome:
+    if status == "pass":
+        return None
+    if not judged:
+        return "error"
+    return "failure" if status in ("fail", "undecided") else "skipped"
+
+
+def _with_waivers(cases: list[Case], gate: Gate) -> list[Case]:
     """What the gate waives fails nothing: those cases are skipped, and say who waived them and until when."""
     waived = {case: claim.message for claim in gate.having("waived") for case in claim.cases}
     return [
-        replace(claim, outcome="skipped", message=waived[name])
-        if claim.outcome in ("failure", "error") and (name := f"{claim.suite} {claim.name}") in waived
-        else claim
-        for claim in claims
+        replace(case, outcome="skipped", message=waived[name])
+        if case.outcome in ("failure", "error") and (name := f"{case.suite} {case.name}") in waived
+        else case
+        for case in cases
     ]
 
 
-def _gate_claim(claim: GateClaim) -> Claim:
-    outcomes: dict[str, Outcome] = {"fail": "failure", "undecided": "failure", "pass": None}
-    return Claim(
-        f"gate.{claim.kind}", claim.id, outcomes.get(claim.status, "skipped"), f"{claim.status}: {claim.message}"
-    )
-
-
-def _equivalence(row: MetricRow, require: list[str]) -> Outcome:
-    metric = row.metric
-    if metric.verdict is Verdict.INVALID:
-        return "error"
-    not_worse = metric.interval is not None and metric.margin is not None and metric.interval[0] > -metric.margin
-    if metric.verdict is Verdict.WORSE or ("not-worse" in require and not not_worse):
-        return "failure"
-    if metric.verdict in (Verdict.EQUIVALENT, Verdict.BETTER):
-        return None
-    return "failure" if "equivalent" in require else "skipped"
-
-
-def _equivalence_words(row: MetricRow) -> str:
-    metric = row.metric
+def _metric_words(metric: MetricComparison) -> str:
     words = f"{metric.verdict or Verdict.INCONCLUSIVE}: difference {text.signed(metric.difference)}"
     if metric.interval is not None and metric.confidence is not None:
         words += (
@@ -143,10 +123,10 @@ def _equivalence_words(row: MetricRow) -> str:
     return words + (f"; {metric.reason}" if metric.reason else "")
 
 
-def _totals(claims: list[Claim]) -> dict[str, str]:
-    outcomes = [claim.outcome for claim in claims]
+def _totals(cases: list[Case]) -> dict[str, str]:
+    outcomes = [case.outcome for case in cases]
     return {
-        "tests": str(len(claims)),
+        "tests": str(len(cases)),
         "failures": str(outcomes.count("failure")),
         "errors": str(outcomes.count("error")),
         "skipped": str(outcomes.count("skipped")),

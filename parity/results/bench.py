@@ -5,20 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from parity import __version__
-from parity.errors import CannotStart, one_line
-from parity.results.summary import Interval, Number, PhaseSeconds
+from parity.results.model import Stored, Strict
+from parity.results.reading import read_json
+from parity.results.summary import SB3, Interval, Number, PhaseSeconds
 
 BENCH_FILE = "bench.json"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="strings")
-
-
-class Round(_Model):
+class Round(Stored):
     """One fresh process of one framework, its warm-up left out.
 
     ``env_steps_per_s`` is by the wall clock, ``phases_s`` mean seconds of one iteration (NaN where the framework cannot
@@ -39,7 +34,7 @@ class Round(_Model):
     other_load: float
 
 
-class Throughput(_Model):
+class Throughput(Stored):
     """One framework: medians over its rounds; ``rounds`` has every round's environment steps per second."""
 
     env_steps_per_s: Number
@@ -51,7 +46,7 @@ class Throughput(_Model):
     peak_memory_mb: Number
 
 
-class Ratio(_Model):
+class Ratio(Stored):
     """Environment steps per second of a port over those of SB3, from the ratios of single rounds.
 
     ``estimate`` is their geometric mean; ``interval`` is null with fewer than two rounds. ``slower`` says whether the port
@@ -66,14 +61,14 @@ class Ratio(_Model):
     p_slower: Number | None = None
 
 
-class TaskBench(_Model):
+class TaskBench(Stored):
     """One task: ``throughput`` by framework, ``ratio`` by pair, as in ``"rllib/sb3"``."""
 
     throughput: dict[str, Throughput] = {}
     ratio: dict[str, Ratio] = {}
 
 
-class BenchRequest(_Model):
+class BenchRequest(Stored):
     """What was asked; ``rounds`` of ``iterations`` each, after ``warmup`` iterations that do not count."""
 
     tasks: list[str]
@@ -108,8 +103,26 @@ class BenchFile(TaskBench):
     def by_task(self) -> dict[str, TaskBench]:
         return self.tasks or {self.request.tasks[0]: self}
 
-    def to_json(self) -> str:
-        return self.model_dump_json(indent=1) + "\n"
+
+class TaskRounds(Strict):
+    """What a baseline keeps of one task: the rates of every round, by what was asked and on which machine.
+
+    ``rounds``: environment steps per second of every round, by framework; rounds of one place are a pair.
+    """
+
+    rounds: dict[str, list[Number]]
+    asked: dict[str, Any]
+    machine: dict[str, Any]
+
+    @property
+    def ports(self) -> list[str]:
+        """Frameworks that can be compared with SB3."""
+        return [name for name in self.rounds if name != SB3] if SB3 in self.rounds else []
+
+    def ratios(self, port: str) -> list[float]:
+        """Rate of the port over that of SB3, round by round; empty where it was not measured."""
+        pairs = zip(self.rounds.get(port, []), self.rounds.get(SB3, []), strict=False)
+        return [a / b for a, b in pairs if b > 0]
 
 
 def load_bench_file(path: Path) -> BenchFile:
@@ -118,7 +131,4 @@ def load_bench_file(path: Path) -> BenchFile:
     Raises:
         CannotStart: there is none, or it cannot be read.
     """
-    try:
-        return BenchFile.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError, OSError) as error:
-        raise CannotStart(f"{path} cannot be read: {one_line(error)[:200]}; measure again.") from error
+    return read_json(path, BenchFile, "measure again")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from parity.results.model import Stored
 from parity.results.summary import Finding, RungResult
 
 
-class CheckDocument(BaseModel):
+class CheckDocument(Stored):
     """One task, checked: ``ladder`` and ``findings`` as in ``summary.json``.
 
     ``log`` names the file with the tracebacks, null where nothing raised; ``notes`` says what raised where the check went on
@@ -19,8 +18,6 @@ class CheckDocument(BaseModel):
     ``--full`` ran of each, and the largest differences that it saw; ``control``, for a GPU, how much of the tolerance the
     port's own module uses up between it and the CPU.
     """
-
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="strings")
 
     schema_version: Literal[1] = 1
     task: str

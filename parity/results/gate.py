@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from parity.results.model import Stored
 from parity.results.summary import Number, Summary
 
 # pass: holds. fail: exit code 1. undecided: exit code 3. open: not decided, and nobody required it. not_compared: there is
 # nothing that it could be compared with, and the reason is given. waived: failed or undecided, and a waiver covers it.
 Status = Literal["pass", "fail", "undecided", "open", "not_compared", "waived"]
-Word = Literal["PASS", "FAIL", "UNDECIDED"]
+Outcome = Literal["PASS", "FAIL", "UNDECIDED"]
 WaiverState = Literal["used", "unused", "no_such_claim", "expired", "not_yet_granted", "refused"]
 
 GATE_FILE = "gate.json"
@@ -20,11 +19,7 @@ MARKDOWN_FILE = "gate.md"
 BENCHMARK_FILE = "benchmark.json"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="strings")
-
-
-class Claim(_Model):
+class Claim(Stored):
     """One thing that has to hold. ``id`` is what a waiver names: ``<task>.<framework>.<kind>...``.
 
     ``kind`` groups claims of one meaning; a waiver covers claims of one kind. ``waivable`` is false for what makes a study
@@ -43,7 +38,7 @@ class Claim(_Model):
     cases: list[str] = []
 
 
-class Change(_Model):
+class Change(Stored):
     """A value that was another one when the baseline was accepted; None where there was none."""
 
     what: str
@@ -54,7 +49,7 @@ class Change(_Model):
         return f"{self.what} {self.baseline or 'none'} -> {self.study or 'none'}"
 
 
-class WaiverUse(_Model):
+class WaiverUse(Stored):
     """A waiver of the file, and what became of it; ``covers`` has the claims that it waived."""
 
     claim: str
@@ -67,7 +62,7 @@ class WaiverUse(_Model):
     message: str
 
 
-class BaselineUse(_Model):
+class BaselineUse(Stored):
     """Which baseline the study was compared with."""
 
     accepted: str
@@ -77,7 +72,7 @@ class BaselineUse(_Model):
     commit: str | None = None
 
 
-class Gate(_Model):
+class Gate(Stored):
     """The whole of ``gate.json``, and the field ``gate`` of what ``parity gate --json`` prints.
 
     ``summary_sha256`` is that of the ``summary.json`` that was gated. ``exit_code`` is the command's; the summary's own is
@@ -88,7 +83,7 @@ class Gate(_Model):
     parity_version: str
     study: str
     gated: str
-    outcome: Word
+    outcome: Outcome
     exit_code: int
     sentence: str
     require: list[str] = []

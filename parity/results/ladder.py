@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
-from parity.errors import CannotStart, one_line
+from pydantic import RootModel
+
+from parity.results.model import Stored
+from parity.results.reading import read_json
 from parity.results.summary import Finding, RungResult
 
 LADDER_FILE = "ladder.json"
 Ladders = dict[str, dict[str, dict[str, RungResult]]]
 
 
+class TaskLadder(Stored):
+    """``ladder``: framework -> rung -> result."""
+
+    ladder: dict[str, dict[str, RungResult]]
+    findings: list[Finding]
+
+
+class LadderFile(RootModel[dict[str, TaskLadder]]):
+    """The whole of ``ladder.json``, by task."""
+
+
 def load_ladder(folder: Path) -> tuple[Ladders | None, list[Finding]]:
-    """What `climb_study` stored: task -> framework -> rung -> result, and all findings; None where it was not climbed.
+    """Results as task -> framework -> rung -> result, None where the ladder did not run, and all findings.
 
     Raises:
         CannotStart: it cannot be read.
@@ -22,18 +34,6 @@ def load_ladder(folder: Path) -> tuple[Ladders | None, list[Finding]]:
     path = folder / LADDER_FILE
     if not path.is_file():
         return None, []
-    try:
-        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        ladders = {
-            task: {
-                framework: {rung: RungResult.model_validate(result) for rung, result in rungs.items()}
-                for framework, rungs in document["ladder"].items()
-            }
-            for task, document in stored.items()
-        }
-        findings = [Finding.model_validate(each) for document in stored.values() for each in document["findings"]]
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CannotStart(
-            f"{path} cannot be read: {one_line(error)[:200]}; delete it and run again with --resume."
-        ) from error
-    return ladders, findings
+    tasks = read_json(path, LadderFile, "delete it and run again with --resume").root
+    ladders = {task: stored.ladder for task, stored in tasks.items()}
+    return ladders, [finding for stored in tasks.values() for finding in stored.findings]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
+from parity.results.model import Stored
 
 
-class Deviation(BaseModel):
+class Deviation(Stored):
     """Standard deviation of a run within a framework, by task; ``source`` says where it comes from.
 
     ``runs`` is the number of runs behind it, 0 where it is assumed. On ten runs such a figure is uncertain by a quarter.
@@ -20,7 +20,7 @@ class Deviation(BaseModel):
     source: str
 
 
-class Time(BaseModel):
+class Time(Stored):
     """Wall-clock time of a design on this machine, an estimate; ``seconds`` is null where a task has no measured time."""
 
     seconds: float | None
@@ -28,7 +28,7 @@ class Time(BaseModel):
     unmeasured: list[str] = []
 
 
-class Rates(BaseModel):
+class Rates(Stored):
     """How often a study of this design ends with each verdict where the port truly scores lower by ``drop``: simulated."""
 
     drop: float
@@ -38,7 +38,7 @@ class Rates(BaseModel):
     inconclusive: float
 
 
-class Sequential(BaseModel):
+class Sequential(Stored):
     """The same tasks with ``--sequential``, where frameworks do not differ: simulated."""
 
     looks: list[int]
@@ -46,7 +46,7 @@ class Sequential(BaseModel):
     mean_seeds: float
 
 
-class Design(BaseModel):
+class Design(Stored):
     """``seeds`` per framework and task on ``tasks`` tasks, of ``names`` where they were named.
 
     ``why``: ``"asked"`` for a number of seeds that was given, ``"needed"`` for the fewest that reach the power in both
@@ -65,7 +65,7 @@ class Design(BaseModel):
     sequential: Sequential | None = None
 
 
-class Machine(BaseModel):
+class Machine(Stored):
     """``measured_on``: the machines that times come from; ``same`` where that is this one alone."""
 
     this: str
@@ -74,7 +74,7 @@ class Machine(BaseModel):
     side_by_side: int
 
 
-class Plan(BaseModel):
+class Plan(Stored):
     """The whole document."""
 
     schema_version: Literal[1] = 1

@@ -1,36 +1,41 @@
-"""Files that people write or commit: read strictly, and refused in one sentence."""
+"""Stored files are read here, and a bad one is refused in one sentence that names the file, the field and the remedy."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from parity.errors import CannotStart
+from parity.errors import CannotStart, one_line
 
-AnyFile = TypeVar("AnyFile", bound=BaseModel)
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
-def read_strictly(path: Path, model: type[AnyFile], remedy: str) -> AnyFile:
+def read_json(path: Path, model: type[AnyModel], remedy: str) -> AnyModel:
     """A JSON file as ``model``.
 
     Raises:
-        CannotStart: it cannot be read; the sentence names file, field and ``remedy``.
+        CannotStart: the file cannot be read, is no JSON, or does not fit the model.
     """
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return model.model_validate(stored)
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        reason = getattr(error, "strerror", None) or f"it is no JSON ({error})"
-        raise CannotStart(f"{path}: {reason}; {remedy}.") from error
-    except ValidationError as error:
-        raise CannotStart(f"{path}: {complaint(error)}; {remedy}.") from error
+        return model.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        raise cannot_read(path, error, remedy) from error
 
 
-def complaint(error: ValidationError) -> str:
-    """The first thing that is wrong with a file: which field, and what about it."""
-    first: Any = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or "the file"
+def cannot_read(path: Path, error: Exception, remedy: str) -> CannotStart:
+    return CannotStart(f"{path} cannot be read: {complaint(error)}; {remedy}.")
+
+
+def complaint(error: Exception) -> str:
+    """What is wrong with a file, for the middle of a sentence; of several bad fields the first."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if not isinstance(error, ValidationError):
+        return one_line(error)[:200]
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return f"it is no JSON ({first['msg'].removeprefix('Invalid JSON: ')})"
+    field = ".".join(map(str, first["loc"])) or "the file"
     return f"{field}: {first['msg'].rstrip('.').removeprefix('Value error, ')}"

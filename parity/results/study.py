@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from parity import __version__
 from parity.errors import CannotStart
+from parity.results.model import Stored
+from parity.results.reading import cannot_read, read_json
 
 SCHEMA_VERSION = 1
 STUDY_FILE = "study.json"
@@ -26,15 +27,7 @@ TRIALS = "trials"
 SUMMARY_FILE = "summary.json"
 
 
-class _Stored(BaseModel):
-    # A later version of the same schema may have written fields that this one does not know.
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="strings")
-
-    def write(self, path: Path) -> None:
-        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-
-class UntranslatedField(_Stored):
+class UntranslatedField(Stored):
     """A hyperparameter that a framework cannot take as it is, and what it does instead."""
 
     field: str
@@ -42,7 +35,7 @@ class UntranslatedField(_Stored):
     reason: str
 
 
-class EffectiveConfig(_Stored):
+class EffectiveConfig(Stored):
     """What one framework really runs, see ``parity.frameworks.base.Effective``."""
 
     hyperparameters: dict[str, Any]
@@ -54,7 +47,7 @@ class EffectiveConfig(_Stored):
     bundles: list[dict[str, float]] = [{"CPU": 1.0}]
 
 
-class ReferenceScores(_Stored):
+class ReferenceScores(Stored):
     """Anchors of the normalised score; ``uniform_legal_returns`` are the measured episodes where the task gave none."""
 
     uniform_legal: float
@@ -63,7 +56,7 @@ class ReferenceScores(_Stored):
     uniform_legal_returns: list[float] = []
 
 
-class TaskRecord(_Stored):
+class TaskRecord(Stored):
     source: str
     steps: int
     eval_every: int
@@ -77,7 +70,7 @@ class TaskRecord(_Stored):
     frameworks: dict[str, EffectiveConfig]
 
 
-class Request(_Stored):
+class Request(Stored):
     """What was asked. ``suite`` is the name that ``tasks`` and, unless given otherwise, ``seeds`` come from.
 
     ``looks`` are the numbers of seeds at which a sequential study is judged; ``seeds`` are then those of the look that it
@@ -96,7 +89,7 @@ class Request(_Stored):
     looks: list[int] = []
 
 
-class StudyFile(_Stored):
+class StudyFile(Stored):
     """``study.json``."""
 
     schema_version: Literal[1] = 1
@@ -111,7 +104,7 @@ class StudyFile(_Stored):
     git: dict[str, Any] | None = None
 
 
-class TrialMeta(_Stored):
+class TrialMeta(Stored):
     """``trial.json``: how a trial ended."""
 
     schema_version: Literal[1] = 1
@@ -188,10 +181,7 @@ def load_study(folder: Path) -> StudyRecord:
     path = folder / STUDY_FILE
     if not path.is_file():
         raise CannotStart(f"{folder} is not a study: it has no {STUDY_FILE}.")
-    try:
-        file = StudyFile.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError, OSError) as error:
-        raise CannotStart(f"{path} cannot be read: {_first_line(error)}.") from error
+    file = read_json(path, StudyFile, "restore it, or run the study again")
     trials = [
         load_trial(folder, task, framework, seed)
         for task in file.request.tasks
@@ -206,19 +196,19 @@ def load_trial(study: Path, task: str, framework: str, seed: int) -> TrialRecord
     record = TrialRecord(task, framework, seed, folder)
     if not (folder / TRIAL_FILE).is_file():
         return record
+    remedy = "delete it and run again with --resume"
+    meta = read_json(folder / TRIAL_FILE, TrialMeta, remedy)
     masks_file = folder / MASKS_FILE
     try:
         return dataclasses.replace(
             record,
-            meta=TrialMeta.model_validate_json((folder / TRIAL_FILE).read_text(encoding="utf-8")),
+            meta=meta,
             curve=_table(folder / CURVE_FILE),
             timing=_table(folder / TIMING_FILE),
             masks=json.loads(masks_file.read_text(encoding="utf-8")) if masks_file.is_file() else None,
         )
-    except (ValidationError, ValueError, OSError) as error:
-        raise CannotStart(
-            f"{folder} cannot be read: {_first_line(error)}; delete it and run again with --resume."
-        ) from error
+    except (ValueError, OSError) as error:
+        raise cannot_read(folder, error, remedy) from error
 
 
 def _table(path: Path) -> pd.DataFrame | None:
@@ -265,7 +255,3 @@ def list_studies(out: Path) -> list[Path]:
 def now() -> str:
     """UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".")

@@ -11,9 +11,16 @@ import json
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema
+
+from parity.results.model import Stored
 
 SCHEMA_VERSION: Literal[1] = 1
+# The framework that every port is compared with.
+SB3 = "sb3"
+# The primary metrics, declared before any run; equivalence needs all of them.
+METRIC_WORDS = {"final": "final score", "auc": "area under the curve"}
+PRIMARY = tuple(METRIC_WORDS)
 
 
 class Verdict(StrEnum):
@@ -44,11 +51,7 @@ Number = Annotated[
 Interval = tuple[Number, Number]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="strings")
-
-
-class ReferenceSummary(_Model):
+class ReferenceSummary(Stored):
     """What the score is measured with: 0 at ``uniform_legal``, 1 at ``full_score_return``.
 
     ``relative`` is true where the task knows no best return: the score is then 1 at this study's SB3 mean, and must not
@@ -62,7 +65,7 @@ class ReferenceSummary(_Model):
     full_score_return: Number | None = None
 
 
-class MetricComparison(_Model):
+class MetricComparison(Stored):
     """One metric of a task: the mean score of each framework under its name, and the port's difference from SB3.
 
     ``difference`` is port minus SB3 in normalised score and ``interval`` its two-sided Welch interval at
@@ -92,14 +95,14 @@ class MetricComparison(_Model):
         return dict(self.__pydantic_extra__ or {})
 
 
-class StepsToThreshold(_Model):
+class StepsToThreshold(Stored):
     """Environment steps until an evaluation first reaches ``threshold``; shown, and decides nothing.
 
     Under each framework's name stands the Kaplan-Meier median in steps, ``Infinity`` where half of the runs never got
     there. ``runs`` has the raw values: ``steps`` of a run that is ``censored`` is where it was last seen below.
     """
 
-    class Run(_Model):
+    class Run(Stored):
         seed: int
         steps: int
         censored: bool
@@ -117,7 +120,7 @@ class StepsToThreshold(_Model):
         return dict(self.__pydantic_extra__ or {})
 
 
-class PrimaryMetrics(_Model):
+class PrimaryMetrics(Stored):
     """The primary metrics, declared here once, before any run."""
 
     final: MetricComparison = MetricComparison()
@@ -125,7 +128,7 @@ class PrimaryMetrics(_Model):
 
     @property
     def primary(self) -> dict[str, MetricComparison]:
-        return {"final": self.final, "auc": self.auc}
+        return {name: getattr(self, name) for name in PRIMARY}
 
 
 class Metrics(PrimaryMetrics):
@@ -134,7 +137,7 @@ class Metrics(PrimaryMetrics):
     steps_to_threshold: StepsToThreshold = StepsToThreshold()
 
 
-class Robustness(_Model):
+class Robustness(Stored):
     """Other ways of looking at one metric's scores; they gate nothing.
 
     ``p_permutation`` is two-sided, stratified by task, and ``permutation_exact`` where all permutations were counted.
@@ -155,7 +158,7 @@ class Robustness(_Model):
     p_tasks_differ: Number | None = None
 
 
-class MaskCounts(_Model):
+class MaskCounts(Stored):
     decisions: int = 0
     violations: int = 0
     empty: int = 0
@@ -168,7 +171,7 @@ class MaskTotals(MaskCounts):
     evaluation: MaskCounts = MaskCounts()
 
 
-class RungResult(_Model):
+class RungResult(Stored):
     rung: int
     status: RungStatus
     max_abs: Number | None = None
@@ -178,7 +181,7 @@ class RungResult(_Model):
     reason: str | None = None
 
 
-class PhaseSeconds(_Model):
+class PhaseSeconds(Stored):
     """Mean seconds of one training iteration; NaN where the framework cannot tell."""
 
     sample: Number
@@ -187,7 +190,7 @@ class PhaseSeconds(_Model):
     evaluate: Number
 
 
-class ObservedThroughput(_Model):
+class ObservedThroughput(Stored):
     """Measured while trials shared the machine: it gates nothing. Environment steps per second leave evaluation out."""
 
     env_steps_per_s: Number | None = None
@@ -197,7 +200,7 @@ class ObservedThroughput(_Model):
     peak_memory_mb: Number | None = None
 
 
-class TrialSummary(_Model):
+class TrialSummary(Stored):
     """One trial. ``status`` is its own, or ``"missing"``; ``reason`` says why it cannot be judged, null where it can.
 
     ``final`` and ``auc`` are normalised scores, ``final_return`` the same as ``final`` in the environment's returns.
@@ -217,7 +220,7 @@ class TrialSummary(_Model):
     collapsed: bool | None = None
 
 
-class TaskSummary(_Model):
+class TaskSummary(Stored):
     """One task of the study.
 
     ``metrics`` compares the first port with SB3; ``comparisons`` has every port, ``verdicts`` the verdict of each and
@@ -241,7 +244,7 @@ class TaskSummary(_Model):
     robustness: dict[str, dict[str, Robustness]] = {}
 
 
-class PooledSummary(_Model):
+class PooledSummary(Stored):
     """All tasks of the study together: the difference from SB3 averaged over ``tasks``, each with the same weight.
 
     The other fields are those of a task: ``metrics`` compares the first port with SB3, ``comparisons`` and ``verdicts``
@@ -259,7 +262,7 @@ class PooledSummary(_Model):
     robustness: dict[str, dict[str, Robustness]] = {}
 
 
-class SequentialLook(_Model):
+class SequentialLook(Stored):
     """Where a study stands that adds seeds in looks (``parity run --sequential``) and stops when it is decided.
 
     ``looks`` are numbers of seeds per framework and task, ``look`` says which of them this summary rests on, from 1.
@@ -287,7 +290,7 @@ class SequentialLook(_Model):
         return self.look == len(self.looks)
 
 
-class Finding(_Model):
+class Finding(Stored):
     """One named defect: what is wrong here, the evidence in numbers, where, and the fix."""
 
     code: str = Field(pattern=r"^PAR\d{3}$")
@@ -301,7 +304,7 @@ class Finding(_Model):
     consequences: list[str] = []
 
 
-class Summary(_Model):
+class Summary(Stored):
     """The whole of ``summary.json``."""
 
     schema_version: Literal[1] = SCHEMA_VERSION

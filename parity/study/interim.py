@@ -6,8 +6,7 @@ from pathlib import Path
 
 from parity.results import study as files
 from parity.system.console import say
-from parity.verdict.judge import look_of
-from parity.verdict.judged import judged
+from parity.verdict.judge import judge_stored, look_of
 from parity.verdict.sequential import decided, next_look
 
 
@@ -22,7 +21,7 @@ def add_seeds(folder: Path) -> bool:
     if current is None:
         return False
     following = next_look(current.seeds, current.looks)
-    if following is None or decided(judged(study).verdict, current):
+    if following is None or decided(judge_stored(study).verdict, current):
         return False
     first = study.file.request.seeds[0]
     request = study.file.request.model_copy(update={"seeds": list(range(first, first + following.seeds))})

@@ -9,10 +9,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from parity.results.summary import MetricComparison, Metrics, PrimaryMetrics, StepsToThreshold, Verdict
+from parity.results.summary import PRIMARY, SB3, MetricComparison, Metrics, PrimaryMetrics, StepsToThreshold, Verdict
 from parity.verdict import metrics
 from parity.verdict.plan import seeds_needed
-from parity.verdict.runs import SB3, TaskRuns
+from parity.verdict.runs import TaskRuns
 from parity.verdict.statistics import (
     ALPHA,
     holm,
@@ -24,8 +24,6 @@ from parity.verdict.statistics import (
 
 AnyMetrics = TypeVar("AnyMetrics", bound=PrimaryMetrics)
 
-# Declared before any run; equivalence needs both. Steps to threshold is shown and does not decide.
-PRIMARY = ("final", "auc")
 NOTHING_TO_COMPARE = "nothing to compare with"
 
 # From the worst down: the verdict of several ports or tasks is the first of these that one of them has.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from parity.errors import CannotStart, ExitCode
+from parity.results.ladder import load_ladder
 from parity.results.summary import (
+    SB3,
     Finding,
     Learns,
     Metrics,
@@ -18,15 +20,16 @@ from parity.results.summary import (
     TrialSummary,
     Verdict,
 )
+from parity.verdict.claims import exit_code, study_claims
 from parity.verdict.comparison import compare, correct_worse, gravest, invalidate, primary_verdict
 from parity.verdict.learning import framework_learns
 from parity.verdict.observed import mask_totals, observed_throughput
 from parity.verdict.pooling import pool
 from parity.verdict.robustness import robustness
-from parity.verdict.runs import SB3, TaskRuns
+from parity.verdict.runs import TaskRuns
 from parity.verdict.sentence import sentence
 from parity.verdict.sequential import Look, decided, look_at, seeds_saved
-from parity.verdict.statistics import ALPHA, more_collapses, not_worse
+from parity.verdict.statistics import ALPHA, more_collapses
 
 if TYPE_CHECKING:
     from parity.results.study import StudyRecord
@@ -36,6 +39,16 @@ TaskLadder = Mapping[str, Mapping[str, RungResult]]
 Ladder = Mapping[str, TaskLadder]
 
 SB3_DOES_NOT_LEARN = "sb3 does not learn it: the task or its budget is wrong"
+
+
+def judge_stored(study: StudyRecord) -> Summary:
+    """The verdict on what lies in a study's folder, its ladder included.
+
+    Raises:
+        CannotStart: as ``judge``, or the ladder cannot be read.
+    """
+    ladder, findings = load_ladder(study.folder)
+    return judge(study, ladder=ladder, findings=findings)
 
 
 def judge(study: StudyRecord, ladder: Ladder | None = None, findings: Sequence[Finding] = ()) -> Summary:
@@ -88,7 +101,7 @@ def judge(study: StudyRecord, ladder: Ladder | None = None, findings: Sequence[F
         versions=dict(file.versions),
         machine=dict(file.machine),
     )
-    code = int(exit_code(summary, file.request.require))
+    code = int(exit_code(study_claims(summary, file.request.require)))
     return summary.model_copy(update={"exit_code": code, "sentence": sentence(summary)})
 
 
@@ -129,35 +142,6 @@ def _stopping(study: StudyRecord, look: Look, verdict: Verdict) -> SequentialLoo
         seeds_saved=saved,
         trials_saved=saved * len(study.file.request.tasks) * len(study.file.request.frameworks),
         seconds_saved=saved * sum(sum(arm) / len(arm) for arm in seconds.values()) if saved else None,
-    )
-
-
-def exit_code(summary: Summary, require: Iterable[str] = ()) -> ExitCode:
-    """The exit code of ``run`` and ``gate`` for a summary: the table of the contract.
-
-    ``require`` holds what must be decided: ``"equivalent"`` (or BETTER), ``"not-worse"`` (every primary interval above
-    minus the margin; of several tasks the pooled ones) or ``"learns"`` (which is always required). INCONCLUSIVE alone is
-    no failure.
-    """
-    learns = {answer for task in summary.tasks.values() for answer in task.learns.values()}
-    failed = summary.verdict in (Verdict.INVALID, Verdict.WORSE) or Learns.DOES_NOT_LEARN in learns
-    if failed or any(finding.severity == "error" for finding in summary.findings):
-        return ExitCode.DOES_NOT_HOLD
-    require = set(require)
-    decides = [summary.pooled] if summary.pooled else list(summary.tasks.values())
-    undecided = (
-        Learns.UNDECIDED in learns
-        or ("equivalent" in require and summary.verdict is Verdict.INCONCLUSIVE)
-        or ("not-worse" in require and not all(_not_worse(part) for part in decides))
-    )
-    return ExitCode.UNDECIDED if undecided else ExitCode.HOLDS
-
-
-def _not_worse(part: TaskSummary | PooledSummary) -> bool:
-    """Non-inferiority of every port on every primary metric; False where there is nothing to compare with."""
-    metrics = [metric for port in part.comparisons.values() for metric in port.primary.values()]
-    return bool(metrics) and all(
-        m.interval is not None and m.margin is not None and bool(not_worse(m.interval[0], m.margin)) for m in metrics
     )
 
 

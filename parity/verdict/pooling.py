@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from parity.results.summary import MetricComparison, PooledSummary, PrimaryMetrics, TaskSummary, Verdict
-from parity.verdict.comparison import PRIMARY, correct_worse, gravest, invalidate, primary_verdict, seeds_to_decide
+from parity.results.summary import PRIMARY, SB3, MetricComparison, PooledSummary, PrimaryMetrics, TaskSummary, Verdict
+from parity.verdict.comparison import correct_worse, gravest, invalidate, primary_verdict, seeds_to_decide
 from parity.verdict.pooled import pooled_difference
 from parity.verdict.robustness import robustness
-from parity.verdict.runs import SB3, TaskRuns
+from parity.verdict.runs import TaskRuns
 from parity.verdict.statistics import ALPHA, interval_verdict
 
 

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from parity.results.summary import Robustness
-from parity.verdict.comparison import PRIMARY
+from parity.results.summary import PRIMARY, SB3, Robustness
 from parity.verdict.improvement import probability_of_improvement, successes
 from parity.verdict.iqm import iqm_difference
 from parity.verdict.metrics import THRESHOLD_OF_SB3
 from parity.verdict.permutation import permutation_test
 from parity.verdict.pooled import p_tasks_differ, satterthwaite_difference
-from parity.verdict.runs import SB3, TaskRuns
+from parity.verdict.runs import TaskRuns
 from parity.verdict.statistics import ALPHA
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parity.results.summary import ReferenceSummary, TrialSummary
+from parity.results.summary import SB3, ReferenceSummary, TrialSummary
 from parity.verdict import metrics
 from parity.verdict.learning import seed_learned
 from parity.verdict.statistics import collapsed, normalised_score, p_above_start, p_above_uniform_legal
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from parity.results.study import StudyRecord, TrialRecord
-
-SB3 = "sb3"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from gate_studies import GOOD, OTHER_RUNS, Gated, trial, write_bench
 from report_studies import write_study
 
 from parity.cli import call
-from parity.gate.baseline import Baseline, load
+from parity.results.baseline import Baseline, load_baseline
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def refused(here: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]
 
 def test_a_baseline_has_the_raw_values_and_says_who_when_and_on_what(accept: Callable[..., Path]) -> None:
     accept(change=lambda study: write_bench(study, [640.0, 650, 655, 645, 652, 648]))
-    made = load(Path("parity-baseline.json"))
+    made = load_baseline(Path("parity-baseline.json"))
     assert (made.acceptance.by, made.acceptance.reason, made.acceptance.study) == (
         "Ada",
         "the first release",
@@ -63,16 +63,16 @@ def test_the_file_reads_back_as_it_was_written(accept: Callable[..., Path]) -> N
     accept()
     path = Path("parity-baseline.json")
     first = path.read_text()
-    load(path).write(path)
+    load_baseline(path).write(path)
     assert path.read_text() == first
-    assert Baseline.model_validate_json(first) == load(path)
+    assert Baseline.model_validate_json(first) == load_baseline(path)
 
 
 def test_what_is_replaced_goes_into_the_history(accept: Callable[..., Path], here: Path) -> None:
     accept()
     write_study(here / "results" / "second", OTHER_RUNS)
     assert call(["baseline", "accept", "second", "--reason", "ray 2.61", "--by", "Grace"]) == 0
-    made = load(Path("parity-baseline.json"))
+    made = load_baseline(Path("parity-baseline.json"))
     assert (made.acceptance.by, made.acceptance.study) == ("Grace", "second")
     assert [(each.by, each.study, each.reason) for each in made.history] == [("Ada", "accepted", "the first release")]
 
@@ -114,7 +114,7 @@ def test_who_accepts_is_the_name_given_else_gits_else_the_users(
         subprocess.run(["git", "config", "--global", "user.name", configured], check=True)
     write_study(here / "results" / "one", GOOD)
     assert call(["baseline", "accept", "one", "--reason", "r"]) == 0
-    assert load(Path("parity-baseline.json")).acceptance.by == expected
+    assert load_baseline(Path("parity-baseline.json")).acceptance.by == expected
 
 
 def test_what_cannot_be_a_baseline_is_refused_with_its_reason(here: Path, refused: Callable[..., str]) -> None:
@@ -135,7 +135,9 @@ def test_what_cannot_be_a_baseline_is_refused_with_its_reason(here: Path, refuse
 def test_a_broken_baseline_is_not_overwritten(here: Path, refused: Callable[..., str]) -> None:
     write_study(here / "results" / "one", GOOD)
     Path("parity-baseline.json").write_text("{")
-    assert refused("one", "--reason", "r", "--by", "Ada").startswith("parity-baseline.json: it is no JSON")
+    assert refused("one", "--reason", "r", "--by", "Ada").startswith(
+        "parity-baseline.json cannot be read: it is no JSON"
+    )
 
 
 def test_a_folder_that_is_not_there_is_a_sentence(here: Path, refused: Callable[..., str]) -> None:

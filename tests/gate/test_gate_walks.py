@@ -195,23 +195,23 @@ def test_another_machine_is_said_and_only_ratios_are_compared(accept: Accept, ga
 
 
 CORRUPT: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no JSON": (lambda path: path.write_text('{"tasks": '), "parity-baseline.json: it is no JSON"),
-    "binary": (lambda path: path.write_bytes(b"\xff\xfe\x00"), "parity-baseline.json: it is no JSON"),
-    "empty": (lambda path: path.write_text("{}"), "parity-baseline.json: acceptance: Field required"),
-    "a list": (lambda path: path.write_text("[]"), "parity-baseline.json: the file: Input should be"),
+    "no JSON": (lambda path: path.write_text('{"tasks": '), "parity-baseline.json cannot be read: it is no JSON"),
+    "binary": (lambda path: path.write_bytes(b"\xff\xfe\x00"), "parity-baseline.json cannot be read: it is no JSON"),
+    "empty": (lambda path: path.write_text("{}"), "parity-baseline.json cannot be read: acceptance: Field required"),
+    "a list": (lambda path: path.write_text("[]"), "parity-baseline.json cannot be read: the file: Input should be"),
     "unknown field": (
         lambda path: change_json(path, lambda stored: stored.update(tassks={})),
-        "parity-baseline.json: tassks: Extra inputs are not permitted",
+        "parity-baseline.json cannot be read: tassks: Extra inputs are not permitted",
     ),
     "schema": (
         lambda path: change_json(path, lambda stored: stored.update(schema_version=2)),
-        "parity-baseline.json: schema_version: Input should be 1",
+        "parity-baseline.json cannot be read: schema_version: Input should be 1",
     ),
     "a score": (
         lambda path: change_json(
             path, lambda stored: stored["tasks"]["tiles"]["frameworks"]["rllib"]["runs"][2].update(final="good")
         ),
-        "parity-baseline.json: tasks.tiles.frameworks.rllib.runs.2.final: Input should be a valid number",
+        "parity-baseline.json cannot be read: tasks.tiles.frameworks.rllib.runs.2.final: Input should be a valid number",
     ),
     "gone": (lambda path: path.unlink(), "--baseline parity-baseline.json: there is no such file"),
     "a folder": (lambda path: (path.unlink(), path.mkdir()), "--baseline parity-baseline.json: there is no such file"),

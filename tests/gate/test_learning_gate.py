@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from parity.gate.learning import SAME, Change, Runs, judge_family, judge_pooled
+from parity.gate.learning import SAME, LearningChange, Runs, judge_family, judge_pooled
 from parity.results.summary import Verdict
 
 MARGIN, DEVIATION, CORRELATION = 0.15, 0.14, 0.8
@@ -25,7 +25,7 @@ def families(studies: int, seeds: int, tasks: int, factor: float, mean: float = 
     return means + DEVIATION * noise
 
 
-def judge(study: Samples) -> list[Change]:
+def judge(study: Samples) -> list[LearningChange]:
     """One study, every cell of ``[2, tasks, frameworks, metrics, seeds]`` a member of the family."""
     cells = study.reshape(2, -1, study.shape[-1])
     # Every second is a final score, as in a real family.
@@ -87,7 +87,7 @@ def test_a_fifth_lost_on_every_one_of_four_tasks_is_seen_over_all_of_them_togeth
     assert np.mean(found) >= 0.95
 
 
-def verdict(then: Sequence[float], now: Sequence[float], **fields: bool) -> Change:
+def verdict(then: Sequence[float], now: Sequence[float], **fields: bool) -> LearningChange:
     (change,) = judge_family([Runs(then, now, MARGIN, **fields)])
     return change
 

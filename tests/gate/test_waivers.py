@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from parity.errors import CannotStart
-from parity.gate.waivers import Waiver, apply, load
+from parity.gate.waivers import apply_waivers
 from parity.results.gate import Claim
+from parity.results.waivers import Waiver, load_waivers
 
 TODAY = date(2026, 11, 23)
 FIELDS = {"claim": "c", "reason": "r", "by": "Ada", "granted": "2026-11-20", "expires": "2026-12-20"}
@@ -31,7 +32,7 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
     lines = [f'{name} = "{FIELDS[name]}"' for name in ("claim", "reason", "by")]
     lines += [f"{name} = {FIELDS[name]}" for name in ("granted", "expires")]
     as_toml.write_text("[[waiver]]\n" + "\n".join(lines))
-    assert load(as_toml) == load(write(tmp_path / "w.json")) == [Waiver.model_validate(FIELDS)]
+    assert load_waivers(as_toml) == load_waivers(write(tmp_path / "w.json")) == [Waiver.model_validate(FIELDS)]
 
 
 REFUSED = {
@@ -51,8 +52,8 @@ def test_a_waiver_that_is_not_whole_is_refused(wrong: str, tmp_path: Path) -> No
     fields, words = REFUSED[wrong]
     path = write(tmp_path / "w.json", **fields)
     with pytest.raises(CannotStart) as caught:
-        load(path)
-    assert str(caught.value).startswith(f"{path}: {words}") and "has claim, reason, by, granted, expires" in str(
+        load_waivers(path)
+    assert str(caught.value).startswith(f"{path} cannot be read: {words}") and "has claim, reason, by, granted, expires" in str(
         caught.value
     )
 
@@ -61,12 +62,12 @@ def test_a_waiver_that_is_not_whole_is_refused(wrong: str, tmp_path: Path) -> No
 def test_a_file_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "w.toml").write_text(text)
     with pytest.raises(CannotStart, match=r"w\.toml"):
-        load(tmp_path / "w.toml")
+        load_waivers(tmp_path / "w.toml")
 
 
 def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(CannotStart, match="there is no such file"):
-        load(tmp_path / "none.toml")
+        load_waivers(tmp_path / "none.toml")
 
 
 def waiver(**fields: object) -> Waiver:
@@ -75,11 +76,11 @@ def waiver(**fields: object) -> Waiver:
 
 def test_a_glob_covers_claims_of_one_kind_only() -> None:
     claims = [claim("tiles.rllib.learning.final"), claim("tiles.rllib.learning.auc"), claim("tiles.sb3.learning.auc")]
-    after, (use,) = apply([waiver(claim="tiles.rllib.learning.*")], claims, TODAY)
+    after, (use,) = apply_waivers([waiver(claim="tiles.rllib.learning.*")], claims, TODAY)
     assert [each.status for each in after] == ["waived", "waived", "fail"]
     assert use.covers == ["tiles.rllib.learning.final", "tiles.rllib.learning.auc"]
     with pytest.raises(CannotStart, match="matches claims on learning, throughput: a waiver is for claims of one kind"):
-        apply([waiver(claim="*")], [*claims, claim("t", kind="throughput")], TODAY)
+        apply_waivers([waiver(claim="*")], [*claims, claim("t", kind="throughput")], TODAY)
 
 
 @pytest.mark.parametrize(
@@ -96,11 +97,11 @@ def test_a_glob_covers_claims_of_one_kind_only() -> None:
     ],
 )
 def test_what_becomes_of_a_waiver_is_said(fields: dict[str, object], status: str, state: str, after: str) -> None:
-    (found,), (use,) = apply([waiver(**fields)], [claim("c", status)], TODAY)
+    (found,), (use,) = apply_waivers([waiver(**fields)], [claim("c", status)], TODAY)
     assert (use.state, found.status) == (state, after)
     assert use.message.startswith(f"the waiver of {use.claim} (Ada: r) ")
 
 
 def test_what_makes_a_study_invalid_is_not_waived() -> None:
-    (found,), (use,) = apply([waiver()], [claim("c", waivable=False)], TODAY)
+    (found,), (use,) = apply_waivers([waiver()], [claim("c", waivable=False)], TODAY)
     assert found.status == "fail" and use.state == "refused" and not use.covers

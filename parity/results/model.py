@@ -1,0 +1,29 @@
+"""The base classes of everything that parity stores or prints as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Stored(BaseModel):
+    """NaN and infinities are written as strings, since JSON has no numbers for them.
+
+    Unknown fields are kept: a later version of the same schema may have written them.
+    """
+
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="strings")
+
+    def to_json(self) -> str:
+        """Indented, with a newline at the end."""
+        return self.model_dump_json(indent=1) + "\n"
+
+    def write(self, path: Path) -> None:
+        path.write_text(self.to_json(), encoding="utf-8")
+
+
+class Strict(Stored):
+    """For files that people edit or review: an unknown field is an error, as it may be a misspelt one."""
+
+    model_config = ConfigDict(extra="forbid")
