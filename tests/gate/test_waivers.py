@@ -53,9 +53,9 @@ def test_a_waiver_that_is_not_whole_is_refused(wrong: str, tmp_path: Path) -> No
     path = write(tmp_path / "w.json", **fields)
     with pytest.raises(CannotStart) as caught:
         load_waivers(path)
-    assert str(caught.value).startswith(f"{path} cannot be read: {words}") and "has claim, reason, by, granted, expires" in str(
-        caught.value
-    )
+    assert str(caught.value).startswith(
+        f"{path} cannot be read: {words}"
+    ) and "has claim, reason, by, granted, expires" in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["[[waiver]", "waiver = 3", "[[waivers]]\nclaim = 'c'"])
