@@ -1,8 +1,8 @@
-"""What a framework adapter is: the two classes that `sb3` and `rllib` fill in, side by side.
+"""What a framework adapter is: the classes that `sb3` and `rllib` implement.
 
-A ``Framework`` opens a ``Session``: one task, one seed, being trained. The session trains with the framework's own public
-loop and calls back after every iteration; everything else (when to evaluate, what to store, what it means) is decided
-elsewhere. An adapter never judges.
+A ``Framework`` opens a ``Session``, the training of one task from one seed. The session trains with the framework's own
+public loop and calls back after every iteration; an ``EvalRunner`` plays its policy. The caller decides when to evaluate and
+what to store. An adapter never judges.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ SEED_STRIDE = 1_000
 
 @dataclasses.dataclass(frozen=True)
 class Untranslated:
-    """A hyperparameter of the task that a framework cannot take as it is, and what it does instead."""
+    """A hyperparameter of the task that a framework has no equal for.
+
+    Attributes:
+        field: its name in ``PPOParams``, or the framework's where ``PPOParams`` has none.
+        value: what is asked for.
+        reason: what the framework does instead.
+    """
 
     field: str
     value: Any
@@ -37,11 +43,11 @@ class Untranslated:
 
 @dataclasses.dataclass(frozen=True)
 class Effective:
-    """What a framework will really run, read back from its own configuration.
+    """What a framework will really run, read back from its own objects.
 
     Attributes:
         hyperparameters: by ``PPOParams``' names, in SB3's meaning.
-        untranslated: what the task asks for and this framework does otherwise.
+        untranslated: hyperparameters of the task that the framework cannot take as they are.
         native: the framework's own names and values, flat, JSON scalars only.
         devices: component -> device.
         threads: torch threads of a process.
@@ -61,12 +67,13 @@ class Effective:
 
 @dataclasses.dataclass(frozen=True)
 class Iteration:
-    """One iteration of rollout and update has ended.
+    """A finished iteration: one rollout and the update that learns from it.
 
     Attributes:
         steps: environment steps since training began.
-        sample_s, returns_s, update_s: seconds of collecting the rollout, of advantages and value targets, and of the
-            optimiser's epochs; NaN where the framework cannot tell.
+        sample_s: seconds of collecting the rollout; this and the next two are NaN where the framework cannot tell.
+        returns_s: seconds of computing advantages and value targets.
+        update_s: seconds of the optimiser's epochs.
     """
 
     steps: int
@@ -76,13 +83,12 @@ class Iteration:
 
 
 class EvalRunner(ABC):
-    """Several episodes being played side by side by the trained policy, for the evaluator.
-
-    Slots are numbered; each holds an environment of its own.
+    """Plays several episodes of the trained policy side by side, for `parity.frameworks.evaluation.evaluate`.
 
     Attributes:
+        slots: number of episodes side by side; each slot, numbered from 0, has an environment of its own.
         counts: mask decisions of every agent since it was set.
-        others: agents beside the learning one that have a choice; their returns are kept and judged nowhere.
+        others: agents beside the learning one that have a choice. Their returns are reported and not judged.
     """
 
     slots: int
@@ -91,22 +97,26 @@ class EvalRunner(ABC):
 
     @abstractmethod
     def reset(self, slot: int, seed: int) -> None:
-        """Starts a new episode in a slot."""
+        """Starts a new episode in a slot, from this environment seed."""
 
     @abstractmethod
     def step(self, slots: list[int], deterministic: bool) -> list[tuple[float, bool]]:
-        """Every agent due in these slots acts once. Returns the learning agent's reward and whether the episode ended."""
+        """Lets every agent whose turn it is in these slots act once.
+
+        Returns:
+            For each slot the learning agent's reward and whether the episode ended.
+        """
 
     def rewards_of_others(self, slot: int) -> dict[Any, float]:
-        """What each of ``others`` was paid in the slot's latest step."""
+        """The reward of each of ``others`` in the slot's latest step."""
         return {}
 
     @abstractmethod
     def seed_policy(self, seed: int) -> None:
-        """Makes the sampled actions that follow depend on ``seed`` alone."""
+        """Makes the sampled actions of the following steps depend on ``seed`` alone."""
 
     def values_and_probabilities(self, observations: Sequence[Any], masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the learning agent's policy says of these observations, as it samples; nothing is played.
+        """The learning agent's values and action probabilities when it samples; no environment is stepped.
 
         Args:
             observations: B observations as the task's ``env`` gives them, without the mask's entry.
@@ -116,17 +126,17 @@ class EvalRunner(ABC):
             Values float64 ``[B]`` and probabilities float64 ``[B, n_logits]``, those of each sub-action summing to 1.
 
         Raises:
-            NotImplementedError: this adapter, or the port's module, has no answer.
+            NotImplementedError: this adapter, or the port's module, does not provide them.
         """
-        raise NotImplementedError(f"{type(self).__name__} tells no values and probabilities")
+        raise NotImplementedError(f"{type(self).__name__} gives no values and probabilities")
 
     @abstractmethod
     def close(self) -> None:
-        """Frees the environments."""
+        """Closes the environments."""
 
 
 class Session(ABC):
-    """One framework, one task, one seed."""
+    """The training of one task by one framework, from one seed."""
 
     @abstractmethod
     def train(self, steps: int, on_iteration: Callable[[Iteration], None]) -> None:
@@ -142,13 +152,13 @@ class Session(ABC):
 
     @abstractmethod
     def devices(self) -> dict[str, str]:
-        """Component -> device, read from where the parameters are."""
+        """Component -> device, read from its tensors."""
 
     @abstractmethod
     def weights(self) -> Mapping[str, torch.Tensor]:
-        """The learning agent's parameters as they are now: those of the shared network as ``network.NAME``.
+        """The learning agent's current parameters by name; those of the shared network as ``network.NAME``.
 
-        Before training they are SB3's for the same seed, where the task has a shared network: `build_network` makes them so.
+        Where the task has a shared network they equal SB3's for the same seed before training, as `build_network` ensures.
         """
 
     @abstractmethod
@@ -157,18 +167,18 @@ class Session(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Frees environments and processes."""
+        """Closes environments and ends processes."""
 
 
 class Framework(ABC):
     """An adapter, registered under the entry-point group ``parity.frameworks``."""
 
     name: ClassVar[str]
-    packages: ClassVar[tuple[str, ...]]  # distributions whose versions belong in a study
+    packages: ClassVar[tuple[str, ...]]  # installed packages whose versions a study stores
 
     @abstractmethod
     def effective(self, task: Task, device: str, threads: int) -> Effective:
-        """What it will run for this task. Builds environments and networks, trains nothing.
+        """What would run for this task. Builds environments and networks, trains nothing.
 
         Raises:
             CannotStart: the task cannot be run by this framework.

@@ -1,4 +1,4 @@
-"""``--device`` for both frameworks."""
+"""The option ``--device``, for every framework."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 def resolve_device(wanted: str) -> str:
-    """``"cpu"`` or ``"cuda"``.
+    """Turns one of `DEVICES` into ``"cpu"`` or ``"cuda"``.
 
     Raises:
         CannotStart: a GPU was asked for and PyTorch sees none.
@@ -29,7 +29,7 @@ def resolve_device(wanted: str) -> str:
 
 
 def exact_arithmetic() -> None:
-    """float32 that is float32 on a GPU, for comparisons: no TF32, deterministic algorithms where there are any."""
+    """Makes a GPU compute in true float32, for comparisons: no TF32, deterministic algorithms where they exist."""
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -40,7 +40,7 @@ def exact_arithmetic() -> None:
 
 
 def synchronizer(device: str) -> Callable[[], None] | None:
-    """What a clock has to wait for on this device."""
+    """Waits for the kernels launched on this device, so that a clock includes them; None for a CPU."""
     if device.startswith("cuda"):
         import torch
 

@@ -1,4 +1,4 @@
-"""The one evaluator: both frameworks play the same environment seeds, masked, and every decision is counted."""
+"""The evaluator of every framework: each plays the same environment seeds, masked, and every decision is counted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FIRST_EVALUATION_SEED = 1_000_000_000
 # Episodes played side by side: enough to amortise a forward pass, few enough that building environments stays cheap.
 SLOTS = 20
-# A policy may play on for ever; a score needs an end.
+# Longer episodes count as endless.
 MAX_EPISODE_STEPS = 100_000
 
 
@@ -43,8 +43,14 @@ def evaluate(
 ) -> Evaluation:
     """Plays ``episodes`` whole episodes, the k-th from environment seed ``first_seed + k``.
 
-    Every slot plays a fixed share of the seeds to the end, so that short episodes are not favoured (the bias that
-    stable_baselines3.common.evaluation describes for vectorised environments).
+    Every slot plays a fixed share of the seeds to the end. If whichever slot is free took the next seed, short episodes
+    would be favoured: stable_baselines3.common.evaluation (``evaluate_policy``) describes this bias.
+
+    Args:
+        eval_runner: plays the policy; its ``counts`` are set to zero before.
+        episodes: number of episodes.
+        deterministic: whether each action is the most probable one instead of a sampled one.
+        first_seed: seed of the first episode and of the sampled actions.
 
     Raises:
         CannotStart: an episode does not end.
@@ -53,29 +59,29 @@ def evaluate(
     eval_runner.seed_policy(first_seed)
     returns = np.zeros(episodes)
     lengths = np.zeros(episodes, dtype=np.int64)
-    others = {agent: np.zeros(episodes) for agent in eval_runner.others}
-    playing: dict[int, int] = {}  # slot -> episode
-    for slot in range(min(eval_runner.slots, episodes)):
-        eval_runner.reset(slot, first_seed + slot)
-        playing[slot] = slot
-    while playing:
-        slots = list(playing)
+    returns_of_others = {agent: np.zeros(episodes) for agent in eval_runner.others}
+    episode_of = {slot: slot for slot in range(min(eval_runner.slots, episodes))}
+    for slot, episode in episode_of.items():
+        eval_runner.reset(slot, first_seed + episode)
+    while episode_of:
+        slots = list(episode_of)
         for slot, (reward, done) in zip(slots, eval_runner.step(slots, deterministic), strict=True):
-            episode = playing[slot]
+            episode = episode_of[slot]
             returns[episode] += reward
             lengths[episode] += 1
-            for agent, earned in eval_runner.rewards_of_others(slot).items():
-                others[agent][episode] += earned
-            if not done and lengths[episode] >= MAX_EPISODE_STEPS:
+            for agent, reward_of_other in eval_runner.rewards_of_others(slot).items():
+                returns_of_others[agent][episode] += reward_of_other
+            next_episode = episode + eval_runner.slots
+            if done and next_episode < episodes:
+                eval_runner.reset(slot, first_seed + next_episode)
+                episode_of[slot] = next_episode
+            elif done:
+                del episode_of[slot]
+            elif lengths[episode] >= MAX_EPISODE_STEPS:
                 raise CannotStart(
                     f"No end after {MAX_EPISODE_STEPS} steps of an evaluated episode; add a TimeLimit wrapper to the "
                     "environment."
                 )
-            if done:
-                following = episode + eval_runner.slots
-                if following < episodes:
-                    eval_runner.reset(slot, first_seed + following)
-                    playing[slot] = following
-                else:
-                    del playing[slot]
-    return Evaluation(returns, lengths, eval_runner.counts, {str(agent): earned for agent, earned in others.items()})
+    return Evaluation(
+        returns, lengths, eval_runner.counts, {str(agent): earned for agent, earned in returns_of_others.items()}
+    )

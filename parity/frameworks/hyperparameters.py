@@ -8,29 +8,26 @@ Nothing here imports a framework: models and configurations are read by their at
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import typing
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from pydantic import ConfigDict, create_model
 
 from parity.frameworks.base import Untranslated
 from parity.task import PPOParams
+from parity.task.hyperparameter_names import IN_ENV_RUNNERS, NOT_IN_RLLIB, RLLIB_NAMES
 
 # sb3-contrib sets Adam's epsilon in MaskableActorCriticPolicy.__init__; RLlib 2.60 leaves PyTorch's default.
 TORCH_ADAM_EPS = 1e-8
 
-# Fields of PPOParams that PPOConfig has no counterpart for; `to_rllib` says what happens instead, and ExactPPOLearner takes
-# them as options.
-NOT_IN_RLLIB = ("adam_eps", "normalize_advantage", "clip_range_vf", "target_kl")
-
-# What MaskablePPO and PPO take where nothing is said; every other default of PPOParams is theirs.
+# Defaults of MaskablePPO and PPO that differ from PPOParams'.
 SB3_DEFAULTS = {"n_envs": 1, "n_steps": 2048}
 
 _LEARNER = "ExactPPOLearner has it as an option"
-# What to do about a field of `to_rllib`'s list; both classes are in parity.frameworks.rllib.exact.
+# How to remove a difference that `to_rllib` lists; both classes are in parity.frameworks.rllib.exact.
 REMEDIES = {
     "n_steps": "ExactEnvRunner gives rollouts of exactly n_steps * n_envs steps",
     "batch_size": "ExactPPOLearner shuffles every epoch, leaves bootstrap rows out and ends an epoch with what is left",
@@ -76,7 +73,7 @@ def to_sb3(ppo: PPOParams) -> dict[str, Any]:
 
 
 def of_sb3(model: Any) -> dict[str, Any]:
-    """What a ``MaskablePPO`` will use, by ``PPOParams``' names (schedules at the start of training)."""
+    """What a ``MaskablePPO`` will use, by ``PPOParams``' names; schedules by their first value."""
     read: dict[str, Any] = {field.name: getattr(model, field.name, None) for field in dataclasses.fields(PPOParams)}
     read["adam_eps"] = model.policy.optimizer.defaults.get("eps")
     read["learning_rate"] = model.lr_schedule(1.0)
@@ -87,16 +84,16 @@ def of_sb3(model: Any) -> dict[str, Any]:
 
 
 def of_brought(model: Any, ppo: PPOParams) -> PPOParams:
-    """A task's hyperparameters where its ``sb3_model`` has the say: what that model trains with, on ``ppo.n_envs``.
+    """What a task's own ``sb3_model`` trains with, on ``ppo.n_envs`` environments.
 
     Adam's epsilon is ``ppo``'s where the model's optimiser has none.
 
     Raises:
         pydantic.ValidationError: a value is out of range.
     """
-    read = of_sb3(model) | {"n_envs": ppo.n_envs}
-    read["adam_eps"] = read["adam_eps"] or ppo.adam_eps
-    return PPOParams(**{name: value.item() if hasattr(value, "item") else value for name, value in read.items()})
+    values = of_sb3(model) | {"n_envs": ppo.n_envs}
+    values["adam_eps"] = values["adam_eps"] or ppo.adam_eps
+    return PPOParams(**{name: value.item() if hasattr(value, "item") else value for name, value in values.items()})
 
 
 # Fields that SB3 takes as a function of the remaining progress, and PPOConfig as a list of [environment steps, value].
@@ -107,31 +104,25 @@ PROGRESS = (0.0, 0.5, 1.0)
 
 def schedules_of_sb3(model: Any) -> dict[str, list[float]]:
     """The hyperparameters that a ``MaskablePPO`` changes during training, each at `PROGRESS`."""
-    found = {}
-    for name, attribute in SCHEDULED.items():
-        schedule = getattr(model, attribute, None)
-        values = [float(schedule(1 - done)) for done in PROGRESS] if callable(schedule) else []
-        if len(set(values)) > 1:
-            found[name] = values
-    return found
+    schedules = {name: getattr(model, attribute, None) for name, attribute in SCHEDULED.items()}
+    values = {
+        name: [float(schedule(1 - done)) for done in PROGRESS]
+        for name, schedule in schedules.items()
+        if callable(schedule)
+    }
+    return {name: course for name, course in values.items() if len(set(course)) > 1}
 
 
 def schedules_of_rllib(config: Any, steps: int) -> dict[str, list[float]]:
-    """The same of a ``PPOConfig``; ``steps``: environment steps of a trial."""
-    found = {}
-    for name, value in (("learning_rate", config.lr), ("ent_coef", config.entropy_coeff)):
-        if isinstance(value, list | tuple):
-            at, values = [float(point[0]) for point in value], [float(point[1]) for point in value]
-            found[name] = [_between(done * steps, at, values) for done in PROGRESS]
-    return found
+    """The same of a ``PPOConfig``; ``steps``: environment steps of a trial.
 
-
-def _between(step: float, at: list[float], values: list[float]) -> float:
-    """Linear between points, constant outside, as ray's ``PiecewiseSchedule``."""
-    for (left, low), (right, high) in itertools.pairwise(zip(at, values, strict=True)):
-        if left <= step < right:
-            return low + (step - left) / (right - left) * (high - low)
-    return values[0] if step < at[0] else values[-1]
+    Linear between the points, constant outside of them, as ray's ``PiecewiseSchedule``.
+    """
+    return {
+        name: np.interp(np.multiply(PROGRESS, steps), *np.transpose(value)).tolist()
+        for name, value in (("learning_rate", config.lr), ("ent_coef", config.entropy_coeff))
+        if isinstance(value, list | tuple)
+    }
 
 
 def _constant(value: Any) -> Any:
@@ -143,26 +134,20 @@ def _constant(value: Any) -> Any:
 
 def to_rllib(ppo: PPOParams) -> tuple[dict[str, Any], dict[str, Any], list[Untranslated]]:
     """Keyword arguments of ``PPOConfig.training`` and ``PPOConfig.env_runners``, and what RLlib's PPO does otherwise."""
-    training = {
-        "lr": ppo.learning_rate,
-        "gamma": ppo.gamma,
-        "lambda_": ppo.gae_lambda,
-        "train_batch_size_per_learner": ppo.rollout_steps,
+    values = dataclasses.asdict(ppo) | {
+        "n_steps": ppo.rollout_steps,
         # SB3 takes a whole rollout where a minibatch would be longer; RLlib refuses it.
-        "minibatch_size": min(ppo.batch_size, ppo.rollout_steps),
-        "num_epochs": ppo.n_epochs,
-        "clip_param": ppo.clip_range,
+        "batch_size": min(ppo.batch_size, ppo.rollout_steps),
+    }
+    training = {theirs: values[ours] for ours, theirs in RLLIB_NAMES.items() if ours not in IN_ENV_RUNNERS} | {
         # RLlib clamps the squared error, which stops the critic's gradient; SB3 has no such thing.
         "vf_clip_param": math.inf,
-        "vf_loss_coeff": ppo.vf_coef,
-        "entropy_coeff": ppo.ent_coef,
         "use_kl_loss": False,
-        "grad_clip": ppo.max_grad_norm,
         "grad_clip_by": "global_norm",
     }
     env_runners = {
         "num_env_runners": 0,
-        "num_envs_per_env_runner": ppo.n_envs,
+        **{RLLIB_NAMES[ours]: values[ours] for ours in IN_ENV_RUNNERS},
         # `n_steps`, also where a port shares the rollout out among env runners of its own.
         "rollout_fragment_length": "auto",
         "batch_mode": "truncate_episodes",
@@ -179,62 +164,46 @@ def to_rllib_exact(ppo: PPOParams) -> tuple[dict[str, Any], dict[str, Any], dict
 
 
 def _rllib_differences(ppo: PPOParams) -> list[Untranslated]:
-    found = []
+    reasons: dict[str, str] = {}
     if ppo.n_envs > 1:
-        found.append(
-            Untranslated(
-                "n_steps", ppo.n_steps, "a rollout may be up to n_envs - 1 environment steps longer than asked"
-            )
-        )
+        reasons["n_steps"] = "a rollout may be up to n_envs - 1 environment steps longer than asked"
     if ppo.adam_eps != TORCH_ADAM_EPS:
-        found.append(Untranslated("adam_eps", ppo.adam_eps, f"PPOTorchLearner builds Adam with eps={TORCH_ADAM_EPS:g}"))
-    if ppo.normalize_advantage:
-        reason = "normalised once over the train batch (population std, bootstrap rows included), not per minibatch"
-    else:
-        reason = "cannot be switched off: GeneralAdvantageEstimation always normalises over the train batch"
-    found.append(Untranslated("normalize_advantage", ppo.normalize_advantage, reason))
-    found.append(
-        Untranslated(
-            "batch_size",
-            ppo.batch_size,
-            "first epoch unshuffled, bootstrap rows take places, the last minibatch wraps into the next epoch",
-        )
+        reasons["adam_eps"] = f"PPOTorchLearner builds Adam with eps={TORCH_ADAM_EPS:g}"
+    reasons["normalize_advantage"] = (
+        "normalised once over the train batch (population std, bootstrap rows included), not per minibatch"
+        if ppo.normalize_advantage
+        else "cannot be switched off: GeneralAdvantageEstimation always normalises over the train batch"
+    )
+    reasons["batch_size"] = (
+        "first epoch unshuffled, bootstrap rows take places, the last minibatch wraps into the next epoch"
     )
     if ppo.clip_range_vf is not None:
-        found.append(Untranslated("clip_range_vf", ppo.clip_range_vf, "RLlib has no clipping of the value's change"))
+        reasons["clip_range_vf"] = "RLlib has no clipping of the value's change"
     if ppo.target_kl is not None:
-        found.append(Untranslated("target_kl", ppo.target_kl, "RLlib has no early stop by KL"))
-    return found
+        reasons["target_kl"] = "RLlib has no early stop by KL"
+    return [Untranslated(field, getattr(ppo, field), reason) for field, reason in reasons.items()]
 
 
 def of_rllib(config: Any) -> dict[str, Any]:
     """What a ``PPOConfig`` will use, by ``PPOParams``' names; where the meaning differs, the value says so in words."""
-    runners = max(1, config.num_env_runners)
-    envs = config.num_envs_per_env_runner * runners
+    n_envs = config.num_envs_per_env_runner * max(1, config.num_env_runners)
+    n_steps = config.total_train_batch_size / n_envs
     clamp = config.vf_clip_param
-    read = {
-        "n_envs": envs,
-        "n_steps": config.total_train_batch_size / envs,
+    read = {ours: getattr(config, theirs) for ours, theirs in RLLIB_NAMES.items()} | {
+        "n_envs": n_envs,
+        "n_steps": int(n_steps) if float(n_steps).is_integer() else n_steps,
         "batch_size": config.minibatch_size or config.train_batch_size_per_learner,
-        "n_epochs": config.num_epochs,
         "learning_rate": _constant(config.lr),
-        "gamma": config.gamma,
-        "gae_lambda": config.lambda_,
-        "clip_range": config.clip_param,
-        "clip_range_vf": None if clamp is None or math.isinf(clamp) else f"squared error clamped to {clamp:g}",
         "ent_coef": _constant(config.entropy_coeff),
-        "vf_coef": config.vf_loss_coeff,
         "max_grad_norm": config.grad_clip if config.grad_clip_by == "global_norm" else f"{config.grad_clip_by}",
+        "clip_range_vf": None if clamp is None or math.isinf(clamp) else f"squared error clamped to {clamp:g}",
         "adam_eps": TORCH_ADAM_EPS,
         "normalize_advantage": "per train batch",
         "target_kl": None,
     }
-    if float(read["n_steps"]).is_integer():
-        read["n_steps"] = int(read["n_steps"])
+    read = {field.name: read[field.name] for field in dataclasses.fields(PPOParams)}
     # A learner class that knows these (ExactPPOLearner) says what it makes of the configuration.
     exact = getattr(config.learner_class, "hyperparameters", None)
     if exact is not None:
         read |= exact(config)
-    if config.use_kl_loss:
-        read["kl_coeff"] = config.kl_coeff
-    return read
+    return read | ({"kl_coeff": config.kl_coeff} if config.use_kl_loss else {})

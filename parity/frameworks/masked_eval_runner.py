@@ -1,5 +1,4 @@
-"""Playing the task's own environment for the evaluator: the half of a ``EvalRunner`` that is the same for every framework that
-trains on it."""
+"""An ``EvalRunner`` for every framework that trains on the task's own single-agent environment."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from parity.task.masks import MaskCounts, masked_envs
 
 
 class MaskedEvalRunner(EvalRunner):
-    """Episodes side by side, each in an environment of its own; ``decide`` is what a framework adds.
+    """Plays the task's environments; a framework implements ``decide`` alone.
 
     Attributes:
         envs: the masked environment of each slot.

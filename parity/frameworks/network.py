@@ -6,7 +6,7 @@ import contextlib
 import copy
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -84,13 +84,17 @@ def sample_observations(observation_space: spaces.Space, batch: int, seed: int =
     """Observations drawn from the space itself, as the network gets them: a dict of tensors or a tensor, on the CPU."""
     observation_space = copy.deepcopy(observation_space)
     observation_space.seed(seed)
-    drawn = [observation_space.sample() for _ in range(batch)]
-    return network_input(_stacked(drawn, observation_space), observation_space)
+    rows = [observation_space.sample() for _ in range(batch)]
+    return network_input(stack_observations(rows, observation_space), observation_space)
 
 
-def _stacked(rows: list[Any], space: spaces.Space) -> Any:
+def stack_observations(rows: Sequence[Any], space: spaces.Space) -> Any:
+    """Observations as environments give them, side by side: ``[B, *space.shape]``, a dict of those for a Dict space.
+
+    Entries that the space does not announce are left out, as Stable-Baselines3's ``DummyVecEnv`` leaves them out.
+    """
     if isinstance(space, spaces.Dict):
-        return {key: _stacked([row[key] for row in rows], part) for key, part in space.spaces.items()}
+        return {key: stack_observations([row[key] for row in rows], part) for key, part in space.spaces.items()}
     return np.stack(rows)
 
 
@@ -123,18 +127,18 @@ def _torch_dtype(name: str) -> torch.dtype:
     return torch.float32 if name == "float64" else torch.from_numpy(np.empty(0, name)).dtype
 
 
-def nested(seen: Any) -> Any:
-    """Columns by path, ``entry/entry``, as observations of nested Dict spaces; what is no dict stays as it is."""
-    if not isinstance(seen, dict):
-        return seen
-    found: dict[str, Any] = {}
-    for path, part in seen.items():
+def nested(observations: Any) -> Any:
+    """Turns columns by path, ``entry/entry``, into observations of nested Dict spaces; a plain array is returned as it is."""
+    if not isinstance(observations, dict):
+        return observations
+    root: dict[str, Any] = {}
+    for path, part in observations.items():
         *folders, name = path.split("/")
-        below = found
+        parent = root
         for folder in folders:
-            below = below.setdefault(folder, {})
-        below[name] = part
-    return found
+            parent = parent.setdefault(folder, {})
+        parent[name] = part
+    return root
 
 
 def check_observation_space(space: spaces.Space) -> None:

@@ -1,4 +1,4 @@
-"""Evaluation must neither depend on training's random state nor disturb it."""
+"""Keeps evaluation from depending on the random state of training and from disturbing it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """The global generators of Python, NumPy and torch are afterwards as they were before.
+    """Restores the global generators of Python, NumPy and torch at the end of the ``with`` block.
 
     RLlib's env runners seed all of them when they are built, and environments may draw from them.
     """
@@ -30,7 +30,7 @@ def undisturbed() -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int, draw: int = 0) -> Iterator[None]:
-    """The same generators inside ``with`` as functions of ``seed`` and ``draw``; restored after."""
+    """Seeds these generators from ``seed`` and ``draw`` inside the ``with`` block, and restores them at its end."""
     with undisturbed():
         state = (seed << 24) + draw if draw else seed
         random.seed(state)
@@ -40,7 +40,7 @@ def seeded(seed: int, draw: int = 0) -> Iterator[None]:
 
 
 class PolicyGenerator:
-    """The global generators inside ``with``, as functions of a seed and the number of draws so far; restored after."""
+    """Seeds the global generators inside ``drawing()`` from a seed and the number of earlier ``drawing()`` blocks."""
 
     def __init__(self) -> None:
         self._seed = 0

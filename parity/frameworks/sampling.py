@@ -1,4 +1,4 @@
-"""Actions by inverse CDF from given uniforms, so that two frameworks can act on one stream of randomness."""
+"""Samples actions by inverse CDF from given uniforms, so that two frameworks can act on one stream of randomness."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def inverse_cdf(probs: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
-    """Categorical samples by inversion, so that two frameworks can draw from one stream of uniforms.
+    """Samples one categorical variable by inverse CDF.
 
     Args:
         probs: float ``[B, n]``, non-negative; need not sum to exactly one.
@@ -41,7 +41,10 @@ def draw(probs: torch.Tensor, uniforms: torch.Tensor, sizes: Sequence[int]) -> t
 
 
 def margins(probs: torch.Tensor, uniforms: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
-    """How much a cumulative probability would have to be off for `draw` to give another action: float64 ``[B]``."""
+    """The smallest error of a cumulative probability that would make `draw` choose another action: float64 ``[B]``.
+
+    Args: those of `draw`.
+    """
     nearest = []
     for i, part in enumerate(torch.split(probs, list(sizes), dim=-1)):
         cdf = part.detach().to(torch.float64).cumsum(dim=-1)

@@ -1,4 +1,4 @@
-"""Seconds spent in chosen methods of one object, measured by wrapping them on the instance."""
+"""Measures the seconds spent in chosen methods of an object, by wrapping them on the instance."""
 
 from __future__ import annotations
 

@@ -16,10 +16,11 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from sb3_contrib.common.maskable.distributions import make_masked_proba_distribution
 
+from parity.frameworks.rllib.arrays import probability, take
 from parity.frameworks.rllib.distributions import mask_logits, masked_distribution
 from parity.frameworks.rllib.exact.learner import ExactPPOLearner
 from parity.frameworks.rllib.exact.minibatches import ExactMinibatches
-from parity.frameworks.rllib.exact.returns import advantages_and_returns, take_rows
+from parity.frameworks.rllib.exact.returns import advantages_and_returns
 from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.frameworks.sampling import inverse_cdf
 from parity.task.masks import choices, n_logits
@@ -117,12 +118,12 @@ def test_distributions_of_module_and_policy_are_equal(sides):
     for what, a, b in (
         ("log-prob", ours.logp(batch["actions"]), log_prob),
         ("entropy", ours.entropy(), entropy),
-        ("probabilities", ours.probabilities, probs),
+        ("probabilities", probability(ours), probs),
         ("values", module.compute_values(batch, embeddings=out[Columns.EMBEDDINGS]), values.flatten()),
     ):
         assert_close(a.detach(), b.detach(), what)
     assert difference(ours.to_deterministic().sample(), mode) == 0
-    assert not ours.probabilities[~torch.as_tensor(masks, dtype=torch.bool)].any()
+    assert not probability(ours)[~torch.as_tensor(masks, dtype=torch.bool)].any()
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))
@@ -328,7 +329,7 @@ def test_permutations_depend_on_seed_module_and_update_alone(side):
 
 
 def test_single_row_minibatch_is_not_normalised(side):
-    batch = take_rows(side.sample(), np.array([7]))
+    batch = take(side.sample(), np.array([7]))
     out = side.learner.module[AGENT].forward_train(batch)
     terms = ExactPPOLearner.loss_terms(
         side.learner, module_id=AGENT, config=side.learner.config, batch=batch, fwd_out=out

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,24 +15,49 @@ from ray.rllib.utils.torch_utils import convert_to_torch_tensor
 
 
 def flat(columns: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Nested columns of arrays as paths; lists of odd things (infos, ids) are left out."""
-    found: dict[str, np.ndarray] = {}
+    """Nested columns as arrays by path, ``entry/entry``; lists (of infos, of ids) are left out.
+
+    `parity.frameworks.network.nested` is the way back.
+    """
+    arrays: dict[str, np.ndarray] = {}
     for name, column in columns.items():
         if isinstance(column, dict):
-            found |= {f"{name}/{key}": value for key, value in flat(column).items()}
+            arrays |= {f"{name}/{key}": value for key, value in flat(column).items()}
         elif isinstance(column, torch.Tensor | np.ndarray):
-            found[str(name)] = array(column)
-    return found
+            arrays[str(name)] = array(column)
+    return arrays
 
 
 def array(value: Any) -> np.ndarray:
     return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
 
 
-def take(column: Any, rows: np.ndarray) -> Any:
-    """The given rows of a column, nested ones included."""
-    index = torch.as_tensor(rows)
-    return tree.map_structure(lambda leaf: leaf[index.to(leaf.device)], column)
+def take(columns: Any, rows: np.ndarray) -> Any:
+    """The given rows of a column, or of columns nested in dicts and tuples; ``rows``: int64 ``[n]``.
+
+    Tensors stay on their device; a list is a column of any objects.
+    """
+    index = functools.cache(lambda device: torch.as_tensor(rows, device=device))
+
+    def rows_of(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {name: rows_of(each) for name, each in part.items()}
+        if isinstance(part, tuple):
+            return tuple(map(rows_of, part))
+        if isinstance(part, list):
+            return [part[row] for row in rows]
+        return part[index(part.device)] if isinstance(part, torch.Tensor) else part[rows]
+
+    return rows_of(columns)
+
+
+def by_agent(columns: dict[str, list[dict[Any, Any]]], index: int) -> dict[Any, dict[str, Any]]:
+    """What the module-to-env pipeline gives one sub-environment, as an episode takes it: agent -> column -> value."""
+    values: dict[Any, dict[str, Any]] = defaultdict(dict)
+    for column, of_envs in columns.items():
+        for agent, value in of_envs[index].items():
+            values[agent][column] = value
+    return dict(values)
 
 
 def stack(observations: list[Any]) -> Any:
@@ -39,29 +67,27 @@ def stack(observations: list[Any]) -> Any:
 
 
 def named_parameters(module: Any) -> dict[str, torch.nn.Parameter]:
-    """By name; none of an RLModule that is no ``torch.nn.Module``, as RLlib's RandomRLModule."""
+    """A module's parameters by name; none for an RLModule that is no ``torch.nn.Module``, such as RandomRLModule."""
     return dict(module.named_parameters()) if isinstance(module, torch.nn.Module) else {}
 
 
 def duplicate(module: Any) -> Any:
-    """A copy of a module that shares nothing with it; of results that it keeps, such as its last values, the numbers alone."""
-    found: dict[int, Any] = {}
-    for part in module.modules() if isinstance(module, torch.nn.Module) else ():
-        _results(vars(part), found)
-    return copy.deepcopy(module, found)
+    """A deep copy of a module. Tensors that it has computed and kept, such as its last values, are copied without their graph.
+
+    ``copy.deepcopy`` alone refuses tensors with a graph; it takes copies that stand in its memo.
+    """
+    attributes = [vars(part) for part in module.modules()] if isinstance(module, torch.nn.Module) else []
+    return copy.deepcopy(module, {id(each): each.detach().clone() for each in _computed(attributes)})
 
 
-def _results(value: Any, found: dict[int, Any]) -> None:
-    """Copies of the tensors in ``value`` that were computed, by the id of the original: ``deepcopy`` refuses these."""
+def _computed(value: Any) -> Iterator[torch.Tensor]:
+    """The tensors with a graph in ``value``, a container of anything."""
     if isinstance(value, torch.Tensor):
         if not value.is_leaf:
-            found[id(value)] = value.detach().clone()
-    elif isinstance(value, dict):
-        for each in value.values():
-            _results(each, found)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            _results(each, found)
+            yield value
+    elif isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _computed(each)
 
 
 def parameters(module: Any) -> dict[str, np.ndarray]:
@@ -73,7 +99,7 @@ def probability(distribution: Any) -> torch.Tensor:
     """float ``[B, n_logits]``: of each option of each sub-action.
 
     Raises:
-        TypeError: the distribution is none of RLlib's categorical ones and does not say.
+        TypeError: the distribution is none of RLlib's categorical ones and has no ``probabilities``.
     """
     if hasattr(distribution, "probabilities"):
         return distribution.probabilities

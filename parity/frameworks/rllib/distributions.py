@@ -11,14 +11,18 @@ equal to the last bit.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import gymnasium
 import torch
 
-from parity.frameworks.rllib.versions import Distribution, TorchCategorical, TorchDeterministic, TorchDistribution
-from parity.task.masks import choices
+from parity.frameworks.rllib.versions import (
+    Distribution,
+    TorchCategorical,
+    TorchDeterministic,
+    TorchMultiCategorical,
+)
+from parity.task.masks import choices, n_logits
 
 # What MaskableCategorical.apply_masking writes over an illegal logit.
 MASKED_LOGIT = -1e8
@@ -40,12 +44,12 @@ def mask_logits(logits: torch.Tensor, mask: torch.Tensor, action_space: gymnasiu
     masked = torch.tensor(MASKED_LOGIT, dtype=logits.dtype, device=logits.device)
     parts = [
         torch.where(part_legal, part - part.logsumexp(dim=-1, keepdim=True), masked)
-        for part, part_legal in zip(_split(logits, sizes), _split(legal, sizes), strict=True)
+        for part, part_legal in zip(logits.split(sizes, dim=-1), legal.split(sizes, dim=-1), strict=True)
     ]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+    return torch.cat(parts, dim=-1)
 
 
-def masked_distribution(action_space: gymnasium.Space) -> type[TorchDistribution]:
+def masked_distribution(action_space: gymnasium.Space) -> type[Distribution]:
     """The distribution class for `mask_logits`'s output, to be a module's ``action_dist_cls``.
 
     Raises:
@@ -64,21 +68,16 @@ class TorchMaskedCategorical(TorchCategorical):
         # Half of -1e8 lies far below any log-probability of float32 and far above the logits of other mask arithmetics.
         self._legal = logits > 0.5 * MASKED_LOGIT
 
-    @property
-    def probabilities(self) -> torch.Tensor:
-        """float32 ``[B, n]``."""
-        return self._dist.probs
-
     def entropy(self) -> torch.Tensor:
         p_log_p = self._dist.logits * self._dist.probs
         p_log_p = torch.where(self._legal, p_log_p, torch.tensor(0.0, device=p_log_p.device))
         return -p_log_p.sum(-1)
 
     def to_deterministic(self) -> TorchDeterministic:
-        return TorchDeterministic(loc=torch.argmax(self.probabilities, dim=-1))
+        return TorchDeterministic(loc=torch.argmax(self._dist.probs, dim=-1))
 
 
-class TorchMaskedMultiCategorical(Distribution):
+class TorchMaskedMultiCategorical(TorchMultiCategorical):
     """Counterpart of ``MaskableMultiCategoricalDistribution`` (and of its Bernoulli form, two logits per entry).
 
     A subclass with ``sizes`` set comes from `masked_distribution`; RLlib builds distributions from logits alone.
@@ -86,53 +85,25 @@ class TorchMaskedMultiCategorical(Distribution):
 
     sizes: tuple[int, ...] = ()
 
-    def __init__(self, logits: torch.Tensor) -> None:
-        super().__init__()
-        self.logits = logits
-        self.parts = [TorchMaskedCategorical(part) for part in _split(logits, self.sizes)]
-
     @classmethod
     def from_logits(cls, logits: torch.Tensor, **_: Any) -> TorchMaskedMultiCategorical:
-        return cls(logits)
+        return cls([TorchMaskedCategorical(part) for part in logits.split(cls.sizes, dim=-1)])
 
     @staticmethod
     def required_input_dim(space: gymnasium.Space, **_: Any) -> int:
-        return sum(choices(space))
-
-    @property
-    def probabilities(self) -> torch.Tensor:
-        """float32 ``[B, n_logits]``, each sub-action's summing to one."""
-        return torch.cat([part.probabilities for part in self.parts], dim=-1)
+        return n_logits(space)
 
     def logp(self, value: torch.Tensor, **_: Any) -> torch.Tensor:
-        columns = torch.unbind(value.reshape(-1, len(self.parts)), dim=1)
-        return torch.stack([part.logp(column) for part, column in zip(self.parts, columns, strict=True)], dim=1).sum(
+        # RLlib's own sums along another dimension than sb3-contrib, which may differ in the last bit.
+        columns = torch.unbind(value.reshape(-1, len(self._cats)), dim=1)
+        return torch.stack([part.logp(column) for part, column in zip(self._cats, columns, strict=True)], dim=1).sum(
             dim=1
         )
 
-    def entropy(self) -> torch.Tensor:
-        return torch.stack([part.entropy() for part in self.parts], dim=1).sum(dim=1)
-
-    def kl(self, other: Distribution, **_: Any) -> torch.Tensor:
-        others = cast(TorchMaskedMultiCategorical, other).parts
-        return torch.stack([a.kl(b) for a, b in zip(self.parts, others, strict=True)], dim=1).sum(dim=1)
-
-    def sample(self, *, sample_shape: Any = None, **_: Any) -> torch.Tensor:
-        return torch.stack([part.sample(sample_shape=sample_shape) for part in self.parts], dim=-1)
-
-    def rsample(self, *, sample_shape: Any = None, **_: Any) -> torch.Tensor:
-        raise NotImplementedError("a categorical distribution has no reparameterised samples")
-
     def to_deterministic(self) -> TorchDeterministic:
-        return TorchDeterministic(
-            loc=torch.stack([torch.argmax(part.probabilities, dim=-1) for part in self.parts], dim=-1)
-        )
+        return TorchDeterministic(loc=torch.stack([part.to_deterministic().loc for part in self._cats], dim=-1))
 
 
 @functools.cache
 def _multi_categorical(sizes: tuple[int, ...]) -> Any:
     return type("TorchMaskedMultiCategorical", (TorchMaskedMultiCategorical,), {"sizes": sizes})
-
-
-def _split(tensor: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
-    return (tensor,) if len(sizes) == 1 else torch.split(tensor, list(sizes), dim=-1)

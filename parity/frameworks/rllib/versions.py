@@ -21,13 +21,13 @@ try:
     from ray.rllib.core.distribution.torch.torch_distribution import (
         TorchCategorical,
         TorchDeterministic,
-        TorchDistribution,
+        TorchMultiCategorical,
     )
 except ModuleNotFoundError:
     from ray.rllib.models.distributions import Distribution
-    from ray.rllib.models.torch.torch_distributions import TorchCategorical, TorchDeterministic, TorchDistribution
+    from ray.rllib.models.torch.torch_distributions import TorchCategorical, TorchDeterministic, TorchMultiCategorical
 
-__all__ = ["Distribution", "TorchCategorical", "TorchDeterministic", "TorchDistribution"]
+__all__ = ["Distribution", "TorchCategorical", "TorchDeterministic", "TorchMultiCategorical"]
 
 VERSION: str = ray.__version__
 RELEASE: tuple[int, int] = tuple(int(part) for part in VERSION.split(".")[:2])  # type: ignore[assignment]

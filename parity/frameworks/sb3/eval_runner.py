@@ -11,6 +11,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3.common.vec_env import VecNormalize
 
 from parity.frameworks.masked_eval_runner import MaskedEvalRunner
+from parity.frameworks.network import stack_observations
 from parity.task import Task
 
 
@@ -36,11 +37,5 @@ class Sb3EvalRunner(MaskedEvalRunner):
 
     def _batch(self, rows: Sequence[Any]) -> Any:
         """Observations side by side, as the model gets them."""
-        observations: Any
-        if isinstance(rows[0], dict):
-            # Only what the space announces, as DummyVecEnv does.
-            keys = self.envs[0].observation_space.spaces  # type: ignore[attr-defined]
-            observations = {key: np.stack([row[key] for row in rows]) for key in keys}
-        else:
-            observations = np.stack(rows)
+        observations = stack_observations(rows, self.envs[0].observation_space)
         return observations if self._normalizer is None else self._normalizer.normalize_obs(observations)

@@ -9,23 +9,8 @@ import numpy as np
 
 from parity.ladder.rung_input import RungInput, RungReport
 from parity.results.summary import Severity
+from parity.task.hyperparameter_names import IN_ENV_RUNNERS, RLLIB_NAMES
 
-# PPOParams' names -> where PPOConfig has them; what a task declares may be named either way. Another framework says its own
-# under `facts["config"]["names"]`.
-RLLIB_NAMES = {
-    "n_envs": "num_envs_per_env_runner",
-    "n_steps": "train_batch_size_per_learner",
-    "batch_size": "minibatch_size",
-    "n_epochs": "num_epochs",
-    "learning_rate": "lr",
-    "gamma": "gamma",
-    "gae_lambda": "lambda_",
-    "clip_range": "clip_param",
-    "ent_coef": "entropy_coeff",
-    "vf_coef": "vf_loss_coeff",
-    "max_grad_norm": "grad_clip",
-}
-IN_ENV_RUNNERS = ("n_envs",)
 _DECLARE = "Give the task a value that the framework has, or `declared` with the reason."
 FIELDS_OF = {"PAR011": ("vf_clip_param", "clip_range_vf"), "PAR012": ("use_kl_loss", "kl_coeff")}
 # What the update's rung measures when it is there; `normalize_advantage=False` it does not.
@@ -40,7 +25,7 @@ def configuration(sheet: RungReport, evidence: RungInput) -> None:
     """Every hyperparameter that RLlib would use otherwise, and settings of RLlib that SB3 has nothing like."""
     config = evidence.fact("config", parts=("build",))
     declared = evidence.facts.get("declared", {})
-    names = config.get("names", RLLIB_NAMES)
+    names = config.get("names", RLLIB_NAMES)  # "names": of another framework than RLlib
     _hyperparameters(sheet, *_with_schedules(_of_the_module(evidence, config), config), declared, names)
     _optimizer(sheet, config.get("optimizer", {}), declared)
     _normalizes(sheet, config.get("normalizes", {}))
@@ -160,7 +145,7 @@ def _reason(declared: dict[str, str], code: str) -> str | None:
 def _hyperparameters(
     sheet: RungReport, port: dict[str, Any], task: dict[str, Any], declared: dict[str, str], names: dict[str, str]
 ) -> None:
-    """``names``: PPOParams' names -> the framework's own, of the fields that it has."""
+    """``names``: PPOParams' names -> the framework's own, of the fields that it has; a task may declare either name."""
     wanted = dict(task)
     wanted["batch_size"] = min(task["batch_size"], task["n_envs"] * task["n_steps"])
     differ = {

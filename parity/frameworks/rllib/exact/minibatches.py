@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterator
 import numpy as np
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
-from parity.frameworks.rllib.exact.returns import take_rows
+from parity.frameworks.rllib.arrays import take
 
 Permutation = Callable[[str, int], np.ndarray]
 """``(module_id, n)`` -> a permutation of ``range(n)``, int64 ``[n]``; asked once per module and epoch."""
@@ -70,5 +70,5 @@ class ExactMinibatches:
         while self._total > 0 or epoch < self._num_epochs:
             indices = self._permutation(module_id, len(rows))
             for start in range(0, len(rows), size):
-                yield SampleBatch(take_rows(dict(rows), indices[start : start + size]))
+                yield SampleBatch(take(dict(rows), indices[start : start + size]))
             epoch += 1

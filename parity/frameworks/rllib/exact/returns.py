@@ -15,6 +15,8 @@ from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.evaluation.postprocessing import Postprocessing
 
+from parity.frameworks.rllib.arrays import array, take
+
 
 def advantages_and_returns(
     rewards: np.ndarray,
@@ -93,27 +95,27 @@ class ExactReturns(ConnectorV2):
         return batch
 
     def _with_returns(self, module: RLModule, columns: dict[str, Any]) -> dict[str, Any]:
-        real = _numpy(columns.pop(Columns.LOSS_MASK)).astype(bool)
+        real = array(columns.pop(Columns.LOSS_MASK)).astype(bool)
         rows = np.flatnonzero(real)
         # A chunk's appended row follows its last real one.
         chunk_ends = ~np.append(real[1:], False)[rows]
-        terminated = _numpy(columns[Columns.TERMINATEDS])[rows].astype(bool)
+        terminated = array(columns[Columns.TERMINATEDS])[rows].astype(bool)
         if Columns.VF_PREDS in columns and Columns.VALUES_BOOTSTRAPPED in columns:
-            values = _numpy(columns[Columns.VF_PREDS])[rows]
-            bootstrap = _numpy(columns.pop(Columns.VALUES_BOOTSTRAPPED))[rows]
+            values = array(columns[Columns.VF_PREDS])[rows]
+            bootstrap = array(columns.pop(Columns.VALUES_BOOTSTRAPPED))[rows]
             if not (module.model_config or {}).get("vf_preds"):
                 # RLlib's pipeline calls it on this very batch, and a brought module may rely on that: RLlib's own
                 # ActionMaskingTorchRLModule takes the mask out of the observations there.
                 values_of(module, columns)
         else:
-            predicted = _numpy(values_of(module, columns))
+            predicted = array(values_of(module, columns))
             values = predicted[rows]
             bootstrap = predicted[rows + 1]
         bootstrap = np.where(chunk_ends & ~terminated, bootstrap, np.float32(0.0))
         advantages, returns = advantages_and_returns(
-            _numpy(columns[Columns.REWARDS])[rows], values, chunk_ends, bootstrap, self.gamma, self.lambda_
+            array(columns[Columns.REWARDS])[rows], values, chunk_ends, bootstrap, self.gamma, self.lambda_
         )
-        kept = take_rows(columns, rows)
+        kept = take(columns, rows)
         device = kept[Columns.REWARDS].device
         for name, column in (
             (Postprocessing.ADVANTAGES, advantages),
@@ -128,23 +130,6 @@ def may_be_trained(config: AlgorithmConfig, module_id: str) -> bool:
     """Whether ``policies_to_train`` lets the module be trained, as far as can be told before there is a batch."""
     trained = config.policies_to_train
     return trained is None or callable(trained) or module_id in trained
-
-
-def take_rows(columns: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
-    """The given rows of every column, nested ones included; ``rows``: int64 ``[n]``. Tensors stay on their device."""
-    on_device: dict[torch.device, torch.Tensor] = {}
-
-    def take(part: Any) -> Any:
-        if isinstance(part, torch.Tensor):
-            if part.device not in on_device:
-                on_device[part.device] = torch.as_tensor(rows, device=part.device)
-            return part[on_device[part.device]]
-        return part[rows]
-
-    return {
-        name: [column[row] for row in rows] if isinstance(column, list) else tree.map_structure(take, column)
-        for name, column in columns.items()
-    }
 
 
 def containers(batch: Any) -> Any:
@@ -173,7 +158,3 @@ def values_of(module: Any, columns: dict[str, Any]) -> torch.Tensor:
             "dimension of 1."
         )
     return values
-
-
-def _numpy(column: Any) -> np.ndarray:
-    return column.detach().cpu().numpy() if isinstance(column, torch.Tensor) else np.asarray(column)
