@@ -1,4 +1,4 @@
-"""An ``Algorithm``'s processes before it is built, and what it leaves behind."""
+"""Reserves what an ``Algorithm`` will need, and cleans up after it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 
 def bundles_of(config: Any) -> list[dict[str, float]]:
-    """What RLlib itself asks Tune for: it looks up its processes' places by their numbers in this list."""
+    """The resource bundles that RLlib asks Tune for, in RLlib's order: it finds its processes' bundles by their index."""
     request = config.algo_class.default_resource_request(config.copy(copy_frozen=False).to_dict())
     return [{name: float(amount) for name, amount in bundle.items()} for bundle in request.bundles]
 
 
 def stop(algorithm: Any) -> None:
-    """Ends its processes."""
+    """Ends an algorithm's processes."""
     folder = Path(algorithm.logdir)
     algorithm.stop()
     # An Algorithm outside of Tune makes itself a folder under ~/ray_results, and leaves it there, empty.

@@ -1,4 +1,4 @@
-"""From a task to the ``PPOConfig`` that RLlib trains, the user's last word included."""
+"""From a task to the ``PPOConfig`` that RLlib trains, with the user's changes to it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def build_port(task: Task, seed: int, device: str) -> Port:
 
 
 def is_whole(task: Task) -> bool:
-    """Whether the task brings a finished configuration, in which parity sets nothing but the seed."""
+    """Whether the task brings a finished configuration, of which parity changes the seed alone."""
     return isinstance(task.rllib_config, PPOConfig | dict)
 
 
@@ -107,14 +107,14 @@ def _check_brought(task: Task) -> None:
 
 
 def _pickle_task_files_by_value() -> None:
-    """Ray's other processes cannot import a task file under the name that it has here."""
+    """Pickles task files whole: Ray's other processes cannot import them under the names that they have here."""
     for name, module in list(sys.modules.items()):
         if name.startswith(FILE_MODULE_PREFIX):
             cloudpickle.register_pickle_by_value(module)
 
 
 def _check_new(env: Any, another: Any, who: str) -> None:
-    """That two calls made two environments: sub-environments would play in one another's episodes."""
+    """Checks that two calls made two environments, so that sub-environments do not play in one another's episodes."""
     if inner(env) is inner(another):
         raise CannotStart(
             f"{who} returns the same {type(inner(env)).__name__} at every call: make a new one each time."
@@ -221,7 +221,7 @@ def brought_config(task: Task) -> PPOConfig:
 
 
 def _is_field(key: str) -> bool:
-    """Whether ``AlgorithmConfig.update_from_dict`` does anything with this key; it accepts every other in silence."""
+    """Whether ``AlgorithmConfig.update_from_dict`` uses this key; it accepts unknown ones without an error."""
     name = PPOConfig._translate_special_keys(key, warn_deprecated=False)
     return key in ("multiagent", "_enable_new_api_stack", TRIAL_INFO) or hasattr(PPOConfig(), name)
 

@@ -1,5 +1,4 @@
-"""The multi-agent side of a task: the user's ``MultiAgentEnv`` as it is, a PettingZoo environment or the single-agent one in
-such a form."""
+"""A task's environment for RLlib: the user's ``MultiAgentEnv``, or a PettingZoo or single-agent environment made into one."""
 
 from __future__ import annotations
 
@@ -86,7 +85,7 @@ def make_multi_agent_env(task: Task) -> MultiAgentEnv:
 
 
 def _with_masks(env: MultiAgentEnv, task: Task) -> MultiAgentEnv:
-    """Masks where parity's own module reads them; an environment whose learning module is brought is taken as it is."""
+    """Moves masks to where parity's own module reads them; an environment is left as it is where the module is brought."""
     kind, _, key = (task.mask or "method:-").partition(":")
     agents = list(getattr(env, "possible_agents", None) or [])
     is_brought = task.rllib_module is not None or not (task.rllib_config is None or callable(task.rllib_config))
@@ -115,34 +114,35 @@ def agent_spaces(env: MultiAgentEnv, task_id: str) -> dict[str, tuple[spaces.Spa
     agents = list(getattr(env, "possible_agents", None) or [])
     if not agents:
         raise CannotStart(f"Task {task_id}: {name} has no possible_agents; set self.possible_agents in its __init__.")
-    found = {}
+    by_agent = {}
     for agent in agents:
         try:
-            found[agent] = (env.get_observation_space(agent), env.get_action_space(agent))
+            by_agent[agent] = (env.get_observation_space(agent), env.get_action_space(agent))
         except Exception:
             # RLlib's getters raise whatever the missing attribute happens to cause; the sentence below says what is wanted.
-            found[agent] = (None, None)
-        if not all(isinstance(space, spaces.Space) for space in found[agent]):
+            by_agent[agent] = (None, None)
+        if not all(isinstance(space, spaces.Space) for space in by_agent[agent]):
             raise CannotStart(
                 f'Task {task_id}: {name} has no spaces for agent "{agent}"; set self.observation_spaces["{agent}"] and '
                 f'self.action_spaces["{agent}"].'
             )
-        _check_mask(task_id, name, agent, *found[agent])
-    return found
+        _check_mask(task_id, name, agent, *by_agent[agent])
+    return by_agent
 
 
 def _check_mask(
     task_id: str, env: str, agent: Any, observation_space: spaces.Space, action_space: spaces.Space
 ) -> None:
-    """That an agent's mask has an entry for each of its actions."""
+    """Checks that an agent's mask has an entry for each of its actions."""
     mask = observation_space.spaces.get(MASK_KEY) if isinstance(observation_space, spaces.Dict) else None
     try:
         wanted = n_logits(action_space)
     except CannotStart:
-        return  # whoever plays it has no use for a mask
-    if mask is not None and mask.shape is not None and int(np.prod(mask.shape)) != wanted:
+        return  # the agent's actions cannot be masked
+    size = wanted if mask is None or mask.shape is None else int(np.prod(mask.shape))
+    if size != wanted:
         raise CannotStart(
-            f'Task {task_id}: {env} has a mask of {int(np.prod(mask.shape))} entries for agent "{agent}", whose action space '
+            f'Task {task_id}: {env} has a mask of {size} entries for agent "{agent}", whose action space '
             f'{action_space} needs {wanted}: correct observation_spaces["{agent}"]["{MASK_KEY}"].'
         )
 
@@ -151,11 +151,10 @@ def learning_agent(task: Task, action_spaces: dict[str, spaces.Space]) -> str:
     """The agent that is compared with SB3.
 
     Raises:
-        CannotStart: it is not said and not obvious, or the one that is said does not exist.
+        CannotStart: the task names none and several could be meant, or the one that it names does not exist.
     """
     agents = list(action_spaces)
     if task.learning_agent is not None:
-        # A wrapped single-agent environment takes the name as it is.
         if task.learning_agent not in agents:
             raise CannotStart(
                 f'Task {task.id}: learning_agent "{task.learning_agent}" is not among the agents {", ".join(agents)}.'
@@ -171,7 +170,7 @@ def learning_agent(task: Task, action_spaces: dict[str, spaces.Space]) -> str:
 
 
 def has_choice(action_space: spaces.Space) -> bool:
-    """Whether there is more than one action; also of agents whose actions cannot be masked."""
+    """Whether an agent has more than one action; True where its actions cannot be masked."""
     try:
         return n_logits(action_space) > 1
     except CannotStart:
@@ -179,7 +178,7 @@ def has_choice(action_space: spaces.Space) -> bool:
 
 
 def shown_mask(observation: Any, action_space: spaces.Space) -> np.ndarray | None:
-    """The mask in an agent's observation: bool ``[n_logits]``; None where it shows none, or none that can be read."""
+    """The mask in an agent's observation: bool ``[n_logits]``; None where there is none or it cannot be read."""
     if not isinstance(observation, dict) or MASK_KEY not in observation:
         return None
     with contextlib.suppress(CannotStart):

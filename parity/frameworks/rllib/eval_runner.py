@@ -1,7 +1,7 @@
-"""Playing an RLlib policy as it would be deployed: the port's own environment, connectors and modules.
+"""Plays an RLlib policy as it would be deployed: in the port's own environment, with its connectors and modules.
 
-Where the port's configuration says how it is to be evaluated (``config.evaluation(evaluation_config=...)``: another
-environment, other opponents by ``policy_mapping_fn``), it is played so.
+``config.evaluation(evaluation_config=...)`` is respected: it may name another environment, and other opponents by
+``policy_mapping_fn``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from parity.errors import CannotStart, one_line
 from parity.frameworks.base import EvalRunner
 from parity.frameworks.randomness import PolicyGenerator, undisturbed
+from parity.frameworks.rllib.arrays import by_agent
 from parity.frameworks.rllib.config import Port, make_env
 from parity.frameworks.rllib.env import agent_spaces, has_choice, masked_observation
 from parity.frameworks.rllib.env_tap import EnvTap, MaskAudit
@@ -30,15 +31,15 @@ from parity.task.masks import MaskCounts, choices
 
 
 class RllibEvalRunner(EvalRunner):
-    """Episodes side by side, each with an environment and a ``MultiAgentEpisode``, as RLlib's env runner keeps them.
+    """Plays an environment and a ``MultiAgentEpisode`` in each slot.
 
-    An env runner of the port's own configuration supplies environments, connectors and modules; only its sampling loop is
-    not used, because it neither seeds single episodes nor lets slots end.
+    An env runner of the port's own configuration supplies environments, connectors and modules. Its sampling loop is not
+    used, because it neither seeds single episodes nor lets slots end.
 
     Args:
         port: what is played.
         slots: episodes side by side.
-        state: the env runner's state to play with (weights, connector states), asked for at every `seed_policy`.
+        state: returns the env runner's state to play with (weights, connector states); called by `seed_policy`.
     """
 
     def __init__(self, port: Port, slots: int, state: Callable[[], dict[str, Any]]) -> None:
@@ -70,7 +71,10 @@ class RllibEvalRunner(EvalRunner):
 
     def seed_policy(self, seed: int) -> None:
         self._generator.seed(seed)
-        # A copy: a connector of the port may hand out what it goes on changing, and training has the same one.
+        self._load_state()
+
+    def _load_state(self) -> None:
+        # A copy: the state may hold objects that the connectors of training go on changing.
         self._runner.set_state(copy.deepcopy(self._state()))
 
     def connectors_from(self, checkpoint: Path) -> dict[str, Any]:
@@ -85,7 +89,7 @@ class RllibEvalRunner(EvalRunner):
         self._episodes[slot] = self._episode(observations, infos)
 
     def _episode(self, observations: dict[Any, Any], infos: dict[Any, Any]) -> MultiAgentEpisode:
-        """One that starts with these observations."""
+        """A new episode that starts with these observations."""
         episode = MultiAgentEpisode(
             observation_space={agent: space for agent, (space, _) in self._agents.items()},
             action_space={agent: space for agent, (_, space) in self._agents.items()},
@@ -101,13 +105,15 @@ class RllibEvalRunner(EvalRunner):
             return self._step(slots, episodes, explore=not deterministic)
 
     def _step(self, slots: list[int], episodes: list[Any], explore: bool) -> list[tuple[float, bool]]:
-        actions, actions_for_env, extra = self._act(episodes, explore)
+        columns = self._act(episodes, explore)
+        actions = columns.pop(Columns.ACTIONS)
+        actions_for_env = columns.pop(Columns.ACTIONS_FOR_ENV, actions)
         outcomes = []
         for i, (slot, episode) in enumerate(zip(slots, episodes, strict=True)):
             observations, rewards, terminateds, truncateds, infos = self._envs[slot].step(actions_for_env[i])
             episode.add_env_step(
                 copy.deepcopy(observations), actions[i], rewards, infos, terminateds=terminateds, truncateds=truncateds,
-                extra_model_outputs=extra[i],
+                extra_model_outputs=by_agent(columns, i),
             )  # fmt: skip
             self._earned[slot] = rewards
             outcomes.append((float(rewards.get(self._port.learning_agent, 0.0)), episode.is_done))
@@ -116,40 +122,25 @@ class RllibEvalRunner(EvalRunner):
     def rewards_of_others(self, slot: int) -> dict[Any, float]:
         return {agent: float(self._earned[slot].get(agent, 0.0)) for agent in self.others}
 
-    def _act(self, episodes: list[Any], explore: bool) -> tuple[list[Any], list[Any], list[dict[Any, Any]]]:
-        runner, module = self._runner, self._runner.module
+    def _act(self, episodes: list[Any], explore: bool) -> dict[str, Any]:
+        """The modules' outputs for the episodes' last observations: column -> one dict for each episode, agent -> value."""
+        module = self._runner.module
+        given: dict[str, Any] = {"rl_module": module, "episodes": episodes, "explore": explore, "metrics": None}
         shared: dict[str, Any] = {}
-        batch = runner._env_to_module(
-            rl_module=module, batch={}, episodes=episodes, explore=explore, shared_data=shared, metrics=None
-        )
+        batch = self._runner._env_to_module(batch={}, shared_data=shared, **given)
         forward = module.forward_exploration if explore else module.forward_inference
-        out = runner._module_to_env(
-            rl_module=module,
-            batch=forward(batch),
-            episodes=episodes,
-            explore=explore,
-            shared_data=shared,
-            metrics=None,
-        )
-        actions = out.pop(Columns.ACTIONS)
-        extra: list[dict[Any, Any]] = [{} for _ in episodes]
-        actions_for_env = out.pop(Columns.ACTIONS_FOR_ENV, actions)
-        for column, per_episode in out.items():
-            for i, by_agent in enumerate(per_episode):
-                for agent, value in by_agent.items():
-                    extra[i].setdefault(agent, {})[column] = value
-        return actions, actions_for_env, extra
+        return self._runner._module_to_env(batch=forward(batch), shared_data=shared, **given)
 
     def values_and_probabilities(self, observations: Sequence[Any], masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         agent, module_id = self._port.learning_agent, self._port.learning_module
-        seen = [masked_observation(row, mask) for row, mask in zip(observations, masks, strict=True)]
+        rows = [masked_observation(row, mask) for row, mask in zip(observations, masks, strict=True)]
         module: Any = self._runner.module
         with undisturbed(), torch.no_grad():
-            self._runner.set_state(copy.deepcopy(self._state()))
+            self._load_state()
             batch = self._runner._env_to_module(
                 rl_module=module,
                 batch={},
-                episodes=[self._episode({agent: row}, {}) for row in seen],
+                episodes=[self._episode({agent: row}, {}) for row in rows],
                 explore=True,
                 shared_data={},
                 metrics=None,
@@ -157,7 +148,7 @@ class RllibEvalRunner(EvalRunner):
             out = module.forward_exploration(batch)[module_id]
             own = module[module_id].unwrapped()
             if Columns.ACTION_DIST_INPUTS not in out or not hasattr(own, "compute_values"):
-                raise NotImplementedError(f"{type(own).__name__} tells no logits, or no values")
+                raise NotImplementedError(f"{type(own).__name__} gives no logits, or no values")
             values = own.compute_values(batch[module_id])
         sizes = choices(self._port.agents[agent][1])
         parts = [logits.softmax(dim=-1) for logits in out[Columns.ACTION_DIST_INPUTS].split(sizes, dim=-1)]
@@ -183,7 +174,7 @@ def evaluated(port: Port) -> PPOConfig:
 
 
 def _check_learner(port: Port, config: PPOConfig, agents: dict[Any, Any]) -> None:
-    """That what is evaluated is what was trained."""
+    """Checks that the learning agent plays in the evaluated environment, by the module that was trained."""
     if port.learning_agent not in agents:
         raise CannotStart(
             f"rllib_config: the environment of evaluation_config has no agent {port.learning_agent}, whose return is "
@@ -198,7 +189,7 @@ def _check_learner(port: Port, config: PPOConfig, agents: dict[Any, Any]) -> Non
 
 
 def make_played_env(config: PPOConfig) -> Any:
-    """An environment as env runners play it: with what a callback of the configuration does to it when it is created."""
+    """An environment as env runners play it, changed by the configuration's ``on_environment_created`` callbacks if any."""
     classes = config.callbacks_class if isinstance(config.callbacks_class, list | tuple) else [config.callbacks_class]
     created = RLlibCallback.on_environment_created
     if config.callbacks_on_environment_created is None and all(
@@ -209,7 +200,7 @@ def make_played_env(config: PPOConfig) -> Any:
 
 
 def make_env_runner(config: PPOConfig, envs: int | None = None) -> MultiAgentEnvRunner:
-    """An env runner of this configuration in this process, no Ray started; ``envs``: its number of sub-environments."""
+    """An env runner of this configuration in this process, without Ray; ``envs``: its number of sub-environments."""
     config = config.copy(copy_frozen=False)
     config.num_env_runners = 0
     if envs is not None:

@@ -48,11 +48,11 @@ class Rllib(Framework):
 
     def untranslated(self, task: Task) -> list[Untranslated]:
         differences = hyperparameters.to_rllib(task.ppo)[2]
-        # Nothing is translated where the configuration is brought whole; what PPOConfig cannot say is missing all the same.
+        # A configuration that is brought whole is not translated, and still lacks what PPOConfig has no field for.
         return [each for each in differences if each.field in _IN_NO_CONFIG] if is_whole(task) else differences
 
     def port(self, task: Task, seed: int, device: str) -> Port:
-        """The configuration of one trial; variants of this framework edit it here."""
+        """The configuration of one trial; subclasses change it here."""
         return build_port(task, seed, device)
 
     def open(self, task: Task, seed: int, device: str, threads: int) -> RllibSession:
@@ -73,13 +73,12 @@ class RllibSession(Session):
         self.task, self.port = task, port
         self.algorithm: Any = port.config.copy(copy_frozen=False).build_algo()
         self.algorithm.env_runner_group.foreach_env_runner(_audit)
+        self._learner: Any = self.algorithm.learner_group._learner  # None where learners are other processes
         self._watch = Stopwatch(synchronizer(self.devices()["learner"]))
         self._watch.watch(self.algorithm.learner_group, "update", "update")
-        local = self.algorithm.learner_group._learner
-        self._local = local is not None
-        if local is not None:
-            # Connectors and GAE (learner.py:1342, ray 2.60.0); remote learners don't tell it apart.
-            self._watch.watch(local, "_make_batch_if_necessary", "returns")
+        if self._learner is not None:
+            # Connectors and GAE (learner.py:1342, ray 2.60.0); remote learners don't report them apart.
+            self._watch.watch(self._learner, "_make_batch_if_necessary", "returns")
 
     def train(self, steps: int, on_iteration: Callable[[Iteration], None]) -> None:
         done = 0
@@ -89,13 +88,13 @@ class RllibSession(Session):
             total = self._watch.now() - start
             done = int(result["env_runners"]["num_env_steps_sampled_lifetime"])
             update = self._watch.take("update")
-            returns = self._watch.take("returns") if self._local else math.nan
+            returns = self._watch.take("returns")
             on_iteration(
                 Iteration(
                     steps=done,
                     sample_s=total - update,
-                    returns_s=returns,
-                    update_s=update - (returns if self._local else 0.0),
+                    returns_s=math.nan if self._learner is None else returns,
+                    update_s=update - returns,
                 )
             )
 
@@ -103,7 +102,7 @@ class RllibSession(Session):
         return RllibEvalRunner(self.port, slots, self._runner_state)
 
     def _runner_state(self) -> dict[str, Any]:
-        """What a freshly synchronised env runner holds: the learner's weights, the connectors' state."""
+        """The state of a freshly synchronised env runner: the learner's weights and the connectors' state."""
         state = {COMPONENT_RL_MODULE: self.algorithm.learner_group.get_weights()}
         runner = self.algorithm.env_runner
         if runner is not None and runner._env_to_module is not None:
@@ -119,15 +118,12 @@ class RllibSession(Session):
         return sum(counts, start=MaskCounts())
 
     def devices(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        learner = self.algorithm.learner_group._learner
-        if learner is not None:
-            found["learner"] = str(next(learner.module[self.port.learning_module].parameters()).device)
+        if self._learner is not None:
+            of_learner = str(next(self._learner.module[self.port.learning_module].parameters()).device)
         else:
-            found["learner"] = "cuda" if self.algorithm.config.num_gpus_per_learner else "cpu"
-        runners = self.algorithm.env_runner_group.foreach_env_runner(_device)
-        found["env_runner"] = ", ".join(sorted({device for device in runners if device}))
-        return found
+            of_learner = "cuda" if self.algorithm.config.num_gpus_per_learner else "cpu"
+        of_runners = {each for each in self.algorithm.env_runner_group.foreach_env_runner(_device) if each}
+        return {"learner": of_learner, "env_runner": ", ".join(sorted(of_runners))}
 
     def save(self, folder: Path) -> None:
         self.algorithm.save_to_path(str(folder.resolve()))
@@ -156,8 +152,8 @@ def _counts(runner: Any) -> MaskCounts:
 def _device(runner: Any) -> str | None:
     if runner.env is None or runner.module is None:
         return None
-    held = [p for module in runner.module.values() for p in named_parameters(module).values()]
-    return str(held[0].device) if held else None
+    parameters = (p for module in runner.module.values() for p in named_parameters(module).values())
+    return next((str(parameter.device) for parameter in parameters), None)
 
 
 def _env_runner_device(config: Any) -> str:
@@ -166,9 +162,9 @@ def _env_runner_device(config: Any) -> str:
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    """The configuration's scalars; callables, classes and empty fields say nothing to a reader of ``study.json``.
+    """The configuration's scalars as plain Python values, for ``study.json``.
 
-    RLlib has subclasses of str among them, which would bring RLlib into every process that reads them.
+    Some are of RLlib's subclasses of str, which would bring RLlib into every process that unpickles them.
     """
     plain = (bool, int, float, str)
     return {

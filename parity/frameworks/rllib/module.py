@@ -1,4 +1,4 @@
-"""The reference port's RLModule: the shared network, masked everywhere, with a value function that RLlib finds."""
+"""The reference port's RLModule: the shared network with its mask and its value function."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def unmasked_space(space: spaces.Dict) -> gymnasium.Space:
 
 
 class FlatNetwork(torch.nn.Module):
-    """For agents that the task brings no network for: flattened observation, two hidden layers of 64, linear heads."""
+    """The network of agents that the task has none for: flattened observation, two hidden layers of 64, linear heads."""
 
     def __init__(self, observation_space: spaces.Space, action_space: spaces.Space) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ def wrap(env: Any, mask: str | None = None) -> MultiAgentEnv:
     """A PettingZoo environment as RLlib takes it. ``mask``: ``Task.mask``.
 
     Raises:
-        CannotStart: ``mask`` names a method, which an environment of several agents has no mask in.
+        CannotStart: ``mask`` names a method, which gives no mask of each agent.
     """
     kind, _, key = (mask or f"obs:{MASK_KEY}").partition(":")
     if kind == "method":
@@ -37,7 +37,7 @@ def wrap(env: Any, mask: str | None = None) -> MultiAgentEnv:
 
 
 class _Masked(MultiAgentEnv):
-    """Spaces and observations with masks in them.
+    """Puts every agent's mask into its space and its observations.
 
     A ``Dict`` observation keeps its mask (named ``action_mask``) or gains it from info; any other becomes
     ``{"observations": obs, "action_mask": mask}``. An agent that never shows a mask may do everything.
@@ -103,7 +103,7 @@ class _Masked(MultiAgentEnv):
 
 
 def inner(env: Any) -> Any:
-    """What is played inside, of an environment of this file; else the environment itself."""
+    """The environment inside a wrapper of this file; any other environment itself."""
     return env.env if isinstance(env, _Masked) else env
 
 
@@ -115,12 +115,12 @@ class _PettingZoo(_Masked):
 
 
 class MasksAsActionMask(_Masked):
-    """A ``MultiAgentEnv`` that shows masks under another name, or in info, as one that shows ``obs["action_mask"]``.
+    """Moves the masks of a ``MultiAgentEnv``, shown under another name or in info, to ``obs["action_mask"]``.
 
     Args:
         env: the user's.
         mask: ``Task.mask``, ``"obs:KEY"`` or ``"info:KEY"``.
-        as_they_are: agents whose modules the user has written for the observation as it is.
+        as_they_are: agents with modules of the user's own, whose observations stay as they are.
     """
 
     def __init__(self, env: MultiAgentEnv, mask: str, as_they_are: set[Any]) -> None:
@@ -146,10 +146,10 @@ class MasksAsActionMask(_Masked):
 
 
 class AECAsMultiAgent(_PettingZoo):
-    """An AEC environment: one agent sees something, and acts, at a time.
+    """An AEC environment: one agent observes and acts at a time.
 
-    Everyone's reward is reported at every step; RLlib sums it up until the agent sees something again. Agents that have
-    left get their last observation and reward in the step in which they do.
+    Every agent's reward is reported at every step; RLlib sums it up until the agent's next observation. Agents that leave
+    get their last observation and reward in the step in which they leave.
     """
 
     def __init__(self, env: Any, key: str = MASK_KEY) -> None:
@@ -180,7 +180,7 @@ class AECAsMultiAgent(_PettingZoo):
 
 
 class ParallelAsMultiAgent(_PettingZoo):
-    """A parallel environment: everyone who is in the game sees something, and acts, at every step."""
+    """A parallel environment: every agent in the game observes and acts at every step."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
         observations, infos = self.env.reset(seed=seed, options=options)
@@ -220,14 +220,14 @@ class ParallelAsMultiAgent(_PettingZoo):
 
 
 def ends(left: dict[Any, Ending], over: bool) -> tuple[dict[Any, bool], dict[Any, bool]]:
-    """``terminateds`` and ``truncateds`` as RLlib's episodes read them right.
+    """``terminateds`` and ``truncateds`` as RLlib's episodes need them.
 
-    A truncation goes by the agent's name only while others play on: where everyone has an end of its own, RLlib calls the
-    episode terminated, and a truncated one gets no bootstrap value.
+    A truncation is reported by the agent's name only while others play on: where every agent has an end of its own, RLlib
+    stores the episode as terminated, and it gets no bootstrap value.
 
     Args:
         left: agents that have left in this step.
-        over: whether nobody is left.
+        over: whether no agent is left.
     """
     truncated = [agent for agent, how in left.items() if how == "truncated"]
     terminateds = {agent: True for agent, how in left.items() if how == "terminated"}

@@ -1,7 +1,7 @@
-"""What differs between the versions of RLlib that parity meets; no other file asks which one is installed.
+"""Bridges the versions of RLlib that parity works with; no other file asks which one is installed.
 
-Everything works with ray 2.60. With 2.47 the numeric ladder of the framework ``rllib`` does: moved modules and renamed
-attributes are bridged here. ``rllib-exact`` builds on internals of 2.60.
+Everything works with ray 2.60. With 2.47 the numeric ladder of the framework ``rllib`` works, by the bridges for moved modules
+and renamed attributes here. ``rllib-exact`` builds on internals of 2.60.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ EXACT_FROM = (2, 60)
 
 
 def facts() -> dict[str, Any]:
-    """What findings need to know of the installed version: ``version`` and ``bootstraps_cut_chunks``."""
+    """The facts about the installed version that findings use."""
     return {"version": VERSION, "bootstraps_cut_chunks": bootstraps_cut_chunks()}
 
 
 def bootstraps_cut_chunks() -> bool:
-    """Whether value targets use the value that follows a chunk which did not terminate; asked of the function itself.
+    """Whether value targets use the value that follows a chunk which did not terminate; found out by calling RLlib.
 
     rllib/utils/postprocessing/value_predictions.py; pull request 59958: 2.47.1 does not, 2.60.0 does.
     """

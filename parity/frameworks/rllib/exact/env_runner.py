@@ -7,7 +7,7 @@ count that tick, so that ``sample()`` returns between N and N + num_envs - 1 ste
 from __future__ import annotations
 
 import copy
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -24,20 +24,16 @@ from ray.rllib.utils.metrics import (
     ENV_TO_MODULE_CONNECTOR,
     MODULE_TO_ENV_CONNECTOR,
     NUM_AGENT_STEPS_SAMPLED,
-    NUM_AGENT_STEPS_SAMPLED_LIFETIME,
     NUM_ENV_STEPS_SAMPLED,
-    NUM_ENV_STEPS_SAMPLED_LIFETIME,
     NUM_EPISODES,
-    NUM_EPISODES_LIFETIME,
     NUM_MODULE_STEPS_SAMPLED,
-    NUM_MODULE_STEPS_SAMPLED_LIFETIME,
     RLMODULE_INFERENCE_TIMER,
     WEIGHTS_SEQ_NO,
 )
 from ray.rllib.utils.spaces.space_utils import batch as batch_items
 from ray.rllib.utils.torch_utils import convert_to_torch_tensor
 
-from parity.frameworks.rllib.arrays import probability
+from parity.frameworks.rllib.arrays import by_agent, probability
 from parity.frameworks.rllib.exact.learner import ROLLOUT_ORDER
 from parity.frameworks.rllib.exact.returns import containers, may_be_trained, values_of
 from parity.frameworks.sampling import draw
@@ -133,11 +129,7 @@ class ExactEnvRunner(MultiAgentEnvRunner):
             episode = self._ongoing_episodes[index]
             observations, rewards, terminateds, truncateds, infos = env.step(actions_for_env[index])
             terminateds, truncateds = _ends(terminateds, truncateds)
-            extra: dict[Any, dict[str, Any]] = defaultdict(dict)
-            for column, per_env in to_env.items():
-                for agent_id, value in per_env[index].items():
-                    extra[agent_id][column] = value
-                    extra[agent_id][WEIGHTS_SEQ_NO] = self._weights_seq_no
+            extra = by_agent(to_env, index)
             # An environment may return the same arrays at every step.
             episode.add_env_step(
                 observations=copy.deepcopy(observations),
@@ -146,7 +138,9 @@ class ExactEnvRunner(MultiAgentEnvRunner):
                 infos=infos,
                 terminateds=terminateds,
                 truncateds=truncateds,
-                extra_model_outputs=dict(extra),
+                extra_model_outputs={
+                    agent_id: columns | {WEIGHTS_SEQ_NO: self._weights_seq_no} for agent_id, columns in extra.items()
+                },
             )
             counts[NUM_ENV_STEPS_SAMPLED] += 1
             for agent_id in observations:
@@ -160,16 +154,17 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         self._cached_to_module = self._to_module(self._ongoing_episodes, explore)
 
     def _act(self, explore: bool, sampled: int) -> dict[str, Any]:
-        """What the modules answer to the current observations: per column a list over sub-environments of agents' values."""
+        """The modules' outputs for the current observations: column -> one dict for each sub-environment, agent -> value."""
         to_module = self._cached_to_module
         if not to_module:
             return {}
         with self.metrics.log_time(RLMODULE_INFERENCE_TIMER), torch.no_grad():
             given = containers(to_module)
-            if explore:
-                outputs = self.module.forward_exploration(given, t=self.num_env_steps_sampled_lifetime + sampled)
-            else:
-                outputs = self.module.forward_inference(given)
+            outputs = (
+                self.module.forward_exploration(given, t=self.num_env_steps_sampled_lifetime + sampled)
+                if explore
+                else self.module.forward_inference(given)
+            )
             for module_id, output in outputs.items():
                 if self._gives_values(module_id, to_module[module_id]):
                     if Columns.VF_PREDS not in output:
@@ -188,6 +183,7 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         )
 
     def _draw(self, module_id: str, output: dict[str, Any]) -> None:
+        """Draws a module's actions from its source of uniforms."""
         inputs = output[Columns.ACTION_DIST_INPUTS]
         module = self.module[module_id]
         distribution = module.get_exploration_action_dist_cls().from_logits(inputs)
@@ -197,6 +193,7 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         output[Columns.ACTION_LOGP] = distribution.logp(output[Columns.ACTIONS])
 
     def _gives_values(self, module_id: str, columns: dict[str, Any]) -> bool:
+        """Whether the steps of this module carry values; the class docstring says which modules do."""
         module = self.module[module_id]
         without_critic = isinstance(module, InferenceOnlyAPI) and module.inference_only
         if not isinstance(module, ValueFunctionAPI) or without_critic or set(columns) != {Columns.OBS}:
@@ -204,7 +201,7 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         return may_be_trained(self.config, module_id)
 
     def _to_module(self, episodes: list[MultiAgentEpisode], explore: bool) -> Any:
-        """The env-to-module pipeline; it also rewrites the episodes' last observations where a connector does that."""
+        """Runs the env-to-module pipeline, whose connectors may also rewrite the episodes' last observations."""
         return self._env_to_module(
             episodes=episodes,
             batch={},
@@ -216,6 +213,7 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         )
 
     def _finish(self, index: int, chunks: list[MultiAgentEpisode]) -> None:
+        """Hands over an episode that has ended."""
         episode = self._ongoing_episodes[index]
         self._make_on_episode_callback("on_episode_end", index, self._ongoing_episodes)
         self._to_module([episode], explore=False)
@@ -231,7 +229,7 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         self._make_on_episode_callback("on_episode_start", index, self._ongoing_episodes)
 
     def _cut(self, chunks: list[list[MultiAgentEpisode]]) -> None:
-        """Ends the rollout: hands over what the ongoing episodes have so far and goes on in new chunks of them."""
+        """Ends the rollout: hands over the ongoing episodes' steps so far and continues each episode in a new chunk."""
         bootstrap = self._values_of_current_observations()
         for index, episode in enumerate(self._ongoing_episodes):
             if len(episode) == 0:
@@ -245,7 +243,7 @@ class ExactEnvRunner(MultiAgentEnvRunner):
             self._ongoing_episodes[index] = successor
 
     def _values_of_current_observations(self) -> dict[tuple[str, Any], np.float32]:
-        """V of the observations that the next actions will be chosen on, by episode and agent."""
+        """V of the observations that the next actions will be chosen on, by episode id and agent."""
         values: dict[tuple[str, Any], np.float32] = {}
         rows = self._shared_data.get("memorized_map_structure", {})
         for module_id, columns in (self._cached_to_module or {}).items():
@@ -261,7 +259,7 @@ class ExactEnvRunner(MultiAgentEnvRunner):
                 continue
             value = known.get((episode.id_, agent_id))
             if value is None:
-                # Truncated, or (turn-based) the agent has acted on its last observation and waits for the next one.
+                # The episode was truncated, or (turn-based) the agent has acted on its last observation and has no next one.
                 value = self._value_of_last_observation(agent_episode)
             agent_episode.set_extra_model_outputs(key=Columns.VALUES_BOOTSTRAPPED, new_data=value, at_indices=-1)
 
@@ -276,23 +274,18 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         return episode.to_numpy() if self.episodes_to_numpy else episode
 
     def _log_counts(self, counts: Counter[Any]) -> None:
-        """RLlib's step counters, once per rollout instead of several times per step."""
-        lifetime = {
-            NUM_ENV_STEPS_SAMPLED: NUM_ENV_STEPS_SAMPLED_LIFETIME,
-            NUM_EPISODES: NUM_EPISODES_LIFETIME,
-            NUM_AGENT_STEPS_SAMPLED: NUM_AGENT_STEPS_SAMPLED_LIFETIME,
-            NUM_MODULE_STEPS_SAMPLED: NUM_MODULE_STEPS_SAMPLED_LIFETIME,
-        }
+        """Logs RLlib's step counters, once per rollout instead of several times per step."""
         for key, count in counts.items():
-            name, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
-            total = (lifetime[name], *rest)
+            name, *rest = key if isinstance(key, tuple) else (key,)
             self.metrics.log_value((name, *rest), count, reduce="sum")
+            # The name of RLlib's counter over all rollouts (rllib/utils/metrics/__init__.py, ray 2.60.0).
+            total = (f"{name}_lifetime", *rest)
             self.metrics.log_value(total, count, reduce="lifetime_sum", with_throughput=name == NUM_ENV_STEPS_SAMPLED)
         self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=counts[NUM_ENV_STEPS_SAMPLED])
 
 
 def _ends(terminateds: dict[Any, bool], truncateds: dict[Any, bool]) -> tuple[dict[Any, bool], dict[Any, bool]]:
-    """The flags as RLlib's episode reads them right: a truncation of all agents under ``"__all__"`` alone."""
+    """Puts a truncation of all agents under ``"__all__"`` alone, where RLlib's episode does not take it for a termination."""
     if truncateds.get("__all__") and not terminateds.get("__all__"):
         return terminateds, {"__all__": True}
     return terminateds, truncateds

@@ -1,4 +1,4 @@
-"""``rllib-exact``: a task's port with RLlib's remaining differences from MaskablePPO removed."""
+"""The framework ``rllib-exact``: a task's port with RLlib's remaining differences from MaskablePPO removed."""
 
 from __future__ import annotations
 
@@ -43,11 +43,14 @@ class RllibExact(Rllib):
 
 
 def make_exact(given: PPOConfig, task: Task) -> tuple[PPOConfig, list[Untranslated]]:
-    """A port's configuration, finished ones included, with the exact learner and env runner in place of RLlib's own.
+    """A copy of a port's configuration with the exact learner and env runner in place of RLlib's own.
 
-    The given one is not changed. Its hyperparameters stay what they are; what MaskablePPO does not have is switched off
-    and listed; the options that RLlib lacks come from ``task.ppo``, unless its ``learner_config_dict`` holds them. An
-    env runner class of the user's own stays (the update is then exact, the length of a rollout is not).
+    Its hyperparameters stay what they are; what MaskablePPO does not have is switched off and listed; the options that
+    RLlib lacks come from ``task.ppo``, unless ``given.learner_config_dict`` holds them. An env runner class of the user's
+    own stays (the update is then exact, the length of a rollout is not).
+
+    Returns:
+        The configuration, and what was switched off or could not be made exact.
 
     Raises:
         NotSupported: the configuration brings a learner class of its own.
@@ -83,12 +86,13 @@ def _set_learner(config: PPOConfig, task: Task) -> None:
 
 def _set_env_runner(config: PPOConfig, changes: list[Untranslated]) -> None:
     theirs = config.env_runner_cls
-    if theirs not in (None, MultiAgentEnvRunner) and not issubclass(theirs, ExactEnvRunner):
+    is_stock = theirs in (None, MultiAgentEnvRunner)
+    if not is_stock and not issubclass(theirs, ExactEnvRunner):
         reason = f"the port's own {theirs.__name__} stays; its rollouts need not have SB3's length and order"
         changes.append(Untranslated("n_steps", hyperparameters.of_rllib(config)["n_steps"], reason))
         return
-    config.env_runners(env_runner_cls=theirs if theirs not in (None, MultiAgentEnvRunner) else ExactEnvRunner)
-    # Otherwise every finished episode is converted once more; the learner makes the batch either way.
+    config.env_runners(env_runner_cls=ExactEnvRunner if is_stock else theirs)
+    # Converting every finished episode would be wasted: the learner makes the batch.
     config.episodes_to_numpy = False
     if config.batch_mode != "truncate_episodes":
         changes.append(Untranslated("batch_mode", config.batch_mode, 'SB3 cuts rollouts: "truncate_episodes" instead'))
@@ -113,12 +117,13 @@ def _switch_off(config: PPOConfig, task: Task, changes: list[Untranslated]) -> N
 
 
 def _return_values_at_sampling(config: PPOConfig) -> None:
-    """Saves the exact env runner a second forward pass per step through parity's own modules."""
+    """Makes parity's own modules return values at sampling, which saves the exact env runner a forward pass per step."""
     if not issubclass(config.env_runner_cls, ExactEnvRunner):
         return
     modules = config.rl_module_spec
-    specs = modules.rl_module_specs if isinstance(modules, MultiRLModuleSpec) else None
-    for module_id, spec in (specs if isinstance(specs, dict) else {}).items():
+    if not isinstance(modules, MultiRLModuleSpec) or not isinstance(modules.rl_module_specs, dict):
+        return
+    for module_id, spec in modules.rl_module_specs.items():
         if spec.module_class is SharedNetworkModule and may_be_trained(config, module_id):
             spec.model_config = {**spec.model_config, "vf_preds": True}
             config.rl_module(rl_module_spec=modules)

@@ -1,8 +1,8 @@
 """An RLlib PPO learner that computes what sb3-contrib's MaskablePPO computes, operation by operation.
 
-What RLlib 2.60's configuration cannot make equal is replaced here: where advantages are normalised, Adam's epsilon, the rows
+It replaces what RLlib 2.60's configuration cannot make equal: where advantages are normalised, Adam's epsilon, the rows
 appended for bootstrapping, shuffling and the last minibatch, ``target_kl``, ``clip_range_vf``, the order of the loss's
-float operations, gradient clipping. Everything else is `PPOTorchLearner`.
+float operations, gradient clipping. Everything else is `PPOTorchLearner`'s.
 
     config = (
         PPOConfig()
@@ -49,7 +49,7 @@ ROLLOUT_ORDER = "parity_rollout_order"
 
 @dataclasses.dataclass(frozen=True)
 class ExactOptions:
-    """What ``learner_config_dict`` may hold, with MaskablePPO's names, meanings and defaults.
+    """The options in ``learner_config_dict``, with MaskablePPO's names, meanings and defaults.
 
     Attributes:
         adam_eps: Adam's epsilon.
@@ -71,11 +71,10 @@ class ExactOptions:
         ValueError: ``learner_config_dict`` has a key that is no option, or a value out of range.
         """
         given = dict(config.learner_config_dict or {})
-        unknown = sorted(set(given) - {field.name for field in dataclasses.fields(cls)})
-        if unknown:
-            known = ", ".join(field.name for field in dataclasses.fields(cls))
+        known = [field.name for field in dataclasses.fields(cls)]
+        if unknown := sorted(set(given) - set(known)):
             raise ValueError(
-                f"learner_config_dict: {', '.join(map(repr, unknown))} unknown; ExactPPOLearner knows {known}."
+                f"learner_config_dict: {', '.join(map(repr, unknown))} unknown; ExactPPOLearner knows {', '.join(known)}."
             )
         options = cls(**given)
         for name in ("adam_eps", "target_kl", "clip_range_vf"):
@@ -119,11 +118,7 @@ class ExactPPOLearner(PPOTorchLearner):
 
     @staticmethod
     def hyperparameters(config: AlgorithmConfig) -> dict[str, Any]:
-        """The options as the learner will read them from this configuration.
-
-        Raises:
-            ValueError: as `ExactOptions.from_config`.
-        """
+        """The options as the learner will read them, by ``PPOParams``' names; raises as `ExactOptions.from_config`."""
         return dataclasses.asdict(ExactOptions.from_config(config))
 
     def build(self) -> None:
@@ -152,6 +147,7 @@ class ExactPPOLearner(PPOTorchLearner):
             pipeline.append(returns)
 
     def _check(self, module_id: str) -> None:
+        """Raises ValueError where a module or its configuration has something that MaskablePPO does not."""
         if self.module[module_id].is_stateful() and may_be_trained(self.config, module_id):
             raise ValueError(f"module {module_id!r} is recurrent: MaskablePPO, and so ExactPPOLearner, is not.")
         config = self.config.get_config_for_module(module_id)
@@ -179,8 +175,8 @@ class ExactPPOLearner(PPOTorchLearner):
     def permutation(self, module_id: str, n: int) -> np.ndarray:
         """The order of a module's rows in its next epoch: int64 ``[n]``.
 
-        Depends on ``config.seed``, the module's id, the number of the update and of the epoch, and nothing else, so that a
-        run continued from a checkpoint goes on with the permutations that it would have had.
+        Depends on ``config.seed``, the module's id, the numbers of the learner, the update and the epoch alone, so that a run
+        continued from a checkpoint has the permutations of an uninterrupted one.
         """
         if self.permutation_source is not None:
             return np.asarray(self.permutation_source(module_id, n))

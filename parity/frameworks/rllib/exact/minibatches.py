@@ -14,7 +14,7 @@ Permutation = Callable[[str, int], np.ndarray]
 
 
 class ExactMinibatches:
-    """Every module's rows in a fresh permutation each epoch, cut into minibatches; the last one of an epoch may be short.
+    """Permutes every module's rows anew each epoch and cuts them into minibatches; the last one of an epoch may be short.
 
     RLlib 2.60's ``MiniBatchCyclicIterator`` (``rllib/utils/minibatch_utils.py``) walks the first epoch in time order,
     fills the last minibatch from the next epoch, and goes on until the *largest* module has seen its epochs, so that a
@@ -25,7 +25,7 @@ class ExactMinibatches:
         num_epochs: passes over each module's rows.
         minibatch_size: rows per minibatch; None takes all of a module's rows at once.
         permutation: source of the permutations.
-        stopped: module ids that get no further minibatch, looked up again before each.
+        stopped: ids of modules that get no further minibatch; read again before each minibatch.
         num_total_minibatches: with several learners RLlib fixes how many minibatches each of them takes (gradients are
             averaged over learners, so that none may stop early): this many, with every module in each of them.
     """

@@ -30,7 +30,7 @@ def advantages_and_returns(
 
     Stable-Baselines3 2.9.2 (``stable_baselines3/common/buffers.py``), and ``collect_rollouts`` for truncation: the
     discounted value of the observation after the last step is added to that step's reward, and the recursion stops
-    there. The end of a rollout inside an episode comes to the same operations.
+    there. A rollout that ends inside an episode gives the same operations.
 
     Args:
         rewards: float32 ``[T]``, the chunks of episodes one after the other.
@@ -133,7 +133,7 @@ def may_be_trained(config: AlgorithmConfig, module_id: str) -> bool:
 
 
 def containers(batch: Any) -> Any:
-    """The same tensors in dicts of their own: a module may take the batch apart that it is given."""
+    """A copy of the batch's dicts around the same tensors: a module may take apart the batch that it is given."""
     return tree.map_structure(lambda leaf: leaf, batch)
 
 
