@@ -1,4 +1,4 @@
-"""The shared network as both frameworks see it: how it is built, what tensors reach it, what it must return."""
+"""The network that all frameworks share: how it is built, which tensors it gets, what it must return."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NetworkFactory = Callable[[gymnasium.Space, gymnasium.Space], torch.nn.Module]
 def build_network(
     factory: NetworkFactory, observation_space: spaces.Space, action_space: spaces.Space, seed: int | None = None
 ) -> torch.nn.Module:
-    """Builds the network; with a ``seed``, the weights depend on it alone and the global generators are left as they were.
+    """Builds the network. With a ``seed``, the weights depend on it alone and the global generators are not changed.
 
     Raises:
         CannotStart: it cannot be built for these spaces, or its outputs have other shapes than the contract's.
@@ -44,7 +44,7 @@ def build_network(
 
 
 def check_network(network: torch.nn.Module, observation_space: spaces.Space, action_space: spaces.Space) -> None:
-    """One forward pass on two sampled observations, against the contract's shapes and dtypes.
+    """Checks shapes and dtypes of one forward pass on two sampled observations.
 
     Raises:
         CannotStart: ``forward`` raised, or returned something else than ``(logits [B, n_logits], values [B])``, float32.
@@ -64,24 +64,19 @@ def check_network(network: torch.nn.Module, observation_space: spaces.Space, act
     if not (isinstance(out, tuple) and len(out) == 2 and all(isinstance(part, torch.Tensor) for part in out)):
         raise CannotStart(f"network {name}: forward(obs) must return (logits, values), two tensors.")
     logits, values = out
-    wanted = n_logits(action_space)
-    if tuple(logits.shape) != (2, wanted):
-        raise CannotStart(
-            f"network {name}: logits have shape {list(logits.shape)} for 2 observations; the action space "
-            f"{action_space} needs [2, {wanted}]."
-        )
-    if tuple(values.shape) != (2,):
-        raise CannotStart(
-            f"network {name}: values have shape {list(values.shape)} for 2 observations; return [2] "
-            "(squeeze the last dimension)."
-        )
-    for label, part in (("logits", logits), ("values", values)):
+    shape = [2, n_logits(action_space)]
+    for label, part, wanted, remedy in (
+        ("logits", logits, shape, f"the action space {action_space} needs {shape}"),
+        ("values", values, [2], "return [2] (squeeze the last dimension)"),
+    ):
+        if list(part.shape) != wanted:
+            raise CannotStart(f"network {name}: {label} have shape {list(part.shape)} for 2 observations; {remedy}.")
         if part.dtype != torch.float32:
             raise CannotStart(f"network {name}: {label} are {part.dtype}; return torch.float32.")
 
 
 def sample_observations(observation_space: spaces.Space, batch: int, seed: int = 0) -> Any:
-    """Observations drawn from the space itself, as the network gets them: a dict of tensors or a tensor, on the CPU."""
+    """Random observations of the space, as the network gets them: a tensor or a dict of tensors ``[batch, …]``, on the CPU."""
     observation_space = copy.deepcopy(observation_space)
     observation_space.seed(seed)
     rows = [observation_space.sample() for _ in range(batch)]
@@ -142,7 +137,7 @@ def nested(observations: Any) -> Any:
 
 
 def check_observation_space(space: spaces.Space) -> None:
-    """Raises CannotStart for a space that SB3 or the contract has no tensors for."""
+    """Raises CannotStart for an observation space that SB3 or `network_input` cannot turn into tensors."""
     parts: dict[str, spaces.Space] = dict(space.spaces) if isinstance(space, spaces.Dict) else {"": space}
     for key, part in parts.items():
         match part:

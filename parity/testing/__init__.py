@@ -1,4 +1,4 @@
-"""What an adapter's own tests are made of: small masked worlds, and the promises of ``parity.frameworks.base`` as tests.
+"""For an adapter's own tests: small masked environments, and the promises of ``parity.frameworks.base`` as tests.
 
 Needs pytest. ``docs/frameworks.md`` shows an adapter that is tested with it.
 """

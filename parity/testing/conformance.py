@@ -1,6 +1,6 @@
-"""Every promise of `parity.frameworks.base` as a test, for any registered framework.
+"""Tests every promise of `parity.frameworks.base`, for any registered framework.
 
-An adapter outside of parity derives a class whose name pytest collects, and says which framework it is::
+An adapter outside of parity derives a class whose name pytest collects, and names its framework::
 
     class TestTorchRL(FrameworkConformance):
         framework = "torchrl"
@@ -79,12 +79,12 @@ def opened(name: str, task: Task, seed: int = 0, device: str = "cpu") -> Iterato
 
 
 def effective(name: str, task: Task, device: str = "cpu") -> Effective:
-    """What the framework says that it will run."""
+    """The framework's `Effective` for a task."""
     return frameworks.get(name).effective(task, device=device, threads=1)
 
 
 def refusal(name: str, task: Task) -> str:
-    """The one sentence with which the framework refuses a task."""
+    """The sentence with which the framework refuses a task."""
     with pytest.raises(CannotStart) as stopped:
         effective(name, task)
     assert "\n" not in str(stopped.value)
@@ -190,7 +190,7 @@ class FrameworkConformance:
         assert other.lengths.tolist() != first.lengths.tolist()
 
     def test_an_eval_runner_plays_the_policy_as_it_stands(self) -> None:
-        """Deterministic play before and after training that is long enough to learn which action scores."""
+        """Compares deterministic play before and after training that is long enough to learn which action scores."""
         ppo = PPOParams(n_envs=4, n_steps=64, batch_size=64, n_epochs=10, learning_rate=1e-2)
         task = maze_task(ppo=ppo, steps=2048)
         with opened(self.framework, task) as session:
@@ -202,7 +202,7 @@ class FrameworkConformance:
         assert after.returns.sum() / after.lengths.sum() > 0.6 > before.returns.sum() / before.lengths.sum()
 
     def test_an_eval_runner_gives_the_masked_probabilities_and_values_of_the_shared_network(self) -> None:
-        """At the initial weights, which are the same everywhere; and asking draws nothing that play depends on."""
+        """Checked at the initial weights, which are the same everywhere; asking draws no random number that play depends on."""
         task = maze_task()
         env = MaskedEnv(task.env(), task.mask)
         rows, masks = [], []
@@ -216,14 +216,14 @@ class FrameworkConformance:
         expected = torch.where(torch.as_tensor(np.stack(masks)), logits, -torch.inf).softmax(dim=-1)
         with opened(self.framework, task, seed=3) as session:
             eval_runner = session.eval_runner(2)
-            told = eval_runner.values_and_probabilities(rows, np.stack(masks))
-            np.testing.assert_allclose(told[0], values, rtol=1e-5, atol=1e-6)
-            np.testing.assert_allclose(told[1], expected, rtol=1e-5, atol=1e-6)
+            before = eval_runner.values_and_probabilities(rows, np.stack(masks))
+            np.testing.assert_allclose(before[0], values, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(before[1], expected, rtol=1e-5, atol=1e-6)
             played = evaluate(eval_runner, 4, deterministic=False)
             eval_runner.values_and_probabilities(rows, np.stack(masks))
             assert evaluate(eval_runner, 4, deterministic=False).returns.tolist() == played.returns.tolist()
             session.train(64, lambda _: None)
-            assert np.abs(eval_runner.values_and_probabilities(rows, np.stack(masks))[0] - told[0]).max() > 1e-4
+            assert np.abs(eval_runner.values_and_probabilities(rows, np.stack(masks))[0] - before[0]).max() > 1e-4
 
     # Checkpoints
 
@@ -273,17 +273,17 @@ class FrameworkConformance:
 
     @pytest.mark.parametrize("ppo", PPOS.values(), ids=PPOS)
     def test_hyperparameters_read_back_are_those_asked_or_stand_as_untranslated(self, ppo: PPOParams) -> None:
-        found = effective(self.framework, maze_task(ppo=ppo))
-        untranslated = {difference.field for difference in found.untranslated}
+        running = effective(self.framework, maze_task(ppo=ppo))
+        untranslated = {difference.field for difference in running.untranslated}
         for field, asked in dataclasses.asdict(ppo).items():
-            assert found.hyperparameters[field] == asked or field in untranslated, field
-        assert all(difference.reason for difference in found.untranslated)
+            assert running.hyperparameters[field] == asked or field in untranslated, field
+        assert all(difference.reason for difference in running.untranslated)
 
     def test_devices_processes_and_what_to_reserve_are_said(self) -> None:
-        found = effective(self.framework, maze_task())
-        assert found.devices and set(found.devices.values()) == {"cpu"}
-        assert found.threads == 1 and found.processes == len(found.bundles)
-        assert all(bundle["CPU"] >= 1 and not bundle.get("GPU") for bundle in found.bundles)
+        running = effective(self.framework, maze_task())
+        assert running.devices and set(running.devices.values()) == {"cpu"}
+        assert running.threads == 1 and running.processes == len(running.bundles)
+        assert all(bundle["CPU"] >= 1 and not bundle.get("GPU") for bundle in running.bundles)
         with opened(self.framework, maze_task()) as session:
             assert set(session.devices().values()) == {"cpu"}
 

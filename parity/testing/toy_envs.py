@@ -1,4 +1,4 @@
-"""Small masked environments and networks, in which a defect shows within seconds."""
+"""Small masked environments and networks, on which training and checks take seconds."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Maze(gymnasium.Env):
 
 
 class Net(nn.Module):
-    """One hidden layer over everything that is observed, as it comes."""
+    """One hidden layer over all entries of the observation, cast to float32."""
 
     def __init__(self, observation_space: spaces.Space, action_space: spaces.Discrete) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class GlobalMaze(Maze):
 
 
 class OneWay(Maze):
-    """One legal action at a time, and it scores."""
+    """Has one legal action in every state, which scores."""
 
     def _view(self) -> Any:
         observation, info = super()._view()
@@ -126,7 +126,7 @@ class OneWay(Maze):
 
 
 class Tupled(Maze):
-    """Its observations are tuples, which nothing here has tensors for."""
+    """Has tuples as observations, which no framework here supports."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class Tupled(Maze):
 
 
 class Several(Maze):
-    """Actions of several parts; the mask leaves each part the option that its bit of the step tells."""
+    """Actions of several sub-actions, of which the mask allows one option each; the option changes with every step."""
 
     def __init__(self, action_space: spaces.MultiDiscrete | spaces.MultiBinary) -> None:
         super().__init__()

@@ -28,18 +28,18 @@ pytestmark = pytest.mark.usefixtures("ray_started")
 
 
 def test_a_function_has_the_last_word_on_the_configuration() -> None:
-    found = frameworks.get("rllib").effective(
+    effective = frameworks.get("rllib").effective(
         maze_task(rllib_config=lambda config: config.training(lr=0.5).env_runners(num_env_runners=2)), "cpu", 1
     )
-    assert found.hyperparameters["learning_rate"] == 0.5
-    assert found.hyperparameters["n_envs"] == 2 * SMALL.n_envs
-    assert found.processes == 3 and found.bundles == [{"CPU": 1.0}] * 3
+    assert effective.hyperparameters["learning_rate"] == 0.5
+    assert effective.hyperparameters["n_envs"] == 2 * SMALL.n_envs
+    assert effective.processes == 3 and effective.bundles == [{"CPU": 1.0}] * 3
 
 
 def test_a_function_may_change_the_environment() -> None:
     register_env("pair-of-a-function", lambda _: Pair())
-    found = port(learning_agent="agent", rllib_config=lambda config: config.environment(disable_env_checking=True))
-    assert list(found.agents) == ["agent"]
+    built = port(learning_agent="agent", rllib_config=lambda config: config.environment(disable_env_checking=True))
+    assert list(built.agents) == ["agent"]
 
     def swap(config: PPOConfig) -> PPOConfig:
         names = {"walker", "helper"}
@@ -50,8 +50,8 @@ def test_a_function_may_change_the_environment() -> None:
             .rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
         )
 
-    found = port(rllib_config=swap)
-    assert found.learning_agent == "walker" and list(found.agents) == ["walker", "helper"]
+    built = port(rllib_config=swap)
+    assert built.learning_agent == "walker" and list(built.agents) == ["walker", "helper"]
 
 
 def whole(env: Any = "brought-pair") -> PPOConfig:
@@ -86,23 +86,23 @@ def scalars(config: PPOConfig) -> dict[str, Any]:
 def test_a_finished_configuration_is_taken_whole_except_for_the_seed() -> None:
     given = whole()
     before = copy.deepcopy(scalars(given))
-    found = build_port(maze_task(rllib_config=given, learning_agent="walker"), seed=2, device="cpu")
+    built = build_port(maze_task(rllib_config=given, learning_agent="walker"), seed=2, device="cpu")
     assert scalars(given) == before
-    taken = scalars(found.config)
+    taken = scalars(built.config)
     assert taken.pop("seed") == 2_000
     assert taken == {key: value for key, value in before.items() if key != "seed"}
 
 
 def test_the_learning_module_is_what_the_mapping_gives_the_learning_agent() -> None:
-    found = port(rllib_config=whole(), learning_agent="walker")
-    assert found.learning_module == "first" and not found.is_reference_module
+    built = port(rllib_config=whole(), learning_agent="walker")
+    assert built.learning_module == "first" and not built.is_reference_module
 
 
 def test_the_dict_that_is_given_to_tune_is_taken_as_the_configuration() -> None:
     given = whole().to_dict()
-    found = port(rllib_config=given, learning_agent="walker")
-    assert (found.config.lr, found.config.gamma, found.config.minibatch_size) == (0.25, 0.5, 15)
-    assert found.learning_module == "first"
+    built = port(rllib_config=given, learning_agent="walker")
+    assert (built.config.lr, built.config.gamma, built.config.minibatch_size) == (0.25, 0.5, 15)
+    assert built.learning_module == "first"
 
 
 def test_a_finished_configuration_trains() -> None:
@@ -115,8 +115,8 @@ def test_a_finished_configuration_trains() -> None:
 
 
 def test_a_configuration_without_environment_gets_the_tasks() -> None:
-    found = port(rllib_config=whole(env=None), multi_agent_env=lambda: Pair(4), learning_agent="walker")
-    assert found.config.env is not None and list(found.agents) == ["walker", "helper"]
+    built = port(rllib_config=whole(env=None), multi_agent_env=lambda: Pair(4), learning_agent="walker")
+    assert built.config.env is not None and list(built.agents) == ["walker", "helper"]
 
 
 def weights_after(task: Task, evaluations: int) -> str:

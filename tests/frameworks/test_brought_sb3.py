@@ -52,8 +52,8 @@ def test_a_brought_sb3_model_is_trained_as_it_is() -> None:
         assert type(session.model.policy).__name__ == "MaskableMultiInputActorCriticPolicy"
         session.train(32, lambda _: None)
         assert session.sampling_masks() == MaskCounts(decisions=32)
-    found = frameworks.get("sb3").effective(task, "cpu", 1)
-    assert (found.hyperparameters["learning_rate"], found.hyperparameters["gamma"]) == (0.25, 0.5)
+    effective = frameworks.get("sb3").effective(task, "cpu", 1)
+    assert (effective.hyperparameters["learning_rate"], effective.hyperparameters["gamma"]) == (0.25, 0.5)
 
 
 def test_a_brought_models_normalisation_is_part_of_the_policy_that_is_evaluated_and_restored(tmp_path: Path) -> None:

@@ -64,9 +64,9 @@ def run(task: Task, length: Length = SHORT, disturb: Callable[[Lockstep], None] 
 
 
 def parted(numbers: Numbers) -> Divergence:
-    found = diverge(numbers, CPU)
-    assert found.parted is not None
-    return found
+    divergence = diverge(numbers, CPU)
+    assert divergence.parted is not None
+    return divergence
 
 
 # --- it holds ---------------------------------------------------------------------------------------------------------
@@ -75,9 +75,9 @@ def parted(numbers: Numbers) -> Divergence:
 def test_tiles_holds():
     """Two agents, one of which has a single action."""
     numbers = run(tiles, dataclasses.replace(Length.short(tiles), iterations=2))
-    found = diverge(numbers, CPU)
-    assert found.parted is None, found.parted
-    assert (found.iterations, found.minibatches) == (2, 36)
+    divergence = diverge(numbers, CPU)
+    assert divergence.parted is None, divergence.parted
+    assert (divergence.iterations, divergence.minibatches) == (2, 36)
     np.testing.assert_array_equal(numbers["lockstep/sb3/actions"], numbers["lockstep/port/actions"])
     assert (mean_returns(numbers, "sb3") == mean_returns(numbers, "port")).all()
     assert np.ptp(numbers["lockstep/sb3/actions"]) > 4 and np.ptp(numbers["lockstep/sb3/rewards"]) > 0
@@ -130,9 +130,9 @@ class OwnNet(nn.Module):
 
 
 def test_a_module_with_other_names_and_mask_arithmetic_holds():
-    found = diverge(run(maze_task(env=OwnMaze, network=OwnNet, rllib_module=OwnModule)), CPU)
-    assert found.parted is None, found.parted
-    assert found.first_bit is not None, "its log-probs differ in the last bit, which the tolerance is for"
+    divergence = diverge(run(maze_task(env=OwnMaze, network=OwnNet, rllib_module=OwnModule)), CPU)
+    assert divergence.parted is None, divergence.parted
+    assert divergence.first_bit is not None, "its log-probs differ in the last bit, which the tolerance is for"
 
 
 def test_every_hyperparameter_of_the_task_reaches_both_sides():
@@ -165,10 +165,10 @@ def test_a_changed_permutation_is_named():
 
         both.port.learner.permutation_source = changed
 
-    found = parted(run(maze_task(), disturb=disturb))
-    place = found.parted
+    divergence = parted(run(maze_task(), disturb=disturb))
+    place = divergence.parted
     assert (place.iteration, place.quantity, place.minibatch) == (1, "parameter", 5)
-    assert found.origin == "difference" and found.minibatches == MINIBATCHES + 5
+    assert divergence.origin == "difference" and divergence.minibatches == MINIBATCHES + 5
 
 
 def test_a_changed_reward_is_named_with_both_values():
@@ -185,10 +185,10 @@ def test_a_changed_reward_is_named_with_both_values():
 
         env.step = changed
 
-    found = parted(run(maze_task(), disturb=disturb))
-    place = found.parted
+    divergence = parted(run(maze_task(), disturb=disturb))
+    place = divergence.parted
     assert (place.iteration, place.quantity, place.step, place.env) == (1, "reward", 5, 2)
-    assert place.port == place.sb3 + 0.25 and found.origin == "environment"
+    assert place.port == place.sb3 + 0.25 and divergence.origin == "environment"
 
 
 def test_a_flipped_action_is_named():
@@ -204,28 +204,28 @@ def test_a_flipped_action_is_named():
 
         both.port.runner.uniforms["agent"] = changed
 
-    found = parted(run(maze_task(), disturb=disturb))
-    place = found.parted
+    divergence = parted(run(maze_task(), disturb=disturb))
+    place = divergence.parted
     assert (place.iteration, place.quantity, place.step) == (1, "action", 3)
-    assert found.origin == "difference" and place.sb3 != place.port and place.margin > 1e-3
+    assert divergence.origin == "difference" and place.sb3 != place.port and place.margin > 1e-3
 
 
 def test_another_learning_rate_is_a_difference_from_the_first_minibatch_on():
     def faster(config: PPOConfig) -> PPOConfig:
         return config.training(lr=config.lr * 1.001)
 
-    found = parted(run(maze_task(rllib_config=faster)))
-    assert (found.parted.iteration, found.parted.quantity, found.parted.minibatch) == (0, "parameter", 0)
-    assert found.origin == "difference"
+    divergence = parted(run(maze_task(rllib_config=faster)))
+    assert (divergence.parted.iteration, divergence.parted.quantity, divergence.parted.minibatch) == (0, "parameter", 0)
+    assert divergence.origin == "difference"
 
 
 def test_weights_that_do_not_reach_the_env_runner_are_a_difference():
     def disturb(both: Lockstep) -> None:
         both.port.synchronise = lambda: None
 
-    found = parted(run(maze_task(), disturb=disturb))
-    assert (found.parted.iteration, found.parted.quantity, found.parted.step) == (1, "value", 0)
-    assert found.origin == "difference"
+    divergence = parted(run(maze_task(), disturb=disturb))
+    assert (divergence.parted.iteration, divergence.parted.quantity, divergence.parted.step) == (1, "value", 0)
+    assert divergence.origin == "difference"
 
 
 def test_an_environment_that_is_not_seeded_parts_at_its_first_observation():
@@ -233,9 +233,9 @@ def test_an_environment_that_is_not_seeded_parts_at_its_first_observation():
         def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
             return super().reset(seed=None if seed is None else np.random.SeedSequence().entropy % 2**31)
 
-    found = parted(run(maze_task(env=Unseeded)))
-    assert (found.parted.iteration, found.parted.step, found.parted.quantity) == (0, 0, "observation")
-    assert found.origin == "environment"
+    divergence = parted(run(maze_task(env=Unseeded)))
+    assert (divergence.parted.iteration, divergence.parted.step, divergence.parted.quantity) == (0, 0, "observation")
+    assert divergence.origin == "environment"
 
 
 def test_the_last_bit_of_a_weight_is_named_as_float_noise():
@@ -250,10 +250,10 @@ def test_the_last_bit_of_a_weight_is_named_as_float_noise():
         both.port.synchronise()
 
     numbers = run(maze_task(ppo=ppo), dataclasses.replace(SHORT, iterations=7, minibatches=(8, 6)), disturb)
-    found = parted(numbers)
-    assert found.origin == "float noise"
-    assert found.first_bit.iteration == 0 and found.first_bit.difference < 1e-6
-    assert found.minibatches > 2 * 36
+    divergence = parted(numbers)
+    assert divergence.origin == "float noise"
+    assert divergence.first_bit.iteration == 0 and divergence.first_bit.difference < 1e-6
+    assert divergence.minibatches > 2 * 36
 
 
 # --- it cannot be run, and says why -----------------------------------------------------------------------------------

@@ -242,14 +242,14 @@ def test_a_port_is_evaluated_as_its_evaluation_config_says(edit: Any) -> None:
     task = dataclasses.replace(games.self_play(), rllib_config=edit)
     with opened(task) as session:
         eval_runner = session.eval_runner(8)
-        found = evaluate(eval_runner, 60, deterministic=True)
-        assert 0.1 < np.mean(found.returns > 0) < 0.9 and set(found.returns) == {-1.0, 1.0}
-        assert found.masks.violations == 0
+        first = evaluate(eval_runner, 60, deterministic=True)
+        assert 0.1 < np.mean(first.returns > 0) < 0.9 and set(first.returns) == {-1.0, 1.0}
+        assert first.masks.violations == 0
         again = evaluate(eval_runner, 60, deterministic=True)
-        np.testing.assert_array_equal(found.returns, again.returns)
+        np.testing.assert_array_equal(first.returns, again.returns)
         session.train(256, lambda _: None)
         trained = evaluate(eval_runner, 60, deterministic=True)
-        assert (trained.returns != found.returns).any(), "the trained weights are played"
+        assert (trained.returns != first.returns).any(), "the trained weights are played"
         if edit is with_uniform_opponent:
             np.testing.assert_array_equal(trained.others[SECOND], -trained.returns)
         else:

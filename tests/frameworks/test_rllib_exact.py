@@ -35,9 +35,9 @@ def effective(task):
     ids=["defaults", "all_that_rllib_lacks"],
 )
 def test_every_hyperparameter_is_translated_and_read_back(ppo):
-    found = effective(maze_task(ppo=ppo))
-    assert found.hyperparameters == dataclasses.asdict(ppo)
-    assert found.untranslated == []
+    running = effective(maze_task(ppo=ppo))
+    assert running.hyperparameters == dataclasses.asdict(ppo)
+    assert running.untranslated == []
 
 
 def test_the_learner_reads_the_options_that_the_task_gives():
@@ -55,10 +55,10 @@ def finished() -> PPOConfig:
 
 def test_a_finished_configuration_is_replaced_on_a_copy():
     config = finished().env_runners(batch_mode="complete_episodes")
-    found = effective(maze_task(rllib_config=config))
-    assert found.hyperparameters["learning_rate"] == 5e-5, "its hyperparameters stay"
-    assert found.hyperparameters["adam_eps"] == SMALL.adam_eps
-    assert {left.field for left in found.untranslated} == {"kl_coeff", "vf_clip_param", "batch_mode"}
+    running = effective(maze_task(rllib_config=config))
+    assert running.hyperparameters["learning_rate"] == 5e-5, "its hyperparameters stay"
+    assert running.hyperparameters["adam_eps"] == SMALL.adam_eps
+    assert {left.field for left in running.untranslated} == {"kl_coeff", "vf_clip_param", "batch_mode"}
     assert config.learner_class is PPOTorchLearner and config.env_runner_cls is None
     assert config.use_kl_loss and config.vf_clip_param == 10.0 and not config.learner_config_dict
     exact, _ = make_exact(config, maze_task())

@@ -67,16 +67,16 @@ def to_torchrl(ppo: PPOParams) -> Arguments:
 
 def untranslated(ppo: PPOParams) -> list[Untranslated]:
     """What ``ClipPPOLoss`` and ``PPOTrainer`` do otherwise."""
-    found = []
+    differences = []
     if ppo.batch_size > ppo.rollout_steps:
         reason = "a minibatch is at most a rollout, as it is for MaskablePPO"
-        found.append(Untranslated("batch_size", ppo.batch_size, reason))
+        differences.append(Untranslated("batch_size", ppo.batch_size, reason))
     if ppo.clip_range_vf is not None:
         reason = "the larger of the clipped and the unclipped squared error; SB3 takes the clipped one"
-        found.append(Untranslated("clip_range_vf", ppo.clip_range_vf, reason))
+        differences.append(Untranslated("clip_range_vf", ppo.clip_range_vf, reason))
     if ppo.target_kl is not None:
-        found.append(Untranslated("target_kl", ppo.target_kl, "PPOTrainer has no early stop by KL"))
-    return found
+        differences.append(Untranslated("target_kl", ppo.target_kl, "PPOTrainer has no early stop by KL"))
+    return differences
 
 
 def of_torchrl(training: Training) -> dict[str, Any]:

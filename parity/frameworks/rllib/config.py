@@ -30,6 +30,8 @@ from parity.task import Task
 from parity.task.masks import MASK_KEY
 from parity.task.registry import FILE_MODULE_PREFIX
 
+AgentSpaces = dict[str, tuple[gymnasium.Space, gymnasium.Space]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Port:
@@ -46,7 +48,7 @@ class Port:
     config: PPOConfig
     learning_agent: str
     learning_module: str
-    agents: dict[str, tuple[gymnasium.Space, gymnasium.Space]]
+    agents: AgentSpaces
     is_reference_module: bool
 
 
@@ -64,20 +66,17 @@ def build_port(task: Task, seed: int, device: str) -> Port:
         config = brought_config(task).debugging(seed=seed * SEED_STRIDE)
         env = make_env(config)
         _check_new(env, make_env(config), f"Task {task.id}: the env of rllib_config")
-        agents = _agents(env, task)
-        agent = _learner(task, agents)
+        agents, agent = _agents(env, task)
     else:
         env = make_multi_agent_env(task)
         _check_new(env, make_multi_agent_env(task), f"Task {task.id}: multi_agent_env")
-        agents = _agents(env, task)
-        agent = _learner(task, agents)
+        agents, agent = _agents(env, task)
         config = _reference_config(task, agents, agent, seed, device)
         given = config.env
         if task.rllib_config is not None:
-            config = _last_word(task, config)
+            config = _edited(task, config)
         if config.env != given:
-            agents = _agents(make_env(config), task)
-            agent = _learner(task, agents)
+            agents, agent = _agents(make_env(config), task)
     if not (config.enable_rl_module_and_learner and config.enable_env_runner_and_connector_v2):
         raise CannotStart(
             f"Task {task.id}: rllib_config is on RLlib's old API stack; parity compares the new one: "
@@ -121,20 +120,16 @@ def _check_new(env: Any, another: Any, who: str) -> None:
         )
 
 
-def _agents(env: Any, task: Task) -> dict[str, tuple[gymnasium.Space, gymnasium.Space]]:
+def _agents(env: Any, task: Task) -> tuple[AgentSpaces, str]:
+    """The spaces of every agent, and the one that is compared with SB3; closes ``env``."""
     try:
-        return agent_spaces(env, task.id)
+        agents = agent_spaces(env, task.id)
     finally:
         env.close()
+    return agents, learning_agent(task, {name: space for name, (_, space) in agents.items()})
 
 
-def _learner(task: Task, agents: dict[str, tuple[gymnasium.Space, gymnasium.Space]]) -> str:
-    return learning_agent(task, {name: space for name, (_, space) in agents.items()})
-
-
-def _reference_config(
-    task: Task, agents: dict[str, tuple[gymnasium.Space, gymnasium.Space]], learner: str, seed: int, device: str
-) -> PPOConfig:
+def _reference_config(task: Task, agents: AgentSpaces, learner: str, seed: int, device: str) -> PPOConfig:
     training, env_runners, _ = hyperparameters.to_rllib(task.ppo)
     # A module whose agent has one action has nothing to learn; training it costs time and changes nothing.
     trained = [agent for agent, (_, space) in agents.items() if has_choice(space)] or [learner]
@@ -171,9 +166,7 @@ def _agent_is_module(agent_id: Any, episode: Any = None, **kwargs: Any) -> Any:
     return agent_id
 
 
-def _module_spec(
-    task: Task, agent: str, agents: dict[str, tuple[gymnasium.Space, gymnasium.Space]], learner: str, seed: int
-) -> RLModuleSpec:
+def _module_spec(task: Task, agent: str, agents: AgentSpaces, learner: str, seed: int) -> RLModuleSpec:
     brought = task.rllib_module if agent == learner else task.other_modules.get(agent)
     if brought is not None:
         return RLModuleSpec(module_class=brought)
@@ -191,7 +184,7 @@ def _module_spec(
     return RLModuleSpec(module_class=SharedNetworkModule, model_config={"network": network, "seed": seed})
 
 
-def _last_word(task: Task, config: PPOConfig) -> PPOConfig:
+def _edited(task: Task, config: PPOConfig) -> PPOConfig:
     edited = task.rllib_config(config)
     if not isinstance(edited, PPOConfig):
         raise CannotStart(

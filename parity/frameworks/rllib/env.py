@@ -91,9 +91,8 @@ def _with_masks(env: MultiAgentEnv, task: Task) -> MultiAgentEnv:
     is_brought = task.rllib_module is not None or not (task.rllib_config is None or callable(task.rllib_config))
     if kind == "method" or key == MASK_KEY or is_brought or not agents:
         return env
-    seen = [env.get_observation_space(agent) for agent in agents]
-    if any(MASK_KEY in getattr(space, "spaces", {}) for space in seen):
-        return env  # Task.mask speaks of the single-agent environment alone
+    if any(MASK_KEY in getattr(env.get_observation_space(agent), "spaces", {}) for agent in agents):
+        return env  # Task.mask is about the single-agent environment alone
     assert task.mask is not None
     return MasksAsActionMask(env, task.mask, set(task.other_modules))
 

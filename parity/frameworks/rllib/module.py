@@ -56,8 +56,8 @@ class SharedNetworkModule(TorchRLModule, ValueFunctionAPI):
     def _logits_and_values(self, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         observations = batch[Columns.OBS]
         wrapped = list(self.observation_space.spaces.keys() - {MASK_KEY}) == [OBSERVATIONS_KEY]
-        seen = observations[OBSERVATIONS_KEY] if wrapped else observations
-        logits, values = self.network(network_input(seen, self._network_space))
+        unmasked = observations[OBSERVATIONS_KEY] if wrapped else observations
+        logits, values = self.network(network_input(unmasked, self._network_space))
         return mask_logits(logits, observations[MASK_KEY], self.action_space), values
 
 

@@ -75,7 +75,7 @@ class _Masked(MultiAgentEnv):
         except CannotStart:
             return None
 
-    def _shown(self, agent: Any, observation: Any, info: dict[str, Any], decides: bool) -> Any:
+    def _with_mask(self, agent: Any, observation: Any, info: dict[str, Any], decides: bool) -> Any:
         size = self._size(agent)
         if size is None:
             return observation
@@ -110,8 +110,8 @@ def inner(env: Any) -> Any:
 class _PettingZoo(_Masked):
     def __init__(self, env: Any, key: str = MASK_KEY) -> None:
         agents = list(getattr(env, "possible_agents", None) or [])
-        seen = {agent: env.observation_space(agent) for agent in agents}
-        super().__init__(env, seen, {agent: env.action_space(agent) for agent in agents}, key)
+        observation_spaces = {agent: env.observation_space(agent) for agent in agents}
+        super().__init__(env, observation_spaces, {agent: env.action_space(agent) for agent in agents}, key)
 
 
 class MasksAsActionMask(_Masked):
@@ -125,24 +125,28 @@ class MasksAsActionMask(_Masked):
 
     def __init__(self, env: MultiAgentEnv, mask: str, as_they_are: set[Any]) -> None:
         kind, _, key = mask.partition(":")
-        seen = {agent: env.get_observation_space(agent) for agent in env.possible_agents}
-        without = {a for a, space in seen.items() if kind == "obs" and key not in getattr(space, "spaces", {})}
+        observation_spaces = {agent: env.get_observation_space(agent) for agent in env.possible_agents}
+        without = {
+            a for a, space in observation_spaces.items() if kind == "obs" and key not in getattr(space, "spaces", {})
+        }
         self._as_they_are = as_they_are | without
-        super().__init__(env, seen, {agent: env.get_action_space(agent) for agent in env.possible_agents}, key)
+        super().__init__(
+            env, observation_spaces, {agent: env.get_action_space(agent) for agent in env.possible_agents}, key
+        )
 
     def _size(self, agent: Any) -> int | None:
         return None if agent in self._as_they_are else super()._size(agent)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
         observations, infos = self.env.reset(seed=seed, options=options)
-        return {a: self._shown(a, seen, infos.get(a) or {}, True) for a, seen in observations.items()}, infos
+        return {a: self._with_mask(a, obs, infos.get(a) or {}, True) for a, obs in observations.items()}, infos
 
     def step(self, action_dict: dict[Any, Any]) -> Step:
         observations, rewards, terminateds, truncateds, infos = self.env.step(action_dict)
         over = {a for part in (terminateds, truncateds) for a, ended in part.items() if ended}
         decides = {agent: not ("__all__" in over or agent in over) for agent in observations}
-        shown = {a: self._shown(a, seen, infos.get(a) or {}, decides[a]) for a, seen in observations.items()}
-        return shown, rewards, terminateds, truncateds, infos
+        masked = {a: self._with_mask(a, obs, infos.get(a) or {}, decides[a]) for a, obs in observations.items()}
+        return masked, rewards, terminateds, truncateds, infos
 
 
 class AECAsMultiAgent(_PettingZoo):
@@ -167,15 +171,15 @@ class AECAsMultiAgent(_PettingZoo):
 
     def _result(self, turn: Turn) -> Step:
         self._turn = turn
-        seen = dict(turn.last)
+        observed = dict(turn.last)  # agent -> (observation, info)
         if turn.agent is not None:
-            seen[turn.agent] = self._game.observe(turn.agent)
+            observed[turn.agent] = self._game.observe(turn.agent)
         self.agents = list(self.env.agents)
         return (
-            {a: self._shown(a, observation, info, a == turn.agent) for a, (observation, info) in seen.items()},
+            {a: self._with_mask(a, observation, info, a == turn.agent) for a, (observation, info) in observed.items()},
             turn.rewards,
             *ends(turn.left, over=turn.agent is None),
-            {agent: info for agent, (_, info) in seen.items()},
+            {agent: info for agent, (_, info) in observed.items()},
         )
 
 
@@ -213,7 +217,7 @@ class ParallelAsMultiAgent(_PettingZoo):
         left: set[Any] = frozenset(),  # type: ignore[assignment]
     ) -> dict[Any, Any]:
         return {
-            agent: self._shown(agent, observation, infos.get(agent) or {}, agent not in left)
+            agent: self._with_mask(agent, observation, infos.get(agent) or {}, agent not in left)
             for agent, observation in observations.items()
             if agent in present
         }

@@ -93,20 +93,15 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         self,
         *,
         num_timesteps: int | None = None,
-        num_episodes: int | None = None,
         explore: bool,
         random_actions: bool = False,
         force_reset: bool = False,
+        **others: Any,
     ) -> list[MultiAgentEpisode]:
         if num_timesteps is None or random_actions:
-            # The parent's loop may leave sub-environments that wait for their reset.
-            episodes = super()._sample(
-                num_timesteps=num_timesteps,
-                num_episodes=num_episodes,
-                explore=explore,
-                random_actions=random_actions,
-                force_reset=force_reset,
-            )
+            others |= {"random_actions": random_actions, "force_reset": force_reset}
+            episodes = super()._sample(num_timesteps=num_timesteps, explore=explore, **others)
+            # RLlib's loop may leave sub-environments that wait for their reset.
             self._needs_initial_reset = True
             return episodes
         if force_reset or self._needs_initial_reset:

@@ -139,12 +139,7 @@ class ExactPPOLearner(PPOTorchLearner):
         pipeline = self._learner_connector
         if pipeline is not None and self.config.add_default_connectors_to_learner_pipeline:
             pipeline.remove(GeneralAdvantageEstimation)
-            returns = ExactReturns(
-                gamma=self.config.gamma,
-                lambda_=self.config.lambda_,
-                trained=lambda module_id: may_be_trained(self.config, module_id),
-            )
-            pipeline.append(returns)
+            pipeline.append(ExactReturns(self.config))
 
     def _check(self, module_id: str) -> None:
         """Raises ValueError where a module or its configuration has something that MaskablePPO does not."""
@@ -316,18 +311,15 @@ class ExactPPOLearner(PPOTorchLearner):
         gradients = [module_gradients_dict[p] for p in named.values()]
         total_norm = torch.nn.utils.get_total_norm(gradients)
         if not torch.isfinite(total_norm):
-            self._raise_if_not_finite(module_id, dict(zip(named, gradients, strict=True)))
+            bad = [name for name, gradient in zip(named, gradients, strict=True) if not gradient.isfinite().all()]
+            if bad:
+                raise FloatingPointError(
+                    f"module {module_id!r}: the gradient of parameter {bad[0]!r} is not finite (nor are those of "
+                    f"{len(bad) - 1} of the {len(gradients) - 1} others). RLlib's own learner would set it to zero and go on."
+                )
         if config.grad_clip:
             for parameter, gradient in zip(named.values(), gradients, strict=True):
                 parameter.grad = gradient
             torch.nn.utils.clip_grads_with_norm_(list(named.values()), config.grad_clip, total_norm)
             self.metrics.log_value((module_id, "gradients_default_optimizer_global_norm"), total_norm, window=1)
         return module_gradients_dict
-
-    def _raise_if_not_finite(self, module_id: str, gradients: dict[str, torch.Tensor]) -> None:
-        bad = [name for name, gradient in gradients.items() if not torch.isfinite(gradient).all()]
-        if bad:
-            raise FloatingPointError(
-                f"module {module_id!r}: the gradient of parameter {bad[0]!r} is not finite (nor are those of {len(bad) - 1} of "
-                f"the {len(gradients) - 1} others). RLlib's own learner would set it to zero and go on."
-            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Container, Iterator
 
 import numpy as np
@@ -13,6 +14,7 @@ Permutation = Callable[[str, int], np.ndarray]
 """``(module_id, n)`` -> a permutation of ``range(n)``, int64 ``[n]``; asked once per module and epoch."""
 
 
+@dataclasses.dataclass(frozen=True)
 class ExactMinibatches:
     """Permutes every module's rows anew each epoch and cuts them into minibatches; the last one of an epoch may be short.
 
@@ -20,7 +22,7 @@ class ExactMinibatches:
     fills the last minibatch from the next epoch, and goes on until the *largest* module has seen its epochs, so that a
     small one sees more. Here each module has its own epochs: a module that is through is missing from later minibatches.
 
-    Args:
+    Attributes:
         batch: the train batch, tensors or arrays.
         num_epochs: passes over each module's rows.
         minibatch_size: rows per minibatch; None takes all of a module's rows at once.
@@ -30,45 +32,36 @@ class ExactMinibatches:
             averaged over learners, so that none may stop early): this many, with every module in each of them.
     """
 
-    def __init__(
-        self,
-        batch: MultiAgentBatch,
-        *,
-        num_epochs: int,
-        minibatch_size: int | None,
-        permutation: Permutation,
-        stopped: Container[str] = (),
-        num_total_minibatches: int = 0,
-    ) -> None:
-        self._batch = batch
-        self._num_epochs = num_epochs
-        self._minibatch_size = minibatch_size
-        self._permutation = permutation
-        self._stopped = stopped
-        self._total = num_total_minibatches
+    batch: MultiAgentBatch
+    _: dataclasses.KW_ONLY
+    num_epochs: int
+    minibatch_size: int | None
+    permutation: Permutation
+    stopped: Container[str] = ()
+    num_total_minibatches: int = 0
 
     def __iter__(self) -> Iterator[MultiAgentBatch]:
-        pending = {mid: self._module_minibatches(mid, rows) for mid, rows in self._batch.policy_batches.items()}
+        pending = {mid: self._module_minibatches(mid, rows) for mid, rows in self.batch.policy_batches.items()}
         dealt = 0
-        while pending and (self._total == 0 or dealt < self._total):
+        while pending and (self.num_total_minibatches == 0 or dealt < self.num_total_minibatches):
             minibatch = {}
             for module_id, minibatches in list(pending.items()):
-                following = None if module_id in self._stopped else next(minibatches, None)
+                following = None if module_id in self.stopped else next(minibatches, None)
                 if following is None:
                     del pending[module_id]
                 else:
                     minibatch[module_id] = following
             if minibatch:
                 dealt += 1
-                yield MultiAgentBatch(minibatch, len(self._batch))
+                yield MultiAgentBatch(minibatch, len(self.batch))
 
     def _module_minibatches(self, module_id: str, rows: SampleBatch) -> Iterator[SampleBatch]:
-        size = self._minibatch_size or len(rows)
+        size = self.minibatch_size or len(rows)
         epoch = 0
         if len(rows) == 0:
             return
-        while self._total > 0 or epoch < self._num_epochs:
-            indices = self._permutation(module_id, len(rows))
+        while self.num_total_minibatches > 0 or epoch < self.num_epochs:
+            indices = self.permutation(module_id, len(rows))
             for start in range(0, len(rows), size):
                 yield SampleBatch(take(dict(rows), indices[start : start + size]))
             epoch += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -68,30 +67,20 @@ class ExactReturns(ConnectorV2):
     pass of the module over the whole batch, as RLlib does it.
 
     Args:
-        gamma: discount factor.
-        lambda_: GAE's lambda.
-        trained: whether a module may be trained; the others' batches stay as they are.
+        config: says gamma, lambda and which modules may be trained; the batches of the others stay as they are.
     """
 
-    def __init__(
-        self,
-        input_observation_space: Any = None,
-        input_action_space: Any = None,
-        *,
-        gamma: float,
-        lambda_: float,
-        trained: Callable[[str], bool] = lambda _: True,
-    ):
-        super().__init__(input_observation_space, input_action_space)
-        self.gamma = gamma
-        self.lambda_ = lambda_
-        self._trained = trained
+    def __init__(self, config: AlgorithmConfig) -> None:
+        super().__init__()
+        self._config = config
 
     def __call__(self, *, rl_module: Any, batch: dict[str, Any], episodes: list[Any], **_: Any) -> dict[str, Any]:
-        for module_id in [mid for mid in batch if mid in rl_module and self._trained(mid)]:
+        for module_id, columns in list(batch.items()):
+            if module_id not in rl_module or not may_be_trained(self._config, module_id):
+                continue
             module = rl_module[module_id].unwrapped()
             if isinstance(module, ValueFunctionAPI):
-                batch[module_id] = self._with_returns(module, batch[module_id])
+                batch[module_id] = self._with_returns(module, columns)
         return batch
 
     def _with_returns(self, module: RLModule, columns: dict[str, Any]) -> dict[str, Any]:
@@ -113,17 +102,19 @@ class ExactReturns(ConnectorV2):
             bootstrap = predicted[rows + 1]
         bootstrap = np.where(chunk_ends & ~terminated, bootstrap, np.float32(0.0))
         advantages, returns = advantages_and_returns(
-            array(columns[Columns.REWARDS])[rows], values, chunk_ends, bootstrap, self.gamma, self.lambda_
+            array(columns[Columns.REWARDS])[rows],
+            values,
+            chunk_ends,
+            bootstrap,
+            self._config.gamma,
+            self._config.lambda_,
         )
-        kept = take(columns, rows)
-        device = kept[Columns.REWARDS].device
-        for name, column in (
-            (Postprocessing.ADVANTAGES, advantages),
-            (Postprocessing.VALUE_TARGETS, returns),
-            (Columns.VF_PREDS, values),
-        ):
-            kept[name] = torch.as_tensor(column, device=device)
-        return kept
+        device = columns[Columns.REWARDS].device
+        return take(columns, rows) | {
+            Postprocessing.ADVANTAGES: torch.as_tensor(advantages, device=device),
+            Postprocessing.VALUE_TARGETS: torch.as_tensor(returns, device=device),
+            Columns.VF_PREDS: torch.as_tensor(values, device=device),
+        }
 
 
 def may_be_trained(config: AlgorithmConfig, module_id: str) -> bool:
