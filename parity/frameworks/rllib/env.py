@@ -10,7 +10,7 @@ from gymnasium import spaces
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from parity.errors import CannotStart
-from parity.frameworks.rllib.pettingzoo import OBSERVATIONS_KEY, MasksAsActionMask, wrap
+from parity.frameworks.rllib.pettingzoo import OBSERVATIONS_KEY, MasksAsActionMask, mask_size, wrap
 from parity.frameworks.rllib.pettingzoo import inner as played_inside
 from parity.task import Task
 from parity.task.masks import MASK_KEY, MaskedEnv, as_mask, n_logits
@@ -134,11 +134,10 @@ def _check_mask(
 ) -> None:
     """Checks that an agent's mask has an entry for each of its actions."""
     mask = observation_space.spaces.get(MASK_KEY) if isinstance(observation_space, spaces.Dict) else None
-    try:
-        wanted = n_logits(action_space)
-    except CannotStart:
-        return  # the agent's actions cannot be masked
-    size = wanted if mask is None or mask.shape is None else int(np.prod(mask.shape))
+    wanted = mask_size(action_space)
+    if mask is None or mask.shape is None or wanted is None:
+        return
+    size = int(np.prod(mask.shape))
     if size != wanted:
         raise CannotStart(
             f'Task {task_id}: {env} has a mask of {size} entries for agent "{agent}", whose action space '
@@ -170,10 +169,8 @@ def learning_agent(task: Task, action_spaces: dict[str, spaces.Space]) -> str:
 
 def has_choice(action_space: spaces.Space) -> bool:
     """Whether an agent has more than one action; True where its actions cannot be masked."""
-    try:
-        return n_logits(action_space) > 1
-    except CannotStart:
-        return True
+    size = mask_size(action_space)
+    return size is None or size > 1
 
 
 def shown_mask(observation: Any, action_space: spaces.Space) -> np.ndarray | None:

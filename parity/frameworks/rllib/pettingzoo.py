@@ -7,6 +7,7 @@ in info, and report a truncation by the agents' names, which RLlib's episodes st
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -70,10 +71,16 @@ class _Masked(MultiAgentEnv):
 
     def _size(self, agent: Any) -> int | None:
         """Entries of the agent's mask; None where its observation is left as it is."""
-        try:
-            return n_logits(self.action_spaces[agent])
-        except CannotStart:
-            return None
+        return mask_size(self.action_spaces[agent])
+
+    def _with_masks(
+        self, observations: dict[Any, Any], infos: dict[Any, Any], deciding: Container[Any]
+    ) -> dict[Any, Any]:
+        """The observations with their masks in them; ``deciding``: the agents that act on them."""
+        return {
+            agent: self._with_mask(agent, observation, infos.get(agent) or {}, agent in deciding)
+            for agent, observation in observations.items()
+        }
 
     def _with_mask(self, agent: Any, observation: Any, info: dict[str, Any], decides: bool) -> Any:
         size = self._size(agent)
@@ -105,6 +112,14 @@ class _Masked(MultiAgentEnv):
 def inner(env: Any) -> Any:
     """The environment inside a wrapper of this file; any other environment itself."""
     return env.env if isinstance(env, _Masked) else env
+
+
+def mask_size(action_space: spaces.Space) -> int | None:
+    """Entries of a mask for these actions; None where they cannot be masked."""
+    try:
+        return n_logits(action_space)
+    except CannotStart:
+        return None
 
 
 class _PettingZoo(_Masked):
@@ -139,14 +154,13 @@ class MasksAsActionMask(_Masked):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
         observations, infos = self.env.reset(seed=seed, options=options)
-        return {a: self._with_mask(a, obs, infos.get(a) or {}, True) for a, obs in observations.items()}, infos
+        return self._with_masks(observations, infos, observations), infos
 
     def step(self, action_dict: dict[Any, Any]) -> Step:
         observations, rewards, terminateds, truncateds, infos = self.env.step(action_dict)
         over = {a for part in (terminateds, truncateds) for a, ended in part.items() if ended}
-        decides = {agent: not ("__all__" in over or agent in over) for agent in observations}
-        masked = {a: self._with_mask(a, obs, infos.get(a) or {}, decides[a]) for a, obs in observations.items()}
-        return masked, rewards, terminateds, truncateds, infos
+        deciding = () if "__all__" in over else observations.keys() - over
+        return self._with_masks(observations, infos, deciding), rewards, terminateds, truncateds, infos
 
 
 class AECAsMultiAgent(_PettingZoo):
@@ -175,12 +189,10 @@ class AECAsMultiAgent(_PettingZoo):
         if turn.agent is not None:
             observed[turn.agent] = self._game.observe(turn.agent)
         self.agents = list(self.env.agents)
-        return (
-            {a: self._with_mask(a, observation, info, a == turn.agent) for a, (observation, info) in observed.items()},
-            turn.rewards,
-            *ends(turn.left, over=turn.agent is None),
-            {agent: info for agent, (_, info) in observed.items()},
-        )
+        infos = {agent: info for agent, (_, info) in observed.items()}
+        observations = {agent: observation for agent, (observation, _) in observed.items()}
+        masked = self._with_masks(observations, infos, (turn.agent,))
+        return masked, turn.rewards, *ends(turn.left, over=turn.agent is None), infos
 
 
 class ParallelAsMultiAgent(_PettingZoo):
@@ -189,7 +201,8 @@ class ParallelAsMultiAgent(_PettingZoo):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
         observations, infos = self.env.reset(seed=seed, options=options)
         self.agents = list(self.env.agents)
-        return self._observations(observations, infos, set(self.agents)), dict(infos)
+        observations = {agent: observations[agent] for agent in observations if agent in self.agents}
+        return self._with_masks(observations, infos, self.agents), dict(infos)
 
     def step(self, action_dict: dict[Any, Any]) -> Step:
         before = set(self.agents)
@@ -202,25 +215,13 @@ class ParallelAsMultiAgent(_PettingZoo):
         self.agents = [agent for agent in self.env.agents if agent not in left]
         # Some environments go on showing agents that have left.
         present = before | set(self.agents)
+        observations = {agent: observations[agent] for agent in observations if agent in present}
         return (
-            self._observations(observations, infos, present, set(left)),
+            self._with_masks(observations, infos, deciding=present - set(left)),
             {agent: float(reward) for agent, reward in rewards.items() if agent in present},
             *ends(left, over=not self.agents),
             {agent: info for agent, info in infos.items() if agent in present},
         )
-
-    def _observations(
-        self,
-        observations: dict[Any, Any],
-        infos: dict[Any, Any],
-        present: set[Any],
-        left: set[Any] = frozenset(),  # type: ignore[assignment]
-    ) -> dict[Any, Any]:
-        return {
-            agent: self._with_mask(agent, observation, infos.get(agent) or {}, agent not in left)
-            for agent, observation in observations.items()
-            if agent in present
-        }
 
 
 def ends(left: dict[Any, Ending], over: bool) -> tuple[dict[Any, bool], dict[Any, bool]]:
