@@ -125,17 +125,17 @@ class ExactEnvRunner(MultiAgentEnvRunner):
             observations, rewards, terminateds, truncateds, infos = env.step(actions_for_env[index])
             terminateds, truncateds = _ends(terminateds, truncateds)
             extra = by_agent(to_env, index)
-            # An environment may return the same arrays at every step.
+            for columns in extra.values():
+                columns[WEIGHTS_SEQ_NO] = self._weights_seq_no
             episode.add_env_step(
+                # A copy: an environment may return the same arrays at every step.
                 observations=copy.deepcopy(observations),
                 actions=actions[index],
                 rewards=rewards,
                 infos=infos,
                 terminateds=terminateds,
                 truncateds=truncateds,
-                extra_model_outputs={
-                    agent_id: columns | {WEIGHTS_SEQ_NO: self._weights_seq_no} for agent_id, columns in extra.items()
-                },
+                extra_model_outputs=extra,
             )
             counts[NUM_ENV_STEPS_SAMPLED] += 1
             for agent_id in observations:
@@ -144,8 +144,7 @@ class ExactEnvRunner(MultiAgentEnvRunner):
             self._make_on_episode_callback("on_episode_step", index, self._ongoing_episodes)
             if episode.is_done:
                 counts[NUM_EPISODES] += 1
-                self._finish(index, chunks[index])
-                self._restart(index, env)
+                self._restart(index, env, chunks[index])
         self._cached_to_module = self._to_module(self._ongoing_episodes, explore)
 
     def _act(self, explore: bool, sampled: int) -> dict[str, Any]:
@@ -167,15 +166,7 @@ class ExactEnvRunner(MultiAgentEnvRunner):
                     output[Columns.VALUES_BOOTSTRAPPED] = torch.zeros_like(output[Columns.VF_PREDS])
                 if explore and module_id in self.uniforms:
                     self._draw(module_id, output)
-        return self._module_to_env(
-            rl_module=self.module,
-            batch=outputs,
-            episodes=self._ongoing_episodes,
-            explore=explore,
-            shared_data=self._shared_data,
-            metrics=self.metrics,
-            metrics_prefix_key=(MODULE_TO_ENV_CONNECTOR,),
-        )
+        return self._run(self._module_to_env, MODULE_TO_ENV_CONNECTOR, outputs, self._ongoing_episodes, explore)
 
     def _draw(self, module_id: str, output: dict[str, Any]) -> None:
         """Draws a module's actions from its source of uniforms."""
@@ -197,27 +188,26 @@ class ExactEnvRunner(MultiAgentEnvRunner):
 
     def _to_module(self, episodes: list[MultiAgentEpisode], explore: bool) -> Any:
         """Runs the env-to-module pipeline, whose connectors may also rewrite the episodes' last observations."""
-        return self._env_to_module(
-            episodes=episodes,
-            batch={},
-            explore=explore,
+        return self._run(self._env_to_module, ENV_TO_MODULE_CONNECTOR, {}, episodes, explore)
+
+    def _run(self, pipeline: Any, name: str, batch: Any, episodes: list[MultiAgentEpisode], explore: bool) -> Any:
+        return pipeline(
             rl_module=self.module,
+            batch=batch,
+            episodes=episodes,
+            explore=explore,
             shared_data=self._shared_data,
             metrics=self.metrics,
-            metrics_prefix_key=(ENV_TO_MODULE_CONNECTOR,),
+            metrics_prefix_key=(name,),
         )
 
-    def _finish(self, index: int, chunks: list[MultiAgentEpisode]) -> None:
-        """Hands over an episode that has ended."""
-        episode = self._ongoing_episodes[index]
+    def _restart(self, index: int, env: Any, chunks: list[MultiAgentEpisode]) -> None:
+        """Hands over an episode that has ended and starts the next one."""
+        ended = self._ongoing_episodes[index]
         self._make_on_episode_callback("on_episode_end", index, self._ongoing_episodes)
-        self._to_module([episode], explore=False)
-        self._add_bootstrap_values(episode, {})
-        self._prune_zero_len_sa_episodes(episode)
-        self._done_episodes_for_metrics.append(episode)
-        chunks.append(self._ordered(episode, index))
-
-    def _restart(self, index: int, env: Any) -> None:
+        self._to_module([ended], explore=False)
+        self._done_episodes_for_metrics.append(ended)
+        self._hand_over(ended, index, chunks, {})
         self._new_episode(index, self._ongoing_episodes)
         observations, infos = env.reset()
         self._ongoing_episodes[index].add_env_reset(observations=copy.deepcopy(observations), infos=infos)
@@ -230,12 +220,20 @@ class ExactEnvRunner(MultiAgentEnvRunner):
             if len(episode) == 0:
                 continue
             successor = episode.cut(len_lookback_buffer=self.config.episode_lookback_horizon)
-            self._add_bootstrap_values(episode, bootstrap)
             episode.validate()
             self._ongoing_episodes_for_metrics[episode.id_].append(episode)
-            self._prune_zero_len_sa_episodes(episode)
-            chunks[index].append(self._ordered(episode, index))
+            self._hand_over(episode, index, chunks[index], bootstrap)
             self._ongoing_episodes[index] = successor
+
+    def _hand_over(
+        self, episode: MultiAgentEpisode, index: int, chunks: list[MultiAgentEpisode], bootstrap: dict[Any, np.float32]
+    ) -> None:
+        """Completes a chunk of an episode and adds it to ``chunks``, those of its sub-environment in this rollout."""
+        self._add_bootstrap_values(episode, bootstrap)
+        self._prune_zero_len_sa_episodes(episode)
+        self._chunks += 1
+        episode.custom_data[ROLLOUT_ORDER] = (self.worker_index or 0, index, self._chunks)
+        chunks.append(episode.to_numpy() if self.episodes_to_numpy else episode)
 
     def _values_of_current_observations(self) -> dict[tuple[str, Any], np.float32]:
         """V of the observations that the next actions will be chosen on, by episode id and agent."""
@@ -262,11 +260,6 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         observation = batch_items([agent_episode.get_observations(-1)], individual_items_already_have_batch_dim="auto")
         columns = {Columns.OBS: convert_to_torch_tensor(observation, device=self._device)}
         return values_of(self.module[agent_episode.module_id], columns).cpu().numpy()[0]
-
-    def _ordered(self, episode: MultiAgentEpisode, index: int) -> MultiAgentEpisode:
-        self._chunks += 1
-        episode.custom_data[ROLLOUT_ORDER] = (self.worker_index or 0, index, self._chunks)
-        return episode.to_numpy() if self.episodes_to_numpy else episode
 
     def _log_counts(self, counts: Counter[Any]) -> None:
         """Logs RLlib's step counters, once per rollout instead of several times per step."""

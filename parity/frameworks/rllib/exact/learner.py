@@ -195,8 +195,7 @@ class ExactPPOLearner(PPOTorchLearner):
         num_total_minibatches: int = 0,
         num_epochs: int = 1,
         minibatch_size: int | None = None,
-        shuffle_batch_per_epoch: bool = False,
-        **kwargs: Any,
+        **_: Any,
     ) -> Any:
         if training_data.data_iterators:
             raise ValueError("ExactPPOLearner learns from episodes or batches, not from data iterators.")
