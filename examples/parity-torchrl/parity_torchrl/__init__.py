@@ -25,7 +25,7 @@ from parity_torchrl.eval_runner import TorchRLEvalRunner
 from parity_torchrl.hyperparameters import of_torchrl, untranslated
 from parity_torchrl.training import Training, build_loss, build_policy
 
-# What it tells of its storages is not the reader's.
+# Its messages about storages are of no use to readers.
 logging.getLogger("torchrl").setLevel(logging.WARNING)
 
 CHECKPOINT_FILE = "training.pt"

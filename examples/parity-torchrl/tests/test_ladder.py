@@ -1,4 +1,4 @@
-"""The ladder compares TorchRL's numbers with MaskablePPO's: all of them agree, and a defect of the adapter shows."""
+"""The ladder finds TorchRL's numbers equal to MaskablePPO's, and names defects that are planted in the adapter."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Plain(Maze):
         return observation["state"], info
 
 
-def climbed(task: Task) -> LadderResult:
+def ladder_of(task: Task) -> LadderResult:
     numbers = collect(task, "torchrl", "cpu")
     assert numbers is not None
     return run_rungs(numbers)
@@ -63,21 +63,21 @@ TASKS = {
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_torchrl_computes_what_maskable_ppo_computes(task: Task) -> None:
-    judged = climbed(task)
-    assert judged, [found.message for found in judged.found if found.is_error]
-    statuses = {name: result.status for name, result in judged.rungs.items()}
+    result = ladder_of(task)
+    assert result, [each.message for each in result.found if each.is_error]
+    statuses = {name: rung.status for name, rung in result.rungs.items()}
     assert statuses.pop("lockstep") == "not_applicable"
     assert set(statuses.values()) == {"pass"}
 
 
 def test_a_rung_without_numbers_says_why() -> None:
-    assert "stream of randomness" in (climbed(maze_task()).rungs["lockstep"].reason or "")
+    assert "stream of randomness" in (ladder_of(maze_task()).rungs["lockstep"].reason or "")
 
 
 def test_a_value_clip_stands_as_untranslated() -> None:
-    judged = climbed(maze_task(ppo=dataclasses.replace(maze_task().ppo, clip_range_vf=0.2)))
-    (found,) = [each for each in judged.found if each.code == "PAR013"]
-    assert "clip_range_vf" in found.message and "larger of the clipped" in found.message
+    result = ladder_of(maze_task(ppo=dataclasses.replace(maze_task().ppo, clip_range_vf=0.2)))
+    (finding,) = [each for each in result.found if each.code == "PAR013"]
+    assert "clip_range_vf" in finding.message and "larger of the clipped" in finding.message
 
 
 def with_arguments(monkeypatch: pytest.MonkeyPatch, **changes: dict[str, Any]) -> None:
@@ -120,6 +120,6 @@ DEFECTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], Task, str]] = {
 def test_a_defect_of_the_adapter_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plant, task, code = DEFECTS[name]
     plant(monkeypatch)
-    judged = climbed(task)
-    assert not judged
-    assert code in [found.code for found in judged.found if found.is_error]
+    result = ladder_of(task)
+    assert not result
+    assert code in [each.code for each in result.found if each.is_error]
