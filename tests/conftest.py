@@ -6,9 +6,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from captures import Collected
 
 TESTS = Path(__file__).parent
 
@@ -56,6 +59,18 @@ def chromium(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     yield driver
     driver.quit()
+
+
+@pytest.fixture(scope="session")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Collected:
+    """The captured numbers of a port of the selftest, by its name and the framework's; shared, so not to be changed."""
+    from captures import shared_captures
+
+    folder = tmp_path_factory.getbasetemp()
+    # Under xdist each worker has a folder of its own in that of the run.
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "captures"
+    folder.mkdir(exist_ok=True)
+    return shared_captures(folder)
 
 
 @pytest.fixture(scope="module")

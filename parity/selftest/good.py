@@ -6,13 +6,19 @@ Multi-agent: the same agent beside a second one with a single action. The module
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
@@ -161,9 +167,9 @@ class SorterModule(TorchRLModule, ValueFunctionAPI):
     def setup(self) -> None:
         self.eyes = nn.Conv2d(3, 4, 3, stride=2, padding=1)
         self.counter = nn.Linear(4 + SHELVES, 16)
-        self.actor = nn.Linear(4 * (PIXELS // 2) ** 2 + 16, int(self.action_space.n))
-        self.critic = nn.Linear(4 * (PIXELS // 2) ** 2 + 16, 1)
-        initialise(self, self.actor, self.critic)
+        self.pi = nn.Linear(4 * (PIXELS // 2) ** 2 + 16, int(self.action_space.n))
+        self.vf = nn.Linear(4 * (PIXELS // 2) ** 2 + 16, 1)
+        initialise(self, self.pi, self.vf)
 
     def picture(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
         return obs["picture"].float() / 255.0
@@ -181,23 +187,23 @@ class SorterModule(TorchRLModule, ValueFunctionAPI):
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         obs = batch[Columns.OBS]
-        return {Columns.ACTION_DIST_INPUTS: self.masked(self.actor(self.features(obs)), obs[MASK])}
+        return {Columns.ACTION_DIST_INPUTS: self.masked(self.pi(self.features(obs)), obs[MASK])}
 
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-        return self.critic(self.features(batch[Columns.OBS])).squeeze(-1)
+        return self.vf(self.features(batch[Columns.OBS])).squeeze(-1)
 
 
 class ClerkModule(TorchRLModule, ValueFunctionAPI):
     """Does the one thing that there is to do."""
 
     def setup(self) -> None:
-        self.actor, self.critic = nn.Linear(4, int(self.action_space.n)), nn.Linear(4, 1)
+        self.pi, self.vf = nn.Linear(4, int(self.action_space.n)), nn.Linear(4, 1)
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return {Columns.ACTION_DIST_INPUTS: self.actor(batch[Columns.OBS]["label"])}
+        return {Columns.ACTION_DIST_INPUTS: self.pi(batch[Columns.OBS]["label"])}
 
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-        return self.critic(batch[Columns.OBS]["label"]).squeeze(-1)
+        return self.vf(batch[Columns.OBS]["label"]).squeeze(-1)
 
 
 # Far from PPOConfig's defaults in every field, so that a default that is left in place is another number.
@@ -229,3 +235,28 @@ def good_port() -> Task:
         rllib_module=SorterModule,
         other_modules={CLERK: ClerkModule},
     )
+
+
+def with_config(port: Task, edit: Callable[[PPOConfig], PPOConfig]) -> Task:
+    """``port`` with a further change of its RLlib configuration, after those that it has."""
+    before: Any = port.rllib_config
+    return replace(port, rllib_config=edit if before is None else lambda config: edit(before(config)))
+
+
+def with_class(port: Task, cls: type) -> Task:
+    """``port`` with its module, environment, learner, callbacks or a connector replaced by ``cls``, whichever it derives from.
+
+    A connector says in its attribute ``pipeline`` where it belongs: an argument of ``env_runners()`` or of ``training()``.
+    """
+    if issubclass(cls, MultiAgentEnv):
+        return replace(port, multi_agent_env=cls)
+    if issubclass(cls, ConnectorV2):
+        pipeline = {cls.pipeline: lambda *_, **__: cls()}  # type: ignore[attr-defined]
+        is_learners = "learner_connector" in pipeline
+        return with_config(port, lambda c: c.training(**pipeline) if is_learners else c.env_runners(**pipeline))
+    if issubclass(cls, Learner):
+        return with_config(port, lambda config: config.learners(learner_class=cls))
+    if issubclass(cls, RLlibCallback):
+        return with_config(port, lambda config: config.callbacks(cls))
+    # TorchRLModule, whether it is a ValueFunctionAPI or not.
+    return replace(port, rllib_module=cls)

@@ -16,17 +16,23 @@ from parity.task import Task
 def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(name)
-    return _planted(name.replace("_", "-"))
+    try:
+        return task_of(name.replace("_", "-"))
+    except KeyError as error:
+        raise AttributeError(f"there is no planted bug or good port {error.args[0]}") from error
 
 
 @functools.cache
-def _planted(name: str) -> Task:
+def task_of(name: str) -> Task:
+    """The good port of this name, or the port that bugs are planted in with the bug, or the two bugs, of this name.
+
+    Raises:
+        KeyError: the register has no such entry.
+    """
     load()
     if name in GOOD_PORTS:
         return GOOD_PORTS[name].make()
     task = good_port()
     for bug in name.split("--and--"):
-        if bug not in BUGS:
-            raise AttributeError(f"there is no planted bug or good port {bug}")
         task = BUGS[bug].plant(task)
     return task

@@ -1,10 +1,13 @@
-"""Planted bugs and good ports, by name: each is one small function with a decorator."""
+"""Planted bugs and good ports, by name: each is a small function or class with a decorator."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
+import re
 from collections.abc import Callable
+from typing import Any
 
 from parity.errors import CannotStart
 from parity.task import Task
@@ -34,7 +37,7 @@ class Bug:
     """One thing wrong in an otherwise good port.
 
     Attributes:
-        name: of the function, with hyphens.
+        name: that of the function or class, with hyphens.
         what: the bug in a sentence.
         caught_by: names of rungs or codes of findings that may catch it; a catch elsewhere is one at the wrong rung.
         plant: given the good port, returns it with the bug in it.
@@ -51,7 +54,7 @@ class GoodPort:
     """A port that nobody may accuse.
 
     Attributes:
-        name: of the function, with hyphens.
+        name: that of the function or class, with hyphens.
         what: what is unusual about it, in a sentence.
         make: the port.
         frameworks: those that it is judged under; one with a learner of its own cannot be made exact.
@@ -67,28 +70,53 @@ BUGS: dict[str, Bug] = {}
 GOOD_PORTS: dict[str, GoodPort] = {}
 
 
-def bug(what: str, *caught_by: str) -> Callable[[Plant], Plant]:
-    """Registers ``plant(good port) -> port with a bug``."""
+def bug(what: str, *caught_by: str, name: str | None = None) -> Callable:
+    """Registers a bug: a function ``plant(good port) -> port with the bug``, or a class that replaces a part of the port.
 
-    def register(plant: Plant) -> Plant:
-        name = plant.__name__.replace("_", "-")
-        assert name not in BUGS, name
-        BUGS[name] = Bug(name, what, frozenset(caught_by), plant)
-        return plant
+    ``name``: in place of the function's or class's own.
+    """
+
+    def register(planted: Any) -> Any:
+        plant = _replacing(planted) if isinstance(planted, type) else planted
+        key = name or _name(planted)
+        assert key not in BUGS, key
+        BUGS[key] = Bug(key, what, frozenset(caught_by), plant)
+        return planted
 
     return register
 
 
 def good_port(what: str, frameworks: tuple[str, ...] = ("rllib", "rllib-exact")) -> Callable:
-    """Registers ``make() -> port``."""
+    """Registers a good port: a function ``make() -> port``, or a class that replaces a part of the usual one."""
 
-    def register(make: Callable[[], Task]) -> Callable[[], Task]:
-        name = make.__name__.replace("_", "-")
+    def register(made: Any) -> Any:
+        name = _name(made)
         assert name not in GOOD_PORTS, name
+        make = functools.partial(_good_port_with, made) if isinstance(made, type) else made
         GOOD_PORTS[name] = GoodPort(name, what, make, frameworks)
-        return make
+        return made
 
     return register
+
+
+def _name(entry: Any) -> str:
+    """``mask_omitted`` and ``MaskOmitted`` are both called ``mask-omitted``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", entry.__name__).replace("_", "-").lower()
+
+
+def _replacing(cls: type) -> Plant:
+    def plant(port: Task) -> Task:
+        from parity.selftest.good import with_class
+
+        return with_class(port, cls)
+
+    return plant
+
+
+def _good_port_with(cls: type) -> Task:
+    from parity.selftest.good import good_port
+
+    return _replacing(cls)(good_port())
 
 
 def load() -> None:

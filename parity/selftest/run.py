@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Any, Literal
 
-from parity.errors import one_line
+from parity.errors import CannotStart, one_line
+from parity.results.capture import Numbers
 from parity.selftest.register import BUGS, GOOD_PORTS, Bug, GoodPort, load
 from parity.task import Task
 
@@ -31,7 +31,6 @@ class Result:
         codes: of the errors, roots first; of warnings too, after them, where the bug is expected there.
         roots: of the errors that follow from no other.
         message: of the first finding.
-        seconds: wall clock of collecting and judging.
     """
 
     name: str
@@ -42,37 +41,30 @@ class Result:
     codes: tuple[str, ...]
     roots: tuple[str, ...]
     message: str
-    seconds: float
 
 
-def judge_bug(entry: Bug) -> Result:
-    """Plants one bug and climbs."""
-    from parity.selftest.good import good_port
-
-    start = time.perf_counter()
-    seen = _climb(entry.plant(good_port()), FRAMEWORK)
+def judge_bug(entry: Bug, ladder: Ladder) -> Result:
+    """What became of a bug, from the ladder of the port that it is planted in."""
     # A rung may only be named by what it fails; a risk without effect, which is a warning, by its code.
-    named = [code for code in seen.warnings if code in entry.caught_by]
-    if not seen.is_accused and not named:
+    named = [code for code in ladder.warnings if code in entry.caught_by]
+    if not ladder.is_accused and not named:
         outcome: Outcome = "missed"
-    elif entry.caught_by & ({*seen.codes, *seen.rungs, *named}):
+    elif entry.caught_by & ({*ladder.codes, *ladder.rungs, *named}):
         outcome = "caught"
     else:
         outcome = "wrong rung"
-    return _result(entry.name, entry.what, outcome, entry.caught_by, [seen], named, start)
+    return _result(entry.name, entry.what, outcome, entry.caught_by, [ladder], named)
 
 
-def judge_good_port(entry: GoodPort) -> Result:
-    """Climbs a good port under each of its frameworks."""
-    start = time.perf_counter()
-    seen = [_climb(entry.make(), framework) for framework in entry.frameworks]
-    outcome: Outcome = "accused" if any(each.is_accused for each in seen) else "clear"
-    return _result(entry.name, entry.what, outcome, frozenset(), seen, [], start)
+def judge_good_port(entry: GoodPort, ladders: list[Ladder]) -> Result:
+    """What became of a good port, from its ladder under each of its frameworks."""
+    outcome: Outcome = "accused" if any(each.is_accused for each in ladders) else "clear"
+    return _result(entry.name, entry.what, outcome, frozenset(), ladders, [])
 
 
 @dataclasses.dataclass(frozen=True)
-class _Seen:
-    """A climb in short."""
+class Ladder:
+    """What the ladder said of a port under one framework."""
 
     is_accused: bool
     rungs: list[str]
@@ -83,64 +75,72 @@ class _Seen:
     reasons: list[str]
 
 
-def _climb(task: Task, framework: str) -> _Seen:
-    from parity.capture import collect
-    from parity.errors import CannotStart
+def ladder_of(numbers: Numbers) -> Ladder:
+    """Judges what was captured of a port."""
     from parity.ladder.run_rungs import run_rungs
 
-    try:
-        numbers = collect(task, framework, "cpu")
-    except CannotStart as error:
-        # The port is refused with a sentence before the ladder: whoever runs it knows.
-        return _Seen(True, ["contract"], ["refused"], ["refused"], [], {"refused": str(error)}, [])
-    assert numbers is not None
     result = run_rungs(numbers)
-    errors = [found for found in result.found if found.is_error]
+    errors = [finding for finding in result.found if finding.is_error]
     broken = {name: rung for name, rung in result.rungs.items() if rung.status in ("fail", "invalid")}
-    return _Seen(
+    return Ladder(
         is_accused=not result,
         rungs=list(broken),
-        codes=[found.code for found in errors],
-        roots=[found.code for found in errors if found.root is None],
-        warnings=[found.code for found in result.found if found.severity == "warning"],
-        messages={found.code: found.message for found in reversed(result.found)},
+        codes=[finding.code for finding in errors],
+        roots=[finding.code for finding in errors if finding.root is None],
+        warnings=[finding.code for finding in result.found if finding.severity == "warning"],
+        messages={finding.code: finding.message for finding in reversed(result.found)},
         reasons=[f"{name}: {rung.reason}" for name, rung in broken.items()],
     )
 
 
+def run_ladder(task: Task, framework: str) -> Ladder:
+    """Captures and judges a port; one that is refused before the ladder counts as accused: whoever runs it knows."""
+    from parity.capture import collect
+
+    try:
+        numbers = collect(task, framework, "cpu")
+    except CannotStart as error:
+        return Ladder(True, ["contract"], ["refused"], ["refused"], [], {"refused": str(error)}, [])
+    assert numbers is not None
+    return ladder_of(numbers)
+
+
 def _result(
-    name: str, what: str, outcome: Outcome, expected: frozenset[str], seen: list[_Seen], named: list[str], start: float
+    name: str, what: str, outcome: Outcome, expected: frozenset[str], ladders: list[Ladder], named: list[str]
 ) -> Result:
-    codes = list(dict.fromkeys([code for each in seen for code in each.codes] + named))
-    roots = list(dict.fromkeys([code for each in seen for code in each.roots] + named))
-    messages = [each.messages[code] for each in seen for code in (*each.roots, *named) if code in each.messages]
-    reasons = [reason for each in seen for reason in each.reasons]
+    codes = list(dict.fromkeys([code for each in ladders for code in each.codes] + named))
+    roots = list(dict.fromkeys([code for each in ladders for code in each.roots] + named))
+    messages = [each.messages[code] for each in ladders for code in (*each.roots, *named) if code in each.messages]
+    reasons = [reason for each in ladders for reason in each.reasons]
     return Result(
         name=name,
         what=what,
         outcome=outcome,
         expected=tuple(sorted(expected)),
-        rungs=tuple(dict.fromkeys(rung for each in seen for rung in each.rungs)),
+        rungs=tuple(dict.fromkeys(rung for each in ladders for rung in each.rungs)),
         codes=tuple(codes),
         roots=tuple(roots),
         message=next(iter(messages + reasons), ""),
-        seconds=time.perf_counter() - start,
     )
 
 
 def judge(name: str) -> Result:
     """One entry, by name: what a worker process does."""
+    from parity.selftest.good import good_port
+
     _prepare()
-    start = time.perf_counter()
     try:
-        return judge_bug(BUGS[name]) if name in BUGS else judge_good_port(GOOD_PORTS[name])
+        if name in BUGS:
+            return judge_bug(BUGS[name], run_ladder(BUGS[name].plant(good_port()), FRAMEWORK))
+        good = GOOD_PORTS[name]
+        return judge_good_port(good, [run_ladder(good.make(), framework) for framework in good.frameworks])
     except Exception as error:
         # An exception of the ladder itself names nothing: no catch, and no acquittal.
         entry: Bug | GoodPort = BUGS[name] if name in BUGS else GOOD_PORTS[name]
         expected = tuple(sorted(BUGS[name].caught_by)) if name in BUGS else ()
         outcome: Outcome = "missed" if name in BUGS else "accused"
         message = f"parity raised {type(error).__name__}: {one_line(error)}"
-        return Result(name, entry.what, outcome, expected, (), (), (), message, time.perf_counter() - start)
+        return Result(name, entry.what, outcome, expected, (), (), (), message)
 
 
 def _prepare() -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ladder_ports import LEARNER, Collected
+from captures import Collected
 
 from parity.cli import call
 from parity.ladder.run_rungs import RUNGS
 from parity.results.capture import Numbers
+from parity.selftest.good import SORTER as LEARNER
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def document(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 
 def test_a_good_port_exits_0_with_every_rung(stored: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["check", "--load", stored("own"), "--json"]) == 0
+    assert call(["check", "--load", stored("one-agent"), "--json"]) == 0
     found = document(capsys)
     assert found["schema_version"] == 1
     assert found["exit_code"] == 0
@@ -46,25 +47,25 @@ def test_a_good_port_exits_0_with_every_rung(stored: Any, capsys: pytest.Capture
 def test_a_broken_port_exits_1_and_its_finding_is_the_contracts(
     stored: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(["check", "--load", stored("no-value-function"), "--json"]) == 1
+    assert call(["check", "--load", stored("zeros-as-advantages"), "--json"]) == 1
     found = document(capsys)
     assert found["exit_code"] == 1
     first = found["findings"][0]
     assert {"code", "severity", "title", "task", "framework", "where", "evidence", "fix", "consequences"} <= set(first)
-    assert (first["code"], first["framework"], first["task"]) == ("PAR003", "rllib", "no-value-function")
+    assert (first["code"], first["framework"], first["task"]) == ("PAR003", "rllib", "zeros-as-advantages")
 
 
 def test_people_read_the_ladder_on_stderr_alone(stored: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["check", "--load", stored("no-value-function")]) == 1
+    assert call(["check", "--load", stored("zeros-as-advantages")]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err.index("PAR003") < err.index("PAR401")
-    assert "fix: class NoValueFunction(TorchRLModule, ValueFunctionAPI)" in err
+    assert "fix: class SorterWithoutApi(TorchRLModule, ValueFunctionAPI)" in err
     assert "update" in err
 
 
 def test_the_trace_has_an_episode_of_each_agent(stored: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["check", "--load", stored("two-learners"), "--trace", "--json"]) == 0
+    assert call(["check", "--load", stored("two-learning-agents"), "--trace", "--json"]) == 0
     episodes = document(capsys)["trace"]["rllib"]
     assert len(episodes) == 2
     for step in episodes[0]["steps"]:
@@ -79,10 +80,10 @@ def test_saved_numbers_are_judged_as_those_just_collected(
 ) -> None:
     from parity.ladder.run_rungs import run_rungs
 
-    call(["check", "--load", stored("own"), "--json"])
+    call(["check", "--load", stored("one-agent"), "--json"])
     rungs = document(capsys)["ladder"]["rllib"]
     assert {n: r["status"] for n, r in rungs.items()} == {
-        n: r.status for n, r in run_rungs(collected("own", "rllib")).rungs.items()
+        n: r.status for n, r in run_rungs(collected("one-agent", "rllib")).rungs.items()
     }
 
 
@@ -95,10 +96,10 @@ def test_check_runs_a_task_file_without_ray_cluster_and_saves(
     monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("parity check started Ray"))
     monkeypatch.chdir(tmp_path)
     task = tmp_path / "mine.py"
-    task.write_text("from ladder_ports import GOOD\ntask = GOOD['own']\n")
+    task.write_text("from parity.selftest.planted import one_agent as task\n")
     code = call(["check", "--task", str(task), "--frameworks", "rllib", "--save", str(tmp_path / "n.zip"), "--json"])
     assert code == 0
-    assert document(capsys)["task"] == "own"
+    assert document(capsys)["task"] == "sorting"
     assert Numbers.load(tmp_path / "n.zip").facts["framework"] == "rllib"
     assert not (tmp_path / "results").exists()
 
@@ -106,9 +107,9 @@ def test_check_runs_a_task_file_without_ray_cluster_and_saves(
 def test_a_port_that_raises_leaves_its_traceback_in_a_log(
     stored: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(["check", "--load", stored("raising"), "--out", str(tmp_path / "logs"), "--json"]) == 1
+    assert call(["check", "--load", stored("values-raise"), "--out", str(tmp_path / "logs"), "--json"]) == 1
     out, err = capsys.readouterr()
-    log = tmp_path / "logs" / "check-raising.log"
+    log = tmp_path / "logs" / "check-values-raise.log"
     assert json.loads(out)["log"] == str(log)
     assert "RuntimeError: no values today" in log.read_text()
     assert "Traceback (most recent call last)" not in err
@@ -144,5 +145,5 @@ def test_rules_are_listed_and_explained(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_nan_is_a_string_in_the_document(stored: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["check", "--load", stored("nan-gradient"), "--json"]) == 1
+    assert call(["check", "--load", stored("gradient-nan"), "--json"]) == 1
     assert document(capsys)["ladder"]["rllib"]["gradient"]["max_abs"] == "NaN"

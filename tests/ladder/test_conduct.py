@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from captures import Collected
 from gymnasium import spaces
 
 from parity.capture.rllib.env_contract import EnvContractChecker, misfit
 from parity.frameworks.rllib.env_tap import EnvTap
-from parity.selftest.bugs import agents as planted
-from parity.selftest.good import good_port
+from parity.selftest.good import SORTER
 from parity.selftest.register import BUGS, load
-from parity.selftest.run import judge_bug
+from parity.selftest.run import judge_bug, ladder_of
 
 load()
 BOX = spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -132,14 +132,14 @@ def test_bounds_and_dtype_are_told_from_structure(space: Any, value: Any, found:
         assert told[0] == found[0] and found[1] in told[1]
 
 
-@pytest.mark.parametrize("plant", [planted.one_last_observation_for_two, planted.rewards_by_other_ids])
-def test_a_breach_is_the_root_of_the_rollout_that_it_stops(plant: Any) -> None:
-    result = judge_bug(BUGS[plant.__name__.replace("_", "-")])
+@pytest.mark.parametrize("name", ["one-last-observation-for-two", "rewards-by-other-ids"])
+def test_a_breach_is_the_root_of_the_rollout_that_it_stops(name: str, collected: Collected) -> None:
+    result = judge_bug(BUGS[name], ladder_of(collected(name)))
     assert result.outcome == "caught", result
     assert "rollout" in result.rungs and "PAR312" not in result.roots, result
 
 
-def test_a_third_agent_that_never_appears_is_a_risk_and_no_error() -> None:
-    result = judge_bug(BUGS["agent-never-appears"])
+def test_a_third_agent_that_never_appears_is_a_risk_and_no_error(collected: Collected) -> None:
+    result = judge_bug(BUGS["agent-never-appears"], ladder_of(collected("agent-never-appears")))
     assert result.rungs == () and result.codes == ("PAR046",)
-    assert good_port().learning_agent not in result.message
+    assert SORTER not in result.message

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from ladder_ports import GOOD, LEARNER, Collected
+from captures import Collected
 
 from parity import frameworks
 from parity.capture.rllib.control import control
@@ -16,14 +16,16 @@ from parity.ladder.rung_input import RungInput
 from parity.ladder.rungs.control import control as judge
 from parity.ladder.tolerances import CUDA
 from parity.results.capture import Numbers
+from parity.selftest.good import SORTER as LEARNER
+from parity.selftest.planted import task_of
 
 
 @pytest.fixture
 def controlled(collected: Collected) -> Numbers:
     """The numbers of a good port with a control between the CPU and itself."""
-    numbers = Numbers({}, copy.deepcopy(collected("own", "rllib").facts))
-    numbers.arrays = dict(collected("own", "rllib").arrays)
-    port = frameworks.get("rllib").port(GOOD["own"], seed=0, device="cpu")
+    numbers = Numbers({}, copy.deepcopy(collected("one-agent", "rllib").facts))
+    numbers.arrays = dict(collected("one-agent", "rllib").arrays)
+    port = frameworks.get("rllib").port(task_of("one-agent"), seed=0, device="cpu")
     from parity.frameworks.rllib.eval_runner import make_env_runner
 
     runner = make_env_runner(port.config, 1)
@@ -66,5 +68,5 @@ def test_the_control_says_which_quantity_the_device_changes(controlled: Numbers,
 def test_the_document_has_the_control_only_where_there_was_one(controlled: Numbers, collected: Collected) -> None:
     document, _ = judge_task("own", {"rllib": controlled}, "cuda")
     assert document.control["rllib"]["logits"] == 0
-    without, _ = judge_task("own", {"rllib": collected("own", "rllib")}, "cpu")
+    without, _ = judge_task("own", {"rllib": collected("one-agent", "rllib")}, "cpu")
     assert '"control"' not in without.to_json()

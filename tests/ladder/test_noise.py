@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ladder_ports import LEARNER, Collected
+from captures import Collected
 
 from parity.ladder.run_rungs import run_rungs
 from parity.ladder.rungs.shares import NOTHING, but_noise
 from parity.results.capture import Numbers
+from parity.selftest.good import SORTER as LEARNER
 
 GRADIENT = np.array([0.2, 3e-9, 0.0, -0.1])
 SB3 = {"w": np.array([1.0, 1.0, 1.0, 1.0])}
@@ -42,7 +43,7 @@ def test_a_small_gradient_is_missing_only_where_it_is_not_sb3s(
     collected: Collected, of_sb3s: float, named: bool
 ) -> None:
     """A value head with a large scale: beside its gradient the policy's is as small as noise, on either side of the line."""
-    found = collected("own", "rllib")
+    found = collected("one-agent", "rllib")
     numbers = Numbers(dict(found.arrays), found.facts)
     raw = numbers.below(f"{LEARNER}/update/raw_gradient")
     unit = raw["pi.weight"] / np.linalg.norm(raw["pi.weight"])

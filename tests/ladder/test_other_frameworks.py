@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ladder_ports import Collected
+from captures import Collected
 
 from parity.ladder.run_rungs import run_rungs
 from parity.results.capture import Numbers
@@ -14,7 +14,7 @@ from parity.results.capture import Numbers
 @pytest.fixture
 def outside(collected: Collected) -> Numbers:
     """A good port's numbers as a framework collects them that has no settings of RLlib's and no multi-agent environment."""
-    good = collected("own", "rllib-exact")
+    good = collected("one-agent", "rllib-exact")
     numbers = Numbers(dict(good.arrays), dict(good.facts))
     own: dict[str, Any] = {name: numbers.facts["config"][name] for name in ("port", "task", "sb3")}
     numbers.facts["config"] = own | {"names": {"gamma": "discount", "learning_rate": "step_size"}}

@@ -4,21 +4,78 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ladder_ports import BROKEN, GOOD, LEARNER, OTHER, Collected, OwnModule, port
+from captures import Collected
 
 from parity.ladder.run_rungs import LadderResult, run_rungs
 from parity.ladder.rungs.returns import generalised_advantages
 from parity.results.capture import Numbers
+from parity.selftest.good import CLERK
+from parity.selftest.good import SORTER as LEARNER
+from parity.selftest.register import BUGS, load
 
+load()
 NO_MEASURE = ("not_applicable",)
+# Of the register, which `parity selftest` climbs as a whole.
+GOOD = (
+    "reference-port",
+    "one-agent",
+    "extra-columns",
+    "minus-infinity",
+    "separate-encoders",
+    "pass-through-connectors",
+    "two-learning-agents",
+    "turn-based",
+    "other-bounds",
+    "other-agent-leaves",
+    "shared-module",
+    "finished-configuration",
+    "multi-discrete",
+    "no-time-limit",
+    "large-returns",
+    "global-generators",
+    "other-hyperparameters",
+)
+# Name -> the code of the root that must be named first.
+BROKEN = {
+    "zeros-as-advantages": "PAR003",
+    "no-value-function-api": "PAR003",
+    "mask-omitted-in-training": "PAR201",
+    "mask-omitted-in-inference": "PAR201",
+    "mask-multiplied": "PAR201",
+    "mask-to-be-added": "PAR039",
+    "values-detached": "PAR602",
+    "encoder-detached": "PAR602",
+    "values-with-a-last-axis": "PAR105",
+    "input-left-out": "PAR101",
+    "dropout-in-features": "PAR104",
+    "batch-popped": "PAR103",
+    "gradient-nan": "PAR601",
+    "layer-frozen": "PAR605",
+    "values-raise": "PAR107",
+    "normalised-for-sampling-only": "PAR303",
+    "truncation-per-agent": "PAR304",
+    "ends-swapped": "PAR033",
+    "mask-of-the-state-before": "PAR031",
+    "mask-inverted-in-environment": "PAR031",
+    "reward-scaled": "PAR032",
+    "empty-mask": "PAR005",
+    "sub-environments-alike": "PAR015",
+    "learning-rate-default--and--lambda-default": "PAR010",
+    "value-clamp-default": "PAR011",
+    "kl-default": "PAR012",
+    "complete-episodes-with-a-seed": "PAR014",
+    "complete-episodes-with-several-environments": "PAR016",
+    "gamma-of-the-module": "PAR018",
+    "policies-to-train-wrong": "PAR006",
+}
 # Planted where rllib-exact has a learner or an env runner of its own.
 BESIDE_EXACT = (
-    "no-value-function",
-    "unmasked-training",
+    "zeros-as-advantages",
+    "mask-omitted-in-training",
     "values-detached",
-    "scales-batch",
-    "own-gamma",
-    "nan-gradient",
+    "normalised-for-sampling-only",
+    "gamma-of-the-module",
+    "gradient-nan",
 )
 
 
@@ -53,8 +110,8 @@ def test_rllib_exact_needs_no_explanation(collected: Collected, name: str) -> No
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_the_cause_of_a_broken_port_is_named_first(collected: Collected, name: str) -> None:
-    task, code = BROKEN[name]
-    findings = run_rungs(collected(name, "rllib")).findings(task.id, "rllib")
+    code = BROKEN[name]
+    findings = run_rungs(collected(name, "rllib")).findings("sorting", "rllib")
     assert findings[0].code == code
     assert findings[0].severity == "error"
     assert findings[0].fix
@@ -63,25 +120,24 @@ def test_the_cause_of_a_broken_port_is_named_first(collected: Collected, name: s
 
 @pytest.mark.parametrize("name", BESIDE_EXACT)
 def test_the_exact_learner_hides_no_broken_port(collected: Collected, name: str) -> None:
-    task, code = BROKEN[name]
-    findings = run_rungs(collected(name, "rllib-exact")).findings(task.id, "rllib-exact")
-    assert code in [finding.code for finding in findings if finding.severity == "error"]
+    findings = run_rungs(collected(name, "rllib-exact")).findings("sorting", "rllib-exact")
+    assert BUGS[name].caught_by & {finding.code for finding in findings if finding.severity == "error"}
 
 
 def test_the_reported_mistake_is_one_finding_with_its_consequences(collected: Collected) -> None:
-    judged = run_rungs(collected("no-value-function", "rllib"))
-    errors = [f for f in judged.findings("own", "rllib") if f.severity == "error"]
+    judged = run_rungs(collected("zeros-as-advantages", "rllib"))
+    errors = [f for f in judged.findings("sorting", "rllib") if f.severity == "error"]
     assert [f.code for f in errors] == ["PAR003"]
     (finding,) = errors
-    assert {"PAR401", "PAR602"} <= set(finding.consequences)
+    assert {"PAR401", "PAR603"} <= set(finding.consequences)
     assert finding.evidence["advantage_std"] == 0.0
     assert finding.where == f"module {LEARNER}"
-    assert finding.fix == "class NoValueFunction(TorchRLModule, ValueFunctionAPI)"
+    assert finding.fix == "class SorterWithoutApi(TorchRLModule, ValueFunctionAPI)"
     assert "follows from PAR003" in (judged.rungs["gradient"].reason or "")
 
 
 def test_an_environment_without_a_seed_is_a_warning_and_no_port_is_accused_of_it(collected: Collected) -> None:
-    judged = run_rungs(collected("unseeded", "rllib-exact"))
+    judged = run_rungs(collected("global-generators", "rllib-exact"))
     assert judged
     assert {f.code: f.severity for f in judged.found} == {"PAR035": "warning"}
     assert judged.rungs["lockstep"].status == "not_applicable"
@@ -89,7 +145,7 @@ def test_an_environment_without_a_seed_is_a_warning_and_no_port_is_accused_of_it
 
 
 def test_a_seeded_environment_that_parts_in_lockstep_is_still_an_error(collected: Collected) -> None:
-    numbers = collected("several-actions", "rllib-exact")
+    numbers = collected("multi-discrete", "rllib-exact")
     rewards = numbers["lockstep/port/rewards"].copy()
     rewards[0, 3, 0] += 1.0
     judged = run_rungs(Numbers(numbers.arrays | {"lockstep/port/rewards": rewards}, numbers.facts))
@@ -105,22 +161,22 @@ def test_a_port_with_another_layout_still_gets_the_other_rungs(collected: Collec
 
 
 def test_parameters_are_paired_by_shape_where_names_differ(collected: Collected) -> None:
-    pairs = collected("own", "rllib").facts["correspondence"]["pairs"]
-    assert pairs["network.hidden.weight"] == "encoder.weight"
+    pairs = collected("one-agent", "rllib").facts["correspondence"]["pairs"]
+    assert pairs["network.numbers.weight"] == "counter.weight"
     assert pairs["network.policy.bias"] == "pi.bias"
 
 
 def test_both_modules_are_compared_where_two_agents_learn(collected: Collected) -> None:
-    numbers = collected("two-learners", "rllib")
-    for module in (LEARNER, OTHER):
-        assert f"{module}/sb3/full_all/last/network.network.hidden.weight" in numbers or numbers.below(
+    numbers = collected("two-learning-agents", "rllib")
+    for module in (LEARNER, CLERK):
+        assert f"{module}/sb3/full_all/last/network.network.numbers.weight" in numbers or numbers.below(
             f"{module}/sb3/full_all/last"
         )
-    assert {f.module for f in run_rungs(numbers).found if f.code == "PAR810"} == {LEARNER, OTHER}
+    assert {f.module for f in run_rungs(numbers).found if f.code == "PAR810"} == {LEARNER, CLERK}
 
 
 def test_the_rollout_has_ends_cuts_and_masks_of_every_kind(collected: Collected) -> None:
-    numbers = collected("own", "rllib")
+    numbers = collected("one-agent", "rllib")
     env = {name: numbers[f"{LEARNER}/env/{name}"] for name in ("terminated", "truncated", "mask")}
     last = np.append(np.diff(numbers[f"{LEARNER}/rows/chunk"]) != 0, True)
     assert env["terminated"].any() and env["truncated"].any()
@@ -131,38 +187,42 @@ def test_the_rollout_has_ends_cuts_and_masks_of_every_kind(collected: Collected)
 
 
 def test_a_declared_difference_is_reported_and_does_not_fail(collected: Collected) -> None:
-    judged = run_rungs(collected("scaled-reward", "rllib"), declared={"PAR032": "rewards in other units"})
+    judged = run_rungs(collected("reward-scaled", "rllib"), declared={"PAR032": "rewards in other units"})
     assert judged
     assert judged.rungs["contract"].status == "declared"
-    (finding,) = [f for f in judged.findings("own", "rllib") if f.code == "PAR032"]
+    (finding,) = [f for f in judged.findings("sorting", "rllib") if f.code == "PAR032"]
     assert finding.severity == "info"
     assert (finding.model_extra or {})["declared"] == "rewards in other units"
 
 
 @pytest.mark.parametrize("names", [("lr", "lambda_"), ("learning_rate", "gae_lambda"), ("PAR010",)])
 def test_a_hyperparameter_may_be_declared_under_either_name(collected: Collected, names: tuple[str, ...]) -> None:
-    numbers = collected("learning-rate-and-lambda", "rllib")
+    numbers = collected("learning-rate-default--and--lambda-default", "rllib")
     assert not run_rungs(numbers, declared=dict.fromkeys(names[:-1], "on purpose"))
     assert run_rungs(numbers, declared=dict.fromkeys(names, "on purpose"))
 
 
 def test_what_follows_from_a_declared_difference_is_declared(collected: Collected) -> None:
-    judged = run_rungs(collected("kl-loss", "rllib"), declared={"use_kl_loss": "wanted"})
+    judged = run_rungs(collected("kl-default", "rllib"), declared={"use_kl_loss": "wanted"})
     assert judged
     assert judged.rungs["update"].status == "declared"
 
 
 def test_hyperparameters_differ_with_the_code_that_makes_them_equal(collected: Collected) -> None:
-    (finding,) = [f for f in run_rungs(collected("learning-rate-and-lambda", "rllib")).found if f.code == "PAR010"]
+    (finding,) = [
+        f
+        for f in run_rungs(collected("learning-rate-default--and--lambda-default", "rllib")).found
+        if f.code == "PAR010"
+    ]
     assert finding.evidence == {
-        "learning_rate": {"task": 1e-3, "port": 5e-5},
-        "gae_lambda": {"task": 0.95, "port": 1.0},
+        "learning_rate": {"task": 2e-3, "port": 5e-5},
+        "gae_lambda": {"task": 0.9, "port": 1.0},
     }
-    assert finding.fix == "config.training(lr=0.001, lambda_=0.95)"
+    assert finding.fix == "config.training(lr=0.002, lambda_=0.9)"
 
 
 def test_a_clamp_that_nothing_reaches_is_a_warning(collected: Collected) -> None:
-    numbers = collected("value-clamp", "rllib")
+    numbers = collected("value-clamp-default", "rllib")
     settings = {**numbers.facts["config"], "rllib": {**numbers.facts["config"]["rllib"], "vf_clip_param": "1e9"}}
     judged = run_rungs(Numbers(numbers.arrays, numbers.facts | {"config": settings}))
     assert [f.severity for f in judged.found if f.code == "PAR011"] == ["warning"]
@@ -171,14 +231,17 @@ def test_a_clamp_that_nothing_reaches_is_a_warning(collected: Collected) -> None
 def test_log_probabilities_say_whether_the_forward_pass_or_the_observation_is_another(collected: Collected) -> None:
     found = {
         name: next(f for f in run_rungs(collected(name, "rllib")).found if f.code == "PAR303")
-        for name in ("unmasked-training", "scales-batch")
+        for name in ("mask-omitted-in-training", "normalised-for-sampling-only")
     }
-    assert found["unmasked-training"].evidence["exploration_agrees_with_sampling"]
-    assert not found["scales-batch"].evidence["exploration_agrees_with_sampling"]
+    assert found["mask-omitted-in-training"].evidence["exploration_agrees_with_sampling"]
+    assert not found["normalised-for-sampling-only"].evidence["exploration_agrees_with_sampling"]
 
 
 def test_mask_findings_name_the_method(collected: Collected) -> None:
-    for name, method in (("unmasked-training", "_forward_train"), ("unmasked-inference", "_forward_inference")):
+    for name, method in (
+        ("mask-omitted-in-training", "_forward_train"),
+        ("mask-omitted-in-inference", "_forward_inference"),
+    ):
         finding = next(f for f in run_rungs(collected(name, "rllib")).found if f.code == "PAR201")
         assert finding.message.endswith(f"in {method}")
 
@@ -188,14 +251,14 @@ def test_values_without_gradient_are_told_from_an_encoder_without(collected: Col
         name: set(
             next(f for f in run_rungs(collected(name, "rllib")).found if f.code == "PAR602").evidence["parameters"]
         )
-        for name in ("values-detached", "frozen-encoder")
+        for name in ("values-detached", "encoder-detached")
     }
     assert cut["values-detached"] == {"vf.weight", "vf.bias"}
-    assert cut["frozen-encoder"] == {"encoder.weight", "encoder.bias"}
+    assert cut["encoder-detached"] == {"eyes.weight", "eyes.bias", "counter.weight", "counter.bias"}
 
 
 def test_the_environments_are_compared_from_equal_seeds(collected: Collected) -> None:
-    view = collected("own", "rllib")
+    view = collected("one-agent", "rllib")
     assert view.facts["view"]["distinct_starts"] > 1
     for name, array in view.below("view/single").items():
         assert np.array_equal(array, view[f"view/multi/{name}"]), name
@@ -210,17 +273,8 @@ def test_the_reference_is_gae_with_bootstrap_after_truncation_and_none_after_ter
     assert advantages == pytest.approx([1 + 0.5 * 1.0 - 0.5 + 0.25 * 1.0, 1.0, 4 + 0.5 * 8 - 2])
 
 
-def test_a_weight_scale_of_its_own_is_a_warning() -> None:
-    from parity.capture import collect
-
-    class Tiny(OwnModule):
-        def setup(self) -> None:
-            super().setup()
-            self.pi.weight.data *= 0.01
-
-    numbers = collect(port(rllib_module=Tiny), "rllib", "cpu")
-    assert numbers is not None
-    judged = run_rungs(numbers)
+def test_a_weight_scale_of_its_own_is_a_warning(collected: Collected) -> None:
+    judged = run_rungs(collected("policy-starts-smaller", "rllib"))
     assert judged
     (finding,) = [f for f in judged.found if f.code == "PAR020"]
     assert finding.severity == "warning"
@@ -229,7 +283,7 @@ def test_a_weight_scale_of_its_own_is_a_warning() -> None:
 
 def test_seeds_that_env_runners_share_are_counted(collected: Collected) -> None:
     """Two runners with three sub-environments each: seeds 1, 2, 3 and 2, 3, 4."""
-    numbers = collected("own", "rllib")
+    numbers = collected("one-agent", "rllib")
     config = numbers.facts["config"]
     rllib = {**config["rllib"], "num_env_runners": 2, "num_envs_per_env_runner": 3, "seed": 0}
     judged = run_rungs(Numbers(numbers.arrays, numbers.facts | {"config": {**config, "rllib": rllib}}))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ladder_ports import LEARNER, Collected
+from captures import Collected
 
 from parity.cli import run_check as command
 from parity.cli.check import CheckOptions
@@ -15,6 +15,7 @@ from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.exact import framework as exact_framework
 from parity.ladder.run_rungs import run_rungs
 from parity.results.capture import Numbers
+from parity.selftest.good import SORTER as LEARNER
 
 M = LEARNER
 AFFECTED = {"version": "2.47.1", "bootstraps_cut_chunks": False}
@@ -70,7 +71,7 @@ def without_other_columns(numbers: Numbers) -> Numbers:
     )
 
 
-@pytest.mark.parametrize("name", ["own", "two-learners", "no-limit", "entropy"])
+@pytest.mark.parametrize("name", ["one-agent", "two-learning-agents", "no-time-limit", "other-hyperparameters"])
 def test_the_formula_of_2_47_1_is_named_and_everything_else_follows(name: str, collected: Collected) -> None:
     seen = found(without_other_columns(as_2_47_1(collected(name, "rllib"))))
     assert seen["PAR407"].root is None
@@ -80,14 +81,14 @@ def test_the_formula_of_2_47_1_is_named_and_everything_else_follows(name: str, c
     assert seen["PAR407"].evidence["chunks_without_bootstrap"] > 0
 
 
-@pytest.mark.parametrize("name", ["own", "no-limit", "entropy", "turn-based"])
+@pytest.mark.parametrize("name", ["one-agent", "no-time-limit", "other-hyperparameters", "turn-based"])
 def test_the_installed_formula_is_not_named(name: str, collected: Collected) -> None:
     assert not {"PAR404", "PAR407"} & set(found(collected(name, "rllib")))
 
 
 @pytest.mark.parametrize("change", ["gamma", "one target", "scaled"])
 def test_other_targets_are_not_taken_for_it(change: str, collected: Collected) -> None:
-    numbers = as_2_47_1(collected("own", "rllib"))
+    numbers = as_2_47_1(collected("one-agent", "rllib"))
     targets = numbers.arrays[f"{M}/batch/value_targets"]
     if change == "gamma":
         numbers.facts["settings"][M]["gamma"] *= 0.999
@@ -101,7 +102,7 @@ def test_other_targets_are_not_taken_for_it(change: str, collected: Collected) -
 
 def test_ends_stored_as_terminations_are_not_taken_for_it(collected: Collected) -> None:
     """Without lambda the targets are then the same; the right formula on the batch's own ends explains them as well."""
-    numbers = copy.deepcopy(collected("entropy", "rllib"))
+    numbers = copy.deepcopy(collected("other-hyperparameters", "rllib"))
     valid = numbers[f"{M}/rows/valid"]
     chunk = numbers[f"{M}/rows/chunk"]
     ends = np.zeros(len(valid), dtype=bool)
@@ -113,14 +114,14 @@ def test_ends_stored_as_terminations_are_not_taken_for_it(collected: Collected) 
 
 
 def test_where_ray_has_the_fix_the_port_is_told_to_look_at_itself(collected: Collected) -> None:
-    numbers = as_2_47_1(collected("own", "rllib"))
+    numbers = as_2_47_1(collected("one-agent", "rllib"))
     numbers.facts["ray"] = versions.facts()
     seen = found(without_other_columns(numbers))["PAR407"]
     assert "has the fix" in seen.message and seen.fix is not None and "pip" not in seen.fix
 
 
 def test_where_the_rollout_does_not_show_it_there_is_a_warning(collected: Collected) -> None:
-    numbers = copy.deepcopy(collected("own", "rllib"))
+    numbers = copy.deepcopy(collected("one-agent", "rllib"))
     numbers.facts["ray"] = AFFECTED
     seen = run_rungs(numbers)
     assert seen and [each.severity for each in seen.found if each.code == "PAR407"] == ["warning"]
@@ -138,7 +139,7 @@ def test_check_leaves_rllib_exact_out_of_its_defaults_and_says_so(
     monkeypatch.setattr(exact_framework, "refuse_exact", versions.refuse_exact)
     monkeypatch.setattr(versions, "RELEASE", (2, 47))
     monkeypatch.setattr(versions, "VERSION", "2.47.1")
-    monkeypatch.setattr("parity.capture.rllib.capture_rllib", lambda *_: copy.deepcopy(collected("own", "rllib")))
+    monkeypatch.setattr("parity.capture.rllib.capture_rllib", lambda *_: copy.deepcopy(collected("one-agent", "rllib")))
     # The process that collects would not see what is patched in this one.
     monkeypatch.setattr(command, "run_in_subprocess", lambda work, *arguments, about: work(*arguments))
     command.run_check(CheckOptions(task="tiles"), as_json=True)

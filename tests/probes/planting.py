@@ -66,9 +66,9 @@ class TableModule(SorterModule):
 
     def setup(self) -> None:
         size = self.observation_space[OBSERVATIONS].shape[0]
-        self.actor = nn.Linear(size, int(self.action_space.n), bias=False)
-        self.critic = nn.Linear(size, 1, bias=False)
-        for layer in (self.actor, self.critic):
+        self.pi = nn.Linear(size, int(self.action_space.n), bias=False)
+        self.vf = nn.Linear(size, 1, bias=False)
+        for layer in (self.pi, self.vf):
             nn.init.orthogonal_(layer.weight, gain=0.01)
 
     def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:

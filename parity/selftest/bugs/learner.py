@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,13 +11,9 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS_KEY
 from ray.rllib.evaluation.postprocessing import Postprocessing
 
-from parity.selftest.good import MASK, SORTER
+from parity.selftest.good import MASK, SORTER, with_class
 from parity.selftest.register import bug
 from parity.task import Task
-
-
-def _with(good: Task, learner: type[PPOTorchLearner]) -> Task:
-    return replace(good, rllib_config=lambda config: config.learners(learner_class=learner))
 
 
 def _edited_batch(good: Task, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> Task:
@@ -29,7 +24,7 @@ def _edited_batch(good: Task, edit: Callable[[dict[str, Any]], dict[str, Any]]) 
             changed = {**batch, **edit(batch)} if module_id == SORTER else batch
             return super().compute_loss_for_module(module_id=module_id, config=config, batch=changed, fwd_out=fwd_out)
 
-    return _with(good, Learner)
+    return with_class(good, Learner)
 
 
 class _OwnLoss(PPOTorchLearner):
@@ -82,104 +77,71 @@ class _SilentLoss(_OwnLoss):
 
 
 @bug("the sign of the advantages is wrong", "PAR501", "PAR603")
-def advantage_sign(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def advantage(self, batch: Any) -> torch.Tensor:
-            return -super().advantage(batch)
-
-    return _with(good, Learner)
+class AdvantageSign(_OwnLoss):
+    def advantage(self, batch: Any) -> torch.Tensor:
+        return -super().advantage(batch)
 
 
 @bug("the ratio is not clipped", "loss", "update", "PAR801", "PAR501")
-def ratio_not_clipped(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
-            return advantage * ratio
-
-    return _with(good, Learner)
+class RatioNotClipped(_OwnLoss):
+    def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
+        return advantage * ratio
 
 
 @bug("only the clipped ratio is used, without the minimum", "loss", "update")
-def minimum_left_out(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
-            return advantage * torch.clamp(ratio, 1 - clip, 1 + clip)
-
-    return _with(good, Learner)
+class MinimumLeftOut(_OwnLoss):
+    def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
+        return advantage * torch.clamp(ratio, 1 - clip, 1 + clip)
 
 
 @bug("the larger of the two surrogates is taken", "loss", "update")
-def maximum_for_minimum(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
-            return torch.max(advantage * ratio, advantage * torch.clamp(ratio, 1 - clip, 1 + clip))
-
-    return _with(good, Learner)
+class MaximumForMinimum(_OwnLoss):
+    def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
+        return torch.max(advantage * ratio, advantage * torch.clamp(ratio, 1 - clip, 1 + clip))
 
 
 @bug("the ratio is old over new", "PAR603", "loss", "gradient")
-def ratio_inverted(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def ratio(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
-            return torch.exp(batch[Columns.ACTION_LOGP] - logp)
-
-    return _with(good, Learner)
+class RatioInverted(_OwnLoss):
+    def ratio(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
+        return torch.exp(batch[Columns.ACTION_LOGP] - logp)
 
 
 @bug("the old log-prob is the present one: the ratio is always 1", "loss", "update")
-def old_log_prob_is_the_present_one(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def ratio(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
-            return torch.exp(logp - logp.detach())
-
-    return _with(good, Learner)
+class OldLogProbIsThePresentOne(_OwnLoss):
+    def ratio(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
+        return torch.exp(logp - logp.detach())
 
 
 @bug("the ratio is the new probability alone", "PAR501")
-def ratio_without_the_old_policy(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def ratio(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
-            return torch.exp(logp)
-
-    return _with(good, Learner)
+class RatioWithoutTheOldPolicy(_OwnLoss):
+    def ratio(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
+        return torch.exp(logp)
 
 
 @bug("the sign of the entropy term is wrong", "PAR504", "PAR603", "PAR503")
-def entropy_sign_in_the_loss(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
-            return policy + config.vf_loss_coeff * value + config.entropy_coeff * entropy
-
-    return _with(good, Learner)
+class EntropySignInTheLoss(_OwnLoss):
+    def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
+        return policy + config.vf_loss_coeff * value + config.entropy_coeff * entropy
 
 
 @bug("the entropy is that of the unmasked logits", "PAR503", "PAR603")
-def entropy_of_unmasked_logits(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def entropy(self, policy: Any, batch: Any) -> torch.Tensor:
-            module = self.module[SORTER].unwrapped()
-            logits = module.actor(module.features(batch[Columns.OBS]))
-            return torch.distributions.Categorical(logits=logits).entropy()
-
-    return _with(good, Learner)
+class EntropyOfUnmaskedLogits(_OwnLoss):
+    def entropy(self, policy: Any, batch: Any) -> torch.Tensor:
+        module = self.module[SORTER].unwrapped()
+        logits = module.pi(module.features(batch[Columns.OBS]))
+        return torch.distributions.Categorical(logits=logits).entropy()
 
 
 @bug("the value error is absolute, not squared", "PAR502")
-def value_error_absolute(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def value_error(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
-            return super().value_error(values, batch).sqrt()
-
-    return _with(good, Learner)
+class ValueErrorAbsolute(_OwnLoss):
+    def value_error(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+        return super().value_error(values, batch).sqrt()
 
 
 @bug("values [B, 1] against targets [B]: all pairs", "PAR502")
-def value_error_over_all_pairs(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def value_error(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
-            return ((values[:, None] - batch[Postprocessing.VALUE_TARGETS][None, :]) ** 2).mean(dim=1)
-
-    return _with(good, Learner)
+class ValueErrorOverAllPairs(_OwnLoss):
+    def value_error(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+        return ((values[:, None] - batch[Postprocessing.VALUE_TARGETS][None, :]) ** 2).mean(dim=1)
 
 
 @bug("the value is regressed on the advantages", "PAR502")
@@ -188,31 +150,22 @@ def value_target_is_the_advantage(good: Task) -> Task:
 
 
 @bug("a term for the size of the weights that nobody asked for", "PAR504", "PAR603")
-def weight_decay_in_the_loss(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
-            weights = sum(p.square().sum() for p in self.module[SORTER].unwrapped().parameters())
-            return super().total(policy, value, entropy, config) + 1e-3 * weights
-
-    return _with(good, Learner)
+class WeightDecayInTheLoss(_OwnLoss):
+    def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
+        weights = sum(p.square().sum() for p in self.module[SORTER].unwrapped().parameters())
+        return super().total(policy, value, entropy, config) + 1e-3 * weights
 
 
 @bug("bootstrap rows are learned from", "PAR501", "PAR502", "PAR603")
-def bootstrap_rows_learned(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def mean(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
-            return values.mean()
-
-    return _with(good, Learner)
+class BootstrapRowsLearned(_OwnLoss):
+    def mean(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+        return values.mean()
 
 
 @bug("terms are summed, not averaged", "PAR501", "PAR502", "PAR603")
-def sums_instead_of_means(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def mean(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
-            return super().mean(values, batch) * len(values)
-
-    return _with(good, Learner)
+class SumsInsteadOfMeans(_OwnLoss):
+    def mean(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+        return super().mean(values, batch) * len(values)
 
 
 @bug("advantages are 0 where few actions are legal", "PAR501", "PAR603")
@@ -226,204 +179,140 @@ def advantages_zeroed_for_some_rows(good: Task) -> Task:
 
 
 @bug("gradients are never clipped: the learner's own postprocess_gradients leaves it out", "PAR603", "gradient")
-def gradients_not_clipped(good: Task) -> Task:
-    class Learner(PPOTorchLearner):
-        def postprocess_gradients(self, gradients_dict: Any) -> Any:
-            return {parameter: g for parameter, g in gradients_dict.items() if g is not None}
+class GradientsNotClipped(PPOTorchLearner):
+    def postprocess_gradients(self, gradients_dict: Any) -> Any:
+        return {parameter: g for parameter, g in gradients_dict.items() if g is not None}
 
-    return _with(good, Learner)
+
+class _OtherOptimiser(PPOTorchLearner):
+    """What bugs change: which parameters the optimiser has, and which optimiser it is."""
+
+    def parameters(self, module: Any) -> list[torch.nn.Parameter]:
+        return list(module.parameters())
+
+    def optimiser(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, lr=lr)
+
+    def configure_optimizers_for_module(self, module_id: Any, config: Any = None) -> None:
+        parameters = self.parameters(self.module[module_id].unwrapped())
+        optimiser = self.optimiser(parameters, config.lr)
+        self.register_optimizer(
+            module_id=module_id, optimizer=optimiser, params=parameters, lr_or_lr_schedule=config.lr
+        )
 
 
 @bug("the optimiser has the heads only", "PAR702", "PAR701", "PAR602")
-def optimiser_over_a_part(good: Task) -> Task:
-    class Learner(PPOTorchLearner):
-        def configure_optimizers_for_module(self, module_id: Any, config: Any = None) -> None:
-            module = self.module[module_id].unwrapped()
-            kept = [p for name, p in module.named_parameters() if not name.startswith("eyes")]
-            self.register_optimizer(
-                module_id=module_id,
-                optimizer=torch.optim.Adam(kept, lr=config.lr),
-                params=kept,
-                lr_or_lr_schedule=config.lr,
-            )
-
-    return _with(good, Learner)
+class OptimiserOverAPart(_OtherOptimiser):
+    def parameters(self, module: Any) -> list[torch.nn.Parameter]:
+        return [parameter for name, parameter in module.named_parameters() if not name.startswith("eyes")]
 
 
 @bug("another optimiser", "PAR701")
-def another_optimiser(good: Task) -> Task:
-    class Learner(PPOTorchLearner):
-        def configure_optimizers_for_module(self, module_id: Any, config: Any = None) -> None:
-            parameters = list(self.module[module_id].unwrapped().parameters())
-            self.register_optimizer(
-                module_id=module_id,
-                optimizer=torch.optim.RMSprop(parameters, lr=config.lr),
-                params=parameters,
-                lr_or_lr_schedule=config.lr,
-            )
-
-    return _with(good, Learner)
+class AnotherOptimiser(_OtherOptimiser):
+    def optimiser(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        return torch.optim.RMSprop(parameters, lr=lr)
 
 
 @bug("weight decay in the optimiser", "PAR701")
-def weight_decay_in_the_optimiser(good: Task) -> Task:
-    class Learner(PPOTorchLearner):
-        def configure_optimizers_for_module(self, module_id: Any, config: Any = None) -> None:
-            parameters = list(self.module[module_id].unwrapped().parameters())
-            self.register_optimizer(
-                module_id=module_id,
-                optimizer=torch.optim.AdamW(parameters, lr=config.lr, weight_decay=0.1),
-                params=parameters,
-                lr_or_lr_schedule=config.lr,
-            )
-
-    return _with(good, Learner)
+class WeightDecayInTheOptimiser(_OtherOptimiser):
+    def optimiser(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(parameters, lr=lr, weight_decay=0.1)
 
 
 @bug("Adam's betas are those of another paper", "PAR801", "PAR701")
-def other_betas(good: Task) -> Task:
-    class Learner(PPOTorchLearner):
-        def configure_optimizers_for_module(self, module_id: Any, config: Any = None) -> None:
-            parameters = list(self.module[module_id].unwrapped().parameters())
-            self.register_optimizer(
-                module_id=module_id,
-                optimizer=torch.optim.Adam(parameters, lr=config.lr, betas=(0.5, 0.9)),
-                params=parameters,
-                lr_or_lr_schedule=config.lr,
-            )
-
-    return _with(good, Learner)
+class OtherBetas(_OtherOptimiser):
+    def optimiser(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, lr=lr, betas=(0.5, 0.9))
 
 
 @bug("gradients are kept from minibatch to minibatch", "PAR801")
-def gradients_accumulate(good: Task) -> Task:
-    class Learner(PPOTorchLearner):
-        def compute_gradients(self, loss_per_module: Any, **kwargs: Any) -> Any:
-            sum(loss_per_module.values()).backward()
-            return {pid: p.grad for pid, p in self._params.items()}
-
-    return _with(good, Learner)
+class GradientsAccumulate(PPOTorchLearner):
+    def compute_gradients(self, loss_per_module: Any, **kwargs: Any) -> Any:
+        sum(loss_per_module.values()).backward()
+        return {pid: p.grad for pid, p in self._params.items()}
 
 
 @bug("the learner makes one epoch, whatever it is told", "PAR803")
-def one_epoch_only(good: Task) -> Task:
-    class Learner(PPOTorchLearner):
-        def update(self, *args: Any, **kwargs: Any) -> Any:
-            return super().update(*args, **{**kwargs, "num_epochs": 1})
-
-    return _with(good, Learner)
+class OneEpochOnly(PPOTorchLearner):
+    def update(self, *args: Any, **kwargs: Any) -> Any:
+        return super().update(*args, **{**kwargs, "num_epochs": 1})
 
 
 @bug("the loss leaves out half of the decisions", "PAR501", "PAR502", "PAR603")
-def half_of_the_rows(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def mean(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
-            return super().mean(values * (torch.arange(len(values)) % 2), batch) * 2
-
-    return _with(good, Learner)
+class HalfOfTheRows(_OwnLoss):
+    def mean(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+        return super().mean(values * (torch.arange(len(values)) % 2), batch) * 2
 
 
 @bug("every minibatch holds the same rows", "PAR803")
-def one_minibatch_again_and_again(good: Task) -> Task:
-    class Learner(PPOTorchLearner):
-        def _create_iterator_if_necessary(self, **kwargs: Any) -> Any:
-            iterator = super()._create_iterator_if_necessary(**kwargs)
-            batches = list(iterator)
-            return [batches[0]] * len(batches)
-
-    return _with(good, Learner)
+class OneMinibatchAgainAndAgain(PPOTorchLearner):
+    def _create_iterator_if_necessary(self, **kwargs: Any) -> Any:
+        iterator = super()._create_iterator_if_necessary(**kwargs)
+        batches = list(iterator)
+        return [batches[0]] * len(batches)
 
 
 @bug("the loss is detached from the policy where the advantage is negative", "PAR501", "PAR603")
-def good_moves_only(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def advantage(self, batch: Any) -> torch.Tensor:
-            return super().advantage(batch).clamp(min=0)
-
-    return _with(good, Learner)
+class GoodMovesOnly(_OwnLoss):
+    def advantage(self, batch: Any) -> torch.Tensor:
+        return super().advantage(batch).clamp(min=0)
 
 
 @bug("gradients are scaled by the number of minibatches", "PAR603", "PAR504")
-def loss_scaled(good: Task) -> Task:
-    class Learner(_OwnLoss):
-        def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
-            return super().total(policy, value, entropy, config) / 12
-
-    return _with(good, Learner)
+class LossScaled(_OwnLoss):
+    def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
+        return super().total(policy, value, entropy, config) / 12
 
 
 @bug("a loss of one's own that logs nothing does not clip the ratio", "PAR501")
-def silent_loss_without_clipping(good: Task) -> Task:
-    class Learner(_SilentLoss):
-        def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
-            return advantage * ratio
-
-    return _with(good, Learner)
+class SilentLossWithoutClipping(_SilentLoss):
+    def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
+        return advantage * ratio
 
 
 @bug("a loss of one's own that logs nothing halves the value error", "PAR502")
-def silent_loss_with_half_the_value_error(good: Task) -> Task:
-    class Learner(_SilentLoss):
-        def value_error(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
-            return super().value_error(values, batch) / 2
-
-    return _with(good, Learner)
+class SilentLossWithHalfTheValueError(_SilentLoss):
+    def value_error(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+        return super().value_error(values, batch) / 2
 
 
 @bug("a loss of one's own that logs nothing adds the entropy", "PAR503")
-def silent_loss_with_the_entropys_sign(good: Task) -> Task:
-    class Learner(_SilentLoss):
-        def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
-            return policy + config.vf_loss_coeff * value + config.entropy_coeff * entropy
-
-    return _with(good, Learner)
+class SilentLossWithTheEntropysSign(_SilentLoss):
+    def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
+        return policy + config.vf_loss_coeff * value + config.entropy_coeff * entropy
 
 
 @bug("Adam starts anew with each update", "PAR808")
-def adam_starts_anew(good: Task) -> Task:
-    class Learner(PPOTorchLearner):
-        def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-            for optimizer in self._named_optimizers.values():
-                optimizer.state.clear()
-            super().before_gradient_based_update(timesteps=timesteps)
-
-    return _with(good, Learner)
+class AdamStartsAnew(PPOTorchLearner):
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        for optimizer in self._named_optimizers.values():
+            optimizer.state.clear()
+        super().before_gradient_based_update(timesteps=timesteps)
 
 
 @bug("weights are pulled back to the last update's after each update", "PAR808")
-def weights_averaged_between_updates(good: Task) -> Task:
-    class Learner(PPOTorchLearner):
-        def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-            parameters = list(self.module[SORTER].parameters())
-            with torch.no_grad():
-                for parameter, before in zip(parameters, getattr(self, "kept", parameters), strict=True):
-                    parameter.lerp_(before.clone(), 0.5)
-            self.kept = [parameter.detach().clone() for parameter in parameters]
-            super().before_gradient_based_update(timesteps=timesteps)
-
-    return _with(good, Learner)
+class WeightsAveragedBetweenUpdates(PPOTorchLearner):
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        parameters = list(self.module[SORTER].parameters())
+        with torch.no_grad():
+            for parameter, before in zip(parameters, getattr(self, "kept", parameters), strict=True):
+                parameter.lerp_(before.clone(), 0.5)
+        self.kept = [parameter.detach().clone() for parameter in parameters]
+        super().before_gradient_based_update(timesteps=timesteps)
 
 
 @bug("the learning rate falls to a hundredth after the first update", "PAR808")
-def learning_rate_falls_by_itself(good: Task) -> Task:
-    class Learner(PPOTorchLearner):
-        def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-            super().after_gradient_based_update(timesteps=timesteps)
-            for optimizer in self._named_optimizers.values():
-                for group in optimizer.param_groups:
-                    group["lr"] = 2e-5
-
-    return _with(good, Learner)
+class LearningRateFallsByItself(PPOTorchLearner):
+    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        super().after_gradient_based_update(timesteps=timesteps)
+        for optimizer in self._named_optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = 2e-5
 
 
 @bug("weights decay in a second group of parameters", "PAR010")
-def decay_in_a_second_group(good: Task) -> Task:
-    class Learner(PPOTorchLearner):
-        def configure_optimizers_for_module(self, module_id: Any, config: Any = None) -> None:
-            first, *rest = self.module[module_id].unwrapped().parameters()
-            optimizer = torch.optim.Adam([{"params": [first]}, {"params": rest, "weight_decay": 0.1}], lr=config.lr)
-            self.register_optimizer(
-                module_id=module_id, optimizer=optimizer, params=[first, *rest], lr_or_lr_schedule=config.lr
-            )
-
-    return _with(good, Learner)
+class DecayInASecondGroup(_OtherOptimiser):
+    def optimiser(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        first, *rest = parameters
+        groups: list[dict[str, Any]] = [{"params": [first]}, {"params": rest, "weight_decay": 0.1}]
+        return torch.optim.Adam(groups, lr=lr)

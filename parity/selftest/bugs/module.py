@@ -38,360 +38,284 @@ def no_value_function_api(good: Task) -> Task:
 
 
 @bug("the encoder runs without gradients", "PAR602")
-def encoder_detached(good: Task) -> Task:
-    class Module(SorterModule):
-        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-            return super().features(obs).detach()
-
-    return replace(good, rllib_module=Module)
+class EncoderDetached(SorterModule):
+    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        return super().features(obs).detach()
 
 
 @bug("one layer of the encoder is detached", "PAR602")
-def one_layer_detached(good: Task) -> Task:
-    class Module(SorterModule):
-        def last(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-            return super().last(obs)
+class OneLayerDetached(SorterModule):
+    def last(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        return super().last(obs)
 
-        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-            with torch.no_grad():
-                pictures = torch.relu(self.eyes(self.picture(obs))).flatten(1)
-            numbers = torch.tanh(self.counter(torch.cat([obs["label"].float(), self.last(obs)], dim=1)))
-            return torch.cat([pictures, numbers], dim=1)
-
-    return replace(good, rllib_module=Module)
+    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        with torch.no_grad():
+            pictures = torch.relu(self.eyes(self.picture(obs))).flatten(1)
+        numbers = torch.tanh(self.counter(torch.cat([obs["label"].float(), self.last(obs)], dim=1)))
+        return torch.cat([pictures, numbers], dim=1)
 
 
 @bug("values are detached", "PAR602")
-def values_detached(good: Task) -> Task:
-    class Module(SorterModule):
-        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-            return super().compute_values(batch).detach()
-
-    return replace(good, rllib_module=Module)
+class ValuesDetached(SorterModule):
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        return super().compute_values(batch).detach()
 
 
 @bug("the value head gets its features detached: the encoder learns from the policy alone", "PAR603")
-def value_features_detached(good: Task) -> Task:
-    class Module(SorterModule):
-        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-            return self.critic(self.features(batch[Columns.OBS]).detach()).squeeze(-1)
-
-    return replace(good, rllib_module=Module)
+class ValueFeaturesDetached(SorterModule):
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        return self.vf(self.features(batch[Columns.OBS]).detach()).squeeze(-1)
 
 
 @bug("the value head sees the picture's features only", "PAR102")
-def value_head_on_other_features(good: Task) -> Task:
-    class Module(SorterModule):
-        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-            features = self.features(batch[Columns.OBS])
-            return self.critic(torch.cat([features[:, :-16], torch.zeros_like(features[:, -16:])], 1)).squeeze(-1)
-
-    return replace(good, rllib_module=Module)
+class ValueHeadOnOtherFeatures(SorterModule):
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        features = self.features(batch[Columns.OBS])
+        return self.vf(torch.cat([features[:, :-16], torch.zeros_like(features[:, -16:])], 1)).squeeze(-1)
 
 
 @bug("values are squashed by tanh", "PAR102")
-def values_squashed(good: Task) -> Task:
-    class Module(SorterModule):
-        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-            return torch.tanh(super().compute_values(batch))
-
-    return replace(good, rllib_module=Module)
+class ValuesSquashed(SorterModule):
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        return torch.tanh(super().compute_values(batch))
 
 
 @bug("values have shape [B, 1], which broadcasts against [B]", "PAR105")
-def values_with_a_last_axis(good: Task) -> Task:
-    class Module(SorterModule):
-        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-            return super().compute_values(batch).unsqueeze(-1)
-
-    return replace(good, rllib_module=Module)
+class ValuesWithALastAxis(SorterModule):
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        return super().compute_values(batch).unsqueeze(-1)
 
 
 @bug("dropout in the features, active while advantages are computed", "PAR104", "PAR102")
-def dropout_in_features(good: Task) -> Task:
-    class Module(SorterModule):
-        def setup(self) -> None:
-            super().setup()
-            self.drop = nn.Dropout(0.2)
+class DropoutInFeatures(SorterModule):
+    def setup(self) -> None:
+        super().setup()
+        self.drop = nn.Dropout(0.2)
 
-        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-            return self.drop(super().features(obs))
-
-    return replace(good, rllib_module=Module)
+    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.drop(super().features(obs))
 
 
 @bug("dropout in the value head alone", "PAR102", "PAR104")
-def dropout_in_values(good: Task) -> Task:
-    class Module(SorterModule):
-        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-            features = nn.functional.dropout(self.features(batch[Columns.OBS]), 0.2, training=self.training)
-            return self.critic(features).squeeze(-1)
-
-    return replace(good, rllib_module=Module)
+class DropoutInValues(SorterModule):
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        features = nn.functional.dropout(self.features(batch[Columns.OBS]), 0.2, training=self.training)
+        return self.vf(features).squeeze(-1)
 
 
 @bug("batch normalisation: an observation's probabilities depend on who is in the batch", "PAR303", "PAR102", "PAR104")
-def batch_normalisation(good: Task) -> Task:
-    class Module(SorterModule):
-        def setup(self) -> None:
-            super().setup()
-            self.norm = nn.BatchNorm1d(self.actor.in_features, affine=False)
+class BatchNormalisation(SorterModule):
+    def setup(self) -> None:
+        super().setup()
+        self.norm = nn.BatchNorm1d(self.pi.in_features, affine=False)
 
-        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-            return self.norm(super().features(obs))
-
-    return replace(good, rllib_module=Module)
+    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.norm(super().features(obs))
 
 
 @bug("advantages are normalised in the module: logits are standardised over the batch", "PAR303", "PAR101")
-def logits_standardised_over_the_batch(good: Task) -> Task:
-    class Module(SorterModule):
-        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            return super().masked((logits - logits.mean()) / (logits.std() + 1e-8), mask)
-
-    return replace(good, rllib_module=Module)
+class LogitsStandardisedOverTheBatch(SorterModule):
+    def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return super().masked((logits - logits.mean()) / (logits.std() + 1e-8), mask)
 
 
 @bug("training divides logits by a temperature, sampling does not", "PAR303", "PAR205")
-def temperature_in_training(good: Task) -> Task:
-    class Module(SorterModule):
-        def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            obs = batch[Columns.OBS]
-            return {Columns.ACTION_DIST_INPUTS: self.masked(self.actor(self.features(obs)) / 1.5, obs[MASK])}
-
-    return replace(good, rllib_module=Module)
+class TemperatureInTraining(SorterModule):
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        obs = batch[Columns.OBS]
+        return {Columns.ACTION_DIST_INPUTS: self.masked(self.pi(self.features(obs)) / 1.5, obs[MASK])}
 
 
 @bug("exploration adds noise to the logits", "PAR303", "PAR205")
-def noise_in_exploration(good: Task) -> Task:
-    class Module(SorterModule):
-        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            obs = batch[Columns.OBS]
-            logits = self.actor(self.features(obs))
-            return {Columns.ACTION_DIST_INPUTS: self.masked(logits + 0.3 * torch.randn_like(logits), obs[MASK])}
-
-    return replace(good, rllib_module=Module)
+class NoiseInExploration(SorterModule):
+    def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        obs = batch[Columns.OBS]
+        logits = self.pi(self.features(obs))
+        return {Columns.ACTION_DIST_INPUTS: self.masked(logits + 0.3 * torch.randn_like(logits), obs[MASK])}
 
 
 @bug("inference forgets an input", "PAR205")
-def other_features_at_inference(good: Task) -> Task:
-    class Module(SorterModule):
-        def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            obs = batch[Columns.OBS]
-            return self._forward({Columns.OBS: {**obs, "last": torch.zeros_like(obs["last"])}})
-
-    return replace(good, rllib_module=Module)
+class OtherFeaturesAtInference(SorterModule):
+    def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        obs = batch[Columns.OBS]
+        return self._forward({Columns.OBS: {**obs, "last": torch.zeros_like(obs["last"])}})
 
 
 @bug("the module samples its actions itself and returns the log-probs of other ones", "PAR303")
-def own_log_probs_of_other_actions(good: Task) -> Task:
-    class Module(SorterModule):
-        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            logits = self._forward(batch)[Columns.ACTION_DIST_INPUTS]
-            policy = torch.distributions.Categorical(logits=logits)
-            return {
-                Columns.ACTIONS: policy.sample(),
-                Columns.ACTION_LOGP: policy.log_prob(policy.sample()),
-                Columns.ACTION_DIST_INPUTS: logits,
-            }
-
-    return replace(good, rllib_module=Module)
+class OwnLogProbsOfOtherActions(SorterModule):
+    def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        logits = self._forward(batch)[Columns.ACTION_DIST_INPUTS]
+        policy = torch.distributions.Categorical(logits=logits)
+        return {
+            Columns.ACTIONS: policy.sample(),
+            Columns.ACTION_LOGP: policy.log_prob(policy.sample()),
+            Columns.ACTION_DIST_INPUTS: logits,
+        }
 
 
 @bug("the module returns the log-probs of the unmasked distribution", "PAR303")
-def own_log_probs_unmasked(good: Task) -> Task:
-    class Module(SorterModule):
-        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            logits = self._forward(batch)[Columns.ACTION_DIST_INPUTS]
-            actions = torch.distributions.Categorical(logits=logits).sample()
-            unmasked = torch.distributions.Categorical(logits=self.actor(self.features(batch[Columns.OBS])))
-            return {
-                Columns.ACTIONS: actions,
-                Columns.ACTION_LOGP: unmasked.log_prob(actions),
-                Columns.ACTION_DIST_INPUTS: logits,
-            }
-
-    return replace(good, rllib_module=Module)
+class OwnLogProbsUnmasked(SorterModule):
+    def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        logits = self._forward(batch)[Columns.ACTION_DIST_INPUTS]
+        actions = torch.distributions.Categorical(logits=logits).sample()
+        unmasked = torch.distributions.Categorical(logits=self.pi(self.features(batch[Columns.OBS])))
+        return {
+            Columns.ACTIONS: actions,
+            Columns.ACTION_LOGP: unmasked.log_prob(actions),
+            Columns.ACTION_DIST_INPUTS: logits,
+        }
 
 
 @bug("NaN for one kind of observation", "PAR106")
-def nan_for_some_observations(good: Task) -> Task:
-    class Module(SorterModule):
-        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-            features = super().features(obs)
-            # 0 / 0 where the last action was number 5.
-            scale = (obs["last"].reshape(-1, 1) != SHELVES - 1).float()
-            return features * scale / scale
-
-    return replace(good, rllib_module=Module)
+class NanForSomeObservations(SorterModule):
+    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        features = super().features(obs)
+        # 0 / 0 where the last action was number 5.
+        scale = (obs["last"].reshape(-1, 1) != SHELVES - 1).float()
+        return features * scale / scale
 
 
 @bug("the forward pass pops the mask out of its batch", "PAR103", "PAR107", "PAR506")
-def batch_popped(good: Task) -> Task:
-    class Module(SorterModule):
-        def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            mask = batch[Columns.OBS].pop(MASK)
-            logits = self.actor(self.features(batch[Columns.OBS]))
-            return {Columns.ACTION_DIST_INPUTS: self.masked(logits, mask)}
-
-    return replace(good, rllib_module=Module)
+class BatchPopped(SorterModule):
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        mask = batch[Columns.OBS].pop(MASK)
+        logits = self.pi(self.features(batch[Columns.OBS]))
+        return {Columns.ACTION_DIST_INPUTS: self.masked(logits, mask)}
 
 
 @bug("the forward pass scales an entry of its batch in place", "PAR103", "PAR104")
-def batch_scaled_in_place(good: Task) -> Task:
-    class Module(SorterModule):
-        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-            obs["label"].mul_(0.9)
-            return super().features(obs)
-
-    return replace(good, rllib_module=Module)
+class BatchScaledInPlace(SorterModule):
+    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        obs["label"].mul_(0.9)
+        return super().features(obs)
 
 
 @bug("a running mean of observations goes into the features", "PAR104", "PAR303", "PAR102")
-def running_mean_in_forward(good: Task) -> Task:
-    class Module(SorterModule):
-        def setup(self) -> None:
-            super().setup()
-            self.mean = torch.zeros(4)
+class RunningMeanInForward(SorterModule):
+    def setup(self) -> None:
+        super().setup()
+        self.mean = torch.zeros(4)
 
-        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-            self.mean = 0.9 * self.mean + 0.1 * obs["label"].detach().float().mean(dim=0)
-            return super().features({**obs, "label": obs["label"] - self.mean})
+    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        self.mean = 0.9 * self.mean + 0.1 * obs["label"].detach().float().mean(dim=0)
+        return super().features({**obs, "label": obs["label"] - self.mean})
 
-    return replace(good, rllib_module=Module)
+
+@bug("outputs are finite and their gradient is NaN: that of the square root of 0", "PAR601", "PAR506")
+class GradientNan(SorterModule):
+    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        features = super().features(obs)
+        return features + 0 * torch.sqrt(0 * features[:, :1])
+
+
+@bug("compute_values raises", "PAR107")
+class ValuesRaise(SorterModule):
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        raise RuntimeError("no values today")
+
+
+@bug("the policy's layer starts a hundred times smaller than SB3's", "PAR020")
+class PolicyStartsSmaller(SorterModule):
+    def setup(self) -> None:
+        super().setup()
+        self.pi.weight.data *= 0.01
 
 
 @bug("a layer has requires_grad=False", "PAR605")
-def layer_frozen(good: Task) -> Task:
-    class Module(SorterModule):
-        def setup(self) -> None:
-            super().setup()
-            self.eyes.requires_grad_(False)
-
-    return replace(good, rllib_module=Module)
+class LayerFrozen(SorterModule):
+    def setup(self) -> None:
+        super().setup()
+        self.eyes.requires_grad_(False)
 
 
 @bug("a layer is not a registered submodule: it stands in a plain list", "PAR606", "PAR303", "PAR101", "PAR102")
-def layer_not_registered(good: Task) -> Task:
-    class Module(SorterModule):
-        def setup(self) -> None:
-            super().setup()
-            self.extra = [nn.Linear(16, 16)]
+class LayerNotRegistered(SorterModule):
+    def setup(self) -> None:
+        super().setup()
+        self.extra = [nn.Linear(16, 16)]
 
-        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-            features = super().features(obs)
-            return torch.cat([features[:, :-16], torch.tanh(self.extra[0](features[:, -16:]))], dim=1)
-
-    return replace(good, rllib_module=Module)
+    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        features = super().features(obs)
+        return torch.cat([features[:, :-16], torch.tanh(self.extra[0](features[:, -16:]))], dim=1)
 
 
 @bug("policy and value head are each other's layer", "PAR105", "PAR107", "PAR101", "PAR001")
-def logits_of_the_wrong_width(good: Task) -> Task:
-    class Module(SorterModule):
-        def setup(self) -> None:
-            super().setup()
-            self.actor = nn.Linear(self.actor.in_features, SHELVES + 1)
+class LogitsOfTheWrongWidth(SorterModule):
+    def setup(self) -> None:
+        super().setup()
+        self.pi = nn.Linear(self.pi.in_features, SHELVES + 1)
 
-        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            return super().masked(logits, nn.functional.pad(mask, (0, 1)))
-
-    return replace(good, rllib_module=Module)
+    def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return super().masked(logits, nn.functional.pad(mask, (0, 1)))
 
 
 @bug("compute_values uses embeddings of another pass: those of the policy, scaled", "PAR102")
-def stale_embeddings(good: Task) -> Task:
-    class Module(SorterModule):
-        def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            return {**self._forward(batch), Columns.EMBEDDINGS: self.features(batch[Columns.OBS]) * 0.9}
+class StaleEmbeddings(SorterModule):
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {**self._forward(batch), Columns.EMBEDDINGS: self.features(batch[Columns.OBS]) * 0.9}
 
-        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-            return self.critic(self.features(batch[Columns.OBS]) if embeddings is None else embeddings).squeeze(-1)
-
-    return replace(good, rllib_module=Module)
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        return self.vf(self.features(batch[Columns.OBS]) if embeddings is None else embeddings).squeeze(-1)
 
 
 @bug("the module raises on what one agent never shows: an episode's last observation", "PAR107", "PAR312", "PAR506")
-def raises_on_some_observations(good: Task) -> Task:
-    class Module(SorterModule):
-        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-            if (batch[Columns.OBS]["last"] == 0).any():
-                raise IndexError("there is no last shelf")
-            return super().compute_values(batch)
-
-    return replace(good, rllib_module=Module)
+class RaisesOnSomeObservations(SorterModule):
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        if (batch[Columns.OBS]["last"] == 0).any():
+            raise IndexError("there is no last shelf")
+        return super().compute_values(batch)
 
 
 @bug("exploration picks the most likely action, and gives its log-probability", "PAR205")
-def greedy_exploration(good: Task) -> Task:
-    class Module(SorterModule):
-        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            out = self._forward(batch)
-            policy = self.get_exploration_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
-            actions = out[Columns.ACTION_DIST_INPUTS].argmax(dim=-1)
-            return {**out, Columns.ACTIONS: actions, Columns.ACTION_LOGP: policy.logp(actions)}
-
-    return replace(good, rllib_module=Module)
+class GreedyExploration(SorterModule):
+    def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        out = self._forward(batch)
+        policy = self.get_exploration_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
+        actions = out[Columns.ACTION_DIST_INPUTS].argmax(dim=-1)
+        return {**out, Columns.ACTIONS: actions, Columns.ACTION_LOGP: policy.logp(actions)}
 
 
 @bug("what env runners are given leaves out a layer", "PAR805")
-def state_without_a_layer(good: Task) -> Task:
-    class Module(SorterModule):
-        def get_state(self, *args: Any, inference_only: bool = False, **kwargs: Any) -> Any:
-            state = super().get_state(*args, inference_only=inference_only, **kwargs)
-            return {k: v for k, v in state.items() if not k.startswith("counter")} if inference_only else state
+class StateWithoutALayer(SorterModule):
+    def get_state(self, *args: Any, inference_only: bool = False, **kwargs: Any) -> Any:
+        state = super().get_state(*args, inference_only=inference_only, **kwargs)
+        return {k: v for k, v in state.items() if not k.startswith("counter")} if inference_only else state
 
-        def set_state(self, state: Any) -> None:
-            self.load_state_dict({k: torch.as_tensor(v) for k, v in state.items()}, strict=False)
-
-    return replace(good, rllib_module=Module)
+    def set_state(self, state: Any) -> None:
+        self.load_state_dict({k: torch.as_tensor(v) for k, v in state.items()}, strict=False)
 
 
 @bug("logits are clamped to [-10, 10], where initial ones never are", "PAR109")
-def logits_clamped(good: Task) -> Task:
-    class Module(SorterModule):
-        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            return super().masked(logits.clamp(-10.0, 10.0), mask)
-
-    return replace(good, rllib_module=Module)
+class LogitsClamped(SorterModule):
+    def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return super().masked(logits.clamp(-10.0, 10.0), mask)
 
 
 @bug("logits are bounded by 8 tanh(logits / 8)", "PAR109", "PAR101")
-def logits_softly_bounded(good: Task) -> Task:
-    class Module(SorterModule):
-        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            return super().masked(8.0 * torch.tanh(logits / 8.0), mask)
-
-    return replace(good, rllib_module=Module)
+class LogitsSoftlyBounded(SorterModule):
+    def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return super().masked(8.0 * torch.tanh(logits / 8.0), mask)
 
 
 @bug("values are clamped to [-100, 100], where initial ones never are", "PAR109")
-def values_clamped(good: Task) -> Task:
-    class Module(SorterModule):
-        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-            return super().compute_values(batch).clamp(-100.0, 100.0)
-
-    return replace(good, rllib_module=Module)
+class ValuesClamped(SorterModule):
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        return super().compute_values(batch).clamp(-100.0, 100.0)
 
 
 @bug("one action in ten is drawn uniformly, which a near-uniform policy hides", "PAR205")
-def epsilon_greedy(good: Task) -> Task:
-    class Module(SorterModule):
-        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            out = self._forward(batch)
-            policy = torch.distributions.Categorical(logits=out[Columns.ACTION_DIST_INPUTS])
-            legal = torch.distributions.Categorical(probs=batch[Columns.OBS][MASK].float())
-            actions = torch.where(torch.rand(len(policy.logits)) < 0.1, legal.sample(), policy.sample())
-            return {**out, Columns.ACTIONS: actions, Columns.ACTION_LOGP: policy.log_prob(actions)}
-
-    return replace(good, rllib_module=Module)
+class EpsilonGreedy(SorterModule):
+    def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        out = self._forward(batch)
+        policy = torch.distributions.Categorical(logits=out[Columns.ACTION_DIST_INPUTS])
+        legal = torch.distributions.Categorical(probs=batch[Columns.OBS][MASK].float())
+        actions = torch.where(torch.rand(len(policy.logits)) < 0.1, legal.sample(), policy.sample())
+        return {**out, Columns.ACTIONS: actions, Columns.ACTION_LOGP: policy.log_prob(actions)}
 
 
 @bug("exploration is flattened once the policy is decided", "PAR205")
-def probabilities_floored(good: Task) -> Task:
-    class Module(SorterModule):
-        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            out = self._forward(batch)
-            legal = torch.log_softmax(out[Columns.ACTION_DIST_INPUTS], dim=-1)
-            return {Columns.ACTION_DIST_INPUTS: self.masked(legal.clamp(min=-6.0), batch[Columns.OBS][MASK])}
-
-    return replace(good, rllib_module=Module)
+class ProbabilitiesFloored(SorterModule):
+    def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        out = self._forward(batch)
+        legal = torch.log_softmax(out[Columns.ACTION_DIST_INPUTS], dim=-1)
+        return {Columns.ACTION_DIST_INPUTS: self.masked(legal.clamp(min=-6.0), batch[Columns.OBS][MASK])}

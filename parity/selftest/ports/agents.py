@@ -82,17 +82,30 @@ class _TwoLearn(SortingTogether):
         return shown
 
 
+@good_port("the other agent leaves after its first move, and the episode goes on")
+def other_agent_leaves() -> Task:
+    return replace(port(), multi_agent_env=_Leaving, other_modules={})
+
+
+class _Leaving(_TwoLearn):
+    def observed(self, seen: dict[str, Any]) -> dict[str, Any]:
+        shown = super().observed(seen)
+        return shown if self.env.t <= 1 else {SORTER: shown[SORTER]}
+
+    def step(self, action_dict: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
+        shown, rewards, terminateds, *rest = super().step(action_dict)
+        if self.env.t == 1:
+            terminateds[CLERK] = True
+        return shown, {agent: rewards[agent] for agent in shown}, terminateds, *rest
+
+
 @good_port("two agents learn")
 def two_learning_agents() -> Task:
     return replace(port(), multi_agent_env=_TwoLearn, other_modules={})
 
 
 @good_port("agents take turns: the clerk acts between two decisions of the sorter")
-def turn_based() -> Task:
-    return replace(port(), multi_agent_env=Turns)
-
-
-class Turns(SortingTogether):
+class TurnBased(SortingTogether):
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
         shown, infos = super().reset(seed=seed)
         self.waiting: Any = None
@@ -110,62 +123,56 @@ class Turns(SortingTogether):
 
 
 @good_port("the end of an episode shows the agents nothing where it terminates")
-def nothing_shown_at_the_end() -> Task:
-    class Env(SortingTogether):
-        def step(self, action_dict: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
-            shown, rewards, terminateds, *rest = super().step(action_dict)
-            return {} if terminateds["__all__"] else shown, rewards, terminateds, *rest
-
-    return replace(port(), multi_agent_env=Env)
+class NothingShownAtTheEnd(SortingTogether):
+    def step(self, action_dict: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
+        shown, rewards, terminateds, *rest = super().step(action_dict)
+        return {} if terminateds["__all__"] else shown, rewards, terminateds, *rest
 
 
 @good_port("the mask is all ones, or all zeros, where no action follows")
-def no_mask_at_the_end() -> Task:
-    class Env(SortingTogether):
-        def step(self, action_dict: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
-            shown, rewards, terminateds, truncateds, infos = super().step(action_dict)
-            if terminateds["__all__"] or truncateds["__all__"]:
-                shown[SORTER][MASK] = np.zeros(SHELVES, np.int8)
-            return shown, rewards, terminateds, truncateds, infos
-
-    return replace(port(), multi_agent_env=Env)
+class NoMaskAtTheEnd(SortingTogether):
+    def step(self, action_dict: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
+        shown, rewards, terminateds, truncateds, infos = super().step(action_dict)
+        if terminateds["__all__"] or truncateds["__all__"]:
+            shown[SORTER][MASK] = np.zeros(SHELVES, np.int8)
+        return shown, rewards, terminateds, truncateds, infos
 
 
 @good_port("ends by the agents' names where they are terminations, and __all__")
-def terminations_by_name() -> Task:
-    class Env(SortingTogether):
-        def ends(self, terminated: bool, truncated: bool) -> tuple[dict[str, bool], dict[str, bool]]:
-            return {**dict.fromkeys(self.agents, terminated), "__all__": terminated}, {"__all__": truncated}
+class TerminationsByName(SortingTogether):
+    def ends(self, terminated: bool, truncated: bool) -> tuple[dict[str, bool], dict[str, bool]]:
+        return {**dict.fromkeys(self.agents, terminated), "__all__": terminated}, {"__all__": truncated}
 
-    return replace(port(), multi_agent_env=Env)
+
+@good_port("the environment declares its observations with other bounds, which no network sees")
+class OtherBounds(SortingTogether):
+    def __init__(self) -> None:
+        super().__init__()
+        space = dict(self.observation_spaces[SORTER].spaces)
+        space["label"] = spaces.Box(-np.inf, np.inf, space["label"].shape, np.float32)
+        self.observation_spaces[SORTER] = spaces.Dict(space)
 
 
 @good_port("the mask is bool in the space and in the observation")
-def mask_of_bools() -> Task:
-    class Env(SortingTogether):
-        def __init__(self) -> None:
-            super().__init__()
-            space = dict(self.observation_spaces[SORTER].spaces)
-            self.observation_spaces[SORTER] = spaces.Dict(space | {MASK: spaces.Box(0, 1, (SHELVES,), np.bool_)})  # type: ignore[arg-type]
+class MaskOfBools(SortingTogether):
+    def __init__(self) -> None:
+        super().__init__()
+        space = dict(self.observation_spaces[SORTER].spaces)
+        self.observation_spaces[SORTER] = spaces.Dict(space | {MASK: spaces.Box(0, 1, (SHELVES,), np.bool_)})  # type: ignore[arg-type]
 
-        def mask(self) -> np.ndarray:
-            return self.env.action_masks().astype(bool)
-
-    return replace(port(), multi_agent_env=Env)
+    def mask(self) -> np.ndarray:
+        return self.env.action_masks().astype(bool)
 
 
 @good_port("the mask is float32, as RLlib's example has it")
-def mask_of_floats() -> Task:
-    class Env(SortingTogether):
-        def __init__(self) -> None:
-            super().__init__()
-            space = dict(self.observation_spaces[SORTER].spaces)
-            self.observation_spaces[SORTER] = spaces.Dict(space | {MASK: spaces.Box(0.0, 1.0, (SHELVES,), np.float32)})
+class MaskOfFloats(SortingTogether):
+    def __init__(self) -> None:
+        super().__init__()
+        space = dict(self.observation_spaces[SORTER].spaces)
+        self.observation_spaces[SORTER] = spaces.Dict(space | {MASK: spaces.Box(0.0, 1.0, (SHELVES,), np.float32)})
 
-        def mask(self) -> np.ndarray:
-            return self.env.action_masks().astype(np.float32)
-
-    return replace(port(), multi_agent_env=Env)
+    def mask(self) -> np.ndarray:
+        return self.env.action_masks().astype(np.float32)
 
 
 @good_port("another environment than the task's class: strict, it raises at an illegal action")
@@ -281,12 +288,9 @@ def remote_env_runners() -> Task:
 
 
 @good_port("the env runner's copy leaves the value head out: InferenceOnlyAPI")
-def inference_only() -> Task:
-    class Module(SorterModule, InferenceOnlyAPI):
-        def get_non_inference_attributes(self) -> list[str]:
-            return ["critic"]
-
-    return replace(port(), rllib_module=Module)
+class InferenceOnly(SorterModule, InferenceOnlyAPI):
+    def get_non_inference_attributes(self) -> list[str]:
+        return ["critic"]
 
 
 @good_port("values and rewards of hundreds")
@@ -332,11 +336,11 @@ def nested_second_agent() -> Task:
     class Clerk(ClerkModule):
         def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
             obs = batch[Columns.OBS]
-            logits = self.actor(obs["observations"]["label"])
+            logits = self.pi(obs["observations"]["label"])
             return {Columns.ACTION_DIST_INPUTS: logits.masked_fill(obs[MASK] == 0, -1e9)}
 
         def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-            return self.critic(batch[Columns.OBS]["observations"]["label"]).squeeze(-1)
+            return self.vf(batch[Columns.OBS]["observations"]["label"]).squeeze(-1)
 
     return replace(port(), multi_agent_env=Env, other_modules={CLERK: Clerk})
 

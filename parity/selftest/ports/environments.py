@@ -104,6 +104,25 @@ def multi_discrete() -> Task:
     return _lights(spaces.MultiDiscrete([3, 4, 2]))
 
 
+@good_port(
+    "the environment draws from NumPy's global generator and its action space, as sb3-contrib's InvalidActionEnv"
+)
+def global_generators() -> Task:
+    return replace(_lights(spaces.MultiDiscrete([3, 4, 2])), env=_UnseededLights)
+
+
+class _UnseededLights(_Lights):
+    def __init__(self) -> None:
+        super().__init__(spaces.MultiDiscrete([3, 4, 2]))
+
+    def _seen(self) -> tuple[Any, dict[str, Any]]:
+        seen, info = super()._seen()
+        mask = np.random.random(9) < 0.7
+        mask[np.array([0, 3, 7]) + self.action_space.sample()] = True
+        seen["wanted"][-1] = np.random.uniform(-1, 1)
+        return seen, {**info, MASK: mask}
+
+
 @good_port("a MultiBinary action")
 def multi_binary() -> Task:
     return _lights(spaces.MultiBinary(4))

@@ -46,177 +46,138 @@ def separate_encoders() -> Task:
     class WithoutCritic(Module):
         def setup(self) -> None:
             super().setup()
-            del self.critic
+            del self.vf
 
     return replace(port(), rllib_module=WithoutCritic)
 
 
 @good_port("forward returns values, embeddings and a column of its own, as many examples do")
-def extra_columns() -> Task:
-    class Module(SorterModule):
-        def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            obs = batch[Columns.OBS]
-            features = self.features(obs)
-            return {
-                Columns.ACTION_DIST_INPUTS: self.masked(self.actor(features), obs[MASK]),
-                Columns.VF_PREDS: self.critic(features).squeeze(-1),
-                Columns.EMBEDDINGS: features,
-                "largest_feature": features.max(dim=-1).values,
-            }
+class ExtraColumns(SorterModule):
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        obs = batch[Columns.OBS]
+        features = self.features(obs)
+        return {
+            Columns.ACTION_DIST_INPUTS: self.masked(self.pi(features), obs[MASK]),
+            Columns.VF_PREDS: self.vf(features).squeeze(-1),
+            Columns.EMBEDDINGS: features,
+            "largest_feature": features.max(dim=-1).values,
+        }
 
-        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-            features = self.features(batch[Columns.OBS]) if embeddings is None else embeddings
-            return self.critic(features).squeeze(-1)
-
-    return replace(port(), rllib_module=Module)
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        features = self.features(batch[Columns.OBS]) if embeddings is None else embeddings
+        return self.vf(features).squeeze(-1)
 
 
 @good_port("masks with -inf, and never an empty row")
-def minus_infinity() -> Task:
-    class Module(SorterModule):
-        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            return torch.where(mask.bool(), logits, -torch.inf)
-
-    return replace(port(), rllib_module=Module)
+class MinusInfinity(SorterModule):
+    def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.where(mask.bool(), logits, -torch.inf)
 
 
 @good_port("masks as RLlib's example does it: clamp(log(mask), min=FLOAT_MIN)")
-def clamped_log_of_the_mask() -> Task:
-    class Module(SorterModule):
-        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            return logits + torch.clamp(torch.log(mask.float()), min=torch.finfo(torch.float32).min)
-
-    return replace(port(), rllib_module=Module)
+class ClampedLogOfTheMask(SorterModule):
+    def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return logits + torch.clamp(torch.log(mask.float()), min=torch.finfo(torch.float32).min)
 
 
 @good_port("logits come normalised: log-probabilities over the legal actions")
-def normalised_logits() -> Task:
-    class Module(SorterModule):
-        def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            return torch.log_softmax(super().masked(logits, mask), dim=-1)
-
-    return replace(port(), rllib_module=Module)
+class NormalisedLogits(SorterModule):
+    def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.log_softmax(super().masked(logits, mask), dim=-1)
 
 
 @good_port("the module samples by itself and returns actions and log-probs")
-def samples_by_itself() -> Task:
-    class Module(SorterModule):
-        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            logits = self._forward(batch)[Columns.ACTION_DIST_INPUTS]
-            policy = torch.distributions.Categorical(logits=logits)
-            actions = policy.sample()
-            return {
-                Columns.ACTIONS: actions,
-                Columns.ACTION_LOGP: policy.log_prob(actions),
-                Columns.ACTION_DIST_INPUTS: logits,
-            }
-
-    return replace(port(), rllib_module=Module)
+class SamplesByItself(SorterModule):
+    def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        logits = self._forward(batch)[Columns.ACTION_DIST_INPUTS]
+        policy = torch.distributions.Categorical(logits=logits)
+        actions = policy.sample()
+        return {
+            Columns.ACTIONS: actions,
+            Columns.ACTION_LOGP: policy.log_prob(actions),
+            Columns.ACTION_DIST_INPUTS: logits,
+        }
 
 
 @good_port("layer normalisation, more layers and another activation: nothing corresponds to SB3's network")
-def layer_normalisation() -> Task:
-    class Module(SorterModule):
-        def setup(self) -> None:
-            super().setup()
-            self.norm = nn.LayerNorm(self.actor.in_features)
-            self.deeper = nn.Sequential(nn.Linear(self.actor.in_features, self.actor.in_features), nn.SiLU())
+class LayerNormalisation(SorterModule):
+    def setup(self) -> None:
+        super().setup()
+        self.norm = nn.LayerNorm(self.pi.in_features)
+        self.deeper = nn.Sequential(nn.Linear(self.pi.in_features, self.pi.in_features), nn.SiLU())
 
-        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-            return self.deeper(self.norm(super().features(obs)))
-
-    return replace(port(), rllib_module=Module)
+    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.deeper(self.norm(super().features(obs)))
 
 
 @good_port("a recurrent-looking module without state: a GRU cell from zeros")
-def gru_from_zeros() -> Task:
-    class Module(SorterModule):
-        def setup(self) -> None:
-            super().setup()
-            width = self.actor.in_features
-            self.cell, self.small = nn.GRUCell(width, 32), nn.Linear(32, width)
+class GruFromZeros(SorterModule):
+    def setup(self) -> None:
+        super().setup()
+        width = self.pi.in_features
+        self.cell, self.small = nn.GRUCell(width, 32), nn.Linear(32, width)
 
-        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-            return torch.tanh(self.small(self.cell(super().features(obs))))
-
-    return replace(port(), rllib_module=Module)
+    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        return torch.tanh(self.small(self.cell(super().features(obs))))
 
 
 @good_port("dropout in evaluation mode only: nn.Dropout(p=0)")
-def dropout_of_nothing() -> Task:
-    class Module(SorterModule):
-        def setup(self) -> None:
-            super().setup()
-            self.drop = nn.Dropout(0.0)
+class DropoutOfNothing(SorterModule):
+    def setup(self) -> None:
+        super().setup()
+        self.drop = nn.Dropout(0.0)
 
-        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-            return self.drop(super().features(obs))
-
-    return replace(port(), rllib_module=Module)
+    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.drop(super().features(obs))
 
 
 @good_port("PyTorch's default initialisation")
-def default_initialisation() -> Task:
-    class Module(SorterModule):
-        def setup(self) -> None:
-            super().setup()
-            for layer in (self.eyes, self.counter, self.actor, self.critic):
-                layer.reset_parameters()
-
-    return replace(port(), rllib_module=Module)
+class DefaultInitialisation(SorterModule):
+    def setup(self) -> None:
+        super().setup()
+        for layer in (self.eyes, self.counter, self.pi, self.vf):
+            layer.reset_parameters()
 
 
 @good_port("a pretrained part is frozen on purpose, in a network of its own shape")
-def frozen_on_purpose() -> Task:
-    class Module(SorterModule):
-        def setup(self) -> None:
-            super().setup()
-            self.pretrained = nn.Linear(self.actor.in_features, self.actor.in_features)
-            self.pretrained.requires_grad_(False)
+class FrozenOnPurpose(SorterModule):
+    def setup(self) -> None:
+        super().setup()
+        self.pretrained = nn.Linear(self.pi.in_features, self.pi.in_features)
+        self.pretrained.requires_grad_(False)
 
-        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-            return torch.relu(self.pretrained(super().features(obs)))
-
-    return replace(port(), rllib_module=Module)
+    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        return torch.relu(self.pretrained(super().features(obs)))
 
 
 @good_port("a buffer that counts calls, and nothing computed from it")
-def counts_its_calls() -> Task:
-    class Module(SorterModule):
-        def setup(self) -> None:
-            super().setup()
-            self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+class CountsItsCalls(SorterModule):
+    def setup(self) -> None:
+        super().setup()
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 
-        def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-            self.calls += 1
-            return super().features(obs)
-
-    return replace(port(), rllib_module=Module)
+    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        self.calls += 1
+        return super().features(obs)
 
 
 @good_port("the module picks its actions itself, and gives no distribution for inference")
-def picks_its_actions_itself() -> Task:
-    class Module(SorterModule):
-        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            out = self._forward(batch)
-            policy = self.get_exploration_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
-            actions = policy.sample()
-            return {**out, Columns.ACTIONS: actions, Columns.ACTION_LOGP: policy.logp(actions)}
+class PicksItsActionsItself(SorterModule):
+    def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        out = self._forward(batch)
+        policy = self.get_exploration_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
+        actions = policy.sample()
+        return {**out, Columns.ACTIONS: actions, Columns.ACTION_LOGP: policy.logp(actions)}
 
-        def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            return {Columns.ACTIONS: self._forward(batch)[Columns.ACTION_DIST_INPUTS].argmax(dim=-1)}
-
-    return replace(port(), rllib_module=Module)
+    def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {Columns.ACTIONS: self._forward(batch)[Columns.ACTION_DIST_INPUTS].argmax(dim=-1)}
 
 
 @good_port("the module keeps its last values, for a log")
-def keeps_its_last_values() -> Task:
-    class Module(SorterModule):
-        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-            self.last_values = super().compute_values(batch)
-            return self.last_values
-
-    return replace(port(), rllib_module=Module)
+class KeepsItsLastValues(SorterModule):
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        self.last_values = super().compute_values(batch)
+        return self.last_values
 
 
 class _MaskedCategorical(TorchCategorical):
@@ -233,18 +194,15 @@ class _MaskedCategorical(TorchCategorical):
 
 
 @good_port("the mask is applied in the distribution class")
-def mask_in_the_distribution() -> Task:
-    class Module(SorterModule):
-        def setup(self) -> None:
-            super().setup()
-            self.action_dist_cls = _MaskedCategorical
+class MaskInTheDistribution(SorterModule):
+    def setup(self) -> None:
+        super().setup()
+        self.action_dist_cls = _MaskedCategorical
 
-        def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            obs = batch[Columns.OBS]
-            logits = self.actor(self.features(obs))
-            return {Columns.ACTION_DIST_INPUTS: torch.cat([logits, obs[MASK].float()], dim=-1)}
-
-    return replace(port(), rllib_module=Module)
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        obs = batch[Columns.OBS]
+        logits = self.pi(self.features(obs))
+        return {Columns.ACTION_DIST_INPUTS: torch.cat([logits, obs[MASK].float()], dim=-1)}
 
 
 @good_port("logits and values are bounded on both sides")
