@@ -1,97 +1,31 @@
-"""Who may import what: judges no framework, help pages nothing heavy."""
+"""Who may import what, held against the table in ``tests/rooms.py``."""
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import json
 import subprocess
 import sys
-from functools import cache
-from pathlib import Path
 
 import pytest
+from rooms import END, LOBBY, NAMES, ROOMS, ROOT, arrows, imports_of, modules, own_imports, room_of, with_picture
 
-import parity
-
-ROOT = Path(parity.__file__).parent
 FRAMEWORKS = {"torch", "ray", "stable_baselines3", "sb3_contrib"}
 HEAVY = FRAMEWORKS | {"pandas", "matplotlib", "plotly", "scipy", "gymnasium", "pyarrow"}
-
-# They read what runners have written and compare it: next year, elsewhere, without a framework installed.
+# In rooms that run things, what judges stands in files of these names.
+JUDGE_FILES = {"judge", "claims", "search", "sentence"}
+# They read what was written and compare it: next year, elsewhere, without a framework installed.
 JUDGES = [
-    "parity.verdict",
-    "parity.report",
-    "parity.gate",
-    "parity.results.summary",
-    "parity.probes.claims",
-    "parity.probes.judge",
-    "parity.results.study",
-    "parity.frameworks.evaluation",
-    "parity.task.masks",
-    "parity.bench.judge",
-    "parity.bench.sentence",
-    "parity.bisect.search",
-    "parity.bisect.sentence",
-    "parity.bisect.document",
-    "parity.bisect.short_training",
-    "parity.bisect.steps",
-    "parity.results.bisect",
-    "parity.frameworks.reference_scores",
-    "parity.task",
-    "parity.task.registry",
-    "parity.errors",
-    "parity.plan",
-    "parity.task.suites",
+    module
+    for module in modules()
+    if module not in LOBBY
+    for room in ROOMS
+    if room.name == room_of(module)
+    and (room.kind == "judges" or (room.kind == "runs" and module.split(".")[-1] in JUDGE_FILES))
 ]
 
 
-def modules_of(name: str) -> list[str]:
-    """The module, or a package and everything in it."""
-    spec = importlib.util.find_spec(name)
-    assert spec is not None and spec.origin is not None
-    origin = Path(spec.origin)
-    if origin.name != "__init__.py":
-        return [name]
-    inner = [path.relative_to(ROOT.parent).with_suffix("") for path in sorted(origin.parent.rglob("*.py"))]
-    return [".".join(path.parts).removesuffix(".__init__") for path in inner]
-
-
-@cache
-def imports_of(module: str) -> frozenset[str]:
-    """Modules that importing ``module`` imports, and functions in it: everything but ``if TYPE_CHECKING``."""
-    spec = importlib.util.find_spec(module)
-    assert spec is not None and spec.origin is not None
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    hidden = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
-        for statement in block.body
-        for node in ast.walk(statement)
-    }
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if id(node) in hidden:
-            continue
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, f"{module}: relative import"
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names if is_module(node.module, alias.name))
-    return frozenset(found)
-
-
-def is_module(package: str, name: str) -> bool:
-    return package.startswith("parity") and (
-        (ROOT.parent / Path(*package.split(".")) / f"{name}.py").is_file()
-        or (ROOT.parent / Path(*package.split(".")) / name / "__init__.py").is_file()
-    )
-
-
 def reached_from(module: str) -> dict[str, str]:
-    """Every module that ``module`` imports, directly or through other modules of parity -> the one that imports it."""
+    """Every module that ``module`` imports, directly or through others of parity -> the one that imports it."""
     reached: dict[str, str] = {}
     waiting = [module]
     while waiting:
@@ -99,9 +33,36 @@ def reached_from(module: str) -> dict[str, str]:
         for name in imports_of(current):
             if name not in reached:
                 reached[name] = current
-                if name.partition(".")[0] == "parity":
+                if name in modules():
                     waiting.append(name)
     return reached
+
+
+def circles() -> list[list[str]]:
+    """Groups of modules that import each other in a circle (Tarjan 1972, by way of paths: the tree is small)."""
+    reach = {module: {name for name in reached_from(module) if name in modules()} for module in modules()}
+    groups = {
+        tuple(sorted({module} | {other for other in reach[module] if module in reach[other]})) for module in modules()
+    }
+    return [list(group) for group in groups if len(group) > 1 or group[0] in own_imports(group[0])]
+
+
+def test_every_module_is_in_a_room_of_the_table() -> None:
+    assert {room_of(module) for module in modules().keys() - LOBBY} == set(NAMES)
+
+
+def test_imports_point_downwards_only() -> None:
+    up = {pair: lines for pair, lines in arrows().items() if NAMES.index(pair[1]) < NAMES.index(pair[0])}
+    assert not up, f"rooms that import one above them: {up}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert not circles()
+
+
+def test_the_picture_in_architecture_is_made_from_the_table_and_the_imports() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert END in text and with_picture(text) == text, "python tests/rooms.py draws it anew"
 
 
 def test_what_is_imported_by_the_way_is_seen() -> None:
@@ -111,28 +72,25 @@ def test_what_is_imported_by_the_way_is_seen() -> None:
 
 @pytest.mark.parametrize("judge", JUDGES)
 def test_a_judge_imports_no_framework(judge: str) -> None:
-    for module in modules_of(judge):
-        bad = {name: by for name, by in reached_from(module).items() if name.partition(".")[0] in FRAMEWORKS}
-        assert not bad, f"{module} reaches {bad}"
+    bad = {name: by for name, by in reached_from(judge).items() if name.partition(".")[0] in FRAMEWORKS}
+    assert not bad, f"{judge} reaches {bad}"
 
 
-@pytest.mark.parametrize("judge", [name for name in JUDGES if name not in ("parity.task.registry",)])
+@pytest.mark.parametrize("judge", JUDGES)
 def test_a_judge_imports_no_runner(judge: str) -> None:
-    runners = ("parity.frameworks.sb3", "parity.frameworks.rllib", "parity.study.runner", "parity.study.trial")
-    for module in modules_of(judge):
-        bad = {name: by for name, by in reached_from(module).items() if name.startswith(runners)}
-        assert not bad, f"{module} reaches {bad}"
+    """Of the rooms that run things a judge may take the judging files, and what these need."""
+    runners = {room.name for room in ROOMS if room.kind == "runs"}
+    bad = {
+        name: by
+        for name, by in reached_from(judge).items()
+        if name in modules() and name not in LOBBY and room_of(name) in ("frameworks", "capture", "study")
+    }
+    assert {"frameworks", "capture", "study"} <= runners and not bad, f"{judge} reaches {bad}"
 
 
-@pytest.mark.parametrize("framework", ["parity.frameworks.sb3", "parity.frameworks.rllib"])
-def test_a_framework_imports_no_judge(framework: str) -> None:
-    for module in modules_of(framework):
-        bad = {
-            name: by
-            for name, by in reached_from(module).items()
-            if name.startswith(("parity.verdict", "parity.report"))
-        }
-        assert not bad, f"{module} reaches {bad}"
+def test_an_adapter_imports_no_judge() -> None:
+    judging = {"report", "gate", "verdict", "ladder"}
+    assert not {pair: lines for pair, lines in arrows().items() if pair[0] == "frameworks" and pair[1] in judging}
 
 
 def imported_by(code: str, *arguments: str) -> set[str]:
@@ -143,8 +101,7 @@ def imported_by(code: str, *arguments: str) -> set[str]:
 
 
 def test_importing_the_judges_loads_no_framework() -> None:
-    modules = [module for judge in JUDGES for module in modules_of(judge)]
-    loaded = imported_by("\n".join(f"import {module}" for module in modules))
+    loaded = imported_by("\n".join(f"import {module}" for module in JUDGES if not module.endswith("__main__")))
     assert "pandas" in loaded and not loaded & FRAMEWORKS
 
 
