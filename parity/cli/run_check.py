@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from parity import frameworks
 from parity.capture import collect
-from parity.cli.check import CheckOptions
 from parity.errors import CannotStart, NotSupported, in_words
 from parity.ladder.judge import judge
 from parity.ladder.log import write_log
@@ -18,6 +18,9 @@ from parity.results.capture import Numbers
 from parity.results.check import CheckDocument
 from parity.system.console import console
 from parity.system.subprocesses import run_in_subprocess
+
+if TYPE_CHECKING:
+    from parity.cli.check import CheckOptions
 
 DEFAULT_FRAMEWORKS = ("rllib", "rllib-exact")
 

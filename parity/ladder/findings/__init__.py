@@ -1,27 +1,16 @@
-"""Every defect that parity knows by name. A code is stable: it is never renamed, moved or given to something else."""
+"""Every defect that parity knows by name: ``rules.toml``, checked when it is read."""
 
 from __future__ import annotations
 
+import tomllib
+from importlib.resources import files
+
 from parity.errors import CannotStart
-from parity.ladder.findings import (
-    agents,
-    contract,
-    distribution,
-    forward,
-    gradient,
-    lockstep,
-    loss,
-    returns,
-    rollout,
-    step,
-    update,
-)
 from parity.ladder.findings.rule import Rule
 
 RULES: dict[str, Rule] = {
-    rule.code: rule
-    for part in (contract, agents, forward, distribution, rollout, returns, loss, gradient, step, update, lockstep)
-    for rule in part.RULES
+    code: Rule(code=code, **fields)
+    for code, fields in tomllib.loads(files(__name__).joinpath("rules.toml").read_text(encoding="utf-8")).items()
 }
 
 
@@ -31,22 +20,22 @@ def rule(code: str) -> Rule:
     Raises:
         CannotStart: there is none.
     """
-    found = RULES.get(code.upper())
-    if found is None:
+    known = RULES.get(code.upper())
+    if known is None:
         raise CannotStart(f"There is no rule {code}; `parity rules` lists them.")
-    return found
+    return known
 
 
 def consequences(code: str) -> set[str]:
     """Codes that may follow from this one, directly or by way of others."""
-    found: set[str] = set()
+    following: set[str] = set()
     waiting = [code]
     while waiting:
-        for following in RULES[waiting.pop()].explains:
-            if following not in found:
-                found.add(following)
-                waiting.append(following)
+        for each in RULES[waiting.pop()].explains:
+            if each not in following:
+                following.add(each)
+                waiting.append(each)
     if RULES[code].rung < 9:
         # Whole iterations go through everything that the lower rungs look at one by one.
-        found |= {each.code for each in lockstep.RULES if each.severity == "error"}
-    return found
+        following |= {each.code for each in RULES.values() if each.rung == 9 and each.severity == "error"}
+    return following

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
+from typing import Annotated
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from parity.results.summary import Severity
 
-UPSTREAM = "https://github.com/ray-project/ray"
+# A paragraph may be wrapped in the file.
+Paragraph = Annotated[str, BeforeValidator(lambda text: " ".join(text.split())), Field(min_length=1)]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Rule:
     """One finding of the catalogue.
 
@@ -24,12 +28,12 @@ class Rule:
         links: upstream issues, pull requests and documentation.
     """
 
-    code: str
-    title: str
+    code: Annotated[str, Field(pattern=r"^PAR\d{3}$")]
+    title: Annotated[str, Field(min_length=1)]
     severity: Severity
-    explanation: str
-    origin: str
-    fix: str
+    explanation: Paragraph
+    origin: Paragraph
+    fix: Annotated[str, Field(min_length=1)]
     explains: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
 
