@@ -18,9 +18,9 @@ import numpy as np
 
 from parity.results.study import load_study
 from parity.results.summary import PRIMARY, SB3, Verdict
-from parity.verdict.many import primary_verdicts, rates
-from parity.verdict.runs import TaskRuns
+from parity.verdict.simulation import primary_verdicts, rates
 from parity.verdict.statistics import collapsed
+from parity.verdict.task_runs import TaskRuns
 
 SMALLER_ARMS = (3, 5)
 SAMPLED = 200_000

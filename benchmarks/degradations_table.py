@@ -16,8 +16,8 @@ from typing import Any
 from parity.results.ladder import load_ladder
 from parity.results.study import load_study
 from parity.results.summary import SB3, Finding, MetricComparison, Summary, Verdict
-from parity.verdict.comparison import gravest
 from parity.verdict.judge import judge
+from parity.verdict.port_comparison import gravest
 
 
 def rows_of(folder: Path, tasks: list[str]) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from parity.results.study import load_study
 from parity.system import machine
 from parity.task.registry import BUILT_IN
 from parity.task.task_table import MEASURED_FILE
-from parity.verdict.runs import TaskRuns
+from parity.verdict.task_runs import TaskRuns
 
 OUT = Path(__file__).parents[1] / "envs" / MEASURED_FILE
 FRAMEWORKS = ("sb3", "rllib")

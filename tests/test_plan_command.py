@@ -13,7 +13,8 @@ from parity.cli import call
 from parity.plan import duration
 from parity.plan.deviation import ASSUMED
 from parity.results.plan import Plan
-from parity.verdict.plan import seeds_by_simulation, seeds_for, verdict_rates
+from parity.verdict.power import seeds_for
+from parity.verdict.simulation import seeds_by_simulation, verdict_rates
 
 RESULTS = str(Path(__file__).parents[1] / "results")
 FEW_CORES = 2

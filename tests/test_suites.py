@@ -18,7 +18,8 @@ from parity.study.options import RunOptions
 from parity.task.registry import BUILT_IN
 from parity.task.suites import SUITES, Suite
 from parity.verdict.learning import LEAST_SEEDS
-from parity.verdict.plan import POWER, seeds_needed, verdict_rates
+from parity.verdict.power import POWER, seeds_needed
+from parity.verdict.simulation import verdict_rates
 
 ROOT = Path(__file__).parents[1]
 MARGIN = 0.15

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from parity.results.summary import Verdict
-from parity.verdict.pooled import pooled_difference
+from parity.verdict.pooled_statistics import pooled_difference
 from parity.verdict.statistics import (
     ALPHA,
     CONFIDENCE,

@@ -9,7 +9,7 @@ from parity.gate.learning import LearningChange, Runs, judge_family, judge_poole
 from parity.results.baseline import FrameworkBaseline, TaskBaseline
 from parity.results.gate import Claim, Status
 from parity.results.summary import METRIC_WORDS, Summary, Verdict
-from parity.verdict.runs import Scale
+from parity.verdict.task_runs import Scale
 
 
 def learning_claims(

@@ -11,8 +11,8 @@ from parity.results.baseline import Definition, FrameworkBaseline, RunBaseline, 
 from parity.results.bench import BENCH_FILE, BenchFile, TaskRounds, load_bench_file
 from parity.results.study import StudyRecord, TaskRecord
 from parity.results.summary import MaskCounts, Summary
-from parity.verdict.observed import env_steps_per_s
-from parity.verdict.runs import TaskRuns
+from parity.verdict.task_runs import TaskRuns
+from parity.verdict.trial_totals import env_steps_per_s
 
 # Figures for speed belong to these.
 MACHINE_FIELDS = ("cpu", "cores", "memory_gb", "gpu", "os")

@@ -21,15 +21,16 @@ from parity.task import suites
 from parity.task.registry import resolve
 from parity.task.task_table import measured
 from parity.verdict.learning import LEAST_SEEDS
-from parity.verdict.many import rates, sequential_verdicts
-from parity.verdict.plan import (
+from parity.verdict.power import seeds_for
+from parity.verdict.sequential import DEFAULT_LOOKS
+from parity.verdict.simulation import (
     METRIC_CORRELATION,
     normal_runs,
+    rates,
     seeds_by_simulation,
-    seeds_for,
+    sequential_verdicts,
     verdict_rates,
 )
-from parity.verdict.sequential import DEFAULT_LOOKS
 from parity.verdict.statistics import ALPHA
 
 DROPS = (0.0, 0.1, 0.2, 0.5)

@@ -12,7 +12,7 @@ from parity.results.plan import Deviation
 from parity.results.study import StudyRecord
 from parity.results.summary import PRIMARY
 from parity.task.task_table import measured
-from parity.verdict.runs import TaskRuns
+from parity.verdict.task_runs import TaskRuns
 
 # More than any task here but cartpole has: a plan should rather ask for too much.
 ASSUMED = 0.14

@@ -21,15 +21,14 @@ from parity.results.summary import (
     Verdict,
 )
 from parity.verdict.claims import exit_code, study_claims
-from parity.verdict.comparison import compare, correct_worse, gravest, invalidate, primary_verdict
 from parity.verdict.learning import framework_learns
-from parity.verdict.observed import mask_totals, observed_throughput
-from parity.verdict.pooling import pool
+from parity.verdict.port_comparison import compare, correct_worse, gravest, invalidate, pool, primary_verdict
 from parity.verdict.robustness import robustness
-from parity.verdict.runs import TaskRuns
 from parity.verdict.sentence import sentence
 from parity.verdict.sequential import Look, decided, look_at, seeds_saved
 from parity.verdict.statistics import ALPHA, more_collapses
+from parity.verdict.task_runs import TaskRuns
+from parity.verdict.trial_totals import mask_totals, observed_throughput
 
 if TYPE_CHECKING:
     from parity.results.study import StudyRecord

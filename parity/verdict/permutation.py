@@ -54,27 +54,19 @@ def permutation_test(
     # Sums of the same runs in another order differ in the last bits; they are ties.
     slack = 1e-12 * max(1.0, float(np.abs(runs).max()) * len(cells))
     halves = _halves([math.comb(a.size + b.size, b.size) for a, b in cells])
+    # Every sum of the left is added to every sum of the right.
     if halves is not None:
-        sums = [_all_sums([cells[index] for index in half]) for half in halves]
-        left, right = sums[0], np.sort(sums[1])
-        total = left.size * right.size
-
-        def at_most(value: float) -> int:
-            return int(np.searchsorted(right, value + slack - left, side="right").sum())
-
-        def at_least(value: float) -> int:
-            return total - int(np.searchsorted(right, value - slack - left, side="left").sum())
-
-        extra = 0
+        left, right = (_all_sums([cells[index] for index in half]) for half in halves)
     else:
-        dealt = _random_sums(cells, resamples, np.random.default_rng(seed))
-        total, extra = resamples, 1
+        left, right = _random_sums(cells, resamples, np.random.default_rng(seed)), np.zeros(1)
+    right.sort()
+    total, extra = left.size * right.size, 0 if halves is not None else 1
 
-        def at_most(value: float) -> int:
-            return int(np.count_nonzero(dealt <= value + slack))
+    def at_most(value: float) -> int:
+        return int(np.searchsorted(right, value + slack - left, side="right").sum())
 
-        def at_least(value: float) -> int:
-            return int(np.count_nonzero(dealt >= value - slack))
+    def at_least(value: float) -> int:
+        return total - int(np.searchsorted(right, value - slack - left, side="left").sum())
 
     if alternative == "two-sided":
         count = at_most(-abs(observed)) + at_least(abs(observed))

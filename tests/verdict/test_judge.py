@@ -12,7 +12,7 @@ import pytest
 from parity.results.study import StudyRecord, TrialRecord
 from parity.results.summary import Finding, Learns, RungResult, Summary, TaskSummary, Verdict
 from parity.verdict.judge import judge
-from parity.verdict.plan import seeds_needed
+from parity.verdict.power import seeds_needed
 
 MakeStudy = Callable[..., StudyRecord]
 Edit = Callable[[TrialRecord], TrialRecord]

@@ -9,7 +9,7 @@ import pytest
 
 from parity.results.summary import Verdict
 from parity.verdict import statistics as s
-from parity.verdict.pooled import pooled_difference
+from parity.verdict.pooled_statistics import pooled_difference
 from parity.verdict.sequential import (
     ALPHA_PER_LOOK,
     DEFAULT_LOOKS,

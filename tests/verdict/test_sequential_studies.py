@@ -15,9 +15,8 @@ from parity.errors import CannotStart
 from parity.results.study import StudyRecord
 from parity.results.summary import SequentialLook, Summary, Verdict, json_schema
 from parity.verdict.judge import judge
-from parity.verdict.many import primary_verdicts, rates, sequential_verdicts
-from parity.verdict.plan import METRIC_CORRELATION
 from parity.verdict.sequential import ALPHA_PER_LOOK, DEFAULT_LOOKS, Looks, look_at
+from parity.verdict.simulation import METRIC_CORRELATION, primary_verdicts, rates, sequential_verdicts
 
 MakeStudy = Callable[..., StudyRecord]
 STUDIES = 6_000
@@ -67,7 +66,7 @@ def test_an_equal_port_is_called_worse_in_at_most_five_percent(looks: Looks, tas
 
 
 def test_looking_at_five_percent_each_time_would_break_the_promise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parity.verdict.many.alpha_per_look", lambda looks: 0.05)
+    monkeypatch.setattr("parity.verdict.simulation.alpha_per_look", lambda looks: 0.05)
     said, _ = simulated(DEFAULT_LOOKS, 1, margin=0.01)
     assert said[Verdict.WORSE] > BEYOND
 

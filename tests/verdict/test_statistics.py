@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from parity.results.summary import Verdict
-from parity.verdict import plan
+from parity.verdict import power
 from parity.verdict import statistics as s
 
 STUDIES = 20_000
@@ -117,7 +117,7 @@ class TestVerdict:
 class TestPower:
     @pytest.mark.parametrize(("n", "margin"), [(5, 2.1), (8, 1.55), (10, 1.4), (20, 0.94)])
     def test_formula_agrees_with_simulation_of_the_verdict(self, n: int, margin: float) -> None:
-        assert float(plan.tost_power(n, margin, 1.0)) == pytest.approx(
+        assert float(power.tost_power(n, margin, 1.0)) == pytest.approx(
             rates(*arms(n), margin)[Verdict.EQUIVALENT], abs=0.03
         )
 
@@ -126,16 +126,16 @@ class TestPower:
         [(3, 1, 3.2), (5, 1, 2.1), (8, 1, 1.55), (10, 1, 1.4), (20, 1, 0.94), (3, 4, 1.25), (5, 4, 0.95), (5, 6, 0.77)],
     )
     def test_published_margins_are_reached_with_eighty_percent(self, n: int, tasks: int, margin: float) -> None:
-        assert float(plan.tost_power(n, margin, 1.0, tasks=tasks)) >= 0.795
+        assert float(power.tost_power(n, margin, 1.0, tasks=tasks)) >= 0.795
 
     @pytest.mark.parametrize("n", [5, 10])
     def test_power_at_a_true_difference_agrees_with_simulation(self, n: int) -> None:
         margin = 2.5
         simulated = rates(*arms(n, -1.0), margin)[Verdict.EQUIVALENT]
-        assert float(plan.tost_power(n, margin, 1.0, difference=-1.0)) == pytest.approx(simulated, abs=0.03)
+        assert float(power.tost_power(n, margin, 1.0, difference=-1.0)) == pytest.approx(simulated, abs=0.03)
 
     def test_power_at_the_margin_is_the_size(self) -> None:
-        assert float(plan.tost_power(20, 1.5, 1.0, difference=1.5)) == pytest.approx(0.05, abs=0.001)
+        assert float(power.tost_power(20, 1.5, 1.0, difference=1.5)) == pytest.approx(0.05, abs=0.001)
 
 
 class TestSeedsNeeded:
@@ -145,24 +145,24 @@ class TestSeedsNeeded:
 
     def test_first_number_of_seeds_with_enough_power(self) -> None:
         runs = self.spread(0.1)
-        needed = plan.seeds_needed(runs, runs, 0.15)
+        needed = power.seeds_needed(runs, runs, 0.15)
         assert needed is not None
-        assert plan.tost_power(needed, 0.15, 0.1) >= plan.POWER > plan.tost_power(needed - 1, 0.15, 0.1)
+        assert power.tost_power(needed, 0.15, 0.1) >= power.POWER > power.tost_power(needed - 1, 0.15, 0.1)
 
     def test_summary_example_of_the_documentation_needs_nine(self) -> None:
         """Interval [-0.2, 0.14] from three seeds of each framework: a pooled deviation of 0.098."""
         runs = self.spread(0.17 / 2.132 / math.sqrt(2 / 3), n=3)
-        assert plan.seeds_needed(runs, runs, 0.15) == 9
+        assert power.seeds_needed(runs, runs, 0.15) == 9
 
     def test_variances_are_pooled_by_their_degrees_of_freedom(self) -> None:
         pooled = self.spread(math.sqrt((0.2**2 + 7 * 0.1**2) / 8))
-        assert plan.seeds_needed(self.spread(0.2, n=2), self.spread(0.1, n=8), 0.15) == plan.seeds_needed(
+        assert power.seeds_needed(self.spread(0.2, n=2), self.spread(0.1, n=8), 0.15) == power.seeds_needed(
             pooled, pooled, 0.15
         )
 
     def test_observed_difference_takes_more_seeds(self) -> None:
         runs = self.spread(0.1)
-        none, some = plan.seeds_needed(runs, runs, 0.15), plan.seeds_needed(runs, runs, 0.15, difference=-0.05)
+        none, some = power.seeds_needed(runs, runs, 0.15), power.seeds_needed(runs, runs, 0.15, difference=-0.05)
         assert none is not None
         assert some is not None
         assert some > none
@@ -174,10 +174,10 @@ class TestSeedsNeeded:
     )
     def test_none_where_no_number_can_be_given(self, runs: list[float], difference: float) -> None:
         with np.errstate(invalid="ignore"):
-            assert plan.seeds_needed(runs, runs, 0.15, difference) is None
+            assert power.seeds_needed(runs, runs, 0.15, difference) is None
 
     def test_runs_without_variation_need_two(self) -> None:
-        assert plan.seeds_needed([1.0] * 3, [1.0] * 3, 0.15) == 2
+        assert power.seeds_needed([1.0] * 3, [1.0] * 3, 0.15) == 2
 
 
 class TestHolm:

@@ -9,7 +9,7 @@ import pytest
 
 from parity.results.summary import Verdict
 from parity.verdict.judge import judge
-from parity.verdict.many import primary_verdicts
+from parity.verdict.simulation import primary_verdicts
 
 FRAMEWORKS = ("sb3", "rllib")
 METRICS = ("final", "auc")

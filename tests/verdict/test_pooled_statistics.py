@@ -10,7 +10,7 @@ from scipy import stats
 
 from parity.results.summary import Verdict
 from parity.verdict import statistics as s
-from parity.verdict.pooled import p_tasks_differ, pooled_difference, satterthwaite_difference
+from parity.verdict.pooled_statistics import p_tasks_differ, pooled_difference, satterthwaite_difference
 
 STUDIES = 10_000
 

@@ -8,6 +8,8 @@ differ in ``n``. A NaN among the runs of a study makes its results NaN: a missin
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
@@ -34,9 +36,7 @@ def pooled_difference(
     df = tasks * (sum(sizes) - 2)
     if min(sizes) < 2:
         return _difference(a, b, np.nan, np.nan, margin, confidence)
-    squares = (a.shape[-1] - 1) * np.var(a, axis=-1, ddof=1) + (b.shape[-1] - 1) * np.var(b, axis=-1, ddof=1)
-    variance = squares.sum(axis=-1) / df
-    error = np.sqrt(variance * (1 / sizes[0] + 1 / sizes[1]) / tasks)
+    error = np.sqrt(_pooled_variance(a, b, df) * (1 / sizes[0] + 1 / sizes[1]) / tasks)
     return _difference(a, b, error, df, margin, confidence)
 
 
@@ -72,10 +72,9 @@ def p_tasks_differ(reference: ArrayLike, port: ArrayLike) -> Floats:
     if tasks < 2 or min(sizes) < 2:
         return np.full(a.shape[:-2], np.nan)
     df = tasks * (sum(sizes) - 2)
-    squares = (sizes[0] - 1) * np.var(a, axis=-1, ddof=1) + (sizes[1] - 1) * np.var(b, axis=-1, ddof=1)
     between = np.var(b.mean(axis=-1) - a.mean(axis=-1), axis=-1, ddof=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = between / (squares.sum(axis=-1) / df * (1 / sizes[0] + 1 / sizes[1]))
+        ratio = between / (_pooled_variance(a, b, df) * (1 / sizes[0] + 1 / sizes[1]))
     return np.asarray(stats.f.sf(ratio, tasks - 1, df))
 
 
@@ -86,25 +85,28 @@ def _cells(reference: ArrayLike, port: ArrayLike) -> tuple[Floats, Floats]:
     return a, b
 
 
+def _pooled_variance(a: Floats, b: Floats, df: float) -> Floats:
+    """Within cells, ``[...]``."""
+    squares = (a.shape[-1] - 1) * np.var(a, axis=-1, ddof=1) + (b.shape[-1] - 1) * np.var(b, axis=-1, ddof=1)
+    return squares.sum(axis=-1) / df
+
+
 def _difference(a: Floats, b: Floats, error: ArrayLike, df: ArrayLike, margin: float, confidence: float) -> Difference:
     estimate = (b.mean(axis=-1) - a.mean(axis=-1)).mean(axis=-1)
     error, df = np.asarray(error, np.float64), np.asarray(df, np.float64)
     half = stats.t.ppf((1 + confidence) / 2, df) * error
 
-    def p_above(bound: float) -> Floats:
+    def p_value(bound: float, tail: Callable[..., Floats]) -> Floats:
         with np.errstate(invalid="ignore", divide="ignore"):
-            p = stats.t.sf((estimate - bound) / error, df)
-        # No variation: a difference on the bound is no evidence (0/0).
+            p = tail((estimate - bound) / error, df)
+        # Without variation a difference on the bound is 0/0 for SciPy, and no evidence.
         return np.where((error == 0) & (estimate == bound), 1.0, p)
 
-    with np.errstate(invalid="ignore", divide="ignore"):
-        worse = stats.t.cdf(estimate / error, df)
-        below = stats.t.cdf((estimate - margin) / error, df)
     return Difference(
         estimate=np.asarray(estimate),
         low=np.asarray(estimate - half),
         high=np.asarray(estimate + half),
         confidence=confidence,
-        p_equivalence=np.maximum(p_above(-margin), np.where((error == 0) & (estimate == margin), 1.0, below)),
-        p_worse=np.where((error == 0) & (estimate == 0), 1.0, worse),
+        p_equivalence=np.maximum(p_value(-margin, stats.t.sf), p_value(margin, stats.t.cdf)),
+        p_worse=p_value(0.0, stats.t.cdf),
     )

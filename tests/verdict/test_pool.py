@@ -12,7 +12,7 @@ import pytest
 from parity.results.study import StudyRecord
 from parity.results.summary import PooledSummary, Summary, Verdict, json_schema
 from parity.verdict.judge import judge
-from parity.verdict.pooled import pooled_difference
+from parity.verdict.pooled_statistics import pooled_difference
 
 MakeStudy = Callable[..., StudyRecord]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from parity.results.summary import Verdict
-from parity.verdict import plan
+from parity.verdict import power, simulation
 from parity.verdict import statistics as s
-from parity.verdict.pooled import pooled_difference
+from parity.verdict.pooled_statistics import pooled_difference
 
 STUDIES = 10_000
 CV, MARGIN = 0.14, 0.15
@@ -59,7 +59,7 @@ def test_one_task_of_five_seeds_shows_equivalence_in_nine_percent_on_normal_runs
     equivalent, worse = table_row(1, 0.0)
     assert equivalent == pytest.approx(0.09, abs=0.01)
     assert worse == pytest.approx(0.045, abs=0.01)
-    assert float(plan.tost_power(5, MARGIN, CV)) == pytest.approx(0.10, abs=0.01)
+    assert float(power.tost_power(5, MARGIN, CV)) == pytest.approx(0.10, abs=0.01)
 
 
 @pytest.mark.parametrize(("tasks", "n", "margin"), [(4, 3, 1.25), (4, 5, 0.95), (6, 5, 0.77)])
@@ -68,58 +68,61 @@ def test_pooled_margins_of_the_table_are_reached_with_eighty_percent(tasks: int,
     test = pooled_difference(rng.normal(size=(STUDIES, tasks, n)), rng.normal(size=(STUDIES, tasks, n)), margin)
     simulated = np.mean(s.interval_verdicts(test.low, test.high, margin) == Verdict.EQUIVALENT)
     assert simulated == pytest.approx(0.80, abs=0.03)
-    assert simulated == pytest.approx(float(plan.tost_power(n, margin, 1.0, tasks=tasks)), abs=0.015)
+    assert simulated == pytest.approx(float(power.tost_power(n, margin, 1.0, tasks=tasks)), abs=0.015)
 
 
 def test_tasks_are_cheaper_than_seeds() -> None:
-    alone, four = plan.seeds_for(MARGIN, CV), plan.seeds_for(MARGIN, CV, tasks=4)
+    alone, four = power.seeds_for(MARGIN, CV), power.seeds_for(MARGIN, CV, tasks=4)
     assert (alone, four) == (16, 4)
-    tasks = plan.tasks_for(MARGIN, CV, seeds=5)
+    tasks = power.tasks_for(MARGIN, CV, seeds=5)
     assert tasks == 4
-    assert plan.tost_power(5, MARGIN, CV, tasks=4) >= plan.POWER > plan.tost_power(5, MARGIN, CV, tasks=3)
+    assert power.tost_power(5, MARGIN, CV, tasks=4) >= power.POWER > power.tost_power(5, MARGIN, CV, tasks=3)
 
 
-def test_designs_reach_their_power_with_the_fewest_seeds_and_leave_out_what_cannot() -> None:
-    found = plan.designs(MARGIN, CV)
-    assert [design.tasks for design in found] == [1, 2, 4, 6]
-    for design in found:
-        fewer = float(plan.tost_power(design.seeds - 1, MARGIN, CV, tasks=design.tasks))
-        assert design.power >= plan.POWER > fewer
-        assert design.runs == 2 * design.tasks * design.seeds
-    assert [design.tasks for design in plan.designs(0.01, 0.2)] == []
-    assert [design.tasks for design in plan.designs(0.01, 0.1, tasks=(1, 60))] == [60]
+@pytest.mark.parametrize("tasks", [1, 2, 4, 6])
+def test_the_seeds_are_the_fewest_that_reach_the_power(tasks: int) -> None:
+    seeds = power.seeds_for(MARGIN, CV, tasks=tasks)
+    assert seeds is not None
+    assert power.tost_power(seeds, MARGIN, CV, tasks=tasks) >= power.POWER
+    assert power.tost_power(seeds - 1, MARGIN, CV, tasks=tasks) < power.POWER
+
+
+def test_more_tasks_reach_a_power_that_no_number_of_seeds_on_one_task_does() -> None:
+    assert [power.seeds_for(0.01, 0.2, tasks=tasks) for tasks in (1, 2, 4, 6)] == [None] * 4
+    assert power.seeds_for(0.01, 0.1) is None
+    assert power.seeds_for(0.01, 0.1, tasks=60) is not None
 
 
 @pytest.mark.parametrize(
     ("sd", "difference"), [(math.nan, 0.0), (math.inf, 0.0), (0.1, 0.15), (0.1, -0.2), (100.0, 0.0)]
 )
 def test_no_number_where_none_would_do(sd: float, difference: float) -> None:
-    assert plan.seeds_for(MARGIN, sd, difference) is None
-    assert plan.tasks_for(MARGIN, sd, 5, difference) is None
+    assert power.seeds_for(MARGIN, sd, difference) is None
+    assert power.tasks_for(MARGIN, sd, 5, difference) is None
 
 
 def test_limits_of_a_plan() -> None:
-    assert plan.seeds_for(MARGIN, 0.0) == 2
-    assert plan.tasks_for(MARGIN, 0.0, 3) == 1
-    assert plan.tasks_for(MARGIN, 0.1, 1) is None
+    assert power.seeds_for(MARGIN, 0.0) == 2
+    assert power.tasks_for(MARGIN, 0.0, 3) == 1
+    assert power.tasks_for(MARGIN, 0.1, 1) is None
 
 
 def test_both_metrics_take_a_little_power_and_simulation_says_how_many_seeds_that_costs() -> None:
-    one = plan.verdict_rates(5, MARGIN, CV, tasks=4, correlation=1.0)
-    both = plan.verdict_rates(5, MARGIN, CV, tasks=4)
+    one = simulation.verdict_rates(5, MARGIN, CV, tasks=4, correlation=1.0)
+    both = simulation.verdict_rates(5, MARGIN, CV, tasks=4)
     assert sum(both.values()) == pytest.approx(1)
-    assert one[Verdict.EQUIVALENT] == pytest.approx(float(plan.tost_power(5, MARGIN, CV, tasks=4)), abs=0.02)
+    assert one[Verdict.EQUIVALENT] == pytest.approx(float(power.tost_power(5, MARGIN, CV, tasks=4)), abs=0.02)
     assert 0.02 < one[Verdict.EQUIVALENT] - both[Verdict.EQUIVALENT] < 0.08
-    formula, simulated = plan.seeds_for(MARGIN, CV, tasks=2), plan.seeds_by_simulation(MARGIN, CV, tasks=2)
+    formula, simulated = power.seeds_for(MARGIN, CV, tasks=2), simulation.seeds_by_simulation(MARGIN, CV, tasks=2)
     assert formula is not None and simulated is not None
     assert formula <= simulated <= formula + 2
-    assert plan.verdict_rates(simulated, MARGIN, CV, tasks=2)[Verdict.EQUIVALENT] >= plan.POWER
-    assert plan.seeds_by_simulation(MARGIN, math.nan) is None
+    assert simulation.verdict_rates(simulated, MARGIN, CV, tasks=2)[Verdict.EQUIVALENT] >= power.POWER
+    assert simulation.seeds_by_simulation(MARGIN, math.nan) is None
 
 
 def test_simulated_verdicts_hold_their_error_rates() -> None:
     for tasks in (1, 4):
-        at_margin = plan.verdict_rates(5, 0.3, CV, difference=-0.3, tasks=tasks)
+        at_margin = simulation.verdict_rates(5, 0.3, CV, difference=-0.3, tasks=tasks)
         assert at_margin[Verdict.EQUIVALENT] <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 4000)
-        none = plan.verdict_rates(5, 0.05, CV, tasks=tasks)
+        none = simulation.verdict_rates(5, 0.05, CV, tasks=tasks)
         assert none[Verdict.WORSE] <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 4000)

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from parity.verdict.improvement import probability_of_improvement, successes
-from parity.verdict.iqm import iqm, iqm_difference
+from parity.verdict.robustness import iqm, iqm_difference, probability_of_improvement, successes
 
 
 def test_iqm_is_the_mean_of_the_middle_half_and_of_three_runs_the_mean() -> None:

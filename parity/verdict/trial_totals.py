@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from parity.results.summary import MaskCounts, MaskTotals, ObservedThroughput, PhaseSeconds
-from parity.verdict.runs import Run
+from parity.verdict.task_runs import Run
 
 _COUNTS = ("decisions", "violations", "empty")
 

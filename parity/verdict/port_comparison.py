@@ -1,31 +1,44 @@
-"""A port against SB3 on one task: the primary metrics with their verdicts, and steps to threshold beside them."""
+"""A port against SB3, on one task or over all tasks of a study: the primary metrics with their verdicts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from parity.results.summary import PRIMARY, SB3, MetricComparison, Metrics, PrimaryMetrics, StepsToThreshold, Verdict
+from parity.results.summary import (
+    PRIMARY,
+    SB3,
+    MetricComparison,
+    Metrics,
+    PooledSummary,
+    PrimaryMetrics,
+    StepsToThreshold,
+    TaskSummary,
+    Verdict,
+)
 from parity.verdict import metrics
-from parity.verdict.plan import seeds_needed
-from parity.verdict.runs import TaskRuns
+from parity.verdict.pooled_statistics import pooled_difference
+from parity.verdict.power import seeds_needed
+from parity.verdict.robustness import robustness
 from parity.verdict.statistics import (
     ALPHA,
+    Difference,
     holm,
     interval_verdict,
     kaplan_meier_median,
     logrank_p,
     welch_difference,
 )
+from parity.verdict.task_runs import TaskRuns
 
 AnyMetrics = TypeVar("AnyMetrics", bound=PrimaryMetrics)
 
 NOTHING_TO_COMPARE = "nothing to compare with"
-
+TOO_FEW_RUNS = "an interval needs two runs of each framework"
 # From the worst down: the verdict of several ports or tasks is the first of these that one of them has.
 GRAVITY = (Verdict.INVALID, Verdict.WORSE, Verdict.INCONCLUSIVE, Verdict.BETTER, Verdict.EQUIVALENT)
 
@@ -42,38 +55,97 @@ def compare(runs: TaskRuns, frameworks: Sequence[str], alpha: float = ALPHA) -> 
     yet corrected for the number of metrics and tasks: see ``correct_worse``.
     """
     return Metrics(
-        final=_compare_metric(runs, frameworks, "final", alpha),
-        auc=_compare_metric(runs, frameworks, "auc", alpha),
+        **{metric: _compare_metric(runs, frameworks, metric, alpha) for metric in PRIMARY},
         steps_to_threshold=_steps_to_threshold(runs, frameworks),
+    )
+
+
+def pool(
+    tasks: Mapping[str, TaskRuns], judged: Mapping[str, TaskSummary], alpha: float = ALPHA
+) -> PooledSummary | None:
+    """Compares every port with SB3 over all tasks together; ``alpha`` as in ``compare``.
+
+    None where there is one task, or no port beside SB3. INVALID where the port is INVALID on any of the tasks.
+    """
+    all_runs = list(tasks.values())
+    ports = [framework for framework in all_runs[0].frameworks if framework != SB3]
+    if len(all_runs) < 2 or not ports or SB3 not in all_runs[0].frameworks:
+        return None
+    comparisons, verdicts, reasons = {}, {}, []
+    for port in ports:
+        compared = PrimaryMetrics(**{metric: _pool_metric(all_runs, port, metric, alpha) for metric in PRIMARY})
+        (corrected,) = correct_worse([compared], alpha)
+        invalid = [name for name, task in judged.items() if task.verdicts[port] is Verdict.INVALID]
+        if invalid:
+            reasons.append(f"{port} cannot be judged on {', '.join(invalid)}")
+            corrected = invalidate(corrected, reasons[-1])
+        comparisons[port], verdicts[port] = corrected, primary_verdict(corrected)
+    return PooledSummary(
+        verdict=gravest(list(verdicts.values())),
+        tasks=list(tasks),
+        metrics=comparisons[ports[0]],
+        comparisons=comparisons,
+        verdicts=verdicts,
+        reasons=reasons,
+        robustness={port: robustness(all_runs, port, alpha) for port in ports},
     )
 
 
 def _compare_metric(runs: TaskRuns, frameworks: Sequence[str], metric: str, alpha: float) -> MetricComparison:
     scores = {framework: runs.scores(framework, metric) for framework in frameworks}
-    common = MetricComparison.model_validate(
-        {
-            "margin": runs.margin,
-            "verdict": Verdict.INCONCLUSIVE,
-            "runs": {framework: len(values) for framework, values in scores.items()},
-            **{framework: runs.mean_score(framework, metric) for framework in frameworks},
-        }
-    )
+    means = {framework: runs.mean_score(framework, metric) for framework in frameworks}
+    counts = {framework: len(values) for framework, values in scores.items()}
     if len(frameworks) < 2:
-        return common.model_copy(update={"reason": NOTHING_TO_COMPARE})
+        return _undecided(runs.margin, counts, means, NOTHING_TO_COMPARE)
     a, b = (scores[framework] for framework in frameworks)
     if min(len(a), len(b)) < 2:
-        difference = float(np.mean(b) - np.mean(a)) if a and b else None
-        reason = "an interval needs two runs of each framework"
-        return common.model_copy(update={"difference": difference, "reason": reason})
+        undecided = _undecided(runs.margin, counts, means, TOO_FEW_RUNS)
+        return undecided.model_copy(update={"difference": float(np.mean(b) - np.mean(a)) if a and b else None})
     test = welch_difference(a, b, runs.margin, 1 - 2 * alpha)
-    verdict = interval_verdict(float(test.low), float(test.high), runs.margin)
-    return common.model_copy(
+    return _decide(_undecided(runs.margin, counts, means), test, a, b, alpha)
+
+
+def _pool_metric(tasks: Sequence[TaskRuns], port: str, metric: str, alpha: float) -> MetricComparison:
+    scores = {framework: [runs.scores(framework, metric) for runs in tasks] for framework in (SB3, port)}
+    # The strictest: whoever keeps within it keeps within every task's own.
+    margin = min(runs.margin for runs in tasks)
+    counts = {framework: sum(map(len, arms)) for framework, arms in scores.items()}
+    means = {
+        framework: float(np.mean([np.mean(arm) for arm in arms])) if all(arms) else None
+        for framework, arms in scores.items()
+    }
+    lengths = {len(arm) for arms in scores.values() for arm in arms}
+    if len(lengths) > 1:
+        reason = "pooling needs equally many runs of every framework on every task"
+        return _undecided(margin, counts, means, reason)
+    if min(lengths) < 2:
+        return _undecided(margin, counts, means, TOO_FEW_RUNS)
+    test = pooled_difference(scores[SB3], scores[port], margin, 1 - 2 * alpha)
+    return _decide(_undecided(margin, counts, means), test, scores[SB3], scores[port], alpha)
+
+
+def _undecided(
+    margin: float, runs: Mapping[str, int], means: Mapping[str, float | None], reason: str | None = None
+) -> MetricComparison:
+    return MetricComparison.model_validate(
+        {"margin": margin, "verdict": Verdict.INCONCLUSIVE, "runs": runs, "reason": reason, **means}
+    )
+
+
+def _decide(
+    undecided: MetricComparison, test: Difference, reference: ArrayLike, port: ArrayLike, alpha: float
+) -> MetricComparison:
+    assert undecided.margin is not None
+    interval = float(test.low), float(test.high)
+    verdict = interval_verdict(*interval, undecided.margin)
+    seeds = seeds_to_decide(reference, port, undecided.margin, alpha) if verdict is Verdict.INCONCLUSIVE else None
+    return undecided.model_copy(
         update={
             "difference": float(test.estimate),
-            "interval": (float(test.low), float(test.high)),
+            "interval": interval,
             "confidence": test.confidence,
             "verdict": verdict,
-            "seeds_needed": seeds_to_decide(a, b, runs.margin, alpha) if verdict is Verdict.INCONCLUSIVE else None,
+            "seeds_needed": seeds,
             "p_equivalence": float(test.p_equivalence),
             "p_worse": float(test.p_worse),
         }
