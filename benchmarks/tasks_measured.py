@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from parity.plan.deviation import of_runs
+from parity.plan.standard_deviation import of_runs
 from parity.results.study import load_study
 from parity.system import machine
 from parity.task.registry import BUILT_IN

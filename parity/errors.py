@@ -1,6 +1,7 @@
 """What stops a command, and the exit codes of every command (the table of the contract)."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
 
@@ -32,6 +33,12 @@ def in_words(items: Sequence[object], conjunction: str = "and") -> str:
     """A list in a sentence: "a", "a and b", "a, b and c"."""
     *first, last = map(str, items)
     return f"{', '.join(first)} {conjunction} {last}" if first else last
+
+
+def did_you_mean(name: object, known: Iterable[str], otherwise: str) -> str:
+    """The end of a sentence about an unknown name: "did you mean NAME?", or ``otherwise`` where none is close."""
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean {close[0]}?" if close else otherwise
 
 
 class Interrupted(Exception):

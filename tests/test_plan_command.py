@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from parity.cli import call
-from parity.plan import duration
-from parity.plan.deviation import ASSUMED
+from parity.plan import wall_time
+from parity.plan.standard_deviation import ASSUMED
 from parity.results.plan import Plan
 from parity.verdict.power import seeds_for
 from parity.verdict.simulation import seeds_by_simulation, verdict_rates
@@ -109,8 +109,8 @@ def test_trials_are_dealt_to_the_cores_in_the_order_of_a_run(monkeypatch: pytest
     expected = {1: 2 * (10 + 30) + 4 * 6, 2: 10 + 10 + 30 + 3 * 6, 8: 30 + 6}
     for cores, longest in expected.items():
         monkeypatch.setattr("parity.system.machine.cores", lambda cores=cores: cores)
-        found = duration.of_design(["a"], ["sb3", "rllib"], 2, seconds)
-        assert (found.seconds, found.trials) == (duration.STUDY_STARTS_S + longest, 4)
+        found = wall_time.of_study(["a"], ["sb3", "rllib"], 2, seconds)
+        assert (found.seconds, found.trials) == (wall_time.STUDY_STARTS_S + longest, 4)
 
 
 def test_a_deviation_too_large_for_any_number_of_seeds_is_said(planned: Callable[..., Plan], capsys: Any) -> None:

@@ -23,19 +23,19 @@ def plan(*, options: AllOf[PlanOptions] = NOTHING_GIVEN, json: Json = False) -> 
     """
     from parity.plan.command import make_plan
 
-    made = make_plan(options)
+    designed = make_plan(options)
     if json:
-        print(made.model_dump_json(indent=1))
+        print(designed.model_dump_json(indent=1))
     else:
-        _print(made)
+        _print(designed)
     return 0
 
 
-def _print(made: Plan) -> None:
+def _print(plan: Plan) -> None:
     from rich import box
     from rich.table import Table
 
-    from parity.plan.words import notes
+    from parity.plan.notes import explanations, question
     from parity.system.console import console
 
     out = console(stderr=False)
@@ -43,12 +43,11 @@ def _print(made: Plan) -> None:
     table.add_column("tasks", overflow="fold")
     for name in ("seeds", "formula", "trials", "EQUIVALENT", "WORSE: -10 %", "-20 %", "-50 %", "looks", "time"):
         table.add_column(name, justify="right")
-    for design in made.designs:
+    for design in plan.designs:
         table.add_row(*_row(design))
-    for sentence in notes(made, before=True):
-        out.print(sentence, markup=False)
+    out.print(question(plan), markup=False)
     out.print(table)
-    for sentence in notes(made, before=False):
+    for sentence in explanations(plan):
         out.print(sentence, markup=False)
 
 

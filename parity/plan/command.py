@@ -1,4 +1,4 @@
-"""``parity plan``: the designs that reach a power, what else they would see, and their time here."""
+"""``parity plan``: study designs that reach a power, the drops that they would detect, and their time on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.progress import track
 
 from parity import frameworks
 from parity.errors import CannotStart
-from parity.plan import deviation, duration
+from parity.plan import standard_deviation, wall_time
 from parity.plan.options import MOST_SIMULATED, PlanOptions
 from parity.results.plan import Design, Deviation, Plan, Rates, Sequential
 from parity.results.study import StudyRecord, find_study, load_study
@@ -38,12 +38,17 @@ NUMBERS_OF_TASKS = (1, 2, 4, 6)
 FRAMEWORKS = ("sb3", "rllib")
 MARGIN = 0.15
 
+# Names of tasks, or how many there are; the deviation of each.
+_Tasks = tuple[list[str] | int, list[Deviation]]
+# The same, and the seeds that were asked for.
+_Group = tuple[list[str] | int, list[Deviation], int | None]
+
 
 def make_plan(options: PlanOptions) -> Plan:
-    """Computes and simulates; with fixed seeds, so that the same question has the same answer.
+    """Computes and simulates designs, with fixed seeds, so that the same options give the same plan.
 
     Raises:
-        CannotStart: options that exclude one another, an unknown task, suite, framework or study, a number out of range.
+        CannotStart: options that exclude one another, an unknown task, suite, framework or study.
     """
     _check(options)
     suite = suites.find(options.suite, "--suite") if options.suite is not None else None
@@ -53,19 +58,19 @@ def make_plan(options: PlanOptions) -> Plan:
         frameworks.check_names(options.frameworks)
     arms = options.frameworks or (study.file.request.frameworks if study else list(FRAMEWORKS))
     margin = options.margin or (min(task.margin for task in study.file.tasks.values()) if study else MARGIN)
-    if names is None:
-        sd = options.sd if options.sd is not None else deviation.ASSUMED
-        source = "given with --sd" if options.sd is not None else deviation.ASSUMED_WORDS
-        deviations = [deviation.given(sd, None, source)]
-    elif options.sd is not None:
-        deviations = [deviation.given(options.sd, name, "given with --sd") for name in names]
+    if options.sd is not None:
+        deviations = [
+            standard_deviation.of_both_metrics(options.sd, name, "given with --sd") for name in names or (None,)
+        ]
+    elif names is None:
+        deviations = [standard_deviation.assumed(None)]
     else:
-        deviations = deviation.from_study(study, names) if study else deviation.from_measured(names)
+        deviations = standard_deviation.from_study(study, names) if study else standard_deviation.from_measured(names)
     seconds, measured_on = _seconds(study, names, arms)
-    wanted = _wanted(names, deviations, options.seeds or (suite.seeds if suite else None))
+    groups = _groups(names, deviations, options.seeds or (suite.seeds if suite else None))
     designs = [
-        _design(why, margin, options.power, of, tasks, seeds, arms, seconds)
-        for why, of, tasks, seeds in track(wanted, "Simulating studies", console=Console(stderr=True), transient=True)
+        _design(margin, options.power, tasks, of_tasks, seeds, arms, seconds)
+        for tasks, of_tasks, seeds in track(groups, "Simulating studies", console=Console(stderr=True), transient=True)
     ]
     return Plan(
         margin=margin,
@@ -75,7 +80,7 @@ def make_plan(options: PlanOptions) -> Plan:
         frameworks=list(arms),
         deviations=deviations,
         designs=designs,
-        machine=duration.here(measured_on),
+        machine=wall_time.this_machine(measured_on),
     )
 
 
@@ -90,61 +95,43 @@ def _names(options: PlanOptions, suite: suites.Suite | None, study: StudyRecord 
     if suite is not None:
         return list(suite.tasks)
     if options.task is not None:
-        for name in options.task:
-            if study is None:
-                resolve(name)
+        for name in [] if study else options.task:
+            resolve(name)
         return options.task
     return list(study.file.request.tasks) if study else None
 
 
-Wanted = tuple[str, Sequence[Deviation], list[str] | int, int | None]
-
-
-def _wanted(names: list[str] | None, deviations: list[Deviation], asked: int | None) -> list[Wanted]:
-    """``(why, deviations of its tasks, its tasks or how many, seeds where they were asked)`` of every design."""
-    if names is None:
-        wanted: list[Wanted] = [("needed", deviations, number, None) for number in NUMBERS_OF_TASKS]
-        return [("asked", deviations, number, asked) for number in NUMBERS_OF_TASKS if asked] + wanted
-    whole: list[Wanted] = [("needed", deviations, names, None)]
-    if asked:
-        whole.insert(0, ("asked", deviations, names, asked))
-    if len(names) == 1:
-        return whole
-    return whole + [("needed", [each], [name], None) for name, each in zip(names, deviations, strict=True)]
+def _groups(names: list[str] | None, deviations: list[Deviation], asked: int | None) -> list[_Group]:
+    """The designs to compute: named tasks together and each alone, or numbers of tasks; first with the seeds asked for."""
+    together: list[_Tasks] = [(names, deviations)] if names else [(number, deviations) for number in NUMBERS_OF_TASKS]
+    alone: list[_Tasks] = []
+    if names and len(names) > 1:
+        alone = [([name], [each]) for name, each in zip(names, deviations, strict=True)]
+    return [(*tasks, asked) for tasks in together if asked] + [(*tasks, None) for tasks in together + alone]
 
 
 def _design(
-    why: str,
     margin: float,
     power: float,
-    of: Sequence[Deviation],
     tasks: list[str] | int,
+    deviations: Sequence[Deviation],
     asked: int | None,
     arms: Sequence[str],
-    seconds: duration.Seconds,
+    seconds: wall_time.Seconds,
 ) -> Design:
     names = tasks if isinstance(tasks, list) else None
     number = len(tasks) if isinstance(tasks, list) else tasks
-    sd = deviation.together(of)
+    sd = standard_deviation.pooled(deviations)
     formula = seeds_for(margin, sd, power=power, tasks=number)
     seeds = asked or _needed(margin, sd, power, number, formula)
     design = Design(
-        why="asked" if why == "asked" else "needed",
-        tasks=number,
-        names=names,
-        deviation=sd,
-        seeds=seeds,
-        formula_seeds=formula,
+        why="asked" if asked else "needed", tasks=number, names=names, deviation=sd, seeds=seeds, formula_seeds=formula
     )
-    if seeds is None:
-        return design
-    return design.model_copy(
-        update={
-            "rates": _rates(margin, sd, number, seeds),
-            "time": duration.of_design(names or [""] * number, arms, seeds, seconds),
-            "sequential": _sequential(margin, sd, number),
-        }
-    )
+    if seeds is not None:
+        design.rates = _rates(margin, sd, number, seeds)
+        design.time = wall_time.of_study(names or [""] * number, arms, seeds, seconds)
+        design.sequential = _sequential(margin, sd, number)
+    return design
 
 
 @cache
@@ -158,11 +145,8 @@ def _needed(margin: float, sd: float, power: float, tasks: int, formula: int | N
 @cache
 def _rates(margin: float, sd: float, tasks: int, seeds: int) -> list[Rates]:
     studies = 4000 if seeds <= MOST_SIMULATED else 400
-    said = [verdict_rates(seeds, margin, sd, -drop, tasks, studies=studies) for drop in DROPS]
-    return [
-        Rates(drop=drop, **{verdict.lower(): share for verdict, share in each.items()})
-        for drop, each in zip(DROPS, said, strict=True)
-    ]
+    shares = {drop: verdict_rates(seeds, margin, sd, -drop, tasks, studies=studies) for drop in DROPS}
+    return [Rates(drop=drop, **{verdict.lower(): rate for verdict, rate in of.items()}) for drop, of in shares.items()]
 
 
 @cache
@@ -177,12 +161,12 @@ def _sequential(margin: float, sd: float, tasks: int) -> Sequential:
 
 def _seconds(
     study: StudyRecord | None, names: list[str] | None, arms: Sequence[str]
-) -> tuple[duration.Seconds, list[str]]:
+) -> tuple[wall_time.Seconds, list[str]]:
     """Of a trial; of unnamed tasks the mean over all that are measured, under the empty name."""
     if study is not None:
-        return duration.from_study(study)
+        return wall_time.from_study(study)
     if names is not None:
-        return duration.from_measured(names)
-    seconds, machines = duration.from_measured(list(measured()))
+        return wall_time.from_measured(names)
+    seconds, machines = wall_time.from_measured(list(measured()))
     known = {name: [each for (_, of), each in seconds.items() if of == name] for name in arms}
     return {("", name): mean(each) for name, each in known.items() if each}, machines

@@ -17,7 +17,7 @@ from stable_baselines3 import PPO
 
 from parity.cli import call
 from parity.frameworks import hyperparameters
-from parity.port.translate.given import PARAMETERS, ZOO_KEYS
+from parity.port.translate.arguments import PARAMETERS, ZOO_KEYS
 from parity.task import PPOParams
 
 Document = dict[str, Any]

@@ -7,7 +7,7 @@ import math
 import textwrap
 from typing import Any
 
-from parity.port.translate.given import Expression, LinearSchedule
+from parity.port.translate.arguments import Expression, LinearSchedule
 from parity.port.translate.translate import Imported, Translation
 
 _WIDTH = 100
@@ -15,7 +15,7 @@ _WIDTH = 100
 
 def code(translation: Translation) -> str:
     """Source that defines ``config``, a ``PPOConfig``; what has no counterpart follows as comments."""
-    lines = [_comment(f"From {translation.given.origin}, by parity translate.", ""), ""]
+    lines = [_comment(f"From {translation.arguments.origin}, by parity translate.", ""), ""]
     lines += [f"from {module} import {', '.join(names)}" for module, names in translation.imports.items()]
     lines += ["", "config = (", "    PPOConfig()"]
     for method, arguments in translation.calls.items():
@@ -52,8 +52,8 @@ def literal(value: Any) -> str:
 def document(translation: Translation) -> dict[str, Any]:
     """What ``--json`` prints: NaN, infinities and what only Python can say are strings."""
     return {
-        "origin": translation.given.origin,
-        "algorithm": translation.given.algorithm,
+        "origin": translation.arguments.origin,
+        "algorithm": translation.arguments.algorithm,
         "ppo": _plain(dataclasses.asdict(translation.ppo)),
         "config": {method: _plain(arguments) for method, arguments in translation.calls.items()},
         "not_translated": [

@@ -1,4 +1,4 @@
-"""The value of an expression in source code, where it can be told without running anything."""
+"""The value of an expression in source code, as far as it is known without running anything."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from parity.port.translate.given import Expression
+from parity.port.translate.arguments import Expression
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -31,12 +31,12 @@ def value(node: ast.expr, names: Mapping[str, ast.expr]) -> Any:
     ``names``: what is assigned in the same file, to look a name up in.
     """
     match node:
-        case ast.Constant(value=found) if not isinstance(found, bytes | complex) and found is not ...:
-            return found
+        case ast.Constant(value=result) if not isinstance(result, bytes | complex) and result is not ...:
+            return result
         case ast.Name(id=name) if name in names:
             inner = {other: bound for other, bound in names.items() if other != name}
-            found = value(names[name], inner)
-            return Expression(name) if isinstance(found, Expression) else found
+            result = value(names[name], inner)
+            return Expression(name) if isinstance(result, Expression) else result
         case ast.List(elts=parts) | ast.Tuple(elts=parts) if not any(isinstance(part, ast.Starred) for part in parts):
             return [value(part, names) for part in parts]
         case ast.Dict(keys=keys, values=parts) if all(isinstance(key, ast.Constant) for key in keys):
@@ -44,8 +44,8 @@ def value(node: ast.expr, names: Mapping[str, ast.expr]) -> Any:
         case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(each.arg for each in keywords):
             return {each.arg: value(each.value, names) for each in keywords}
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
-            found = value(operand, names)
-            return _UNARY[type(op)](found) if _is_number(found) else _unknown(node)
+            result = value(operand, names)
+            return _UNARY[type(op)](result) if _is_number(result) else _unknown(node)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             return _computed(type(op), value(left, names), value(right, names), node)
         case ast.Call(func=ast.Name(id="int" | "float" as kind), args=[only], keywords=[]):
@@ -59,8 +59,8 @@ def _unknown(node: ast.expr) -> Expression:
     return Expression(" ".join(ast.unparse(node).split()))
 
 
-def _is_number(found: Any) -> bool:
-    return isinstance(found, int | float) and not isinstance(found, bool)
+def _is_number(result: Any) -> bool:
+    return isinstance(result, int | float) and not isinstance(result, bool)
 
 
 def _computed(op: type[ast.operator], left: Any, right: Any, node: ast.expr) -> Any:
@@ -71,16 +71,16 @@ def _computed(op: type[ast.operator], left: Any, right: Any, node: ast.expr) -> 
     if op is ast.Pow and (abs(right) > _LARGEST_EXPONENT or abs(left) > _LARGEST_BASE):
         return _unknown(node)
     try:
-        found = _BINARY[op](left, right)
+        result = _BINARY[op](left, right)
     except (ArithmeticError, ValueError):
         return _unknown(node)
-    return found if _is_number(found) else _unknown(node)
+    return result if _is_number(result) else _unknown(node)
 
 
-def _converted(kind: str, found: Any, node: ast.expr) -> Any:
+def _converted(kind: str, result: Any, node: ast.expr) -> Any:
     try:
-        if isinstance(found, int | float | str):
-            return int(found) if kind == "int" else float(found)
+        if isinstance(result, int | float | str):
+            return int(result) if kind == "int" else float(result)
     except (ArithmeticError, ValueError):
         pass
     return _unknown(node)

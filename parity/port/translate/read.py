@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from parity.errors import CannotStart
-from parity.port.translate.call import read_call
-from parity.port.translate.given import Given
-from parity.port.translate.mapping import read_mapping
+from parity.port.translate.arguments import Arguments
+from parity.port.translate.json_yaml import read_mapping
+from parity.port.translate.python_call import read_call
 
 Form = Literal["python", "json", "yaml"]
 _SUFFIXES: dict[str, Form] = {".py": "python", ".json": "json", ".yml": "yaml", ".yaml": "yaml"}
@@ -19,7 +19,7 @@ STDIN = "-"
 _LARGEST = 4_000_000
 
 
-def read(file: str, env: str | None = None, line: int | None = None) -> Given:
+def read(file: str, env: str | None = None, line: int | None = None) -> Arguments:
     """The arguments in ``file``, or in standard input where it is ``-``.
 
     Raises:
@@ -53,13 +53,13 @@ def _text(file: str) -> tuple[str, str]:
     name = "standard input" if file == STDIN else file
     try:
         if file == STDIN:
-            found = sys.stdin.buffer.read(_LARGEST + 1)
+            content = sys.stdin.buffer.read(_LARGEST + 1)
         else:
             with Path(file).open("rb") as opened:
-                found = opened.read(_LARGEST + 1)
-        if len(found) > _LARGEST:
+                content = opened.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
             raise CannotStart(f"{name}: it has more than {_LARGEST} bytes; give the file with the arguments alone.")
-        return found.decode("utf-8-sig"), name
+        return content.decode("utf-8-sig"), name
     except FileNotFoundError as error:
         raise CannotStart(f"{name}: there is no such file; give one, or - for standard input.") from error
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""From what was given to calls of ``PPOConfig``, and what has no counterpart there."""
+"""From arguments of MaskablePPO or PPO to calls of ``PPOConfig``, and notes on what has no counterpart there."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from parity.errors import CannotStart
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import Untranslated
-from parity.port.translate.given import Expression, Given, LinearSchedule
-from parity.port.translate.surroundings import surroundings
+from parity.port.translate.arguments import Arguments, Expression, LinearSchedule, Note
+from parity.port.translate.other_arguments import translate_others
 from parity.task import PPOParams
 
 _HYPERPARAMETERS = tuple(field.name for field in dataclasses.fields(PPOParams))
@@ -20,25 +20,8 @@ _WRITE_YOURS = "write the number into this code"
 
 
 @dataclasses.dataclass(frozen=True)
-class Note:
-    """An argument without a counterpart in ``PPOConfig``.
-
-    Attributes:
-        field: its name, SB3's or RL-Zoo's.
-        value: what was given, or SB3's default.
-        instead: what RLlib does.
-        remedy: what to do about it.
-    """
-
-    field: str
-    value: Any
-    instead: str
-    remedy: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Imported:
-    """A name that the code imports; nothing that was read is ever one."""
+    """A name that the code imports; never one that was read."""
 
     name: str
 
@@ -48,7 +31,7 @@ class Translation:
     """Calls of ``PPOConfig``'s methods, in order.
 
     Attributes:
-        given: what was translated.
+        arguments: what was translated.
         ppo: the hyperparameters, SB3's defaults filled in; a schedule by its first value.
         calls: method -> its keyword arguments, literals or `Imported`.
         imports: module -> names that those need.
@@ -56,7 +39,7 @@ class Translation:
         remarks: keyword argument -> what a reader has to know at that line.
     """
 
-    given: Given
+    arguments: Arguments
     ppo: PPOParams
     calls: dict[str, dict[str, Any]]
     imports: dict[str, list[str]]
@@ -64,14 +47,14 @@ class Translation:
     remarks: dict[str, str]
 
 
-def translate(given: Given, exact: bool = False) -> Translation:
-    """``exact``: with parity's learner and env runner, which have what ``PPOConfig`` alone cannot express.
+def translate(arguments: Arguments, exact: bool = False) -> Translation:
+    """Translates arguments; ``exact``: for parity's learner and env runner, which can do what ``PPOConfig`` alone cannot.
 
     Raises:
         CannotStart: a value has the wrong type or is out of range.
     """
-    constants, notes, unknown = _constants(given)
-    ppo = _params(given, constants)
+    constants, notes, unknown = _constants(arguments)
+    ppo = _params(arguments, constants)
     training, env_runners, differences = hyperparameters.to_rllib(ppo)
     calls: dict[str, dict[str, Any]] = {"environment": {}, "env_runners": env_runners, "training": training}
     calls["learners"] = {}
@@ -84,36 +67,38 @@ def translate(given: Given, exact: bool = False) -> Translation:
     else:
         notes += [_difference(each) for each in differences if each.field not in unknown]
     remarks = {name: text for field, text in unknown.items() for name in _written_as(field, ppo, calls)}
-    _schedule(given, ppo, calls, notes, remarks)
-    for field, reason in given.assumed.items():
+    _schedule(arguments, ppo, calls, notes, remarks)
+    for field, reason in arguments.assumed.items():
         if field not in constants:
             notes.append(
                 Note(field, getattr(ppo, field), f"{getattr(ppo, field)} stands here: {reason}", "say it with --n-envs")
             )
-    beside = surroundings(given)
-    for method, arguments in beside.calls.items():
-        calls[method] = calls.get(method, {}) | arguments
-    notes += [Note(*each) for each in beside.notes]
-    return Translation(given, ppo, {m: a for m, a in calls.items() if a}, imports, notes, remarks)
+    others = translate_others(arguments)
+    for method, keywords in others.calls.items():
+        calls[method] = calls.get(method, {}) | keywords
+    notes += others.notes
+    return Translation(arguments, ppo, {m: a for m, a in calls.items() if a}, imports, notes, remarks)
 
 
-def _constants(given: Given) -> tuple[dict[str, Any], list[Note], dict[str, str]]:
-    """Hyperparameters that are numbers; notes and remarks for those whose value nobody can tell from the source."""
+def _constants(arguments: Arguments) -> tuple[dict[str, Any], list[Note], dict[str, str]]:
+    """Hyperparameters that are numbers; notes and remarks for those whose value the source does not tell."""
     constants: dict[str, Any] = {}
     notes: list[Note] = []
     unknown: dict[str, str] = {}
-    values = _adam_eps(given) | given.values
+    values = _adam_eps(arguments) | arguments.values
     for name in _HYPERPARAMETERS:
         if name not in values:
             continue
-        found = values[name]
-        if isinstance(found, LinearSchedule):
+        given_value = values[name]
+        if isinstance(given_value, LinearSchedule):
             if name not in ("learning_rate", "clip_range", "clip_range_vf"):
-                raise CannotStart(f"{given.place(name)}: {name} cannot be a schedule in SB3; give a number.")
-            constants[name] = found.start
-        elif isinstance(found, Expression):
+                raise CannotStart(f"{arguments.place(name)}: {name} cannot be a schedule in SB3; give a number.")
+            constants[name] = given_value.start
+        elif isinstance(given_value, Expression):
             default = getattr(hyperparameters.of_sb3_arguments({}), name)
-            instead = f"{default!r}, SB3's default, stands here: what {found.text} gives is known only when it runs"
+            instead = (
+                f"{default!r}, SB3's default, stands here: what {given_value.text} gives is known only when it runs"
+            )
             remedy = _WRITE_YOURS
             if name == "learning_rate":
                 remedy += ", or lr=[[0, first], [steps, last]]: RLlib interpolates over environment steps"
@@ -121,21 +106,21 @@ def _constants(given: Given) -> tuple[dict[str, Any], list[Note], dict[str, str]
                 remedy += "; RLlib has no schedule for it"
             elif name == "n_envs":
                 remedy = "say it with --n-envs"
-            notes.append(Note(name, found, instead, remedy))
-            unknown[name] = f"not translated: {found.text}"
+            notes.append(Note(name, given_value, instead, remedy))
+            unknown[name] = f"not translated: {given_value.text}"
         else:
-            constants[name] = found
+            constants[name] = given_value
     return constants, notes, unknown
 
 
-def _adam_eps(given: Given) -> dict[str, Any]:
-    """From ``policy_kwargs=dict(optimizer_kwargs=dict(eps=...))``; given without, PyTorch's default holds, not SB3's."""
-    policy = given.values.get("policy_kwargs")
+def _adam_eps(arguments: Arguments) -> dict[str, Any]:
+    """From ``policy_kwargs=dict(optimizer_kwargs=dict(eps=...))``; without eps, PyTorch's default holds, not SB3's."""
+    policy = arguments.values.get("policy_kwargs")
     options = policy.get("optimizer_kwargs") if isinstance(policy, dict) else None
     return {"adam_eps": options.get("eps", hyperparameters.TORCH_ADAM_EPS)} if isinstance(options, dict) else {}
 
 
-def _params(given: Given, constants: dict[str, Any]) -> PPOParams:
+def _params(arguments: Arguments, constants: dict[str, Any]) -> PPOParams:
     try:
         return hyperparameters.of_sb3_arguments(constants)
     except ValidationError as error:
@@ -143,12 +128,12 @@ def _params(given: Given, constants: dict[str, Any]) -> PPOParams:
         message = first["msg"].removeprefix("Value error, ")
         message = message[0].lower() + message[1:]
         if not first["loc"]:
-            raise CannotStart(f"{given.origin}: {message}.") from error
+            raise CannotStart(f"{arguments.origin}: {message}.") from error
         field = str(first["loc"][0])
         hint = "correct it"
         if isinstance(first["input"], str) and _is_number(first["input"]):
             hint = "write it without quotes; YAML takes 3e-4 for text and 3.0e-4 for a number"
-        raise CannotStart(f"{given.place(field)}: {field} is {first['input']!r}, {message}; {hint}.") from error
+        raise CannotStart(f"{arguments.place(field)}: {field} is {first['input']!r}, {message}; {hint}.") from error
 
 
 def _is_number(text: str) -> bool:
@@ -165,19 +150,20 @@ def _difference(each: Untranslated) -> Note:
 
 
 def _written_as(field: str, ppo: PPOParams, calls: dict[str, dict[str, Any]]) -> list[str]:
-    """Keyword arguments that move with a hyperparameter: found by moving it, so that no second table of names is needed."""
+    """Keyword arguments that a hyperparameter determines: those that change with it, so that no table of names is needed."""
     value = getattr(ppo, field)
     other = value * 2 if isinstance(value, int) else (value or 1.0) / 2
     moved = PPOParams(**dataclasses.asdict(ppo) | {"normalize_advantage": False, field: other})
     before = {**calls["training"], **calls["env_runners"]}
     training, env_runners, _ = hyperparameters.to_rllib(moved)
-    return [name for name, found in {**training, **env_runners}.items() if name in before and before[name] != found]
+    after = {**training, **env_runners}
+    return [name for name in after if name in before and before[name] != after[name]]
 
 
 def _schedule(
-    given: Given, ppo: PPOParams, calls: dict[str, dict[str, Any]], notes: list[Note], remarks: dict[str, str]
+    arguments: Arguments, ppo: PPOParams, calls: dict[str, dict[str, Any]], notes: list[Note], remarks: dict[str, str]
 ) -> None:
-    rate, total = given.values.get("learning_rate"), given.values.get("n_timesteps")
+    rate, total = arguments.values.get("learning_rate"), arguments.values.get("n_timesteps")
     if isinstance(rate, LinearSchedule) and not isinstance(total, int):
         instead = f"lr stays {rate.start:g}: how long the training is, nothing here says"
         notes.append(Note("learning_rate", rate, instead, "add n_timesteps, or write lr=[[0, first], [steps, 0.0]]"))
@@ -185,7 +171,7 @@ def _schedule(
     elif isinstance(rate, LinearSchedule) and isinstance(total, int):
         calls["training"]["lr"] = hyperparameters.linear_decay(rate.start, total, ppo.rollout_steps)
         remarks["lr"] = f"{rate!r}, a rollout ahead: RLlib sets the rate after an update, SB3 before it"
-    clip = given.values.get("clip_range")
+    clip = arguments.values.get("clip_range")
     if isinstance(clip, LinearSchedule):
         instead = f"clip_param stays {clip.start:g}: RLlib has no schedule for it"
         remedy = (
@@ -194,7 +180,7 @@ def _schedule(
         )
         notes.append(Note("clip_range", clip, instead, remedy))
         remarks["clip_param"] = f"not translated: {clip!r}"
-    change = given.values.get("clip_range_vf")
+    change = arguments.values.get("clip_range_vf")
     if isinstance(change, LinearSchedule):
         instead = "there is no such schedule, with ExactPPOLearner neither"
         notes.append(Note("clip_range_vf", change, instead, "keep it constant on both sides"))

@@ -1,25 +1,23 @@
-"""What ``parity plan`` says beside its table, for people."""
+"""The sentences that ``parity plan`` prints before and after its table."""
 
 from __future__ import annotations
 
+from parity.errors import in_words
 from parity.results.plan import Plan
 
 
-def notes(made: Plan, before: bool) -> list[str]:
-    """Sentences that stand before the table, or after it."""
-    return _question(made) if before else _explained(made)
+def question(plan: Plan) -> str:
+    """What the table answers."""
+    return (
+        f"How many seeds show equivalence within {plan.margin:g} of the normalised score in {100 * plan.power:g} % of the "
+        f"studies of {in_words(plan.frameworks)}?"
+    )
 
 
-def _question(made: Plan) -> list[str]:
-    return [
-        f"How many seeds show equivalence within {made.margin:g} of the normalised score in {100 * made.power:g} % of the "
-        f"studies of {' and '.join(made.frameworks)}?"
-    ]
-
-
-def _explained(made: Plan) -> list[str]:
-    first = made.designs[0]
-    inside = [rate for rate in first.rates if 0 < rate.drop < made.margin]
+def explanations(plan: Plan) -> list[str]:
+    """What the table's columns mean, and where its figures come from."""
+    first = plan.designs[0]
+    inside = [rate for rate in first.rates if 0 < rate.drop < plan.margin]
     sequential = first.sequential
     sentences = [
         "seeds: per framework and task, simulated with both primary metrics and never under the 3 that LEARNS takes; formula: "
@@ -38,26 +36,26 @@ def _explained(made: Plan) -> list[str]:
             f"looks: mean seeds with --sequential (at most {sequential.looks[-1]}, in looks at {looks}), where the port does "
             "not differ; where the table asks for more, it mostly ends open."
         )
-    sentences.append("Deviation of a run's score: " + "; ".join(_deviations(made)) + ".")
-    return sentences + _times(made)
+    sentences.append("Deviation of a run's score: " + "; ".join(_deviations(plan)) + ".")
+    return sentences + _times(plan)
 
 
-def _deviations(made: Plan) -> list[str]:
+def _deviations(plan: Plan) -> list[str]:
     """By source, final score and area under the curve of every task."""
     by_source: dict[str, list[str]] = {}
-    for each in made.deviations:
+    for each in plan.deviations:
         figures = f"{each.final:.3g}" if each.final == each.auc else f"{each.final:.3f} final, {each.auc:.3f} area"
         source = f"{each.source}, {each.runs} runs a task" if each.runs else each.source
         by_source.setdefault(source, []).append(f"{each.task}: {figures}" if each.task else figures)
     return [f"{', '.join(figures)} ({source})" for source, figures in by_source.items()]
 
 
-def _times(made: Plan) -> list[str]:
-    machine = made.machine
-    unmeasured = dict.fromkeys(name for design in made.designs if design.time for name in design.time.unmeasured)
+def _times(plan: Plan) -> list[str]:
+    machine = plan.machine
+    unmeasured = dict.fromkeys(name for design in plan.designs if design.time for name in design.time.unmeasured)
     sentences = []
     if machine.measured_on:
-        named = any(design.names for design in made.designs)
+        named = any(design.names for design in plan.designs)
         what = "" if named else "for tasks that take as long as the mean of the measured ones, "
         where = "on such a machine" if machine.same else f"on {'; '.join(machine.measured_on)}: here, an estimate"
         sentences.append(

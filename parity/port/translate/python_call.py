@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections import Counter
 from typing import Any
 
-from parity.errors import CannotStart
+from parity.errors import CannotStart, did_you_mean
+from parity.port.translate.arguments import PARAMETERS, Algorithm, Arguments, Expression
 from parity.port.translate.expressions import value
-from parity.port.translate.given import PARAMETERS, Algorithm, Expression, Given
 
 # Wrappers of a vectorised environment -> the key of RL-Zoo that says the same.
 _WRAPPERS = {"VecNormalize": "normalize", "VecFrameStack": "frame_stack"}
 _TRANSPARENT = ("VecMonitor", "VecTransposeImage", "VecCheckNan")
 
 
-def read_call(text: str, name: str, line: int | None = None) -> Given:
-    """``line``: which call, where there are several.
+def read_call(text: str, name: str, line: int | None = None) -> Arguments:
+    """Reads the arguments of the call in ``text``; ``line``: where it begins, if there are several.
 
     Raises:
         CannotStart: a syntax error, no call or several, or arguments that the constructor does not have.
@@ -43,48 +42,46 @@ def read_call(text: str, name: str, line: int | None = None) -> Given:
         else:
             values[argument] = value(node, names)
     assumed = _environment(env, tree, names, values)
-    return Given(origin, algorithm, values, places, assumed)
+    return Arguments(origin, algorithm, values, places, assumed)
 
 
 def _the_call(tree: ast.Module, name: str, line: int | None) -> tuple[ast.Call, Algorithm]:
-    meant = _meant_by(tree)
-    found = [
+    classes = _imported_classes(tree)
+    calls = [
         (node, algorithm)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and (algorithm := _callee(node.func, meant)) is not None
+        if isinstance(node, ast.Call) and (algorithm := _callee(node.func, classes)) is not None
     ]
-    lines = ", ".join(str(node.lineno) for node, _ in found)
-    if line is not None:
-        here = [each for each in found if each[0].lineno == line]
-        if not here:
-            raise CannotStart(
-                f"{name}, line {line}: no call of MaskablePPO or PPO begins there; "
-                + (f"one begins in line {lines}." if found else "there is none in the whole file.")
-            )
-        found = here
-    if not found:
+    if not calls and line is None:
         raise CannotStart(f"{name}: no call of MaskablePPO or PPO is in it; give the file or snippet that has one.")
-    if len(found) > 1:
+    lines = ", ".join(str(node.lineno) for node, _ in calls)
+    chosen = [call for call in calls if line in (None, call[0].lineno)]
+    if not chosen:
+        raise CannotStart(
+            f"{name}, line {line}: no call of MaskablePPO or PPO begins there; "
+            + (f"one begins in line {lines}." if calls else "there is none in the whole file.")
+        )
+    if len(chosen) > 1:
         raise CannotStart(f"{name}: MaskablePPO or PPO is called in lines {lines}; choose one with --line.")
-    return found[0]
+    return chosen[0]
 
 
-def _meant_by(tree: ast.Module) -> dict[str, Algorithm | None]:
+def _imported_classes(tree: ast.Module) -> dict[str, Algorithm | None]:
     """Name in the file -> the class that it was imported as; None for a class of another library."""
-    meant: dict[str, Algorithm | None] = {"MaskablePPO": "MaskablePPO", "PPO": "PPO"}
+    classes: dict[str, Algorithm | None] = {"MaskablePPO": "MaskablePPO", "PPO": "PPO"}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             ours = node.module.partition(".")[0] in ("stable_baselines3", "sb3_contrib")
             for alias in node.names:
                 if alias.name == "MaskablePPO" or alias.name == "PPO":
-                    meant[alias.asname or alias.name] = alias.name if ours else None  # type: ignore[assignment]
-    return meant
+                    classes[alias.asname or alias.name] = alias.name if ours else None  # type: ignore[assignment]
+    return classes
 
 
-def _callee(node: ast.expr, meant: dict[str, Algorithm | None]) -> Algorithm | None:
+def _callee(node: ast.expr, classes: dict[str, Algorithm | None]) -> Algorithm | None:
     match node:
         case ast.Name(id=name):
-            return meant.get(name)
+            return classes.get(name)
         case ast.Attribute(attr="MaskablePPO"):
             return "MaskablePPO"
         case ast.Attribute(value=module, attr="PPO") if "ray" not in ast.unparse(module).split("."):
@@ -108,17 +105,17 @@ def _assigned(tree: ast.Module) -> dict[str, ast.expr]:
                 bound.update(names)
             case ast.AugAssign(target=ast.Name(id=name)):
                 bound[name] += 1
-            # Written to after it was assigned: what it holds at the call is not what stands in the assignment.
+            # Changed after it was assigned: at the call it holds something else than the assignment says.
             case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()):
                 bound[name] += 1
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="update" | "append" | "extend" | "pop")):
                 bound[name] += 1
         match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=found):
-                assigned[name] = found
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as found):
-                assigned[name] = found
-    return {name: found for name, found in assigned.items() if bound[name] == 1}
+            case ast.Assign(targets=[ast.Name(id=name)], value=expression):
+                assigned[name] = expression
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as expression):
+                assigned[name] = expression
+    return {name: expression for name, expression in assigned.items() if bound[name] == 1}
 
 
 def _arguments(
@@ -129,32 +126,31 @@ def _arguments(
         raise CannotStart(f"{origin}: a starred argument hides which arguments there are; write them out.")
     if len(call.args) > len(parameters):
         raise CannotStart(f"{origin}: {len(call.args)} positional arguments, {algorithm} takes {len(parameters)}.")
-    found = list(zip(parameters, call.args, strict=False))
+    arguments = list(zip(parameters, call.args, strict=False))
     for each in call.keywords:
         if each.arg is not None:
-            found.append((each.arg, each.value))
+            arguments.append((each.arg, each.value))
             continue
         inner = names.get(each.value.id) if isinstance(each.value, ast.Name) else each.value
         match inner:
             case ast.Dict(keys=keys, values=parts) if all(
                 isinstance(k, ast.Constant) and isinstance(k.value, str) for k in keys
             ):
-                found += [(k.value, part) for k, part in zip(keys, parts, strict=True)]  # type: ignore[union-attr, misc]
+                arguments += [(k.value, part) for k, part in zip(keys, parts, strict=True)]  # type: ignore[union-attr, misc]
             case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(k.arg for k in keywords):
-                found += [(k.arg, k.value) for k in keywords]  # type: ignore[misc]
+                arguments += [(k.arg, k.value) for k in keywords]  # type: ignore[misc]
             case _:
                 raise CannotStart(
                     f"{origin}: **{ast.unparse(each.value)} hides which arguments there are; write them out, or assign "
                     "one dict literal to that name."
                 )
-    for name, node in found:
+    for name, node in arguments:
         if name not in parameters:
-            close = difflib.get_close_matches(name, parameters, n=1)
-            hint = f"did you mean {close[0]}?" if close else "delete it."
+            hint = did_you_mean(name, parameters, "delete it.")
             raise CannotStart(
                 f"{origin.rpartition(', line')[0]}, line {node.lineno}: {algorithm} has no argument {name}; {hint}"
             )
-    return found
+    return arguments
 
 
 def _environment(
@@ -163,8 +159,8 @@ def _environment(
     """Fills in ``env``, ``n_envs`` and what wraps the environment. Returns what had to be assumed."""
     before = node.lineno if node is not None else 0
     while node is not None:
-        if isinstance(node, ast.Name) and (found := _last_assigned(tree, node.id, before)) is not None:
-            node, before = found.value, found.lineno
+        if isinstance(node, ast.Name) and (assignment := _last_assigned(tree, node.id, before)) is not None:
+            node, before = assignment.value, assignment.lineno
         elif isinstance(node, ast.Call) and (kind := _called(node)) in (*_WRAPPERS, *_TRANSPARENT) and node.args:
             if kind in _WRAPPERS:
                 rest = [ast.unparse(each) for each in (*node.args[1:], *node.keywords)]
@@ -185,14 +181,14 @@ def _environment(
 
 def _last_assigned(tree: ast.Module, name: str, before: int) -> ast.Assign | None:
     """The last ``name = ...`` above a line: environments are often wrapped under one name."""
-    found = [
+    assignments = [
         node
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign)
         and node.lineno < before
         and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
     ]
-    return max(found, key=lambda node: node.lineno, default=None)
+    return max(assignments, key=lambda node: node.lineno, default=None)
 
 
 def _called(node: ast.Call) -> str:
@@ -201,7 +197,7 @@ def _called(node: ast.Call) -> str:
 
 
 def _made(node: ast.expr, names: dict[str, ast.expr]) -> tuple[Any, Any]:
-    """The environment's id, or the expression that makes it, and how many there are; None where nothing says it."""
+    """The environment's id or the expression that makes it, and their number; None for what the source does not say."""
     if not isinstance(node, ast.Call):
         env = value(node, names)
         return env, 1 if isinstance(env, str) else None
@@ -219,16 +215,16 @@ def _made(node: ast.expr, names: dict[str, ast.expr]) -> tuple[Any, Any]:
 
 
 def _length(node: ast.expr, names: dict[str, ast.expr]) -> int | None:
-    """Of the list of environments that a VecEnv is made of."""
+    """How many environments are in the list that a VecEnv is made of; None where the source does not say."""
     if isinstance(node, ast.Name) and node.id in names:
         node = names[node.id]
     match node:
         case ast.List(elts=parts) if not any(isinstance(part, ast.Starred) for part in parts):
             return len(parts)
         case ast.BinOp(left=ast.List(elts=parts), op=ast.Mult(), right=times):
-            found = value(times, names)
-            return len(parts) * found if isinstance(found, int) else None
+            factor = value(times, names)
+            return len(parts) * factor if isinstance(factor, int) else None
         case ast.ListComp(generators=[ast.comprehension(iter=ast.Call(func=ast.Name(id="range"), args=[n]), ifs=[])]):
-            found = value(n, names)
-            return found if isinstance(found, int) else None
+            count = value(n, names)
+            return count if isinstance(count, int) else None
     return None

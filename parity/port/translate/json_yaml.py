@@ -1,18 +1,17 @@
-"""Arguments as a mapping: JSON, or the YAML of RL-Zoo, keyed by environment."""
+"""Arguments in JSON, or in RL-Zoo's YAML, keyed by environment."""
 
 from __future__ import annotations
 
 import ast
-import difflib
 import json
 import re
 from typing import Any, Literal
 
 import yaml
 
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, did_you_mean, one_line
+from parity.port.translate.arguments import PARAMETERS, ZOO_KEYS, Arguments, Expression, LinearSchedule
 from parity.port.translate.expressions import value
-from parity.port.translate.given import PARAMETERS, ZOO_KEYS, Expression, Given, LinearSchedule
 
 KNOWN = tuple(dict.fromkeys([*PARAMETERS["PPO"], *ZOO_KEYS]))
 # Where RL-Zoo writes Python in a string.
@@ -21,31 +20,28 @@ _WORDS = {list: "a list", str: "text", type(None): "nothing"}
 _LINEAR = re.compile(r"lin_([0-9.eE+-]+)")
 
 
-def read_mapping(text: str, name: str, form: Literal["json", "yaml"], env: str | None = None) -> Given:
-    """``env``: which entry, where the file is keyed by environment.
+def read_mapping(text: str, name: str, form: Literal["json", "yaml"], env: str | None = None) -> Arguments:
+    """Reads the arguments in ``text``; ``env``: under which key, where the file is keyed by environment.
 
     Raises:
         CannotStart: it cannot be read, no entry was chosen, or a key is unknown.
     """
-    found = _json(text, name) if form == "json" else _yaml(text, name)
+    mapping = _json(text, name) if form == "json" else _yaml(text, name)
     origin = name
-    if _is_keyed(found):
-        entry = _choose(found, name, env)
-        origin, found = f"{name}, {entry}", found[entry] | {"env": found[entry].get("env", entry)}
+    if _is_keyed(mapping):
+        entry = _choose(mapping, name, env)
+        origin, mapping = f"{name}, {entry}", mapping[entry] | {"env": mapping[entry].get("env", entry)}
     elif env is not None:
         raise CannotStart(f"--env {env}: {name} is not keyed by environment; leave --env out.")
-    for key in found:
+    for key in mapping:
         if key not in KNOWN:
-            close = difflib.get_close_matches(str(key), KNOWN, n=1)
-            raise CannotStart(
-                f"{origin}, {key}: MaskablePPO, PPO and RL-Zoo have no such argument; "
-                + (f"did you mean {close[0]}?" if close else "delete it.")
-            )
-    values = {key: _value(key, given, f"{origin}, {key}") for key, given in found.items() if given is not None}
+            hint = did_you_mean(key, KNOWN, "delete it.")
+            raise CannotStart(f"{origin}, {key}: MaskablePPO, PPO and RL-Zoo have no such argument; {hint}")
+    values = {key: _value(key, given, f"{origin}, {key}") for key, given in mapping.items() if given is not None}
     assumed = {} if "n_envs" in values else {"n_envs": "n_envs is left out"}
     # RL-Zoo trains PPO; JSON is a person's own, and masks are what parity is for.
     algorithm: Literal["MaskablePPO", "PPO"] = "PPO" if form == "yaml" or "use_sde" in values else "MaskablePPO"
-    return Given(origin, algorithm, values, {key: f"{origin}, {key}" for key in values}, assumed)
+    return Arguments(origin, algorithm, values, {key: f"{origin}, {key}" for key in values}, assumed)
 
 
 def _json(text: str, name: str) -> dict[str, Any]:
@@ -55,55 +51,51 @@ def _json(text: str, name: str) -> dict[str, Any]:
         return dict(pairs)
 
     try:
-        found = json.loads(text, object_pairs_hook=unique)
+        mapping = json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         raise CannotStart(f"{name}, line {error.lineno}: {error.msg}; correct the JSON.") from error
     except (RecursionError, ValueError) as error:
         raise CannotStart(f"{name}: it cannot be read as JSON ({one_line(error)}).") from error
-    return _mapping(found, name)
+    return _mapping(mapping, name)
 
 
 def _yaml(text: str, name: str) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(text)
-    except yaml.constructor.ConstructorError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise CannotStart(
-            f"{name}, line {line}: {one_line(Exception(error.problem))}; plain YAML only, a tag that makes Python objects "
-            "is not read."
-        ) from error
+        mapping = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise CannotStart(f"{name}, line {line}: {error.problem}; correct the YAML.") from error
+        remedy = "correct the YAML"
+        if isinstance(error, yaml.constructor.ConstructorError):
+            remedy = "plain YAML only, a tag that makes Python objects is not read"
+        raise CannotStart(f"{name}, line {line}: {one_line(Exception(error.problem))}; {remedy}.") from error
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         raise CannotStart(f"{name}: it cannot be read as YAML ({one_line(error)}).") from error
-    return _mapping(found, name)
+    return _mapping(mapping, name)
 
 
-def _mapping(found: Any, name: str) -> dict[str, Any]:
-    if not isinstance(found, dict):
+def _mapping(mapping: Any, name: str) -> dict[str, Any]:
+    if not isinstance(mapping, dict):
         raise CannotStart(
-            f"{name}: {_WORDS.get(type(found), 'one value')} is in it; give a mapping of arguments, n_steps: 256 and so on."
+            f"{name}: {_WORDS.get(type(mapping), 'one value')} is in it; give a mapping of arguments, n_steps: 256 and so on."
         )
-    return found
+    return mapping
 
 
-def _is_keyed(found: dict[Any, Any]) -> bool:
-    return bool(found) and all(isinstance(entry, dict) and key not in KNOWN for key, entry in found.items())
+def _is_keyed(mapping: dict[Any, Any]) -> bool:
+    return bool(mapping) and all(isinstance(entry, dict) and key not in KNOWN for key, entry in mapping.items())
 
 
-def _choose(found: dict[Any, Any], name: str, env: str | None) -> Any:
-    if env is not None and env not in found:
-        close = difflib.get_close_matches(env, map(str, found), n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {_some(found)}."
+def _choose(mapping: dict[Any, Any], name: str, env: str | None) -> Any:
+    if env is not None and env not in mapping:
+        hint = did_you_mean(env, map(str, mapping), f"there are {_some(mapping)}.")
         raise CannotStart(f"--env {env}: {name} has no such environment; {hint}")
-    if env is None and len(found) > 1:
-        raise CannotStart(f"{name}: it has {len(found)} environments; choose one with --env: {_some(found)}.")
-    return env if env is not None else next(iter(found))
+    if env is None and len(mapping) > 1:
+        raise CannotStart(f"{name}: it has {len(mapping)} environments; choose one with --env: {_some(mapping)}.")
+    return env if env is not None else next(iter(mapping))
 
 
-def _some(found: dict[Any, Any]) -> str:
-    names = [str(key) for key in found]
+def _some(mapping: dict[Any, Any]) -> str:
+    names = [str(key) for key in mapping]
     return ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
 
 

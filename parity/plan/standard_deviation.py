@@ -1,4 +1,4 @@
-"""How much runs of one framework vary, from stored runs, measured tasks, or an assumption that is named."""
+"""The standard deviation of a run's score within one framework: of stored runs, of measured tasks, or assumed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from parity.results.summary import PRIMARY
 from parity.task.task_table import measured
 from parity.verdict.task_runs import TaskRuns
 
-# More than any task here but cartpole has: a plan should rather ask for too much.
+# More than any built-in task but cartpole has: a plan should ask for too many seeds rather than too few.
 ASSUMED = 0.14
-ASSUMED_WORDS = "assumed; nobody has measured it: give --sd, or --from a study"
 
 
 def of_runs(runs: TaskRuns) -> tuple[dict[str, float], int]:
@@ -24,15 +23,15 @@ def of_runs(runs: TaskRuns) -> tuple[dict[str, float], int]:
 
     Weighted by degrees of freedom. NaN where no framework has two runs with a score.
     """
-    found = {}
+    deviations = {}
     for metric in PRIMARY:
         arms = [scores for name in runs.frameworks if len(scores := runs.scores(name, metric)) > 1]
         freedom = [len(arm) - 1 for arm in arms]
-        found[metric] = (
+        deviations[metric] = (
             math.sqrt(np.average([np.var(arm, ddof=1) for arm in arms], weights=freedom)) if arms else math.nan
         )
     counted = sum(len(scores) for name in runs.frameworks if len(scores := runs.scores(name, PRIMARY[0])) > 1)
-    return found, counted
+    return deviations, counted
 
 
 def from_study(study: StudyRecord, tasks: Sequence[str]) -> list[Deviation]:
@@ -46,13 +45,13 @@ def from_study(study: StudyRecord, tasks: Sequence[str]) -> list[Deviation]:
         if task not in study.file.tasks:
             known = ", ".join(study.file.tasks)
             raise CannotStart(f"--from {study.file.study}: it has no task {task}; it has {known}.")
-        found, runs = of_runs(TaskRuns.of(study, task))
-        if not all(map(math.isfinite, found.values())):
+        of_task, runs = of_runs(TaskRuns.of(study, task))
+        if not all(map(math.isfinite, of_task.values())):
             raise CannotStart(
                 f"--from {study.file.study}: no framework has two finished runs of {task}, so nothing says how much runs "
                 "vary; give --sd."
             )
-        deviations.append(Deviation(task=task, **found, runs=runs, source=f"study {study.file.study}"))
+        deviations.append(Deviation(task=task, **of_task, runs=runs, source=f"study {study.file.study}"))
     return deviations
 
 
@@ -64,14 +63,19 @@ def from_measured(tasks: Sequence[str]) -> list[Deviation]:
         if "deviation" in known:
             deviations.append(Deviation(task=task, **known["deviation"], source=f"measured in study {known['study']}"))
         else:
-            deviations.append(given(ASSUMED, task, ASSUMED_WORDS))
+            deviations.append(assumed(task))
     return deviations
 
 
-def given(sd: float, task: str | None, source: str) -> Deviation:
+def of_both_metrics(sd: float, task: str | None, source: str) -> Deviation:
+    """The same for both primary metrics, where no runs tell them apart."""
     return Deviation(task=task, final=sd, auc=sd, runs=0, source=source)
 
 
-def together(deviations: Sequence[Deviation]) -> float:
+def assumed(task: str | None) -> Deviation:
+    return of_both_metrics(ASSUMED, task, "assumed; nobody has measured it: give --sd, or --from a study")
+
+
+def pooled(deviations: Sequence[Deviation]) -> float:
     """The deviation that a pooled test of these tasks has: root mean square over tasks, of the noisier primary metric."""
     return max(math.sqrt(np.mean([getattr(deviation, metric) ** 2 for deviation in deviations])) for metric in PRIMARY)

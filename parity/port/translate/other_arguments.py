@@ -1,4 +1,4 @@
-"""Arguments that are no hyperparameters: environment, policy, seed, device, logging, and what RL-Zoo wraps around."""
+"""Arguments that are not hyperparameters: environment, policy, seed, device, logging, and RL-Zoo's wrappers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from parity.errors import CannotStart
-from parity.port.translate.given import Expression, Given, has_expression
+from parity.port.translate.arguments import Arguments, Expression, Note, has_expression
 
 _MODULE = "bring an RLModule: .rl_module(rl_module_spec=RLModuleSpec(module_class=...)); parity init writes one"
 # What SB3's own policies have, and PPO without an RLModule of yours.
@@ -23,7 +23,7 @@ _POLICIES = {
 }
 # Defaults that are not None, False, 0 or empty.
 _NOTHING = {"sde_sample_freq": -1, "_init_setup_model": True}
-# Hyperparameters are checked by PPOParams, these here.
+# PPOParams checks the hyperparameters.
 _TYPES: dict[str, type] = {
     "policy": str,
     "use_sde": bool,
@@ -40,7 +40,7 @@ _WORDS = {str: "text", bool: "True or False", int: "a whole number", dict: "a ma
 # SB3's and RLlib's default for the window of episodes whose mean return is reported.
 _WINDOW = 100
 
-# Argument -> what RLlib does, what to do. Given as None, False or the like, they ask for nothing.
+# Argument -> what RLlib does, what to do. Arguments as None, False or the like, they ask for nothing.
 _WITHOUT: dict[str, tuple[str, str]] = {
     "use_sde": (
         "actions are sampled from the distribution at every step",
@@ -128,132 +128,111 @@ _POLICY: dict[str, tuple[str, str]] = {
 
 
 @dataclasses.dataclass
-class Surroundings:
-    """``calls``: method of ``PPOConfig`` -> keyword arguments. ``notes``: (field, value, instead, remedy)."""
+class Others:
+    """``calls``: method of ``PPOConfig`` -> keyword arguments. ``notes``: what has no counterpart."""
 
     calls: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    notes: list[tuple[str, Any, str, str]] = dataclasses.field(default_factory=list)
+    notes: list[Note] = dataclasses.field(default_factory=list)
+
+    def note(self, field: str, value: Any, instead: str, remedy: str) -> None:
+        self.notes.append(Note(field, value, instead, remedy))
 
 
-def surroundings(given: Given) -> Surroundings:
-    """Raises:
-    CannotStart: an argument has the wrong type.
+def translate_others(arguments: Arguments) -> Others:
+    """Translates everything but hyperparameters.
+
+    Raises:
+        CannotStart: an argument has the wrong type.
     """
-    found = Surroundings()
-    values = given.values
-    _check_types(given)
-    _environment(given, found)
-    _policy(given, found)
-    _device(values.get("device", "auto"), found)
+    _check_types(arguments)
+    others, values = Others(), arguments.values
+    _environment(arguments, others)
+    _policy(arguments, others)
+    _device(values.get("device", "auto"), others)
     seed = values.get("seed")
     if isinstance(seed, int):
-        found.calls["debugging"] = {"seed": seed}
-        found.notes.append(
-            (
-                "seed",
-                seed,
-                "the same seed gives other random numbers in RLlib",
-                "compare several seeds, never one with one",
-            )
-        )
+        others.calls["debugging"] = {"seed": seed}
+        same = "the same seed gives other random numbers in RLlib"
+        others.note("seed", seed, same, "compare several seeds, never one with one")
     elif seed is not None:
-        found.notes.append(("seed", seed, "no seed is set", "write .debugging(seed=...) with a number"))
+        others.note("seed", seed, "no seed is set", "write .debugging(seed=...) with a number")
     window = values.get("stats_window_size", _WINDOW)
     if isinstance(window, int) and window > 0:
-        found.calls["reporting"] = {"metrics_num_episodes_for_smoothing": window}
+        others.calls["reporting"] = {"metrics_num_episodes_for_smoothing": window}
     else:
-        found.notes.append(
-            (
-                "stats_window_size",
-                window,
-                f"the mean of {_WINDOW} episodes is reported",
-                ".reporting(metrics_num_episodes_for_smoothing=...) with a number",
-            )
-        )
+        remedy = ".reporting(metrics_num_episodes_for_smoothing=...) with a number"
+        others.note("stats_window_size", window, f"the mean of {_WINDOW} episodes is reported", remedy)
     for name, (instead, remedy) in _WITHOUT.items():
         asked = values.get(name)
         wanted = asked != _NOTHING[name] if name in _NOTHING else isinstance(asked, Expression) or bool(asked)
         if wanted and asked is not None:
-            found.notes.append((name, asked, instead, remedy))
+            others.note(name, asked, instead, remedy)
     if "n_timesteps" in values:
         steps = values["n_timesteps"]
-        remedy = (
-            f'tune.RunConfig(stop={{"num_env_steps_sampled_lifetime": {steps}}}), or a loop around Algorithm.train()'
-        )
-        found.notes.append(("n_timesteps", steps, "a configuration has no end", remedy))
-    return found
+        stop = f'tune.RunConfig(stop={{"num_env_steps_sampled_lifetime": {steps}}})'
+        others.note("n_timesteps", steps, "a configuration has no end", f"{stop}, or a loop around Algorithm.train()")
+    return others
 
 
-def _check_types(given: Given) -> None:
+def _check_types(arguments: Arguments) -> None:
     for name, kind in _TYPES.items():
-        found = given.values.get(name)
-        if found is None or isinstance(found, Expression):
+        value = arguments.values.get(name)
+        if value is None or isinstance(value, Expression):
             continue
-        if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
-            raise CannotStart(f"{given.place(name)}: {name} is {found!r}, give {_WORDS[kind]}.")
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise CannotStart(f"{arguments.place(name)}: {name} is {value!r}, give {_WORDS[kind]}.")
 
 
-def _environment(given: Given, found: Surroundings) -> None:
-    env, arguments = given.values.get("env"), given.values.get("env_kwargs")
-    if given.algorithm == "MaskablePPO":
-        # Its check plays random actions, masks or not.
-        found.calls["environment"] = {"disable_env_checking": True}
-        found.notes.append(
-            (
-                "action masks",
-                "MaskablePPO",
-                "PPO knows of none: it would sample illegal actions",
-                'return the mask in the observation, as "action_mask", and apply it in every forward of the RLModule; '
-                "parity init writes such a port",
-            )
+def _environment(arguments: Arguments, others: Others) -> None:
+    env, env_config = arguments.values.get("env"), arguments.values.get("env_kwargs")
+    call: dict[str, Any] = {"env": env} if isinstance(env, str) else {}
+    if arguments.algorithm == "MaskablePPO":
+        # RLlib's check plays random actions, masks or not.
+        call["disable_env_checking"] = True
+        others.note(
+            "action masks",
+            "MaskablePPO",
+            "PPO knows of none: it would sample illegal actions",
+            'return the mask in the observation, as "action_mask", and apply it in every forward of the RLModule; '
+            "parity init writes such a port",
         )
-    if isinstance(env, str):
-        found.calls["environment"] = {"env": env} | found.calls.get("environment", {})
-    else:
+    if not isinstance(env, str):
         shown = Expression("none") if env is None else env
-        instead = "no environment is set"
-        found.notes.append(
-            ("env", shown, instead, "add .environment(...): a class, or a name from ray.tune.register_env")
-        )
-    if isinstance(arguments, dict) and isinstance(env, str) and not has_expression(arguments):
-        found.calls["environment"]["env_config"] = arguments
-    elif arguments:
-        found.notes.append(
-            ("env_kwargs", arguments, "the environment gets none", "add .environment(..., env_config=...)")
-        )
+        remedy = "add .environment(...): a class, or a name from ray.tune.register_env"
+        others.note("env", shown, "no environment is set", remedy)
+    if isinstance(env_config, dict) and isinstance(env, str) and not has_expression(env_config):
+        call["env_config"] = env_config
+    elif env_config:
+        remedy = "add .environment(..., env_config=...)"
+        others.note("env_kwargs", env_config, "the environment gets none", remedy)
+    others.calls["environment"] = call
 
 
-def _policy(given: Given, found: Surroundings) -> None:
-    policy, arguments = given.values.get("policy"), given.values.get("policy_kwargs")
+def _policy(arguments: Arguments, others: Others) -> None:
+    policy, policy_kwargs = arguments.values.get("policy"), arguments.values.get("policy_kwargs")
     if policy is not None:
-        named = policy if isinstance(policy, str) else ""
-        instead, remedy = _POLICIES.get(
-            named, ("PPO builds a module of its own, where it has one for the spaces", _MODULE)
-        )
-        if given.algorithm == "MaskablePPO":
-            remedy = _MODULE
-        found.notes.append(("policy", policy, instead, remedy))
-    if arguments is None:
+        unknown = ("PPO builds a module of its own, where it has one for the spaces", _MODULE)
+        instead, remedy = _POLICIES.get(policy, unknown) if isinstance(policy, str) else unknown
+        others.note("policy", policy, instead, _MODULE if arguments.algorithm == "MaskablePPO" else remedy)
+    if policy_kwargs is None:
         return
-    if not isinstance(arguments, dict):
-        found.notes.append(("policy_kwargs", arguments, "no network is set up", _MODULE))
+    if not isinstance(policy_kwargs, dict):
+        others.note("policy_kwargs", policy_kwargs, "no network is set up", _MODULE)
         return
-    for name, asked in arguments.items():
-        instead, remedy = _POLICY.get(name, ("nothing of this name is known to it", _MODULE))
+    for name, asked in policy_kwargs.items():
         if name == "optimizer_kwargs" and isinstance(asked, dict) and set(asked) == {"eps"}:
             continue  # a hyperparameter, adam_eps
-        found.notes.append((f"policy_kwargs, {name}", asked, instead, remedy))
+        instead, remedy = _POLICY.get(name, ("nothing of this name is known to it", _MODULE))
+        others.note(f"policy_kwargs, {name}", asked, instead, remedy)
 
 
-def _device(device: Any, found: Surroundings) -> None:
-    if isinstance(device, str) and device.partition(":")[0] in ("cpu", "cuda"):
-        found.calls["learners"] = {"num_gpus_per_learner": int(device != "cpu")}
-        if ":" in device:
-            number = device.partition(":")[2]
-            found.notes.append(
-                ("device", device, "the learner takes the first GPU", f".learners(local_gpu_idx={number})")
-            )
-        return
-    found.calls["learners"] = {"num_gpus_per_learner": 0}
-    instead = "the learner stays on the CPU"
-    found.notes.append(("device", device, instead, ".learners(num_gpus_per_learner=1) puts it on a GPU"))
+def _device(device: Any, others: Others) -> None:
+    kind, colon, number = device.partition(":") if isinstance(device, str) else ("", "", "")
+    known = kind in ("cpu", "cuda")
+    others.calls["learners"] = {"num_gpus_per_learner": int(known and device != "cpu")}
+    if known and colon:
+        remedy = f".learners(local_gpu_idx={number})"
+        others.note("device", device, "the learner takes the first GPU", remedy)
+    elif not known:
+        remedy = ".learners(num_gpus_per_learner=1) puts it on a GPU"
+        others.note("device", device, "the learner stays on the CPU", remedy)

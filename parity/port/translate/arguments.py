@@ -1,4 +1,4 @@
-"""What was read: the arguments of one MaskablePPO or PPO, before anything is translated."""
+"""The arguments of one MaskablePPO or PPO as they were read, and the notes on those without a counterpart."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Algorithm = Literal["MaskablePPO", "PPO"]
 
 @dataclasses.dataclass(frozen=True)
 class Expression:
-    """Source text whose value only running it would tell."""
+    """Source text whose value is known only when it runs."""
 
     text: str
 
@@ -33,7 +33,7 @@ class Expression:
 
 
 def has_expression(value: Any) -> bool:
-    """Whether some part of it is known only when it runs."""
+    """Whether a part of ``value`` is known only when it runs."""
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return isinstance(value, Expression) or any(map(has_expression, parts))
 
@@ -49,15 +49,15 @@ class LinearSchedule:
 
 
 @dataclasses.dataclass(frozen=True)
-class Given:
+class Arguments:
     """The arguments of one model.
 
     Attributes:
-        origin: where they stand, for people: file and line, or file and key.
+        origin: where they were found, for people: file and line, or file and key.
         algorithm: whose arguments they are.
         values: by the constructor's and RL-Zoo's names: literals, `Expression`, `LinearSchedule`; in ``policy_kwargs`` too.
-        places: argument -> where it stands; ``origin`` where it is missing.
-        assumed: argument -> why this value was taken, where nothing says it.
+        places: argument -> where it was found, if that is another place than ``origin``.
+        assumed: argument -> why a value was assumed for it.
     """
 
     origin: str
@@ -68,3 +68,20 @@ class Given:
 
     def place(self, name: str) -> str:
         return self.places.get(name, self.origin)
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """An argument without a counterpart in ``PPOConfig``.
+
+    Attributes:
+        field: its name, SB3's or RL-Zoo's.
+        value: what was given, or SB3's default.
+        instead: what RLlib does.
+        remedy: what to do about it.
+    """
+
+    field: str
+    value: Any
+    instead: str
+    remedy: str
