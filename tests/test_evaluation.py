@@ -6,7 +6,6 @@ import itertools
 
 import numpy as np
 import pytest
-from worlds import Maze, maze_task
 
 from parity.errors import CannotStart
 from parity.frameworks import evaluation
@@ -14,6 +13,7 @@ from parity.frameworks.base import EvalRunner
 from parity.frameworks.evaluation import FIRST_EVALUATION_SEED, Evaluation, evaluate
 from parity.frameworks.reference_scores import uniform_legal_returns
 from parity.task.masks import MaskCounts, uniform_legal_action
+from parity.testing.toy_envs import Maze, maze_task
 
 
 class Scripted(EvalRunner):

@@ -8,7 +8,6 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
-from worlds import Maze
 
 from parity.errors import CannotStart
 from parity.task.masks import (
@@ -22,6 +21,7 @@ from parity.task.masks import (
     n_logits,
     vector_masks,
 )
+from parity.testing.toy_envs import Maze
 
 CONVENTIONS = {
     "method": "method:action_masks",

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from worlds import Maze, Net, maze_task
 
 from parity import PPOParams, Task
 from parity.errors import CannotStart
 from parity.task.registry import BUILT_IN, load, resolve, validation_sentence
+from parity.testing.toy_envs import Maze, Net, maze_task
 
-HEAD = "from parity import PPOParams, Task\nfrom worlds import Maze, Net, maze_task\n"
+HEAD = "from parity import PPOParams, Task\nfrom parity.testing.toy_envs import Maze, Net, maze_task\n"
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,9 @@ def test_a_module_is_found_from_the_working_directory(folder: Path) -> None:
 
 def test_a_file_imports_its_siblings_from_wherever_it_is_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "port").mkdir()
-    (folder / "port" / "maze_helpers.py").write_text("from worlds import Maze\ndef make(): return Maze('info')\n")
+    (folder / "port" / "maze_helpers.py").write_text(
+        "from parity.testing.toy_envs import Maze\ndef make(): return Maze('info')\n"
+    )
     (folder / "port" / "my_port.py").write_text(
         "from maze_helpers import make\n" + HEAD + "task = Task(id='sibling', env=lambda: make(), network=Net)\n"
     )
@@ -124,7 +126,7 @@ BAD_FILES = {
     "import no_such_package\n": "No module named 'no_such_package'; install it, or correct the name",
     "def make():\n    raise ValueError('two\\nlines')\nmake()\n": "bad.py, line 2 raised ValueError: two lines",
     "import sys\nsys.exit('usage')\n": "bad.py, line 2 raised SystemExit: usage",
-    "import worlds\nworlds.maze_task(steps=-1)\n": "Task field `steps`: input should be greater than or equal to 1",
+    "from parity.testing import toy_envs\ntoy_envs.maze_task(steps=-1)\n": "Task field `steps`: input should be greater than or equal to 1",
 }
 
 

@@ -6,7 +6,6 @@ an entry of ``info`` (Gymnasium's Taxi, OpenSpiel), and a method of another name
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
@@ -24,12 +23,12 @@ MASK_METHOD = "action_masks"
 
 @dataclasses.dataclass
 class MaskCounts:
-    """What was seen of masks over many decisions.
+    """Counts of decisions that were checked against the environment's mask.
 
     Attributes:
-        decisions: actions that were checked against the environment's mask.
-        violations: those that the mask forbade.
-        empty: those for which the mask allowed nothing at all.
+        decisions: actions that were checked.
+        violations: actions that the mask forbade.
+        empty: decisions for which the mask allowed nothing at all.
     """
 
     decisions: int = 0
@@ -136,14 +135,14 @@ def as_mask(raw: Any, action_space: spaces.Space, where: str) -> np.ndarray:
 
 def _method(env: gymnasium.Env, name: str) -> Callable[[], Any] | None:
     try:
-        found = env.get_wrapper_attr(name)
+        attribute = env.get_wrapper_attr(name)
     except AttributeError:
         return None
-    return found if callable(found) else None
+    return attribute if callable(attribute) else None
 
 
 def _announced(env: gymnasium.Env) -> str | None:
-    """How an environment shows its mask, where that is known before it has shown anything."""
+    """How an environment shows its mask, if its methods or its observation space tell."""
     if _method(env, MASK_METHOD):
         return f"method:{MASK_METHOD}"
     return f"obs:{MASK_KEY}" if MASK_KEY in getattr(env.observation_space, "spaces", {}) else None
@@ -153,7 +152,7 @@ def find_convention(env: gymnasium.Env, observation: Any, info: dict[str, Any]) 
     """How ``env`` shows its mask, as ``Task.mask`` spells it.
 
     Raises:
-        CannotStart: it shows none in a way that is known.
+        CannotStart: it shows its mask in none of the known ways.
     """
     if _method(env, MASK_METHOD):
         return f"method:{MASK_METHOD}"
@@ -169,10 +168,10 @@ def find_convention(env: gymnasium.Env, observation: Any, info: dict[str, Any]) 
 
 
 def masked_envs(make: Callable[[], gymnasium.Env], mask: str | None, n: int) -> list[MaskedEnv]:
-    """``n`` environments of their own, each with its mask in one place.
+    """Makes ``n`` separate environments, each with its mask in one place.
 
     Raises:
-        CannotStart: ``make`` returns the same environment again, or none that is masked.
+        CannotStart: ``make`` returns the same environment twice, or one without a mask.
     """
     envs = [MaskedEnv(make(), mask) for _ in range(n)]
     if len({id(env.unwrapped) for env in envs}) < n:
@@ -228,7 +227,7 @@ def _vector_rows(env: Any, kind: str, key: str, observations: Any, infos: Any) -
 
 
 def _check_single(env: Any) -> None:
-    """That there is one environment with one agent."""
+    """Raises CannotStart unless ``env`` is one environment with one agent."""
     if isinstance(env, gymnasium.Env):
         return
     name = type(env).__name__
@@ -252,8 +251,8 @@ class MaskedEnv(gymnasium.Wrapper):
     Args:
         env: the user's environment.
         mask: ``Task.mask``; None finds the convention, by a reset where method and space do not tell.
-        audit: whether to look at masks that the environment shows in other places too; ``contradictions`` then counts, by
-            place, how many were not the one that is used.
+        audit: whether to look at masks that the environment shows in other places too. ``contradictions`` then counts, by
+            place, how many differed from the one that is used; ``unreadable`` has the error of a place that shows no mask that can be read.
 
     Raises:
         CannotStart: ``env`` is no environment of one agent, or the mask is not where ``mask`` says or has the wrong length.
@@ -270,7 +269,7 @@ class MaskedEnv(gymnasium.Wrapper):
             # A reset is something that an environment may remember: only where nothing else tells.
             mask = _announced(env) or find_convention(env, *env.reset())
         self.convention = mask
-        self._audit, self.contradictions = audit, dict[str, int]()
+        self._audit, self.contradictions, self.unreadable = audit, dict[str, int](), dict[str, Exception]()
         kind, _, key = mask.partition(":")
         self._kind, self._key = kind, key
         if kind == "method" and _method(env, key) is None:
@@ -317,18 +316,21 @@ class MaskedEnv(gymnasium.Wrapper):
         return observation
 
     def _compare_others(self, observation: Any, info: dict[str, Any]) -> None:
-        method = _method(self.env, MASK_METHOD)
-        shown: dict[str, Callable[[], Any]] = {
-            f"obs:{MASK_KEY}": lambda: observation[MASK_KEY],
-            f"info:{MASK_KEY}": lambda: info[MASK_KEY],
-        }
-        if method is not None:
+        shown: dict[str, Callable[[], Any]] = {}
+        if isinstance(observation, dict) and MASK_KEY in observation:
+            shown[f"obs:{MASK_KEY}"] = lambda: observation[MASK_KEY]
+        if MASK_KEY in info:
+            shown[f"info:{MASK_KEY}"] = lambda: info[MASK_KEY]
+        if (method := _method(self.env, MASK_METHOD)) is not None:
             shown[f"method:{MASK_METHOD}"] = method
         for place in shown.keys() - {self.convention}:
-            # What is not there, raises or cannot be read as a mask is none; nobody asked for it.
-            with contextlib.suppress(Exception):
-                if not np.array_equal(as_mask(shown[place](), self.action_space, place), self.action_masks()):
-                    self.contradictions[place] = self.contradictions.get(place, 0) + 1
+            try:
+                other = as_mask(shown[place](), self.action_space, place)
+            except Exception as error:
+                self.unreadable.setdefault(place, error)
+                continue
+            if not np.array_equal(other, self.action_masks()):
+                self.contradictions[place] = self.contradictions.get(place, 0) + 1
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(seed=seed, options=options)

@@ -17,7 +17,7 @@ from parity.errors import ExitCode
 
 Parity = Callable[..., Any]
 
-HEAD = "from worlds import *\nfrom parity import PPOParams, Task\n"
+HEAD = "from parity.testing.toy_envs import *\nfrom parity import PPOParams, Task\n"
 
 
 def write(text: str, name: str = "my_port.py") -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TASK = """
-from worlds import maze_task
+from parity.testing.toy_envs import maze_task
 
 task = maze_task(reference={"uniform_legal": 1.9, "best": 4.5, "source": "by hand"}, eval_every=64)
 """

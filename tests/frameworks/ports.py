@@ -13,11 +13,11 @@ from gymnasium import spaces
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
-from worlds import Maze, maze_task
 
 from parity import Task, frameworks
 from parity.errors import CannotStart
 from parity.frameworks.rllib.config import Port, build_port
+from parity.testing.toy_envs import Maze, maze_task
 
 
 class OwnModule(TorchRLModule, ValueFunctionAPI):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from worlds import Maze, maze_task
 
 from parity import frameworks
 from parity.testing import FrameworkConformance, refusal
+from parity.testing.toy_envs import Maze, maze_task
 
 pytestmark = pytest.mark.usefixtures("ray_started")
 

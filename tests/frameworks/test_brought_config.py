@@ -17,12 +17,12 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from ray.tune.registry import register_env
-from worlds import SMALL, maze_task
 
 from parity import Task, frameworks
 from parity.frameworks.evaluation import evaluate
 from parity.frameworks.network import weights_hash
 from parity.frameworks.rllib.config import build_port
+from parity.testing.toy_envs import SMALL, maze_task
 
 pytestmark = pytest.mark.usefixtures("ray_started")
 

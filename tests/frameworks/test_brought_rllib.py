@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from ports import HelperModule, OwnModule, Pair, opened, port, refusal
-from worlds import Maze, maze_task
 
 from parity.frameworks.evaluation import evaluate
 from parity.frameworks.network import weights_hash
 from parity.task.masks import MaskCounts
 from parity.task.registry import load, resolve
+from parity.testing.toy_envs import Maze, maze_task
 
 pytestmark = pytest.mark.usefixtures("ray_started")
 
@@ -116,7 +116,7 @@ def test_an_agent_without_spaces_is_one_sentence() -> None:
 
 def test_env_runners_of_their_own_run_a_task_file_and_what_it_imports(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "far_port.py").write_text(
-        "from worlds import maze_task, Maze\n"
+        "from parity.testing.toy_envs import maze_task, Maze\n"
         "class Mine(Maze):\n    '''Known to this file alone.'''\n"
         "task = maze_task(env=Mine, rllib_config=lambda c: c.env_runners(num_env_runners=1, num_envs_per_env_runner=2))\n"
     )

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.vec_env import VecExtractDictObs, VecNormalize
-from worlds import SMALL, Maze, maze_task
 
 from parity import Task, frameworks
 from parity.errors import CannotStart
 from parity.frameworks.evaluation import evaluate
 from parity.frameworks.sb3 import vec_env, with_own_hyperparameters
 from parity.task.masks import MaskCounts
+from parity.testing.toy_envs import SMALL, Maze, maze_task
 
 
 @contextmanager

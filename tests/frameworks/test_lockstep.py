@@ -23,7 +23,6 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
-from worlds import SMALL, Maze, maze_task
 
 from parity import PPOParams, Task
 from parity.capture.lockstep_common import TERMINATED, TRUNCATED, Length, Streams
@@ -38,6 +37,7 @@ from parity.frameworks.sampling import draw
 from parity.ladder.divergence import Divergence, diverge, mean_returns
 from parity.ladder.tolerances import CPU
 from parity.results.capture import Numbers
+from parity.testing.toy_envs import SMALL, Maze, maze_task
 
 SHORT = Length(iterations=3, n_envs=3, n_steps=16, minibatches=(13, 2))
 MINIBATCHES = 8  # of an iteration: 48 rows in pieces of 13, twice

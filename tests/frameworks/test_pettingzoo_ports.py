@@ -17,7 +17,6 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.examples.rl_modules.classes.random_rlm import RandomRLModule
 from ray.tune.registry import register_env
-from worlds import Maze, maze_task
 
 from parity import Task
 from parity.capture.rllib import capture_rllib
@@ -33,6 +32,7 @@ from parity.selftest.ports import games
 from parity.selftest.ports.games import FIRST, LISTENER, SECOND, SPEAKER, Doors, Pile, SortingAtOnce
 from parity.task.masks import MaskedEnv, uniform_legal_action
 from parity.task.pettingzoo import AgainstOpponents
+from parity.testing.toy_envs import Maze, maze_task
 
 
 @pytest.fixture(autouse=True, scope="module")

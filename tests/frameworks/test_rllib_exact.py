@@ -10,7 +10,6 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
-from worlds import SMALL, maze_task
 
 from parity import PPOParams
 from parity.errors import CannotStart
@@ -20,6 +19,7 @@ from parity.frameworks.rllib.eval_runner import make_env_runner
 from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
 from parity.frameworks.rllib.exact.framework import RllibExact, make_exact
 from parity.frameworks.rllib.exact.learner import ExactPPOLearner
+from parity.testing.toy_envs import SMALL, maze_task
 
 
 def effective(task):

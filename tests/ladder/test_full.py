@@ -19,7 +19,6 @@ from ray.rllib.algorithms.ppo import PPO as RllibPPO
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.callbacks.callbacks import RLlibCallback
-from worlds import maze_task
 
 from parity import PPOParams, Task
 from parity.capture import collect
@@ -30,6 +29,7 @@ from parity.ladder.rungs.algorithm import seen
 from parity.ladder.tolerances import CPU
 from parity.results.capture import Numbers
 from parity.system.ray_session import connect
+from parity.testing.toy_envs import maze_task
 
 PPO = PPOParams(n_envs=8, n_steps=32, batch_size=64, n_epochs=2, learning_rate=1e-3)
 ONLY_HERE = "PARITY_TEST_ONLY_HERE"

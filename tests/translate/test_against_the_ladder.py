@@ -21,7 +21,6 @@ from ray.tune.registry import register_env
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
-from worlds import Maze, Net, maze_task
 
 from parity.capture import collect
 from parity.capture.rllib.collect import _rllib_settings
@@ -34,6 +33,7 @@ from parity.port.translate.read import read
 from parity.port.translate.translate import translate
 from parity.results.capture import Numbers
 from parity.task import PPOParams
+from parity.testing.toy_envs import Maze, Net, maze_task
 
 CONFIGURATION = {"PAR010", "PAR011", "PAR012"}
 

@@ -128,6 +128,8 @@ def view(
     rows.store(numbers)
     facts["distinct_starts"] = rows.distinct_starts()
     facts["contradictions"] = single.contradictions
+    for place, error in single.unreadable.items():
+        note(numbers, f"the mask that the environment shows as {place} is not compared", error)
     facts["convention"] = single.convention
 
 

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("torch")
 
 from parity.cli import call
-from parity.task import task_table as listing
+from parity.task import task_table
 from parity.task.registry import BUILT_IN
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ def test_a_task_without_its_package_is_listed_with_what_to_install(
     for name in [name for name in sys.modules if name.split(".")[0] == "sb3_contrib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sb3_contrib", None)
-    monkeypatch.setattr(listing, "BUILT_IN", {name: BUILT_IN[name] for name in ("taxi", "invalid-discrete")})
+    monkeypatch.setattr(task_table, "BUILT_IN", {name: BUILT_IN[name] for name in ("taxi", "invalid-discrete")})
     assert call(["tasks", "--json"]) == 0
     taxi, without = json.loads(capsys.readouterr().out)
     assert taxi["unavailable"] is None
@@ -77,8 +77,8 @@ def test_what_speaks_against_a_time_is_said_with_the_machine(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     known = {"taxi": {"seconds": {"sb3": 1.0, "rllib": 2.0}, "machine": "2 cores of A", "note": "shared with others"}}
-    monkeypatch.setattr(listing, "_stored", lambda: known)
-    monkeypatch.setattr(listing, "BUILT_IN", {"taxi": BUILT_IN["taxi"]})
+    monkeypatch.setattr(task_table, "_stored", lambda: known)
+    monkeypatch.setattr(task_table, "BUILT_IN", {"taxi": BUILT_IN["taxi"]})
     assert call(["tasks"]) == 0
     assert "2 cores of A, shared with others" in capsys.readouterr().out
 
