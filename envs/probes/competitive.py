@@ -12,10 +12,9 @@ single-agent form the partner plays column 0 from the beginning: uniform legal p
 
 from __future__ import annotations
 
-from parity_envs.probes.env import PPO, TableNetwork, state
-from parity_envs.probes.pair import LEARNER, PairEnv, together
+from parity_envs.probes.env import state
+from parity_envs.probes.pair import PairEnv, pair_task
 
-from parity import Task
 from parity.probes.claims import ActionIsCertain, Probe, Symptom, ValueIs
 
 PAYS = ((0.0, 2.0), (1.0, 3.0))
@@ -33,17 +32,14 @@ class Competitive(PairEnv):
         return reward, -reward, True, False
 
 
-task = Task(
-    id="probe-competitive",
-    env=Competitive,
-    network=TableNetwork,
-    ppo=PPO,
+task = pair_task(
+    "competitive",
+    Competitive,
+    uniform_legal=0.5,
+    best=1.0,
+    source="closed form, against column 0",
     steps=2048,
-    eval_every=512,
     eval_episodes=20,
-    reference={"uniform_legal": 0.5, "best": 1.0, "source": "closed form, against column 0"},
-    multi_agent_env=together(Competitive),
-    learning_agent=LEARNER,
     declared={"PAR032": "the other agent learns too, and the reward depends on it"},
 )
 

@@ -10,10 +10,9 @@ returns 1/2, the best 1.
 
 from __future__ import annotations
 
-from parity_envs.probes.env import PPO, TableNetwork, legal, state
-from parity_envs.probes.pair import LEARNER, PairEnv, together
+from parity_envs.probes.env import legal, state
+from parity_envs.probes.pair import PairEnv, pair_task
 
-from parity import Task
 from parity.probes.claims import ActionIsCertain, Probe, Symptom, ValueIs
 
 
@@ -33,17 +32,14 @@ class Cooperative(PairEnv):
         return reward, reward, True, False
 
 
-task = Task(
-    id="probe-cooperative",
-    env=Cooperative,
-    network=TableNetwork,
-    ppo=PPO,
+task = pair_task(
+    "cooperative",
+    Cooperative,
+    uniform_legal=0.5,
+    best=1.0,
+    source="closed form, beside a partner that plays right",
     steps=3072,
-    eval_every=512,
     eval_episodes=40,
-    reference={"uniform_legal": 0.5, "best": 1.0, "source": "closed form, beside a partner that plays right"},
-    multi_agent_env=together(Cooperative),
-    learning_agent=LEARNER,
     declared={"PAR032": "the other agent learns too, and the reward depends on it"},
 )
 

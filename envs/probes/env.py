@@ -1,4 +1,4 @@
-"""What all probes have in common: a finite environment, a network without hidden layers, hyperparameters."""
+"""What all probes have in common: a finite environment, a network without hidden layers, hyperparameters, a task."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from parity import PPOParams
+from parity import PPOParams, Task
 from parity.probes.claims import State
 
 # 128 steps make a rollout; whole episodes of one or two steps fit into it.
@@ -21,6 +21,20 @@ PPO = PPOParams(n_envs=8, n_steps=16, batch_size=64, n_epochs=4, learning_rate=0
 def ppo(**changes: Any) -> PPOParams:
     """The probes' hyperparameters with some of them changed."""
     return dataclasses.replace(PPO, **changes)
+
+
+def probe_task(name: str, env: type[ProbeEnv], uniform_legal: float, best: float, source: str, **settings: Any) -> Task:
+    """The task ``probe-NAME``, with what all probes have in common.
+
+    Args:
+        uniform_legal: mean return of uniform legal play.
+        best: mean return of the best policy.
+        source: how both were computed.
+        settings: further fields of the task.
+    """
+    reference = {"uniform_legal": uniform_legal, "best": best, "source": source}
+    common = {"network": TableNetwork, "ppo": PPO, "eval_every": 512, "reference": reference}
+    return Task(id=f"probe-{name}", env=env, **common | settings)
 
 
 class ProbeEnv(gymnasium.Env):

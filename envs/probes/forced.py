@@ -12,9 +12,8 @@ which does not see the mask, is V = (5 + 1) / 2 = 3 under the best policy, and t
 
 from __future__ import annotations
 
-from parity_envs.probes.env import ProbeEnv, TableNetwork, legal, ppo, state
+from parity_envs.probes.env import ProbeEnv, legal, ppo, probe_task, state
 
-from parity import Task
 from parity.probes.claims import ActionIsCertain, Probe, Symptom
 
 
@@ -31,15 +30,15 @@ class Forced(ProbeEnv):
         return 5.0 * (action == 0), False, False
 
 
-task = Task(
-    id="probe-forced",
-    env=Forced,
-    network=TableNetwork,
+task = probe_task(
+    "forced",
+    Forced,
+    uniform_legal=5.5,
+    best=6.0,
+    source="closed form: 5 + 1/2 and 5 + 1",
     ppo=ppo(gamma=0.0),
     steps=2048,
-    eval_every=512,
     eval_episodes=20,
-    reference={"uniform_legal": 5.5, "best": 6.0, "source": "closed form: 5 + 1/2 and 5 + 1"},
 )
 
 probe = Probe(

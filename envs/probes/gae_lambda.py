@@ -13,9 +13,8 @@ it is 1.82. Uniform legal play returns 1, the best 2.
 
 from __future__ import annotations
 
-from parity_envs.probes.env import ProbeEnv, TableNetwork, ppo, state
+from parity_envs.probes.env import ProbeEnv, ppo, probe_task, state
 
-from parity import Task
 from parity.probes.claims import ActionIsCertain, Probe, Symptom, ValueIs
 
 GAMMA, LAMBDA = 0.9, 0.5
@@ -39,15 +38,15 @@ class TwoStepsLookTheSame(ProbeEnv):
         return float(action) + 2.0, False, False
 
 
-task = Task(
-    id="probe-lambda",
-    env=TwoStepsLookTheSame,
-    network=TableNetwork,
+task = probe_task(
+    "lambda",
+    TwoStepsLookTheSame,
+    uniform_legal=1.0,
+    best=2.0,
+    source="closed form: 2 * 1/2 and 2 * 1",
     ppo=ppo(gamma=GAMMA, gae_lambda=LAMBDA),
     steps=3072,
-    eval_every=512,
     eval_episodes=20,
-    reference={"uniform_legal": 1.0, "best": 2.0, "source": "closed form: 2 * 1/2 and 2 * 1"},
 )
 
 probe = Probe(

@@ -10,9 +10,8 @@ returns (1/2 + 1) / 2 = 0.75, the best 1.5.
 
 from __future__ import annotations
 
-from parity_envs.probes.env import PPO, ProbeEnv, TableNetwork, legal, state
+from parity_envs.probes.env import ProbeEnv, legal, probe_task, state
 
-from parity import Task
 from parity.probes.claims import ActionIsCertain, Probe, Symptom, ValueIs
 
 BAIT = 5.0
@@ -28,15 +27,14 @@ class Mask(ProbeEnv):
         return float(action) if self.mask[action] else BAIT, True, False
 
 
-task = Task(
-    id="probe-mask",
-    env=Mask,
-    network=TableNetwork,
-    ppo=PPO,
+task = probe_task(
+    "mask",
+    Mask,
+    uniform_legal=0.75,
+    best=1.5,
+    source="closed form: (1/2 + 1) / 2 and (1 + 2) / 2",
     steps=2560,
-    eval_every=512,
     eval_episodes=100,
-    reference={"uniform_legal": 0.75, "best": 1.5, "source": "closed form: (1/2 + 1) / 2 and (1 + 2) / 2"},
 )
 
 _BAIT = (

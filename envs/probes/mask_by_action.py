@@ -10,9 +10,8 @@ The best policy plays 1, then 2 (or 1 where it may): V(start) = gamma * 3 = 2.7,
 
 from __future__ import annotations
 
-from parity_envs.probes.env import PPO, ProbeEnv, TableNetwork, legal, state
+from parity_envs.probes.env import ProbeEnv, legal, probe_task, state
 
-from parity import Task
 from parity.probes.claims import ActionIsCertain, Probe, ValueIs
 
 BAIT = 6.0
@@ -33,15 +32,14 @@ class MaskByAction(ProbeEnv):
         return bait or (0.0, 1.0, 3.0)[action], True, False
 
 
-task = Task(
-    id="probe-mask-by-action",
-    env=MaskByAction,
-    network=TableNetwork,
-    ppo=PPO,
+task = probe_task(
+    "mask-by-action",
+    MaskByAction,
+    uniform_legal=1.0,
+    best=3.0,
+    source="closed form: (1/2 + 3/2) / 2 and 3",
     steps=2048,
-    eval_every=512,
     eval_episodes=20,
-    reference={"uniform_legal": 1.0, "best": 3.0, "source": "closed form: (1/2 + 3/2) / 2 and 3"},
 )
 
 _LATE = "the mask is that of another state: of the step before, or of another row"

@@ -7,9 +7,8 @@ The best policy plays x: V(x) = 1 + x. Who does not see x has no reason to prefe
 
 from __future__ import annotations
 
-from parity_envs.probes.env import PPO, ProbeEnv, TableNetwork, state
+from parity_envs.probes.env import ProbeEnv, probe_task, state
 
-from parity import Task
 from parity.probes.claims import ActionIsCertain, Probe, Symptom, ValueIs
 
 
@@ -23,15 +22,14 @@ class Observation(ProbeEnv):
         return float(self.seen) + (action == self.seen), True, False
 
 
-task = Task(
-    id="probe-observation",
-    env=Observation,
-    network=TableNetwork,
-    ppo=PPO,
+task = probe_task(
+    "observation",
+    Observation,
+    uniform_legal=1.0,
+    best=1.5,
+    source="closed form: 1/2 + 1/2 and 1 + 1/2",
     steps=1536,
-    eval_every=512,
     eval_episodes=200,
-    reference={"uniform_legal": 1.0, "best": 1.5, "source": "closed form: 1/2 + 1/2 and 1 + 1/2"},
 )
 
 _NOT_TAUGHT = (

@@ -7,9 +7,8 @@ behind the end is 1 / (1 - gamma) = 2 with gamma = 1/2.
 
 from __future__ import annotations
 
-from parity_envs.probes.env import ProbeEnv, TableNetwork, ppo, state
+from parity_envs.probes.env import ProbeEnv, ppo, probe_task, state
 
-from parity import Task
 from parity.probes.claims import ActionIsCertain, Probe, Symptom, ValueIs
 
 
@@ -20,15 +19,15 @@ class OneAction(ProbeEnv):
         return 1.0, True, False
 
 
-task = Task(
-    id="probe-one-action",
-    env=OneAction,
-    network=TableNetwork,
+task = probe_task(
+    "one-action",
+    OneAction,
+    uniform_legal=1.0,
+    best=1.0,
+    source="closed form: there is one policy, and it is paid 1",
     ppo=ppo(gamma=0.5),
     steps=1024,
-    eval_every=512,
     eval_episodes=20,
-    reference={"uniform_legal": 1.0, "best": 1.0, "source": "closed form: there is one policy, and it is paid 1"},
 )
 
 probe = Probe(

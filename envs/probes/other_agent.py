@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from parity_envs.probes.env import PPO, TableNetwork, state
-from parity_envs.probes.pair import LEARNER, PARTNER, PairEnv, together
+from parity_envs.probes.env import state
+from parity_envs.probes.pair import LEARNER, PARTNER, PairEnv, pair_task
 
-from parity import Task
 from parity.probes.claims import ActionIsCertain, Probe, Symptom, ValueIs
 
 
@@ -47,17 +46,14 @@ def fix_partner(config: Any) -> Any:
     return config.rl_module(rl_module_spec=modules).multi_agent(policies_to_train=[LEARNER])
 
 
-task = Task(
-    id="probe-other-agent",
-    env=OtherAgent,
-    network=TableNetwork,
-    ppo=PPO,
+task = pair_task(
+    "other-agent",
+    OtherAgent,
+    uniform_legal=0.5,
+    best=1.0,
+    source="closed form: one of two actions is right",
     steps=2048,
-    eval_every=512,
     eval_episodes=40,
-    reference={"uniform_legal": 0.5, "best": 1.0, "source": "closed form: one of two actions is right"},
-    multi_agent_env=together(OtherAgent),
-    learning_agent=LEARNER,
     rllib_config=fix_partner,
 )
 

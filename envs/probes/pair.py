@@ -6,7 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from parity_envs.probes.env import ProbeEnv
+from parity_envs.probes.env import ProbeEnv, probe_task
+
+from parity import Task
 
 if TYPE_CHECKING:
     from parity_envs.probes.pair_together import PairTogether
@@ -41,12 +43,13 @@ class PairEnv(ProbeEnv):
         return reward, terminated, truncated
 
 
-def together(env: type[PairEnv]) -> Any:
-    """A factory of the multi-agent form; Ray is imported only when it is called."""
-    return partial(_together, env)
+def pair_task(name: str, env: type[PairEnv], **settings: Any) -> Task:
+    """As `probe_task`, with the multi-agent form."""
+    return probe_task(name, env, multi_agent_env=partial(_together, env), learning_agent=LEARNER, **settings)
 
 
 def _together(env: type[PairEnv]) -> PairTogether:
+    # Ray is imported only where the multi-agent form is made.
     from parity_envs.probes.pair_together import PairTogether
 
     return PairTogether(env())

@@ -44,11 +44,8 @@ class PairTogether(MultiAgentEnv):
         """What each agent sees now."""
         env = self.env
         return {
-            LEARNER: {"observations": one_hot(env.seen, env.n_seen), "action_mask": env.mask.astype(np.int8)},
-            PARTNER: {
-                "observations": one_hot(env.partner_seen, env.n_partner_seen),
-                "action_mask": env.partner_mask.astype(np.int8),
-            },
+            LEARNER: _observation(env.seen, env.n_seen, env.mask),
+            PARTNER: _observation(env.partner_seen, env.n_partner_seen, env.partner_mask),
         }
 
     def paid(self, reward: float, partner_reward: float) -> dict[str, float]:
@@ -70,6 +67,10 @@ class PairTogether(MultiAgentEnv):
             {"__all__": truncated},
             {},
         )
+
+
+def _observation(seen: int, n_seen: int, mask: np.ndarray) -> dict[str, np.ndarray]:
+    return {"observations": one_hot(seen, n_seen), "action_mask": mask.astype(np.int8)}
 
 
 def _space(n_seen: int, n_actions: int) -> spaces.Dict:

@@ -7,9 +7,8 @@ V(after 1) = 1, V(after 0) = 0. Uniform legal play returns 1/2, the best 1.
 
 from __future__ import annotations
 
-from parity_envs.probes.env import ProbeEnv, TableNetwork, ppo, state
+from parity_envs.probes.env import ProbeEnv, ppo, probe_task, state
 
-from parity import Task
 from parity.probes.claims import ActionIsCertain, Probe, Symptom, ValueIs
 
 GAMMA = 0.5
@@ -28,15 +27,15 @@ class PreviousStep(ProbeEnv):
         return float(self.seen == 2), True, False
 
 
-task = Task(
-    id="probe-previous-step",
-    env=PreviousStep,
-    network=TableNetwork,
+task = probe_task(
+    "previous-step",
+    PreviousStep,
+    uniform_legal=0.5,
+    best=1.0,
+    source="closed form: the first action decides",
     ppo=ppo(gamma=GAMMA),
     steps=2048,
-    eval_every=512,
     eval_episodes=20,
-    reference={"uniform_legal": 0.5, "best": 1.0, "source": "closed form: the first action decides"},
 )
 
 probe = Probe(

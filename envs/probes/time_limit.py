@@ -8,9 +8,8 @@ of them to 0.1 %. Uniform legal play returns 1/2, the best 1.
 
 from __future__ import annotations
 
-from parity_envs.probes.env import ProbeEnv, TableNetwork, ppo, state
+from parity_envs.probes.env import ProbeEnv, ppo, probe_task, state
 
-from parity import Task
 from parity.probes.claims import ActionIsCertain, Probe, Symptom, ValueIs
 
 GAMMA = 0.75
@@ -27,15 +26,15 @@ class TimeLimit(ProbeEnv):
         return float(action), self.seen == 0, self.seen == 1
 
 
-task = Task(
-    id="probe-time-limit",
-    env=TimeLimit,
-    network=TableNetwork,
+task = probe_task(
+    "time-limit",
+    TimeLimit,
+    uniform_legal=0.5,
+    best=1.0,
+    source="closed form: one step, action 1 pays 1",
     ppo=ppo(gamma=GAMMA),
     steps=3072,
-    eval_every=512,
     eval_episodes=100,
-    reference={"uniform_legal": 0.5, "best": 1.0, "source": "closed form: one step, action 1 pays 1"},
 )
 
 probe = Probe(

@@ -252,7 +252,7 @@ class MaskedEnv(gymnasium.Wrapper):
         env: the user's environment.
         mask: ``Task.mask``; None finds the convention, by a reset where method and space do not tell.
         audit: whether to look at masks that the environment shows in other places too. ``contradictions`` then counts, by
-            place, how many differed from the one that is used; ``unreadable`` has the error of a place that shows no mask that can be read.
+            place, how many differed from the one that is used; ``unreadable`` has the errors of places without a readable one.
 
     Raises:
         CannotStart: ``env`` is no environment of one agent, or the mask is not where ``mask`` says or has the wrong length.
