@@ -1,4 +1,4 @@
-"""What stops a command, and the exit codes of every command (the table of the contract)."""
+"""Exceptions that end a command, exit codes, and helpers for the wording of messages."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -6,6 +6,8 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
+    """Exit codes of every command."""
+
     HOLDS = 0
     DOES_NOT_HOLD = 1
     CANNOT_START = 2

@@ -1,1 +1,1 @@
-"""``parity bench``: is the port as fast? Rounds of fresh processes, one framework after the other, and their ratio."""
+"""``parity bench``: whether the port is as fast. Rounds of fresh processes, one framework after the other, and their ratio."""

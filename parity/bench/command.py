@@ -110,7 +110,7 @@ def _measure_all(folder: Path, file: BenchFile, refs: dict[str, TaskRef]) -> Non
 
 
 def _waiting(file: BenchFile) -> Iterator[tuple[int, str, str]]:
-    """Frameworks alternate, and who comes first does too: what slows a machine down over time falls on each alike."""
+    """Frameworks alternate, and so does which is first: a machine that grows slower over time slows each as much."""
     done = {(each.round, each.task, each.framework) for each in file.measured}
     for round_ in range(file.request.rounds):
         for task in file.request.tasks:
@@ -126,7 +126,7 @@ def _store(folder: Path, file: BenchFile, reason: str | None) -> None:
 
 @contextlib.contextmanager
 def _progress(total: int) -> Iterator[Callable[[str], None]]:
-    """Yields what tells that the next measurement begins: a bar on a terminal, a line elsewhere."""
+    """Yields a function that announces the next measurement: a bar on a terminal, a line elsewhere."""
     out = console()
     columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:

@@ -1,4 +1,4 @@
-"""What rounds tell: medians, the ratio of every port to SB3, and whether it is slower. Nothing runs here."""
+"""Judges rounds: medians, the ratio of every port to SB3, and whether it is slower. Nothing runs here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from parity.verdict.throughput import judge_speed, throughput_ratio
 
 
 def conclude(file: BenchFile) -> None:
-    """Fills in what the rounds tell: throughput, ratios, exit code and sentence."""
+    """Fills in throughput, ratios, exit code and sentence from the rounds."""
     benches = {task: _of_task(file, task) for task in file.request.tasks}
     if len(benches) == 1:
         (file.task, only), *_ = benches.items()
@@ -68,12 +68,12 @@ def _ratio(port: Sequence[Round], reference: Sequence[Round]) -> Ratio:
     rates = {each.round: each.env_steps_per_s for each in reference}
     pairs = [(each.env_steps_per_s, rates[each.round]) for each in port if each.round in rates]
     a, b = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    found, speed = throughput_ratio(a, b), judge_speed(baseline=b, study=a)
+    ratio, speed = throughput_ratio(a, b), judge_speed(baseline=b, study=a)
     return Ratio(
-        estimate=found.estimate,
-        interval=(found.low, found.high) if found.rounds > 1 else None,
-        confidence=found.confidence,
-        rounds=found.rounds,
+        estimate=ratio.estimate,
+        interval=(ratio.low, ratio.high) if ratio.rounds > 1 else None,
+        confidence=ratio.confidence,
+        rounds=ratio.rounds,
         slower=speed.slower,
         p_slower=speed.p,
     )

@@ -1,16 +1,16 @@
-"""What a bench found, in plain sentences."""
+"""The sentence of a bench."""
 
 from __future__ import annotations
 
 from parity.results.bench import BenchFile, Ratio
 from parity.verdict.throughput import FACTOR_SLOWER, LEAST_ROUNDS
 
-# Cores that others kept busy, from which the figures are of a machine in use.
+# If other programs keep more cores busy than this, the sentence says so.
 BUSY = 0.5
 
 
 def sentence(file: BenchFile) -> str:
-    """One clause per task and port, then what speaks against the figures."""
+    """One clause per task and port, then reservations about the figures."""
     if file.reason is not None:
         return f"INVALID: {file.reason}."
     clauses = [
@@ -29,7 +29,7 @@ def sentence(file: BenchFile) -> str:
 
 
 def ratio_words(task: str, pair: str, ratio: Ratio) -> str:
-    """A pair as in ``"rllib/sb3"``, without a full stop."""
+    """The clause of one pair, such as ``"rllib/sb3"``, without a full stop."""
     port, _, reference = pair.partition("/")
     text = f"{port} makes {ratio.estimate:.3g} times the environment steps per second of {reference} on {task}"
     if ratio.interval is not None:

@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from parity import __version__
 from parity.errors import CannotStart, ExitCode, Interrupted, one_line
 
-# A file that may not be written or read, a full disk, a name that is too long: the user's to mend, in a sentence.
+# A file that may not be written or read, a full disk, a name that is too long: the user can mend these.
 REFUSED_BY_THE_SYSTEM = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENAMETOOLONG}
 
 
@@ -26,12 +26,12 @@ app = App(
     name="parity",
     version=__version__,
     help="Is an RLlib port of a Stable-Baselines3 set-up computed the same, does it learn as well, is it as fast?",
-    # Otherwise cyclopts ends the process without a word.
+    # Otherwise cyclopts ends the process without a message.
     suppress_keyboard_interrupt=False,
     # Several values after one option, as in --task a b; no --no-NAME and --empty-NAME unless an option asks for it.
     default_parameter=Parameter(consume_multiple=True, negative="", show_default=_default_shown),
 )
-# In the order of use. The lines are here, too, because a command's own module is imported when it is called.
+# In the order of use. Their help lines stand here because a command's module is imported only when it is called.
 COMMANDS = {
     "parity.cli.check:check": "Compare a port with SB3 number by number, without training, and name what differs.",
     "parity.cli.run:run": "Train every framework from several seeds, compare, write the report, print the verdict.",
@@ -60,7 +60,7 @@ app.command(baseline)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: every outcome leaves by the exit code of the contract, bad input with one sentence on stderr."""
+    """Entry point: exits with the command's exit code; bad input ends with one sentence on stderr."""
     sys.exit(call(arguments))
 
 
@@ -98,7 +98,7 @@ def _bad_option(error: CycloptsError) -> str:
 
 
 def _own_error(error: Exception) -> int:
-    """Nothing that a user gave should end here: the traceback is for those who mend parity."""
+    """For errors that no input should cause: the traceback is for parity's developers."""
     import traceback
 
     traceback.print_exception(error)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from parity.cli.options import Json
+
+if TYPE_CHECKING:
+    from parity.task.task_table import Row
 
 
 def tasks(*, json: Json = False) -> int:
@@ -19,16 +25,16 @@ def tasks(*, json: Json = False) -> int:
 
     from parity.task.task_table import rows
 
-    found = rows()
+    table = rows()
     if json:
-        json_module.dump([dataclasses.asdict(row) for row in found], sys.stdout, indent=1)
+        json_module.dump([dataclasses.asdict(row) for row in table], sys.stdout, indent=1)
         print()
         return 0
-    _print(found)
+    _print(table)
     return 0
 
 
-def _print(found: list) -> None:
+def _print(rows: Sequence[Row]) -> None:
     from rich import box
     from rich.table import Table
 
@@ -40,7 +46,7 @@ def _print(found: list) -> None:
         table.add_column(name, overflow="fold")
     for name in ("steps", "uniform legal", "best", "time"):
         table.add_column(name, justify="right")
-    for row in found:
+    for row in rows:
         reference = row.reference or {}
         scores = [f"{reference[key]:g}" if key in reference else "?" for key in ("uniform_legal", "best")]
         table.add_row(
@@ -48,13 +54,13 @@ def _print(found: list) -> None:
         )
     out = console(stderr=False)
     out.print(table)
-    machines = sorted({row.measured_on for row in found if row.measured_on})
+    machines = sorted({row.measured_on for row in rows if row.measured_on})
     if machines:
         out.print(
             f"time: one seed of sb3 and one of rllib, one after the other, measured on {'; '.join(machines)}.",
             markup=False,
         )
-    for row in found:
+    for row in rows:
         if row.unavailable is not None:
             out.print(f"{row.id} cannot run here: {row.unavailable}", markup=False)
 

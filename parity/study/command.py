@@ -96,7 +96,7 @@ def _resume(options: RunOptions, name: str) -> tuple[Path, dict[str, TaskRef]]:
 
 def _compare_and_train(folder: Path, refs: dict[str, TaskRef], options: RunOptions) -> None:
     from parity.study.interim import add_seeds
-    from parity.study.ladder import climb_study
+    from parity.study.ladder import run_ladder
     from parity.study.runner import cores_of, opened_ray, pending, run_trials
 
     study = files.load_study(folder)
@@ -106,7 +106,7 @@ def _compare_and_train(folder: Path, refs: dict[str, TaskRef], options: RunOptio
     with opened_ray(refs.values(), options.address, cores_of(study)) as address:
         if not compared:
             say("Comparing numbers before training")
-            if not climb_study(folder, refs, study.file.request.frameworks, address):
+            if not run_ladder(folder, refs, study.file.request.frameworks, address):
                 price = ", training shows what it costs" if options.train_on_error else ""
                 say(f"The numbers differ; `parity check` says where{price}")
                 if not options.train_on_error:

@@ -1,4 +1,4 @@
-"""The ladder of a study: climbed before anything trains, numbers collected in a process of its own."""
+"""Runs the ladder of a study before anything trains; numbers are collected in a separate process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from parity.system.subprocesses import run_in_subprocess
 from parity.task.registry import TaskRef, load
 
 
-def climb_study(folder: Path, refs: dict[str, TaskRef], names: list[str], address: str) -> bool:
+def run_ladder(folder: Path, refs: dict[str, TaskRef], names: list[str], address: str) -> bool:
     """Compares every framework but the reference with it, on every task; stores and returns whether all of it holds.
 
     Args:
         folder: the study.
         refs: task id -> where it is defined.
-        names: the study's frameworks; without the reference among them there is nothing to compare with.
+        names: the study's frameworks; without the reference among them nothing is compared.
         address: of the Ray that ports run on.
     """
     others = [name for name in names if name != frameworks.REFERENCE]
@@ -51,5 +51,5 @@ def _collect(ref: TaskRef, names: list[str]) -> dict[str, Numbers | None]:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     task = load(ref)
-    # On the CPU whatever the trials run on: there the tolerances are tightest.
+    # On the CPU, wherever the trials run: there the tolerances are tightest.
     return {name: collect(task, name, "cpu", full=True) for name in names}

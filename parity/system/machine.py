@@ -1,4 +1,4 @@
-"""On what a study ran: hardware, system, versions and the state of the repository. No paths, no host names."""
+"""What a study ran on: hardware, system and the state of the repository. No paths, no host names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def describe(gpu: str | None) -> dict[str, Any]:
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -38,7 +38,7 @@ def peak_memory_mb() -> float:
 
 
 def words(described: dict[str, Any]) -> str:
-    """What tells machines apart whose times are compared: "2 cores of a processor", and its GPU."""
+    """A machine in words, to tell machines apart whose times are compared: "2 cores of PROCESSOR, GPU"."""
     gpu = described.get("gpu")
     return f"{described.get('cores', '?')} cores of {described.get('cpu', 'an unknown processor')}" + (
         f", {gpu}" if gpu else ""

@@ -1,4 +1,4 @@
-"""The Ray that a command works on: one of its own on this machine, or a cluster that is there."""
+"""Connects a command to Ray: one of its own on this machine, or a running cluster."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 from parity.errors import CannotStart, one_line
 from parity.system.machine import cores
 
-# Processes of a trial hand little to each other; Ray's default would reserve a third of the machine's memory.
+# The processes of a trial exchange little; Ray's default would reserve a third of the machine's memory.
 OBJECT_STORE_BYTES = 128 * 2**20
 
 
@@ -17,8 +17,8 @@ def connect(address: str | None, cpus: float, folders: set[str]) -> str:
     """Starts a local Ray, or joins the one at ``address``, unless this process already has one.
 
     Args:
-        cpus: what the largest job asks for.
-        folders: where task files and what they import lie; the processes that Ray starts look there too.
+        cpus: that the largest job asks for.
+        folders: of task files and what they import; the processes that Ray starts import from there too.
 
     Returns:
         The address at which another process can join it.
@@ -45,8 +45,8 @@ def _join(address: str) -> None:
 def _start(cpus: float, folders: set[str]) -> None:
     import ray
 
-    # RLlib keeps agents in sets: in processes with other hashes of their names they would be in another order, and a trial
-    # with several agents that learn another one each time.
+    # RLlib keeps agents in sets. Without a fixed hash seed their order would differ from process to process, and so would
+    # the result of a trial with several learning agents.
     os.environ.setdefault("PYTHONHASHSEED", "0")
     os.environ["PYTHONPATH"] = os.pathsep.join([*sorted(folders), *filter(None, [os.environ.get("PYTHONPATH")])])
     ray.init(

@@ -1,4 +1,4 @@
-"""Work on a user's code in a process of its own: the driver imports no framework, and outlives a crash."""
+"""Runs work that imports a user's code in a separate process: the driver imports no framework and survives a crash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def run_in_subprocess(work: Callable[..., T], *arguments: object, about: str) -> T:
-    """``work(*arguments)`` in a fresh process; ``about`` names what is looked at, for the sentence.
+    """Runs ``work(*arguments)`` in a fresh process; ``about`` names its subject for the message below.
 
     Raises:
         CannotStart: the process died.
@@ -33,6 +33,6 @@ def run_in_subprocess(work: Callable[..., T], *arguments: object, about: str) ->
 
 
 def _start() -> None:
-    """Standard output is the driver's document alone; Ctrl-C ends this process without a traceback of its own."""
+    """Sends prints to stderr, as stdout is for the driver's document; Ctrl-C ends this process without a traceback."""
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)

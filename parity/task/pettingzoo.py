@@ -1,4 +1,4 @@
-"""PettingZoo's environments: their turns, and an AEC game as a single-agent environment against fixed opponents.
+"""PettingZoo's environments: an AEC game turn by turn, and as a single-agent environment against fixed opponents.
 
 Neither PettingZoo nor a framework is imported here. RLlib's form of these environments is in
 ``parity.frameworks.rllib.pettingzoo``.
@@ -36,13 +36,13 @@ def form(env: Any) -> Literal["aec", "parallel"] | None:
 
 @dataclasses.dataclass(frozen=True)
 class Turn:
-    """What led from one decision to the next.
+    """What happened between one decision and the next.
 
     Attributes:
-        agent: who decides now; None where the episode is over.
-        rewards: of every agent that was in the game, since the decision before.
-        left: agents that have left the game since, and how it ended for them.
-        last: agent that has left -> its last observation and info.
+        agent: the one that decides now; None if the episode is over.
+        rewards: of every agent in the game, since the decision before.
+        left: agents for which the game has ended since, and how.
+        last: the last observation and info of each agent in ``left``.
     """
 
     agent: Any
@@ -70,7 +70,7 @@ class Game:
     def step(self, action: Any) -> Turn:
         """The agent whose turn it is acts."""
         self.env.step(action)
-        # The reward of one that has left before is its environment's mistake.
+        # An environment that still rewards an agent that has left is mistaken.
         return self._turn({a: float(reward) for a, reward in self.env.rewards.items() if a not in self._left})
 
     def observe(self, agent: Any) -> tuple[Any, dict[str, Any]]:
@@ -101,7 +101,7 @@ def uniform_legal(
 
 
 def shown_mask(observation: Any, info: dict[str, Any], key: str = MASK_KEY) -> Any:
-    """The mask as PettingZoo's environments show it, in the observation or in info; None where there is none."""
+    """The mask in the observation or in info, where PettingZoo's environments show it; None if there is none."""
     if isinstance(observation, dict) and key in observation:
         return observation[key]
     return info.get(key)
@@ -110,14 +110,14 @@ def shown_mask(observation: Any, info: dict[str, Any], key: str = MASK_KEY) -> A
 class AgainstOpponents(gymnasium.Env):
     """One agent of an AEC environment as a single-agent environment; all others play a fixed policy.
 
-    One step is one decision of the agent and everything until its next: rewards in between are summed, and what it is paid
-    before its first decision is nobody's. Observations and infos are the game's own, mask included. All randomness of the
-    opponents comes from a generator that ``reset(seed=...)`` seeds; the game is reset with the same seed.
+    One step is one decision of the agent and everything until its next: rewards in between are summed, rewards before its
+    first decision are dropped. Observations and infos are the game's own, mask included. All randomness of the opponents
+    comes from a generator that ``reset(seed=...)`` seeds; the game is reset with the same seed.
 
     Args:
         env: the ``pettingzoo.AECEnv``; a parallel one goes through ``pettingzoo.utils.conversions.parallel_to_aec``.
-        agent: the one that learns. None draws it at every reset, each with the same probability; all agents then need the
-            same spaces. A port whose ``learning_agent`` is compared with this environment wants it fixed.
+        agent: the one that learns. None draws it uniformly at every reset; all agents then need the same spaces. To compare
+            a port with a ``learning_agent``, name the agent.
         opponent: plays every other agent.
         mask_key: the mask's name in observations or infos.
 
@@ -169,8 +169,8 @@ class AgainstOpponents(gymnasium.Env):
         return self._until_next(self.game.step(action))
 
     def opponents(self, seed: int) -> Callable[[Any, Any, dict[str, Any]], Any]:
-        """``(agent, observation, info) -> action``: the opponents as they play after ``reset(seed=seed)``, for whoever plays
-        the same game elsewhere."""
+        """``(agent, observation, info) -> action``: plays as the opponents do after ``reset(seed=seed)``, for playing the same
+        game elsewhere."""
         generator = _of_opponents(seeding.np_random(seed)[0])
         self._seat(generator)
         return lambda agent, observation, info: self._play(agent, observation, info, generator)
@@ -213,5 +213,5 @@ class AgainstOpponents(gymnasium.Env):
 
 
 def _of_opponents(generator: np.random.Generator) -> np.random.Generator:
-    """A stream of their own: whoever plays the learning agent from the same seed would otherwise draw the same numbers."""
+    """A separate stream: from the same seed the learning agent's player would otherwise draw the same numbers."""
     return generator.spawn(1)[0]

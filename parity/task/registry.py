@@ -1,4 +1,4 @@
-"""From what ``--task`` says to a ``Task``: a built-in id, ``file.py``, ``file.py:name`` or ``package.module:name``."""
+"""Finds the ``Task`` that ``--task`` names: a built-in id, ``file.py``, ``file.py:name`` or ``package.module:name``."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ FILE_MODULE_PREFIX = "parity_task_"
 
 @dataclasses.dataclass(frozen=True)
 class TaskRef:
-    """Where a task comes from, in a form that another process can load: no object travels between processes.
+    """Where a task is defined. Other processes get this and import the task themselves.
 
     Attributes:
         text: what the user wrote.
@@ -86,7 +86,7 @@ class TaskRef:
 
 
 def resolve(text: str) -> TaskRef:
-    """Finds out what ``text`` means, without running anything of it.
+    """Finds out what ``text`` names, without importing it.
 
     Raises:
         CannotStart: no such id, file or form.
@@ -116,7 +116,7 @@ def load(ref: TaskRef) -> Task:
     """Imports the task.
 
     Raises:
-        CannotStart: the file does not run, has no such name, or what stands there is not a valid ``Task``.
+        CannotStart: the file raises, has no such name, or defines something that is not a valid ``Task``.
     """
     from parity.task import Task
 
@@ -180,13 +180,13 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def validation_sentence(error: ValidationError) -> str:
-    """The first complaint of pydantic as one sentence with the field and what it wants."""
+    """The first thing that pydantic refuses, as one sentence that names the field."""
     from parity.task.definition import PPOParams, Reference, Task
 
     fields = {cls.__name__: list(cls.__annotations__) for cls in (Task, PPOParams, Reference)}
     first: Any = error.errors()[0]
     names = fields.get(error.title, [])
-    # A positional argument is told by its number.
+    # Pydantic names a positional argument by its number.
     loc = [names[p] if i == 0 and isinstance(p, int) and p < len(names) else p for i, p in enumerate(first["loc"])]
     field = ".".join(str(part) for part in loc)
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):

@@ -1,4 +1,4 @@
-"""For environments that somebody else wrote and that draw from elsewhere than their own ``np_random``."""
+"""Makes environments repeatable that draw random numbers from elsewhere than their own ``np_random``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import numpy as np
 class Repeatable(gymnasium.Wrapper):
     """An environment whose episodes follow from ``reset(seed=...)`` although it draws from global generators or its spaces.
 
-    While ``reset`` or ``step`` run, the global generators of Python and NumPy are this environment's own, and so are the
-    generators of its spaces: what others draw does not reach it, and what it draws does not reach others. Everybody else
+    While ``reset`` or ``step`` run, this environment has the global generators of Python and NumPy, and those of its spaces,
+    for itself: what others draw does not change its episodes, and what it draws changes nothing for others. Everybody else
     sees copies of the spaces.
 
     Args:
-        env: the environment; what it draws from ``np_random`` needs no help and gets none.
+        env: the environment. Its own ``np_random`` is left alone: ``reset(seed=...)`` seeds it already.
     """
 
     def __init__(self, env: gymnasium.Env) -> None:

@@ -1,4 +1,4 @@
-"""What ``parity tasks`` says of the built-in tasks."""
+"""The table of built-in tasks that ``parity tasks`` prints."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Row:
         margin: of equivalence, in normalised score.
         reference: ``uniform_legal``, ``best`` and ``source``, or None.
         mask: where its environment shows the mask, as ``Task.mask`` spells it.
-        action_space: in Gymnasium's words.
-        seconds: framework -> wall-clock seconds of one trial; None where nobody has measured.
+        action_space: as Gymnasium prints it.
+        seconds: framework -> wall-clock seconds of one trial; None where it was not measured.
         measured_on: the machine of ``seconds``.
-        unavailable: why it cannot be run on this machine, one sentence; None where it can.
+        unavailable: one sentence that says why it cannot be run here; None if it can.
     """
 
     id: str
@@ -43,12 +43,12 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """Every built-in task; one that lacks a package says so instead of being left out."""
+    """Every built-in task; one whose package is missing has the reason in ``unavailable``."""
     return [_row(name) for name in BUILT_IN]
 
 
 def measured() -> dict[str, dict[str, Any]]:
-    """Task id -> ``seconds`` by framework, ``machine`` with what speaks against the times, ``study`` and ``created``."""
+    """Task id -> ``seconds`` by framework, ``machine`` with reservations about the times, ``study`` and ``created``."""
     return {
         task: entry | {"machine": ", ".join(filter(None, [entry["machine"], entry.get("note")]))}
         for task, entry in _stored().items()
@@ -65,16 +65,15 @@ def _row(name: str) -> Row:
     from parity.task.masks import MaskedEnv
 
     known = measured().get(name, {})
-    row = Row(id=name, seconds=known.get("seconds"), measured_on=known.get("machine"))
+    columns: dict[str, Any] = {"seconds": known.get("seconds"), "measured_on": known.get("machine")}
     try:
         task = load(resolve(name))
-        reference = None if task.reference is None else dict(task.reference)
-        row = dataclasses.replace(row, steps=task.steps, margin=task.margin, reference=reference)
+        columns |= {"steps": task.steps, "margin": task.margin, "reference": task.reference and dict(task.reference)}
         env = MaskedEnv(task.env(), task.mask)
-        row = dataclasses.replace(row, mask=env.convention, action_space=str(env.action_space))
+        columns |= {"mask": env.convention, "action_space": str(env.action_space)}
         env.close()
     except CannotStart as error:
-        return dataclasses.replace(row, unavailable=str(error))
+        columns["unavailable"] = str(error)
     except Exception as error:
-        return dataclasses.replace(row, unavailable=f"{type(error).__name__}: {one_line(error)}.")
-    return row
+        columns["unavailable"] = f"{type(error).__name__}: {one_line(error)}."
+    return Row(id=name, **columns)

@@ -83,7 +83,7 @@ def trained(parity: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Train
     monkeypatch.setattr("parity.study.preflight.run_in_subprocess", lambda work, *arguments, about: work(*arguments))
     monkeypatch.setattr("parity.study.runner.opened_ray", lambda *arguments: contextlib.nullcontext(""))
     monkeypatch.setattr(
-        "parity.study.ladder.climb_study", lambda folder, *others: (folder / LADDER_FILE).write_text("{}")
+        "parity.study.ladder.run_ladder", lambda folder, *others: (folder / LADDER_FILE).write_text("{}")
     )
     monkeypatch.setattr("parity.cli.conclude.write_report", lambda *arguments: None)
     parity.write("my_task.py")

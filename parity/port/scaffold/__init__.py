@@ -1,4 +1,4 @@
-"""``parity init``: a port that runs, to start one's own from. The files under ``port/`` are what the user gets."""
+"""``parity init``: writes a port that runs, to start from. The files under ``port/`` are what the user gets."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def _text(name: str) -> str:
 
 
 def requirements() -> str:
-    """The versions that are installed here, for others and for CI."""
-    lines = [f"{name}{extra}=={found}" for name, extra in PINNED.items() if (found := _installed(name))]
+    """A requirements file with the versions that are installed here."""
+    lines = [f"{name}{extra}=={version}" for name, extra in PINNED.items() if (version := _installed(name))]
     return "\n".join([*_parity(), *lines, ""])
 
 
 def _installed(name: str) -> str | None:
-    """The public part of a version: ``+cpu`` and the like exist on other indexes only."""
+    """The public part of a version: local parts such as ``+cpu`` exist on other indexes only."""
     try:
         return metadata.version(name).partition("+")[0]
     except metadata.PackageNotFoundError:
@@ -84,7 +84,7 @@ def _installed(name: str) -> str | None:
 
 
 def _parity() -> list[str]:
-    """Where parity was installed from (PEP 610), unless that is a folder of this machine."""
+    """The requirement of parity itself: where it was installed from (PEP 610), unless that is a folder of this machine."""
     try:
         origin = json.loads(metadata.distribution("parity").read_text("direct_url.json") or "{}")
     except (metadata.PackageNotFoundError, ValueError):
