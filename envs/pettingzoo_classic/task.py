@@ -34,43 +34,37 @@ def evaluated_against_uniform(config: PPOConfig, name: str) -> PPOConfig:
     return config.evaluation(evaluation_config=AlgorithmConfig.overrides(env=against))
 
 
-def _task(name: str, id: str, reference: Reference, self_play: bool = False, **settings: Any) -> Task:
+_PPO = PPOParams(n_envs=8, n_steps=256, batch_size=256, n_epochs=6, learning_rate=1e-3, gamma=1.0, ent_coef=0.01)
+_SETTINGS: dict[str, Any] = {"ppo": _PPO, "steps": 65_536, "eval_every": 8_192, "eval_episodes": 100}
+_REFERENCES: dict[str, Reference] = {
+    "tictactoe_v3": {"uniform_legal": 0.297, "best": 0.995, "source": SOURCE},
+    "connect_four_v3": {"uniform_legal": 0.111, "best": 1.0, "source": SOURCE},
+}
+
+
+def _task(name: str, id: str, self_play: bool = False, **settings: Any) -> Task:
     return Task(
         id=id,
         env=partial(against_uniform, name),
         network=BoardNetwork,
-        reference=reference,
+        reference=_REFERENCES[name],
         multi_agent_env=partial(make_game, name) if self_play else None,
         learning_agent=FIRST[name] if self_play else None,
         rllib_config=partial(evaluated_against_uniform, name=name) if self_play else None,
-        **settings,
+        **_SETTINGS | settings,
     )
 
 
-_PPO = PPOParams(n_envs=8, n_steps=256, batch_size=256, n_epochs=6, learning_rate=1e-3, gamma=1.0, ent_coef=0.01)
-_TICTACTOE: dict[str, Any] = {
-    "reference": {"uniform_legal": 0.297, "best": 0.995, "source": SOURCE},
-    "ppo": _PPO,
-    "steps": 65_536,
-    "eval_every": 8_192,
-    "eval_episodes": 100,
-}
-_CONNECT_FOUR: dict[str, Any] = {
-    "reference": {"uniform_legal": 0.111, "best": 1.0, "source": SOURCE},
-    "ppo": _PPO,
-    "steps": 65_536,
-    "eval_every": 8_192,
-    "eval_episodes": 100,
-}
-
-tictactoe = _task("tictactoe_v3", "tictactoe", **_TICTACTOE)
-tictactoe_selfplay = _task("tictactoe_v3", "tictactoe-selfplay", self_play=True, **_TICTACTOE)
-connect_four = _task("connect_four_v3", "connect-four", **_CONNECT_FOUR)
+tictactoe = _task("tictactoe_v3", "tictactoe")
+tictactoe_selfplay = _task("tictactoe_v3", "tictactoe-selfplay", self_play=True)
+connect_four = _task("connect_four_v3", "connect-four")
 # In self-play a step is one player's move: with twice the steps the first player decides as often as in connect-four. The
 # larger bonus for entropy keeps the opponent varied: each player otherwise learns to beat the other one only, and forgets.
 connect_four_selfplay = _task(
     "connect_four_v3",
     "connect-four-selfplay",
     self_play=True,
-    **_CONNECT_FOUR | {"steps": 131_072, "eval_every": 16_384, "ppo": replace(_PPO, ent_coef=0.1)},
+    steps=131_072,
+    eval_every=16_384,
+    ppo=replace(_PPO, ent_coef=0.1),
 )

@@ -122,13 +122,9 @@ def _reference(task: Task) -> ReferenceScores:
                 f"Task {task.id}: by its reference uniform legal play returns the best there is, "
                 f"{task.reference['best']:g}, so a run has nothing to measure; `parity check` compares the numbers."
             )
-        # One episode all the same: an environment that cannot be played must not reach the trials.
+        # One episode nevertheless: an environment that cannot be played must not reach the trials.
         uniform_legal_returns(task, episodes=1)
-        return ReferenceScores(
-            uniform_legal=task.reference["uniform_legal"],
-            best=task.reference.get("best"),
-            source=task.reference.get("source", ""),
-        )
+        return ReferenceScores.model_validate(task.reference)
     returns = uniform_legal_returns(task)
     return ReferenceScores(
         uniform_legal=float(returns.mean()),

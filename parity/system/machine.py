@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,8 @@ def peak_memory_mb() -> float:
 
 def words(described: dict[str, Any]) -> str:
     """A machine in words, to tell machines apart whose times are compared: "2 cores of PROCESSOR, GPU"."""
-    gpu = described.get("gpu")
-    return f"{described.get('cores', '?')} cores of {described.get('cpu', 'an unknown processor')}" + (
-        f", {gpu}" if gpu else ""
-    )
+    processor = f"{described.get('cores', '?')} cores of {described.get('cpu', 'an unknown processor')}"
+    return ", ".join(filter(None, [processor, described.get("gpu")]))
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
@@ -60,10 +59,6 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 
 
 def _cpu() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    names = re.search(r"^model name\s*:\s*(.*)", info.read_text("utf-8"), re.MULTILINE) if info.is_file() else None
+    return names[1].strip() if names else platform.processor() or platform.machine()
