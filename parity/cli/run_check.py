@@ -26,7 +26,7 @@ DEFAULT_FRAMEWORKS = ("rllib", "rllib-exact")
 
 
 def run_check(options: CheckOptions, as_json: bool) -> int:
-    """Checks one task and prints what was found. Returns the exit code.
+    """Checks one task and prints ladder and findings. Returns the exit code.
 
     Raises:
         CannotStart: bad input.
@@ -39,9 +39,9 @@ def run_check(options: CheckOptions, as_json: bool) -> int:
         task_id, collected, device, left_out = run_in_subprocess(
             _collected, options, names, about=f"--task {options.task}"
         )
-    document, climbs = judge(task_id, collected, device)
+    document, ladders = judge(task_id, collected, device)
     document.left_out = left_out
-    _show(options, document, climbs, collected)
+    _show(options, document, ladders, collected)
     if as_json:
         print(document.to_json())
     return document.exit_code
@@ -64,7 +64,8 @@ def _collected(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, 
 
     assert options.task is not None
     reference = tasks.resolve(options.task)
-    _quieten()
+    # What frameworks warn of about themselves is no finding.
+    warnings.simplefilter("ignore")
     import torch
 
     from parity.frameworks.device import exact_arithmetic, resolve_device
@@ -94,11 +95,6 @@ def _collected(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, 
     if not found:
         raise CannotStart(next(iter(left_out.values())))
     return task.id, found, device, left_out
-
-
-def _quieten() -> None:
-    """Warnings of the frameworks about themselves are no findings, and stderr is for people."""
-    warnings.simplefilter("ignore")
 
 
 def _save(numbers: Numbers, path: Path) -> None:
@@ -135,7 +131,7 @@ def _stored(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, Num
 def _show(
     options: CheckOptions,
     document: CheckDocument,
-    climbs: dict[str, LadderResult],
+    ladders: dict[str, LadderResult],
     collected: dict[str, Numbers | None],
 ) -> None:
     from parity.cli import ladder_table as table
@@ -158,7 +154,7 @@ def _show(
     for sentence in (*stops, *document.notes, *document.left_out.values()):
         # A pip extra in brackets is no markup.
         out.print(sentence, markup=False)
-    broken = [name for name in document.frameworks if name in climbs and not climbs[name]]
+    broken = [name for name in document.frameworks if name in ladders and not ladders[name]]
     out.print(_verdict(document, broken))
 
 

@@ -26,7 +26,7 @@ def test_a_port_that_learns_as_well_stops_at_the_first_look(parity: Any) -> None
     task = parity.write("my_task.py")
     outcome = parity("run", "--task", task, "--sequential", "--require", "equivalent", "--name", "early")
     assert outcome.returncode == 0, outcome.stderr
-    summary = parity.results.summary("early")
+    summary = parity.summary("early")
     assert summary["seeds"] == [0, 1, 2]
     look = summary["sequential"]
     assert (look["look"], look["decided"], look["seeds_saved"], look["trials_saved"]) == (1, True, 7, 14)

@@ -46,7 +46,7 @@ def test_a_killed_study_is_finished_by_resume(parity: Any) -> None:
     assert outcome.returncode == 0, outcome.stderr
     assert {path.parent.name for path in trials.glob("*/trial.json")} == {"0", "1", "2"}
     assert all(path.stat().st_mtime_ns == then for path, then in done.items()), "a finished trial was run again"
-    assert parity.results.summary("cut")["tasks"]["match"]["learns"] == {"sb3": "LEARNS"}
+    assert parity.summary("cut")["tasks"]["match"]["learns"] == {"sb3": "LEARNS"}
 
 
 def test_ctrl_c_exits_with_130_and_says_how_to_go_on(parity: Any) -> None:
@@ -69,7 +69,7 @@ def test_a_crashed_trial_makes_the_study_invalid_and_is_named_with_its_log(parit
     task = parity.write("my_task.py", raising)
     outcome = parity("run", "--task", task, "--frameworks", "sb3", "--seeds", "1", "--name", "crash")
     assert outcome.returncode == 1, outcome.stderr
-    summary = parity.results.summary("crash")
+    summary = parity.summary("crash")
     assert summary["verdict"] == "INVALID"
     (trial,) = summary["tasks"]["match"]["trials"]
     assert trial["status"] == "crashed"

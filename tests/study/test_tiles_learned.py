@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def test_both_frameworks_learn_tiles_and_never_act_illegally(parity: Any) -> None:
     outcome = parity("run", "--frameworks", "sb3", "rllib", "--name", "tiles", timeout=1800)
     assert outcome.returncode == 0, outcome.stderr
-    task = parity.results.summary("tiles")["tasks"]["tiles"]
+    task = parity.summary("tiles")["tasks"]["tiles"]
     assert task["learns"] == {"sb3": "LEARNS", "rllib": "LEARNS"}
     for framework in ("sb3", "rllib"):
         assert task["masks"][framework]["decisions"] > 3 * 65_536
@@ -25,6 +25,6 @@ def test_both_frameworks_learn_tiles_and_never_act_illegally(parity: Any) -> Non
 def test_the_reported_port_does_not_learn(parity: Any) -> None:
     outcome = parity("run", "--task", str(REPORTED / "port.py"), "--steps", "12000", "--name", "reported", timeout=1800)
     assert outcome.returncode == 1, outcome.stderr
-    task = parity.results.summary("reported")["tasks"]["reported"]
+    task = parity.summary("reported")["tasks"]["reported"]
     assert task["learns"] == {"sb3": "LEARNS", "rllib": "DOES_NOT_LEARN"}
-    assert "does not learn" in parity.results.summary("reported")["sentence"]
+    assert "does not learn" in parity.summary("reported")["sentence"]
