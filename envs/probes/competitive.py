@@ -13,7 +13,8 @@ single-agent form the partner plays column 0 from the beginning: uniform legal p
 from __future__ import annotations
 
 from parity_envs.probes.env import state
-from parity_envs.probes.pair import PairEnv, pair_task
+from parity_envs.probes.pair import PairEnv
+from parity_envs.probes.pair_task import pair_task
 
 from parity.probes.claims import ActionIsCertain, Probe, Symptom, ValueIs
 

@@ -11,7 +11,8 @@ returns 1/2, the best 1.
 from __future__ import annotations
 
 from parity_envs.probes.env import legal, state
-from parity_envs.probes.pair import PairEnv, pair_task
+from parity_envs.probes.pair import PairEnv
+from parity_envs.probes.pair_task import pair_task
 
 from parity.probes.claims import ActionIsCertain, Probe, Symptom, ValueIs
 

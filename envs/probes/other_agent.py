@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 from parity_envs.probes.env import state
-from parity_envs.probes.pair import LEARNER, PARTNER, PairEnv, pair_task
+from parity_envs.probes.pair import LEARNER, PARTNER, PairEnv
+from parity_envs.probes.pair_task import pair_task
 
 from parity.probes.claims import ActionIsCertain, Probe, Symptom, ValueIs
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from parity_envs.probes.env import ProbeEnv, probe_task
-
-from parity import Task
-
-if TYPE_CHECKING:
-    from parity_envs.probes.pair_together import PairTogether
+from parity_envs.probes.env import ProbeEnv
 
 LEARNER, PARTNER = "learner", "partner"
 
@@ -41,15 +35,3 @@ class PairEnv(ProbeEnv):
     def act(self, action: int) -> tuple[float, bool, bool]:
         reward, _, terminated, truncated = self.act_together(action, self.fixed())
         return reward, terminated, truncated
-
-
-def pair_task(name: str, env: type[PairEnv], **settings: Any) -> Task:
-    """As `probe_task`, with the multi-agent form."""
-    return probe_task(name, env, multi_agent_env=partial(_together, env), learning_agent=LEARNER, **settings)
-
-
-def _together(env: type[PairEnv]) -> PairTogether:
-    # Ray is imported only where the multi-agent form is made.
-    from parity_envs.probes.pair_together import PairTogether
-
-    return PairTogether(env())
