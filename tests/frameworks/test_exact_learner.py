@@ -282,7 +282,7 @@ def test_a_module_without_value_function_is_named(side):
         ({"vf_clip_param": 10.0}, "vf_clip_param"),
         ({"grad_clip_by": "value"}, "global_norm"),
         ({"learner_config_dict": {"adam_epsilon": 1e-5}}, "adam_epsilon"),
-        ({"learner_config_dict": {"target_kl": 0.0}}, "target_kl is 0.0"),
+        ({"learner_config_dict": {"target_kl": 0.0}}, "`target_kl`: input should be greater than 0"),
     ],
 )
 def test_what_maskable_ppo_does_not_do_is_refused(side, change, message):

@@ -92,7 +92,7 @@ def test_a_learner_of_the_users_own_cannot_be_exact_unless_it_is_derived():
 
 def test_an_unknown_option_is_one_sentence():
     task = maze_task(rllib_config=lambda config: config.learners(learner_config_dict={"beta": 1}))
-    with pytest.raises(CannotStart, match="'beta' unknown"):
+    with pytest.raises(CannotStart, match="no field `beta`"):
         effective(task)
 
 

@@ -10,16 +10,16 @@ from gymnasium import spaces
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from parity.errors import CannotStart
-from parity.frameworks.rllib.pettingzoo import OBSERVATIONS_KEY, MasksAsActionMask, mask_size, wrap
+from parity.frameworks.rllib.pettingzoo import OBSERVATIONS_KEY, MaskedMultiAgentEnv, MasksAsActionMask, mask_size, wrap
 from parity.frameworks.rllib.pettingzoo import inner as played_inside
 from parity.task import Task
-from parity.task.masks import MASK_KEY, MaskedEnv, as_mask, n_logits
+from parity.task.masks import MASK_KEY, MaskedEnv, as_mask
 from parity.task.pettingzoo import form
 
 DEFAULT_AGENT = "agent"
 
 
-class SingleAgentAsMultiAgent(MultiAgentEnv):
+class SingleAgentAsMultiAgent(MaskedMultiAgentEnv):
     """A task's single-agent environment as the only agent of a ``MultiAgentEnv``, its mask in ``obs["action_mask"]``.
 
     A ``Dict`` observation keeps its mask entry (under that name) or gains it; any other becomes
@@ -27,25 +27,18 @@ class SingleAgentAsMultiAgent(MultiAgentEnv):
     """
 
     def __init__(self, env: MaskedEnv, agent: str = DEFAULT_AGENT) -> None:
-        super().__init__()
-        self._env, self._agent = env, agent
-        space = env.observation_space
-        inner = dict(space.spaces) if isinstance(space, spaces.Dict) else {OBSERVATIONS_KEY: space}
-        mask_space = spaces.Box(0, 1, (n_logits(env.action_space),), np.int8)
-        self.possible_agents = [agent]
-        self.agents = [agent]
-        self.observation_spaces = {agent: spaces.Dict(inner | {MASK_KEY: mask_space})}
-        self.action_spaces = {agent: env.action_space}
+        super().__init__(env, {agent: env.observation_space}, {agent: env.action_space})
+        self._agent = agent
 
     def _observation(self, observation: Any) -> dict[str, Any]:
-        return {self._agent: masked_observation(observation, self._env.action_masks())}
+        return {self._agent: masked_observation(observation, self.env.action_masks())}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
-        observation, info = self._env.reset(seed=seed, options=options)
+        observation, info = self.env.reset(seed=seed, options=options)
         return self._observation(observation), {self._agent: info}
 
     def step(self, action_dict: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
-        observation, reward, terminated, truncated, info = self._env.step(action_dict[self._agent])
+        observation, reward, terminated, truncated, info = self.env.step(action_dict[self._agent])
         # A per-agent truncation of every agent would be stored as a termination (multi_agent_episode.py:408, ray 2.60.0).
         return (
             self._observation(observation),
@@ -54,9 +47,6 @@ class SingleAgentAsMultiAgent(MultiAgentEnv):
             {"__all__": truncated and not terminated},
             {self._agent: info},
         )
-
-    def close(self) -> None:
-        self._env.close()
 
 
 def masked_observation(observation: Any, mask: np.ndarray) -> dict[str, Any]:

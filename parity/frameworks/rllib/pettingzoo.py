@@ -37,7 +37,7 @@ def wrap(env: Any, mask: str | None = None) -> MultiAgentEnv:
     return AECAsMultiAgent(env, key) if form(env) == "aec" else ParallelAsMultiAgent(env, key)
 
 
-class _Masked(MultiAgentEnv):
+class MaskedMultiAgentEnv(MultiAgentEnv):
     """Puts every agent's mask into its space and its observations.
 
     A ``Dict`` observation keeps its mask (named ``action_mask``) or gains it from info; any other becomes
@@ -111,7 +111,7 @@ class _Masked(MultiAgentEnv):
 
 def inner(env: Any) -> Any:
     """The environment inside a wrapper of this file; any other environment itself."""
-    return env.env if isinstance(env, _Masked) else env
+    return env.env if isinstance(env, MaskedMultiAgentEnv) else env
 
 
 def mask_size(action_space: spaces.Space) -> int | None:
@@ -122,14 +122,14 @@ def mask_size(action_space: spaces.Space) -> int | None:
         return None
 
 
-class _PettingZoo(_Masked):
+class _PettingZoo(MaskedMultiAgentEnv):
     def __init__(self, env: Any, key: str = MASK_KEY) -> None:
         agents = list(getattr(env, "possible_agents", None) or [])
         observation_spaces = {agent: env.observation_space(agent) for agent in agents}
         super().__init__(env, observation_spaces, {agent: env.action_space(agent) for agent in agents}, key)
 
 
-class MasksAsActionMask(_Masked):
+class MasksAsActionMask(MaskedMultiAgentEnv):
     """Moves the masks of a ``MultiAgentEnv``, shown under another name or in info, to ``obs["action_mask"]``.
 
     Args:

@@ -9,7 +9,7 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
-from parity.errors import CannotStart, NotSupported, one_line
+from parity.errors import CannotStart, NotSupported
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import Untranslated
 from parity.frameworks.rllib import Rllib
@@ -80,8 +80,8 @@ def _set_learner(config: PPOConfig, task: Task) -> None:
     config.learner_config_dict = options | dict(config.learner_config_dict or {})
     try:
         ExactOptions.from_config(config)
-    except (TypeError, ValueError) as error:
-        raise CannotStart(f"Task {task.id}: rllib_config: {one_line(error)}.") from error
+    except ValueError as error:
+        raise CannotStart(f"Task {task.id}: rllib_config: {error}") from error
 
 
 def _set_env_runner(config: PPOConfig, changes: list[Untranslated]) -> None:

@@ -27,6 +27,7 @@ import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
+import pydantic
 import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo.ppo import LEARNER_RESULTS_KL_KEY, LEARNER_RESULTS_VF_EXPLAINED_VAR_KEY
@@ -42,12 +43,13 @@ from torch.nn import functional
 from parity.frameworks.rllib.arrays import named_parameters
 from parity.frameworks.rllib.exact.minibatches import ExactMinibatches, Permutation
 from parity.frameworks.rllib.exact.returns import ExactReturns, may_be_trained
+from parity.task.registry import validation_sentence
 
 ROLLOUT_ORDER = "parity_rollout_order"
 """Key in an episode's ``custom_data``: ``(worker, sub-environment, number of the chunk)``, the order of SB3's buffer."""
 
 
-@dataclasses.dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=pydantic.ConfigDict(extra="forbid"))
 class ExactOptions:
     """The options in ``learner_config_dict``, with MaskablePPO's names, meanings and defaults.
 
@@ -60,28 +62,18 @@ class ExactOptions:
         clip_range_vf: how far a value may move from the value at sampling before its loss is cut off.
     """
 
-    adam_eps: float = 1e-5
+    adam_eps: pydantic.PositiveFloat = 1e-5
     normalize_advantage: bool = True
-    target_kl: float | None = None
-    clip_range_vf: float | None = None
+    target_kl: pydantic.PositiveFloat | None = None
+    clip_range_vf: pydantic.PositiveFloat | None = None
 
     @classmethod
     def from_config(cls, config: AlgorithmConfig) -> ExactOptions:
-        """Raises:
-        ValueError: ``learner_config_dict`` has a key that is no option, or a value out of range.
-        """
-        given = dict(config.learner_config_dict or {})
-        known = [field.name for field in dataclasses.fields(cls)]
-        if unknown := sorted(set(given) - set(known)):
-            raise ValueError(
-                f"learner_config_dict: {', '.join(map(repr, unknown))} unknown; ExactPPOLearner knows {', '.join(known)}."
-            )
-        options = cls(**given)
-        for name in ("adam_eps", "target_kl", "clip_range_vf"):
-            value = getattr(options, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"learner_config_dict: {name} is {value}, must be positive.")
-        return options
+        """Raises ValueError: ``learner_config_dict`` has a key that is no option, or a value out of range."""
+        try:
+            return cls(**(config.learner_config_dict or {}))
+        except pydantic.ValidationError as error:
+            raise ValueError(f"learner_config_dict: {validation_sentence(error)}") from error
 
 
 class LossTerms(NamedTuple):
