@@ -44,6 +44,7 @@ class RllibEvalRunner(EvalRunner):
 
     def __init__(self, port: Port, slots: int, state: Callable[[], dict[str, Any]]) -> None:
         self.slots = slots
+        self.counts = MaskCounts()
         self._port, self._state = port, state
         self._config = evaluated(port)
         self._generator = PolicyGenerator()
@@ -60,15 +61,6 @@ class RllibEvalRunner(EvalRunner):
         self._earned: list[dict[Any, float]] = [{} for _ in range(slots)]
         self._episodes: list[MultiAgentEpisode | None] = [None] * slots
 
-    @property
-    def counts(self) -> MaskCounts:
-        return sum((audit.counts for audit in self._audits), start=MaskCounts())
-
-    @counts.setter
-    def counts(self, value: MaskCounts) -> None:
-        for audit in self._audits:
-            audit.counts = MaskCounts()
-
     def seed_policy(self, seed: int) -> None:
         self._generator.seed(seed)
         self._load_state()
@@ -84,6 +76,7 @@ class RllibEvalRunner(EvalRunner):
         return connectors.get_state()
 
     def reset(self, slot: int, seed: int) -> None:
+        self._audits[slot].counts = self.counts
         with self._generator.drawing():
             observations, infos = self._envs[slot].reset(seed=seed)
         self._episodes[slot] = self._episode(observations, infos)
