@@ -12,7 +12,7 @@ from parity.report.comparison import MetricRow, Pooled, metric_rows, pooled_rows
 from parity.report.configuration import ConfigRow, config_rows, runtime_rows
 from parity.report.curves import TaskCurves
 from parity.report.gate import GateSection, gate_section
-from parity.report.looks import look_words
+from parity.report.interim import interim_words
 from parity.report.rungs import ladder_words
 from parity.report.throughput import PhaseTimes, measured, phase_times
 from parity.results.study import LOG_FILE, StudyRecord, TaskRecord, TrialRecord
@@ -182,8 +182,8 @@ class Content:
     gate: GateSection | None = None
 
     @property
-    def look_words(self) -> str | None:
-        return look_words(self.summary.sequential, self.summary.verdict)
+    def interim_words(self) -> str | None:
+        return interim_words(self.summary.sequential, self.summary.verdict)
 
     @property
     def verdict_words(self) -> str:

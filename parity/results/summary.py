@@ -262,13 +262,13 @@ class PooledSummary(Stored):
     robustness: dict[str, dict[str, Robustness]] = {}
 
 
-class SequentialLook(Stored):
-    """Where a study stands that adds seeds in looks (``parity run --sequential``) and stops when it is decided.
+class SequentialStatus(Stored):
+    """Where a study stands that adds seeds between interim analyses (``parity run --sequential``) until it is decided.
 
-    ``looks`` are numbers of seeds per framework and task, ``look`` says which of them this summary rests on, from 1.
-    ``alpha`` is the one-sided error of every test at this look, ``confidence`` that of its intervals. ``decided``: the
-    study's verdict is EQUIVALENT, WORSE or BETTER, so that no further look is due. ``seeds_saved`` counts per framework
-    and task, ``trials_saved`` all of them, against going on to the last look; ``seconds_saved`` is what those would have
+    ``looks`` are numbers of seeds per framework and task, ``look`` says which interim analysis this is, from 1.
+    ``alpha`` is the one-sided error of every test at this analysis, ``confidence`` that of its intervals. ``decided``: the
+    study's verdict is EQUIVALENT, WORSE or BETTER, so that no further one is due. ``seeds_saved`` counts per framework
+    and task, ``trials_saved`` all of them, against going on to the last one; ``seconds_saved`` is what those would have
     run, added up, at the mean of this study's trials. None is saved where the study is not decided.
     """
 
@@ -318,7 +318,7 @@ class Summary(Stored):
     sentence: str
     tasks: dict[str, TaskSummary]
     pooled: PooledSummary | None = None
-    sequential: SequentialLook | None = None
+    sequential: SequentialStatus | None = None
     findings: list[Finding] = []
     versions: dict[str, Any] = {}
     machine: dict[str, Any] = {}

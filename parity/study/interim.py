@@ -6,8 +6,8 @@ from pathlib import Path
 
 from parity.results import study as files
 from parity.system.console import say
-from parity.verdict.judge import judge_stored, look_of
-from parity.verdict.sequential import decided, next_look
+from parity.verdict.judge import interim_analysis_of, judge_stored
+from parity.verdict.sequential import decided, next_analysis
 
 
 def add_seeds(folder: Path) -> bool:
@@ -17,10 +17,10 @@ def add_seeds(folder: Path) -> bool:
     seeds.
     """
     study = files.load_study(folder)
-    current = look_of(study)
+    current = interim_analysis_of(study)
     if current is None:
         return False
-    following = next_look(current.seeds, current.looks)
+    following = next_analysis(current.seeds, current.looks)
     if following is None or decided(judge_stored(study).verdict, current):
         return False
     first = study.file.request.seeds[0]
@@ -29,7 +29,6 @@ def add_seeds(folder: Path) -> bool:
     written = folder / f"{files.STUDY_FILE}.next"
     study.file.model_copy(update={"request": request}).write(written)
     written.replace(folder / files.STUDY_FILE)
-    say(
-        f"Look {current.number} of {len(current.looks)}, {current.seeds} seeds: undecided; going on to {following.seeds}"
-    )
+    at = f"Interim analysis {current.number} of {len(current.looks)}, {current.seeds} seeds"
+    say(f"{at}: undecided; going on to {following.seeds}")
     return True

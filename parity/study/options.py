@@ -106,11 +106,11 @@ def _interim_analyses(options: RunOptions, places: dict[str, str]) -> dict[str, 
     """``looks`` and ``seeds`` of a study; ``places``: option -> where it was asked for, as a message names it."""
     if options.sequential is False or not (options.sequential or options.looks):
         return {"looks": None}
-    from parity.verdict.sequential import ALPHA_PER_LOOK, DEFAULT_LOOKS
+    from parity.verdict.sequential import ALPHA_PER_ANALYSIS, DEFAULT_LOOKS
 
     looks = tuple(options.looks or DEFAULT_LOOKS)
-    known = " or ".join(f"--looks {' '.join(map(str, plan))}" for plan in ALPHA_PER_LOOK)
-    if looks not in ALPHA_PER_LOOK:
+    known = " or ".join(f"--looks {' '.join(map(str, plan))}" for plan in ALPHA_PER_ANALYSIS)
+    if looks not in ALPHA_PER_ANALYSIS:
         raise CannotStart(
             f"{places['looks']} {' '.join(map(str, looks))}: no alpha is known for these looks; choose {known}."
         )

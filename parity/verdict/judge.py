@@ -14,7 +14,7 @@ from parity.results.summary import (
     Metrics,
     PooledSummary,
     RungResult,
-    SequentialLook,
+    SequentialStatus,
     Summary,
     TaskSummary,
     TrialSummary,
@@ -25,7 +25,7 @@ from parity.verdict.learning import framework_learns
 from parity.verdict.port_comparison import compare, correct_worse, gravest, invalidate, pool, primary_verdict
 from parity.verdict.robustness import robustness
 from parity.verdict.sentence import sentence
-from parity.verdict.sequential import Look, decided, look_at, seeds_saved
+from parity.verdict.sequential import InterimAnalysis, analysis_at, decided
 from parity.verdict.statistics import ALPHA, more_collapses
 from parity.verdict.task_runs import TaskRuns
 from parity.verdict.trial_totals import mask_totals, observed_throughput
@@ -60,15 +60,15 @@ def judge(study: StudyRecord, ladder: Ladder | None = None, findings: Sequence[F
         findings: what the checks found; any of severity ``error`` makes the exit code 1.
 
     Returns:
-        The whole of ``summary.json``, with verdict, exit code and one sentence for people. A study that adds seeds in
-        looks is tested at the alpha of the look that it stands at, everywhere.
+        The whole of ``summary.json``, with verdict, exit code and one sentence for people. A sequential study
+        is tested at the alpha of its interim analysis, everywhere.
 
     Raises:
-        CannotStart: ``study.json`` asks for looks that have no alpha, or for a number of seeds that is no look.
+        CannotStart: ``study.json`` asks for interim analyses that have no alpha, or for a number of seeds between two of them.
     """
     file = study.file
-    look = look_of(study)
-    alpha = look.alpha if look else ALPHA
+    analysis = interim_analysis_of(study)
+    alpha = analysis.alpha if analysis else ALPHA
     all_runs = {task: TaskRuns.of(study, task) for task in file.request.tasks}
     frameworks = list(file.request.frameworks)
     ports = [framework for framework in frameworks if framework != SB3]
@@ -95,7 +95,7 @@ def judge(study: StudyRecord, ladder: Ladder | None = None, findings: Sequence[F
         sentence="",
         tasks=tasks,
         pooled=pooled,
-        sequential=_stopping(study, look, verdict) if look else None,
+        sequential=_stopping(study, analysis, verdict) if analysis else None,
         findings=list(findings),
         versions=dict(file.versions),
         machine=dict(file.machine),
@@ -104,39 +104,39 @@ def judge(study: StudyRecord, ladder: Ladder | None = None, findings: Sequence[F
     return summary.model_copy(update={"exit_code": code, "sentence": sentence(summary)})
 
 
-def look_of(study: StudyRecord) -> Look | None:
-    """The look that a study stands at; None where it does not add seeds in looks.
+def interim_analysis_of(study: StudyRecord) -> InterimAnalysis | None:
+    """The interim analysis that a study stands at; None where it is not sequential.
 
     Raises:
-        CannotStart: no alpha is known for its looks, or its number of seeds is none of them.
+        CannotStart: no alpha is known for its analyses, or its number of seeds lies between two of them.
     """
     request = study.file.request
     if not request.looks:
         return None
     try:
-        look = look_at(len(request.seeds), tuple(request.looks))
+        analysis = analysis_at(len(request.seeds), tuple(request.looks))
     except ValueError as error:
         raise CannotStart(f"study.json of {study.file.study}, request.looks: {error}.") from error
-    if look is None:
+    if analysis is None:
         raise CannotStart(
-            f"study.json of {study.file.study}, request.seeds: {len(request.seeds)} seeds are between the looks at "
-            f"{', '.join(map(str, request.looks))}, where nothing may be tested; ask for the seeds of a look."
+            f"study.json of {study.file.study}, request.seeds: {len(request.seeds)} seeds are between the interim "
+            f"analyses at {', '.join(map(str, request.looks))}, where nothing may be tested; ask for the seeds of one."
         )
-    return look
+    return analysis
 
 
-def _stopping(study: StudyRecord, look: Look, verdict: Verdict) -> SequentialLook:
-    stands = decided(verdict, look) and verdict not in (Verdict.INCONCLUSIVE, Verdict.INVALID)
-    saved = seeds_saved(look) if stands else 0
+def _stopping(study: StudyRecord, analysis: InterimAnalysis, verdict: Verdict) -> SequentialStatus:
+    stands = decided(verdict, analysis) and verdict not in (Verdict.INCONCLUSIVE, Verdict.INVALID)
+    saved = analysis.seeds_saved if stands else 0
     seconds: dict[tuple[str, str], list[float]] = {}
     for trial in study.trials:
         if trial.meta is not None and trial.meta.status == "done":
             seconds.setdefault((trial.task, trial.framework), []).append(trial.meta.wall_s)
-    return SequentialLook(
-        looks=list(look.looks),
-        look=look.number,
-        alpha=look.alpha,
-        confidence=look.confidence,
+    return SequentialStatus(
+        looks=list(analysis.looks),
+        look=analysis.number,
+        alpha=analysis.alpha,
+        confidence=analysis.confidence,
         decided=stands,
         seeds_saved=saved,
         trials_saved=saved * len(study.file.request.tasks) * len(study.file.request.frameworks),

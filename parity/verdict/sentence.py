@@ -11,7 +11,7 @@ from parity.results.summary import (
     Metrics,
     PooledSummary,
     PrimaryMetrics,
-    SequentialLook,
+    SequentialStatus,
     Summary,
     TaskSummary,
     Verdict,
@@ -29,13 +29,13 @@ def sentence(summary: Summary) -> str:
     if errors:
         clauses.append(f"{_count(len(errors), 'error finding')} ({', '.join(dict.fromkeys(errors))})")
     if summary.sequential is not None:
-        clauses.append(_looks(summary.sequential, summary.verdict))
+        clauses.append(_interim(summary.sequential, summary.verdict))
     return "; ".join(clauses) + "."
 
 
-def _looks(sequential: SequentialLook, verdict: Verdict) -> str:
-    """Where a study that adds seeds in looks stands, and what stopping there saved."""
-    at = f"look {sequential.look} of {len(sequential.looks)}, at {_count(sequential.seeds, 'seed')}"
+def _interim(sequential: SequentialStatus, verdict: Verdict) -> str:
+    """Where a sequential study stands, and what stopping there saved."""
+    at = f"interim analysis {sequential.look} of {len(sequential.looks)}, at {_count(sequential.seeds, 'seed')}"
     if verdict is Verdict.INVALID:
         return f"this was {at}"
     if not sequential.decided:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from parity.results.summary import Verdict
 from parity.verdict.pooled_statistics import pooled_difference
 from parity.verdict.power import POWER, seeds_for
-from parity.verdict.sequential import DEFAULT_LOOKS, Look, Looks, alpha_per_look, decided
+from parity.verdict.sequential import DEFAULT_LOOKS, InterimAnalysis, SeedCounts, alpha_per_analysis, decided
 from parity.verdict.statistics import CONFIDENCE, Floats, holm_rows, interval_verdicts, welch_difference
 
 # Final score and area under the curve of one run go together: 0.8 to 0.9 on the stored runs of ``tiles``.
@@ -53,24 +53,24 @@ def rates(verdicts: NDArray[np.str_]) -> dict[Verdict, float]:
 
 
 def sequential_verdicts(
-    reference: ArrayLike, port: ArrayLike, margin: float, looks: Looks = DEFAULT_LOOKS
+    reference: ArrayLike, port: ArrayLike, margin: float, looks: SeedCounts = DEFAULT_LOOKS
 ) -> tuple[NDArray[np.str_], NDArray[np.int_]]:
-    """Verdict and seeds per framework at which every study stopped that adds seeds in ``looks``, each ``[studies]``.
+    """Verdict of sequential studies and the seeds per framework at which each stopped, both ``[studies]``.
 
-    Runs as in ``primary_verdicts``, with as many seeds as the last look has.
+    Runs as in ``primary_verdicts``, with as many seeds as the last interim analysis has.
 
     Raises:
-        ValueError: no alpha is known for these looks.
+        ValueError: no alpha is known for these ``looks``.
     """
     a, b = np.asarray(reference, np.float64), np.asarray(port, np.float64)
     verdicts = np.full(len(a), Verdict.INCONCLUSIVE.value, dtype=object)
     seeds = np.zeros(len(a), np.int_)
     running = np.ones(len(a), bool)
     for n in looks:
-        look = Look(n, looks, alpha_per_look(looks))
-        found = primary_verdicts(a[running][..., :n], b[running][..., :n], margin, look.confidence)
-        verdicts[running], seeds[running] = found, n
-        running[running] = [not decided(Verdict(verdict), look) for verdict in found]
+        analysis = InterimAnalysis(n, looks, alpha_per_analysis(looks))
+        said = primary_verdicts(a[running][..., :n], b[running][..., :n], margin, analysis.confidence)
+        verdicts[running], seeds[running] = said, n
+        running[running] = [not decided(Verdict(verdict), analysis) for verdict in said]
     return verdicts.astype(np.str_), seeds
 
 

@@ -34,7 +34,7 @@ def test_a_port_that_learns_as_well_stops_at_the_first_look(parity: Any) -> None
         json.loads(path.read_text())["wall_s"] for path in parity.folder.glob("results/early/trials/*/*/*/trial.json")
     ]
     assert look["seconds_saved"] == pytest.approx(7 * sum(walls) / 3)
-    assert "decided at look 1 of 4, at 3 seeds of at most 10, which saved 14 trials" in outcome.stderr
+    assert "decided at interim analysis 1 of 4, at 3 seeds of at most 10, which saved 14 trials" in outcome.stderr
     assert summary["tasks"]["match"]["metrics"]["final"]["confidence"] == pytest.approx(0.9636)
     request = json.loads((parity.folder / "results/early/study.json").read_text())["request"]
     assert (request["seeds"], request["looks"]) == ([0, 1, 2], [3, 5, 8, 10])

@@ -13,9 +13,9 @@ import pytest
 
 from parity.errors import CannotStart
 from parity.results.study import StudyRecord
-from parity.results.summary import SequentialLook, Summary, Verdict, json_schema
+from parity.results.summary import SequentialStatus, Summary, Verdict, json_schema
 from parity.verdict.judge import judge
-from parity.verdict.sequential import ALPHA_PER_LOOK, DEFAULT_LOOKS, Looks, look_at
+from parity.verdict.sequential import ALPHA_PER_ANALYSIS, DEFAULT_LOOKS, SeedCounts, analysis_at
 from parity.verdict.simulation import METRIC_CORRELATION, primary_verdicts, rates, sequential_verdicts
 
 MakeStudy = Callable[..., StudyRecord]
@@ -29,7 +29,7 @@ NOISY = {"sb3": [0.70, 1.05, 0.95], "rllib": [1.00, 0.75, 1.08]}
 
 
 def simulated(
-    looks: Looks, tasks: int, final: float = 0.0, auc: float = 0.0, margin: float | None = None
+    looks: SeedCounts, tasks: int, final: float = 0.0, auc: float = 0.0, margin: float | None = None
 ) -> tuple[dict[Verdict, float], float]:
     """How often sequential studies end with each verdict, and their mean number of seeds; runs deviate by 1."""
     rng = np.random.default_rng(11)
@@ -45,8 +45,8 @@ def simulated(
 
 
 @pytest.mark.parametrize("tasks", MARGINS)
-@pytest.mark.parametrize("looks", list(ALPHA_PER_LOOK), ids=str)
-def test_a_port_at_the_margin_is_called_equivalent_in_at_most_five_percent(looks: Looks, tasks: int) -> None:
+@pytest.mark.parametrize("looks", list(ALPHA_PER_ANALYSIS), ids=str)
+def test_a_port_at_the_margin_is_called_equivalent_in_at_most_five_percent(looks: SeedCounts, tasks: int) -> None:
     margin = MARGINS[tasks]
     # In both metrics, in one of them alone, and better by as much.
     for final, auc in ((-margin, -margin), (-margin, 0.0), (margin, margin)):
@@ -55,8 +55,8 @@ def test_a_port_at_the_margin_is_called_equivalent_in_at_most_five_percent(looks
 
 
 @pytest.mark.parametrize("tasks", MARGINS)
-@pytest.mark.parametrize("looks", list(ALPHA_PER_LOOK), ids=str)
-def test_an_equal_port_is_called_worse_in_at_most_five_percent(looks: Looks, tasks: int) -> None:
+@pytest.mark.parametrize("looks", list(ALPHA_PER_ANALYSIS), ids=str)
+def test_an_equal_port_is_called_worse_in_at_most_five_percent(looks: SeedCounts, tasks: int) -> None:
     said, seeds = simulated(looks, tasks, margin=0.01)  # nothing is equivalent, so that every look is reached
     assert 0.02 < said[Verdict.WORSE] <= BEYOND
     assert seeds > 9
@@ -66,14 +66,14 @@ def test_an_equal_port_is_called_worse_in_at_most_five_percent(looks: Looks, tas
 
 
 def test_looking_at_five_percent_each_time_would_break_the_promise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parity.verdict.simulation.alpha_per_look", lambda looks: 0.05)
+    monkeypatch.setattr("parity.verdict.simulation.alpha_per_analysis", lambda looks: 0.05)
     said, _ = simulated(DEFAULT_LOOKS, 1, margin=0.01)
     assert said[Verdict.WORSE] > BEYOND
 
 
 @pytest.mark.parametrize("tasks", [("tiles",), ("tiles", "taxi")])
 def test_the_judge_says_at_a_look_what_the_simulated_studies_are_told(make_study: MakeStudy, tasks: Any) -> None:
-    rng, look = np.random.default_rng(1), look_at(3)
+    rng, look = np.random.default_rng(1), analysis_at(3)
     assert look is not None
     arms: dict[str, list] = {"sb3": [], "rllib": []}
     said = []
@@ -97,7 +97,7 @@ def whole(summary: Summary) -> Verdict:
     return next(iter(summary.tasks.values())).verdict if summary.pooled is None else summary.pooled.verdict
 
 
-def stands(summary: Summary) -> SequentialLook:
+def stands(summary: Summary) -> SequentialStatus:
     assert summary.sequential is not None
     return summary.sequential
 
@@ -141,8 +141,8 @@ def test_a_decision_says_its_look_and_what_it_saved(make_study: MakeStudy) -> No
     # Seven more seeds of two frameworks, at a minute a trial.
     assert (look.seeds_saved, look.trials_saved, look.seconds_saved) == (7, 14, 14 * 60.0)
     assert summary.sentence.endswith(
-        "; decided at look 1 of 4, at 3 seeds of at most 10, which saved 14 trials, about 14 minutes of running time "
-        "added up."
+        "; decided at interim analysis 1 of 4, at 3 seeds of at most 10, which saved 14 trials, about 14 minutes of running "
+        "time added up."
     )
     jsonschema.validate(summary.model_dump(mode="json"), json_schema())
 
@@ -151,12 +151,14 @@ def test_an_open_look_saves_nothing_and_names_the_next(make_study: MakeStudy) ->
     summary = judge(make_study(NOISY, looks=DEFAULT_LOOKS))
     look = stands(summary)
     assert (look.decided, look.seeds_saved, look.seconds_saved) == (False, 0, None)
-    assert summary.sentence.endswith("; look 1 of 4, at 3 seeds, leaves it open, the next is at 5.")
+    assert summary.sentence.endswith("; interim analysis 1 of 4, at 3 seeds, leaves it open, the next is at 5.")
     tenfold = {framework: (scores * 4)[:10] for framework, scores in NOISY.items()}
     last = judge(make_study({k: [s - 0.1 * (k == "rllib") for s in v] for k, v in tenfold.items()}, looks=(5, 10)))
     assert stands(last).last
     assert last.verdict is Verdict.INCONCLUSIVE
-    assert last.sentence.endswith("; look 2 of 2, at 10 seeds, leaves it open: 10 seeds are all that was planned.")
+    assert last.sentence.endswith(
+        "; interim analysis 2 of 2, at 10 seeds, leaves it open: 10 seeds are all that was planned."
+    )
 
 
 def test_a_missing_trial_makes_a_look_invalid_whatever_the_others_say(make_study: MakeStudy) -> None:
@@ -168,9 +170,13 @@ def test_a_missing_trial_makes_a_look_invalid_whatever_the_others_say(make_study
 @pytest.mark.parametrize(
     ("scores", "looks", "sentence"),
     [
-        (SAME, (2, 4), "request.looks: no alpha is known for looks at 2, 4 seeds"),
-        (SAME, (5, 10), "request.seeds: 3 seeds are between the looks at 5, 10"),
-        ({"sb3": [1.0] * 11, "rllib": [1.0] * 11}, (5, 10), "request.looks: 11 seeds are beyond the last look, at 10"),
+        (SAME, (2, 4), "request.looks: no alpha is known for interim analyses at 2, 4 seeds"),
+        (SAME, (5, 10), "request.seeds: 3 seeds are between the interim analyses at 5, 10"),
+        (
+            {"sb3": [1.0] * 11, "rllib": [1.0] * 11},
+            (5, 10),
+            "request.looks: 11 seeds are beyond the last interim analysis, at 10",
+        ),
     ],
 )
 def test_seeds_that_are_no_look_are_not_judged(make_study: MakeStudy, scores: Any, looks: Any, sentence: str) -> None:

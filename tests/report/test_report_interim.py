@@ -1,4 +1,4 @@
-"""The report of a study that adds seeds in looks says which look it rests on, at what confidence, and what it saved."""
+"""The report of a sequential study says which interim analysis it rests on, at what confidence, and what it saved."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def test_the_verdict_page_says_the_look_and_what_was_saved(stopped: Path, name: 
     text = (stopped / name).read_text(encoding="utf-8")
     head = text[: text.index("does it learn?" if name.endswith("html") else "learns?")]
     assert (
-        "at 3, 5, 8 and 10 per framework; this is look 1 of 4. Each look tests at 1.82 %, with 96.4 % interval" in head
+        "at 3, 5, 8 and 10 per framework; this is interim analysis 1 of 4. Each tests at 1.82 %, with 96.4 % interval"
+        in head
     )
     assert "saved 7 seeds per framework and task, 28 trials, about 36 min" in head
     assert "96.4 % interval" in text[len(head) :] and "90 % interval" not in text
