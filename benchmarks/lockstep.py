@@ -26,7 +26,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import torch
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from parity import Task
@@ -36,23 +35,13 @@ from parity.frameworks.randomness import undisturbed
 from parity.frameworks.rllib.exact.framework import RllibExact
 from parity.ladder.divergence import Divergence, Place, diverge, mean_returns
 from parity.ladder.tolerances import CPU
+from parity.report.svg import SVG_STYLE, write_svg
 from parity.results.capture import Numbers
 from parity.system.machine import describe
 from parity.task import registry as tasks
 
 PACKAGES = ("ray", "stable-baselines3", "sb3-contrib", "torch", "numpy", "gymnasium")
 COLOURS = {"sb3": "#4c566a", "rllib-exact": "#d08700", "control": "#b0b7c0"}
-STYLE: Any = {
-    "svg.hashsalt": "parity",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e7ea",
-}
 
 
 def run(task: Task, iterations: int, flip: bool) -> Numbers:
@@ -123,7 +112,7 @@ def draw(exact: dict[str, Any], control: dict[str, Any], steps: int, path: Path)
     bottom.set_ylim(bottom=-2e-10)
     bottom.set_ylabel("largest difference of a\nparameter from sb3")
     bottom.set_xlabel("environment steps")
-    FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None, "Creator": "parity", "Title": "Lockstep"})
+    write_svg(figure, path, "Lockstep")
 
 
 def main() -> None:
@@ -154,7 +143,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     target = arguments.out / task.id
     target.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(SVG_STYLE):
         draw(found["rllib-exact"], found["control"], task.ppo.rollout_steps, target.with_suffix(".svg"))
     for name, each in found.items():
         where = (

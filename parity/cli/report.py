@@ -44,6 +44,6 @@ def view(study: str | None = None, /, *, out: Out = None, port: int = 0, browser
     browser
         Open a browser.
     """
-    from parity.report.view import serve
+    from parity.report.server import serve
 
     return serve(Path(out or DEFAULT_OUT), study, port, browser)

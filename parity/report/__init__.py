@@ -26,12 +26,12 @@ def write_report(study: StudyRecord, summary: Summary) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    write_html(study, summary)
-    says = content(study, summary)
-    figures = {task.id: write_figures(task, study.folder / FIGURES) for task in says.tasks}
-    together = write_pooled(says, study.folder / FIGURES)
-    (study.folder / MARKDOWN_FILE).write_text(markdown_report(says, figures, together), encoding="utf-8")
-    gate = says.gate.document if says.gate is not None and not says.gate.stale else None
+    report = content(study, summary)
+    (study.folder / HTML_FILE).write_text(html_report(report), encoding="utf-8")
+    figures = {task.id: write_figures(task, study.folder / FIGURES) for task in report.tasks}
+    together = write_pooled(report, study.folder / FIGURES)
+    (study.folder / MARKDOWN_FILE).write_text(markdown_report(report, figures, together), encoding="utf-8")
+    gate = report.gate.document if report.gate is not None and not report.gate.stale else None
     junit = junit_xml(summary, study.file.request.require, gate)
     (study.folder / JUNIT_FILE).write_text(junit, encoding="utf-8")
 

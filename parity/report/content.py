@@ -8,17 +8,15 @@ from typing import Any
 from urllib.parse import quote
 
 from parity.report import text
-from parity.report.comparison import MetricRow, Pooled, metric_rows, pooled_rows, ports_of, undecided_metric
 from parity.report.configuration import ConfigRow, config_rows, runtime_rows
 from parity.report.curves import TaskCurves
 from parity.report.gate import GateSection, gate_section
 from parity.report.interim import interim_words
+from parity.report.metric_rows import MetricRow, Pooled, metric_rows, pooled_rows, ports_of, undecided_metric
 from parity.report.rungs import ladder_words
 from parity.report.throughput import PhaseTimes, measured, phase_times
 from parity.results.study import LOG_FILE, StudyRecord, TaskRecord, TrialRecord
-from parity.results.summary import Finding, Learns, Metrics, Summary, TaskSummary, TrialSummary, Verdict
-
-SB3 = "sb3"
+from parity.results.summary import SB3, Finding, Learns, Metrics, Summary, TaskSummary, TrialSummary, Verdict
 
 
 @dataclass(frozen=True)

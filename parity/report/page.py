@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from parity.report.interactive import curves_figure, get_plotlyjs, ladder_figure
 from parity.report.style import colour
 from parity.report.templating import html_environment
 from parity.report.throughput import PHASES
+from parity.results.summary import METRIC_WORDS
 from parity.verdict.metrics import THRESHOLD_OF_SB3
 
 
@@ -36,12 +38,11 @@ def html_report(content: Content, preliminary: bool = False) -> str:
         figures=Markup(script_json(figures)) if figures else None,
         scripts=[Markup(script) for script in scripts],
         policy=_policy(scripts),
-        css=Markup(_source(environment, "report.css")),
         confidence=CONFIDENCE,
         phases=PHASES,
         colour=colour,
         evidence=evidence,
-        metrics=text.METRIC_WORDS,
+        metrics=METRIC_WORDS,
         meanings=text.METRIC_MEANINGS,
         threshold_share=THRESHOLD_OF_SB3,
     )
@@ -73,6 +74,11 @@ def _figures(content: Content) -> dict[str, Any]:
 def _source(environment: Environment, name: str) -> str:
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
+
+
+def studies_page(studies: Sequence[Any], folder: str) -> str:
+    """The list of studies as a page; ``studies`` are those of ``parity.report.server.studies``."""
+    return html_environment().get_template("index.html").render(studies=studies, folder=folder, policy=_policy([]))
 
 
 def _policy(scripts: list[str]) -> str:

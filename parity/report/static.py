@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from parity.report import text
-from parity.report.comparison import MetricRow
 from parity.report.content import Content, TaskContent
 from parity.report.curves import AXES, Axis, TaskCurves
 from parity.report.interactive import AXIS_TITLES, GREY
+from parity.report.metric_rows import MetricRow
 from parity.report.rungs import HIGHEST, LOWEST, rung_points
 from parity.report.style import PHASE_COLOURS, colour, marker
+from parity.report.svg import SVG_STYLE, write_svg
 from parity.report.throughput import PHASES
 
-# matplotlib's stubs want the names of its parameters as literals.
-_STYLE: Any = {
-    "svg.hashsalt": "parity",
-    # Text stays text: it can be searched and read aloud, and the bytes do not depend on the fonts of the machine.
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e7ea",
-    "axes.edgecolor": "#9aa1a8",
-    "figure.facecolor": "white",
-}
 POOLED_FILE = "pooled.svg"
 _AXIS_FILES: dict[Axis, str] = {"steps": "steps", "train_s": "seconds"}
 
@@ -46,10 +30,10 @@ def write_figures(task: TaskContent, folder: Path) -> dict[str, str]:
     written: dict[str, str] = {}
 
     def write(name: str, file: str, figure: Figure, title: str) -> None:
-        _write(figure, folder / file, title)
+        write_svg(figure, folder / file, title)
         written[name] = file
 
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(SVG_STYLE):
         if task.curves.value_range() is not None and task.curves.seeds:
             for axis in AXES:
                 file = f"{task.id}-{_AXIS_FILES[axis]}.svg"
@@ -65,11 +49,6 @@ def write_figures(task: TaskContent, folder: Path) -> dict[str, str]:
         if any(row.times for row in task.throughput):
             write("throughput", f"{task.id}-throughput.svg", _throughput(task), task.throughput_alt)
     return written
-
-
-def _write(figure: Figure, path: Path, title: str) -> None:
-    metadata = {"Date": None, "Creator": "parity", "Title": title, "Format": "image/svg+xml"}
-    FigureCanvasSVG(figure).print_svg(path, metadata=metadata)
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:
@@ -131,8 +110,8 @@ def write_pooled(content: Content, folder: Path) -> str | None:
     folder.mkdir(parents=True, exist_ok=True)
     frameworks = list(content.study.file.request.frameworks)
     labels = [f"{row.port}, {row.label}: {row.task or 'together'}" for row in rows]
-    with mpl.rc_context(_STYLE):
-        _write(_forest_plot(rows, labels, frameworks), folder / POOLED_FILE, pooled.alt)
+    with mpl.rc_context(SVG_STYLE):
+        write_svg(_forest_plot(rows, labels, frameworks), folder / POOLED_FILE, pooled.alt)
     return POOLED_FILE
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from parity.results.summary import Learns, Verdict
@@ -21,10 +23,6 @@ LEARNS_WORDS = {
     Learns.LEARNS: "LEARNS",
     Learns.DOES_NOT_LEARN: "DOES NOT LEARN",
     Learns.UNDECIDED: "UNDECIDED",
-}
-METRIC_WORDS = {
-    "final": "final score",
-    "auc": "area under the curve",
 }
 METRIC_MEANINGS = {
     "final": "mean of the evaluations in the last tenth of the training",
@@ -72,42 +70,39 @@ def known(value: Any) -> bool:
     return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
-def number(value: float | None, digits: int = 4) -> str:
+def _dash_for_unknown(show: Callable[..., str]) -> Callable[..., str]:
+    @wraps(show)
+    def shown(value: Any, *options: int) -> str:
+        return show(value, *options) if known(value) else UNKNOWN
+
+    return shown
+
+
+@_dash_for_unknown
+def number(value: float, digits: int = 4) -> str:
     """``digits`` significant digits; for returns, seconds and other quantities without a natural scale."""
-    if not known(value):
-        return UNKNOWN
-    assert value is not None
-    if math.isinf(value):
-        return "∞" if value > 0 else f"{MINUS}∞"
-    return _typographic(f"{value:.{digits}g}")
+    return _typographic("∞" if value == math.inf else "-∞" if value == -math.inf else f"{value:.{digits}g}")
 
 
-def fixed(value: float | None, decimals: int = 2) -> str:
+@_dash_for_unknown
+def fixed(value: float, decimals: int = 2) -> str:
     """For scores: the same number of decimals everywhere, so that a column can be read down."""
-    if not known(value):
-        return UNKNOWN
-    assert value is not None
     return number(value) if math.isinf(value) else _typographic(f"{value:.{decimals}f}")
 
 
-def signed(value: float | None, decimals: int = 2) -> str:
-    if not known(value):
-        return UNKNOWN
-    assert value is not None
+@_dash_for_unknown
+def signed(value: float, decimals: int = 2) -> str:
     return number(value) if math.isinf(value) else _typographic(f"{value:+.{decimals}f}")
 
 
-def interval(bounds: tuple[float, float] | None, decimals: int = 2) -> str:
-    if bounds is None or not all(map(known, bounds)):
-        return UNKNOWN
-    return f"{signed(bounds[0], decimals)} to {signed(bounds[1], decimals)}"
+@_dash_for_unknown
+def interval(bounds: tuple[float, float], decimals: int = 2) -> str:
+    return f"{signed(bounds[0], decimals)} to {signed(bounds[1], decimals)}" if all(map(known, bounds)) else UNKNOWN
 
 
-def count(value: float | None) -> str:
+@_dash_for_unknown
+def count(value: float) -> str:
     """A whole number with thousands apart."""
-    if not known(value):
-        return UNKNOWN
-    assert value is not None
     return number(value) if math.isinf(value) else f"{round(value):,}"
 
 
@@ -115,10 +110,8 @@ def plural(value: int, noun: str) -> str:
     return f"{value:,} {noun}{'' if value == 1 else 's'}"
 
 
-def duration(seconds: float | None) -> str:
-    if not known(seconds):
-        return UNKNOWN
-    assert seconds is not None
+@_dash_for_unknown
+def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -132,24 +125,16 @@ def megabytes(value: float | None) -> str:
 
 def setting(value: Any) -> str:
     """A hyperparameter's value, as Python would be given it."""
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return str(value)
-    if isinstance(value, float):
-        return f"{value:g}"
-    return str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def p_value(value: float | None) -> str:
-    if not known(value):
-        return UNKNOWN
-    assert value is not None
+@_dash_for_unknown
+def p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def share(value: float | None) -> str:
-    if not known(value):
-        return UNKNOWN
-    assert value is not None
+@_dash_for_unknown
+def share(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
@@ -158,8 +143,9 @@ def percent(confidence: float | None) -> str:
     return f"{100 * confidence:.3g} %" if confidence else UNKNOWN
 
 
-def of_runs(counts: tuple[int, int] | None) -> str:
-    return f"{counts[0]} of {counts[1]}" if counts else UNKNOWN
+@_dash_for_unknown
+def of_runs(counts: tuple[int, int]) -> str:
+    return f"{counts[0]} of {counts[1]}"
 
 
 def date(created: str) -> str:

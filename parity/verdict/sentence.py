@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from parity.results.summary import (
+    METRIC_WORDS,
     Learns,
     MetricComparison,
     Metrics,
@@ -17,8 +18,6 @@ from parity.results.summary import (
     Verdict,
 )
 from parity.verdict.learning import LEAST_SEEDS
-
-_METRIC_NAMES = {"final": "final score", "auc": "area under the curve"}
 
 
 def sentence(summary: Summary) -> str:
@@ -194,7 +193,7 @@ def _figures(name: str, metric: MetricComparison) -> str:
     assert metric.difference is not None and metric.interval is not None and metric.confidence is not None
     low, high = metric.interval
     interval = f"{100 * metric.confidence:.3g} % interval {low:+.2f} to {high:+.2f}"
-    return f"{_METRIC_NAMES[name]} {metric.difference:+.2f} ({interval})"
+    return f"{METRIC_WORDS[name]} {metric.difference:+.2f} ({interval})"
 
 
 def _count(number: int, noun: str) -> str:

@@ -89,7 +89,7 @@ def test_an_svg_has_its_text_as_text_and_a_title_and_no_date(good_study: Path) -
 
 def test_a_report_imports_no_framework() -> None:
     code = (
-        "import sys, parity.report.view; print({'torch', 'ray', 'stable_baselines3', 'gymnasium'} & set(sys.modules))"
+        "import sys, parity.report.server; print({'torch', 'ray', 'stable_baselines3', 'gymnasium'} & set(sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert found.stdout.strip() == "set()"

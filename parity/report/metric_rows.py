@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 from parity.report import text
 from parity.results.summary import (
+    METRIC_WORDS,
+    SB3,
     MetricComparison,
     Metrics,
     PooledSummary,
@@ -16,8 +18,6 @@ from parity.results.summary import (
     Summary,
     TaskSummary,
 )
-
-SB3 = "sb3"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class MetricRow:
 
     @property
     def label(self) -> str:
-        return text.METRIC_WORDS.get(self.name, self.name)
+        return METRIC_WORDS.get(self.name, self.name)
 
     @property
     def seeds(self) -> int:
@@ -75,7 +75,7 @@ def metric_rows(
     ports: Mapping[str, PrimaryMetrics], robustness: Mapping[str, Mapping[str, Robustness]], tasks: int = 1
 ) -> list[MetricRow]:
     """One row per port and primary metric, on one scale."""
-    metrics = [(port, name, metric) for port, found in ports.items() for name, metric in found.primary.items()]
+    metrics = [(port, name, metric) for port, of_port in ports.items() for name, metric in of_port.primary.items()]
     reach = _reach([metric for _, _, metric in metrics])
     return [
         MetricRow(port, name, metric, _forest(metric, reach), robustness.get(port, {}).get(name), tasks=tasks)

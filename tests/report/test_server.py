@@ -18,7 +18,7 @@ import pytest
 from report_studies import conclude, write_study
 
 from parity.errors import CannotStart
-from parity.report.view import make_server, serve
+from parity.report.server import make_server, serve
 from parity.results import study as files
 
 ARMS = {"sb3": [0.97, 0.9, 0.93], "rllib": [0.9, 0.8, 0.85]}
@@ -151,7 +151,7 @@ def test_an_unknown_study_a_missing_folder_and_a_taken_port_cannot_start(out: Pa
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent as SIGINT")
 @pytest.mark.parametrize(("study", "page"), [(None, ""), ("new", "new/report.html")])
 def test_ctrl_c_ends_it_with_code_0_after_the_url_was_said(out: Path, study: str | None, page: str) -> None:
-    code = "import sys; from pathlib import Path; from parity.report.view import serve; "
+    code = "import sys; from pathlib import Path; from parity.report.server import serve; "
     code += "out, *study = sys.argv[1:]; sys.exit(serve(Path(out), *(study or [None]), 0, False))"
     command = [sys.executable, "-c", code, str(out), *([study] if study else [])]
     # A shell's background job ignores SIGINT and hands that down; a user's terminal does not.

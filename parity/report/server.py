@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from parity.errors import CannotStart
 from parity.report import HTML_FILE, write_html
 from parity.report.content import content
-from parity.report.page import html_report
-from parity.report.templating import html_environment
-from parity.results import study as files
+from parity.report.page import html_report, studies_page
+from parity.results.reading import complaint, read_json
+from parity.results.study import STUDY_FILE, SUMMARY_FILE, StudyFile, find_study, list_studies, load_study
 from parity.results.summary import Summary
+from parity.verdict.judge import judge
 
 LOOPBACK = "127.0.0.1"
 _TYPES = {
@@ -47,8 +48,8 @@ def serve(out: Path, study: str | None, port: int, browser: bool) -> int:
     """
     page = ""
     if study is not None:
-        folder = files.find_study(study, out).resolve()
-        files.load_study(folder)
+        folder = find_study(study, out).resolve()
+        load_study(folder)
         out, page = folder.parent, f"{quote(folder.name)}/{HTML_FILE}"
     with make_server(out, port) as server, contextlib.suppress(KeyboardInterrupt):
         url = f"http://{LOOPBACK}:{server.server_address[1]}/{page}"
@@ -82,7 +83,7 @@ class StudyEntry:
     """A line of the list of studies. ``problem``: why it cannot be read."""
 
     folder: str
-    file: files.StudyFile | None
+    file: StudyFile | None
     summary: Summary | None
     problem: str | None
 
@@ -93,15 +94,14 @@ class StudyEntry:
 
 def studies(out: Path) -> list[StudyEntry]:
     """All studies under ``out``, newest first; one that cannot be read is listed with the reason."""
-    return [_entry(folder) for folder in reversed(files.list_studies(out))]
+    return [_entry(folder) for folder in reversed(list_studies(out))]
 
 
 def _entry(folder: Path) -> StudyEntry:
     try:
-        text = (folder / files.STUDY_FILE).read_text(encoding="utf-8")
-        file = files.StudyFile.model_validate_json(text)
-    except (ValidationError, ValueError, OSError) as error:
-        return StudyEntry(folder.name, None, None, " ".join(str(error).split())[:200])
+        file = StudyFile.model_validate_json((folder / STUDY_FILE).read_bytes())
+    except (ValidationError, OSError) as error:
+        return StudyEntry(folder.name, None, None, complaint(error))
     try:
         return StudyEntry(folder.name, file, stored_summary(folder), None)
     except CannotStart as error:
@@ -114,13 +114,10 @@ def stored_summary(folder: Path) -> Summary | None:
     Raises:
         CannotStart: it cannot be read.
     """
-    path = folder / files.SUMMARY_FILE
+    path = folder / SUMMARY_FILE
     if not path.is_file():
         return None
-    try:
-        return Summary.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, ValueError, OSError) as error:
-        raise CannotStart(f"{path} cannot be read; `parity report {folder}` writes it anew.") from error
+    return read_json(path, Summary, f"`parity report {folder}` writes it anew")
 
 
 def report_page(folder: Path) -> str:
@@ -131,14 +128,12 @@ def report_page(folder: Path) -> str:
     Raises:
         CannotStart: the study cannot be read.
     """
-    stored, summary_file = folder / HTML_FILE, folder / files.SUMMARY_FILE
+    stored, summary_file = folder / HTML_FILE, folder / SUMMARY_FILE
     concluded = summary_file.is_file()
     if concluded and stored.is_file() and stored.stat().st_mtime >= summary_file.stat().st_mtime:
         return stored.read_text(encoding="utf-8")
-    study, summary = files.load_study(folder), stored_summary(folder)
+    study, summary = load_study(folder), stored_summary(folder)
     if summary is None:
-        from parity.verdict.judge import judge
-
         return html_report(content(study, judge(study)), preliminary=True)
     try:
         return write_html(study, summary)
@@ -170,11 +165,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, path: str) -> None:
         if path in ("/", "/index.html"):
-            self._send(_index(self.root).encode(), _TYPES[".html"])
+            self._send(studies_page(studies(self.root), self.root.name).encode(), _TYPES[".html"])
             return
         target = self._inside(path)
         folder = target.parent if target.name == HTML_FILE else target
-        if not (folder / files.STUDY_FILE).is_file():
+        if not (folder / STUDY_FILE).is_file():
             self._send(target.read_bytes(), _TYPES.get(target.suffix, "application/octet-stream"))
         elif folder is target:
             self._redirect(f"/{quote(folder.relative_to(self.root).as_posix())}/{HTML_FILE}")
@@ -210,8 +205,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet: the terminal shows the URL, not every request."""
-
-
-def _index(root: Path) -> str:
-    environment = html_environment()
-    return environment.get_template("index.html").render(studies=studies(root), folder=root.name)
