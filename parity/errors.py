@@ -1,8 +1,14 @@
 """Exceptions that end a command, exit codes, and helpers for the wording of messages."""
 
+from __future__ import annotations
+
 import difflib
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class ExitCode(IntEnum):
@@ -35,6 +41,13 @@ def in_words(items: Sequence[object], conjunction: str = "and") -> str:
     """A list in a sentence: "a", "a and b", "a, b and c"."""
     *first, last = map(str, items)
     return f"{', '.join(first)} {conjunction} {last}" if first else last
+
+
+def first_refusal(error: ValidationError) -> tuple[Any, str]:
+    """What pydantic refuses first, and its message for the middle of a sentence: no capital letter, no full stop."""
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    return first, f"{message[0].lower()}{message[1:]}"
 
 
 def did_you_mean(name: object, known: Iterable[str], otherwise: str) -> str:

@@ -30,6 +30,6 @@ def selftest(
     json
         Print one document with the score and every entry on stdout, and nothing else there.
     """
-    from parity.selftest.command import Request, run_selftest
+    from parity.selftest.command import run_selftest
 
-    return run_selftest(Request(only, workers, None if out is None else Path(out), json))
+    return run_selftest(only, workers, None if out is None else Path(out), json)

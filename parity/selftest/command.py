@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 
@@ -18,41 +17,32 @@ from parity.system.machine import cores
 STYLES = {"caught": "green", "clear": "green", "missed": "bold red", "accused": "bold red", "wrong rung": "yellow"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What ``parity selftest`` was asked.
+def run_selftest(
+    only: list[str] | None = None, workers: int | None = None, out: Path | None = None, as_json: bool = False
+) -> int:
+    """Runs the ladder of every entry, prints the score and returns the exit code.
 
-    Attributes:
+    Args:
         only: names of bugs and good ports; None for all.
         workers: processes; None for as many as there are cores.
         out: folder for ``selftest.json`` and ``selftest.md``; None writes nothing.
         as_json: whether to print the document on stdout.
-    """
-
-    only: list[str] | None = None
-    workers: int | None = None
-    out: Path | None = None
-    as_json: bool = False
-
-
-def run_selftest(request: Request) -> int:
-    """Climbs every entry, prints the score and returns the exit code.
 
     Raises:
         CannotStart: an unknown name, or a folder that cannot be written.
     """
-    bugs, ports = select(request.only)
+    bugs, ports = select(only)
     entries: list[Bug | GoodPort] = [*bugs, *ports]
-    out = Console(stderr=True)
+    console = Console(stderr=True)
     start = time.perf_counter()
-    results = _run(entries, request.workers or cores(), out)
-    found = score(results, time.perf_counter() - start)
-    _print(found, out)
-    if request.out is not None:
-        write(found, request.out)
-    if request.as_json:
-        print(found.to_json())
-    return found.exit_code
+    results = _run(entries, workers or cores(), console)
+    scored = score(results, time.perf_counter() - start)
+    _print(scored, console)
+    if out is not None:
+        write(scored, out)
+    if as_json:
+        print(scored.to_json())
+    return scored.exit_code
 
 
 def _run(entries: list[Bug | GoodPort], workers: int, out: Console) -> list[Result]:

@@ -6,9 +6,11 @@ A command's options are a pydantic model: cyclopts makes the command line of it,
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from parity.errors import first_refusal
 
 DEFAULT_OUT = Path("results")
 
@@ -35,10 +37,9 @@ def complaint(error: ValidationError, known: type[BaseModel] | None = None) -> s
 
     ``known``: the model whose options are listed where there is none of that name.
     """
-    first: Any = error.errors()[0]
+    first, message = first_refusal(error)
     option = str(first["loc"][0]).replace("_", "-")
     value = " ".join(map(str, first["input"])) if isinstance(first["input"], list) else first["input"]
-    message = first["msg"].removeprefix("Value error, ")
     match first["type"]:
         case "extra_forbidden" if known is not None:
             names = ", ".join(name.replace("_", "-") for name in known.model_fields)
@@ -47,4 +48,4 @@ def complaint(error: ValidationError, known: type[BaseModel] | None = None) -> s
             return f"{option}: name at least one"
         case "string_pattern_mismatch":
             message = 'use letters, digits and ". _ -", a letter or digit first'
-    return f"{option} {value}: {message[0].lower()}{message[1:]}"
+    return f"{option} {value}: {message}"

@@ -11,11 +11,11 @@ import reprlib
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, first_refusal, one_line
 
 if TYPE_CHECKING:
     from parity.task import Task
@@ -184,7 +184,7 @@ def validation_sentence(error: ValidationError) -> str:
     from parity.task.definition import PPOParams, Reference, Task
 
     fields = {cls.__name__: list(cls.__annotations__) for cls in (Task, PPOParams, Reference)}
-    first: Any = error.errors()[0]
+    first, message = first_refusal(error)
     names = fields.get(error.title, [])
     # Pydantic names a positional argument by its number.
     loc = [names[p] if i == 0 and isinstance(p, int) and p < len(names) else p for i, p in enumerate(first["loc"])]
@@ -194,8 +194,6 @@ def validation_sentence(error: ValidationError) -> str:
         return f"{error.title} has no field `{field}`" + (f"; did you mean `{close[0]}`?" if close else ".")
     if first["type"] in ("missing", "missing_argument"):
         return f"{error.title} field `{field}` is missing."
-    message = first["msg"].removeprefix("Value error, ")
-    message = f"{message[0].lower()}{message[1:]}"
     if first["type"] == "value_error":
         return f"{error.title}{f' field `{field}`' if field else ''}: {message}."
     return f"{error.title} field `{field}`: {message} (given: {reprlib.repr(first['input'])})."

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from parity.errors import CannotStart
+from parity.errors import CannotStart, first_refusal
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import Untranslated
 from parity.port.translate.arguments import Arguments, Expression, LinearSchedule, Note
@@ -124,9 +124,7 @@ def _params(arguments: Arguments, constants: dict[str, Any]) -> PPOParams:
     try:
         return hyperparameters.of_sb3_arguments(constants)
     except ValidationError as error:
-        first: Any = error.errors()[0]
-        message = first["msg"].removeprefix("Value error, ")
-        message = message[0].lower() + message[1:]
+        first, message = first_refusal(error)
         if not first["loc"]:
             raise CannotStart(f"{arguments.origin}: {message}.") from error
         field = str(first["loc"][0])
