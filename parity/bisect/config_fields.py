@@ -15,12 +15,8 @@ CONNECTORS: dict[str, tuple[str, ...]] = {
 CLASSES: dict[str, tuple[str, ...]] = {
     "learner_class": ("_learner_class", "learner_config_dict", "_learner_config_dict"),
     "env_runner_class": ("env_runner_cls", "_env_runner_cls"),
-    "callbacks_class": ("callbacks_class", *(f"callbacks_on_{event}" for event in (
-        "algorithm_init", "checkpoint_loaded", "env_runners_recreated", "environment_created", "episode_created",
-        "episode_end", "episode_start", "episode_step", "evaluate_end", "evaluate_offline_end",
-        "evaluate_offline_start", "evaluate_start", "offline_eval_runners_recreated", "sample_end", "train_result",
-    ))),
-}  # fmt: skip
+    "callbacks_class": tuple(field for field in vars(PPOConfig()) if field.startswith("callbacks_")),
+}
 FIELDS_OF = CONNECTORS | CLASSES
 # Fields that `parity.bisect.hybrid` exchanges as parts of another kind, or that are of no account.
 _NO_SETTINGS = frozenset(

@@ -8,6 +8,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from parity.bisect.ladder_outcome import FIRST_NOISY_RUNG, REFUSED, LadderOutcome, no_ladder, summarise
@@ -119,14 +120,11 @@ class TrainHybrid:
         from parity.frameworks.evaluation import SLOTS, evaluate
 
         try:
-            session = frameworks.get(FRAMEWORK).open(builder(ref).hybrid(self.keys), self.seed, "cpu", 1)
-            try:
+            task = builder(ref).hybrid(self.keys)
+            with closing(frameworks.get(FRAMEWORK).open(task, self.seed, "cpu", threads=1)) as session:
                 session.train(self.steps, lambda _: None)
-                runner = session.eval_runner(min(SLOTS, EPISODES))
-                end = float(evaluate(runner, EPISODES, deterministic=True).returns.mean())
-                runner.close()
-            finally:
-                session.close()
+                with closing(session.eval_runner(min(SLOTS, EPISODES))) as runner:
+                    end = float(evaluate(runner, EPISODES, deterministic=True).returns.mean())
         except Exception as error:
             return Run(self.keys, raised=f"{type(error).__name__}: {one_line(error)}")
         return Run(self.keys, end)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import gymnasium
@@ -122,14 +124,6 @@ def _toy(builder: HybridBuilder) -> Task:
     return builder.with_fields(task, _keys(builder, "setting", "class"))
 
 
-def _all_legal(builder: HybridBuilder) -> Task:
-    return _simplest(builder, all_legal=True)
-
-
-def _masked(builder: HybridBuilder) -> Task:
-    return _simplest(builder, all_legal=False)
-
-
 def _dictionary(builder: HybridBuilder) -> Task:
     space = _observation_space(builder.task)
     if not isinstance(space, spaces.Dict):
@@ -182,25 +176,6 @@ def _one_action_agent(builder: HybridBuilder) -> Task:
     return builder.hybrid(_keys(builder, "setting", "class", "module", "connector", "environment"))
 
 
-def _whole(builder: HybridBuilder) -> Task:
-    return builder.task
-
-
-STEP_TASKS: dict[str, Callable[[HybridBuilder], Task]] = {
-    "toy": _toy,
-    "all-legal": _all_legal,
-    "masked": _masked,
-    "dictionary": _dictionary,
-    "images": _images,
-    "module": _module,
-    "connectors": _connectors,
-    "alone": _alone,
-    "one-action-agent": _one_action_agent,
-    "whole": _whole,
-    "settings": _whole,
-}
-
-
 def _simplest(builder: HybridBuilder, all_legal: bool) -> Task:
     """As little of the observation as there is: one vector without images, where that leaves something."""
     space = _observation_space(builder.task)
@@ -246,6 +221,21 @@ def _simplified(
         reference=None,
     )
     return builder.with_fields(simplified, _keys(builder, "setting", "class"))
+
+
+STEP_TASKS: dict[str, Callable[[HybridBuilder], Task]] = {
+    "toy": _toy,
+    "all-legal": partial(_simplest, all_legal=True),
+    "masked": partial(_simplest, all_legal=False),
+    "dictionary": _dictionary,
+    "images": _images,
+    "module": _module,
+    "connectors": _connectors,
+    "alone": _alone,
+    "one-action-agent": _one_action_agent,
+    "whole": attrgetter("task"),
+    "settings": attrgetter("task"),
+}
 
 
 def _keys(builder: HybridBuilder, *kinds: str) -> list[str]:

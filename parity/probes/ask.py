@@ -1,6 +1,9 @@
-"""Training a policy on a probe with a framework, asking it, and which claims fail: what ``parity bisect`` climbs on."""
+"""Trains a policy on a probe with a framework, asks it, and says which claims fail."""
 
 from __future__ import annotations
+
+import logging
+from contextlib import closing
 
 import numpy as np
 
@@ -16,6 +19,8 @@ from parity.task import Task
 def failures(probe: Probe, framework: str, task: Task | None = None, seed: int = 0) -> list[Failure]:
     """Trains on a probe from one seed and returns the claims that then fail.
 
+    What the port or the framework raises while it trains is such a failure.
+
     Args:
         probe: what is asked.
         framework: name of an adapter.
@@ -27,35 +32,26 @@ def failures(probe: Probe, framework: str, task: Task | None = None, seed: int =
         CannotStart: the framework cannot run this task at all.
         NotImplementedError: the framework tells no values and probabilities.
     """
-    return judge(probe, answers(probe, framework, task, seed))
-
-
-def answers(probe: Probe, framework: str, task: Task | None = None, seed: int = 0) -> Answers:
-    """As `failures`, unjudged. What the port or the framework raises while it trains is an answer too."""
     task = probe.task if task is None else task
     try:
-        session = frameworks.get(framework).open(task, seed, device="cpu", threads=1)
-        try:
+        with closing(frameworks.get(framework).open(task, seed, device="cpu", threads=1)) as session:
             session.train(task.steps, lambda _: None)
-            return _ask(probe, session, task.eval_episodes)
-        finally:
-            session.close()
+            answers = _ask(probe, session, task.eval_episodes)
     except (CannotStart, NotImplementedError):
         raise
     except Exception as error:
-        return Answers(raised=f"{type(error).__name__}: {one_line(error)}")
+        logging.getLogger(__name__).exception("training on %s raised", task.id)
+        answers = Answers(raised=f"{type(error).__name__}: {one_line(error)}")
+    return judge(probe, answers)
 
 
 def _ask(probe: Probe, session: Session, episodes: int) -> Answers:
     states = probe.states
-    stage = session.eval_runner(min(SLOTS, episodes))
-    try:
-        values, probabilities = stage.values_and_probabilities(
-            [state.observation for state in states.values()], np.stack([state.mask for state in states.values()])
-        )
-        played = evaluate(stage, episodes, deterministic=True)
-    finally:
-        stage.close()
+    observations = [state.observation for state in states.values()]
+    masks = np.stack([state.mask for state in states.values()])
+    with closing(session.eval_runner(min(SLOTS, episodes))) as runner:
+        values, probabilities = runner.values_and_probabilities(observations, masks)
+        played = evaluate(runner, episodes, deterministic=True)
     counts = session.sampling_masks() + played.masks
     return Answers(
         values=dict(zip(states, values.tolist(), strict=True)),

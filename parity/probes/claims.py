@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from parity.task import Task
 
-# Trained for seconds, a policy still explores a little.
+# A policy that was trained for seconds still explores a little.
 CERTAIN = 0.95
 # Deterministic play reaches this share of the way from uniform legal to the best return (as a task's score counts it).
 ENOUGH = 0.8
@@ -34,8 +34,8 @@ class Symptom:
     """A wrong answer with a known cause.
 
     Attributes:
-        answer: what is found in place of the expected value or probability.
-        cause: what breaks it so.
+        answer: the value or probability that the policy gives.
+        cause: what is wrong then.
     """
 
     answer: float
@@ -46,7 +46,7 @@ class Symptom:
 class ValueIs:
     """The value of a state, under the best policy (or the only one), is ``expected``.
 
-    ``tolerance`` is absolute; a symptom counts as recognised within it. ``otherwise``: what breaks it where none is, and the
+    ``tolerance`` is absolute, also for recognising a symptom. ``otherwise``: the cause where no symptom is recognised and the
     policy plays as claimed.
     """
 
@@ -59,7 +59,7 @@ class ValueIs:
 
 @dataclasses.dataclass(frozen=True)
 class ActionIsCertain:
-    """One action of a state has a probability of at least ``CERTAIN``; ``otherwise``: what breaks it where no symptom is."""
+    """One action of a state has a probability of at least ``CERTAIN``; ``otherwise``: the cause where there is no symptom."""
 
     state: str
     action: int
@@ -116,7 +116,7 @@ class Failure:
     Attributes:
         claim: in words.
         found: in words.
-        cause: what is known to break it so; None where nothing is.
+        cause: what is known to cause it; None where nothing is.
     """
 
     claim: str

@@ -1,4 +1,4 @@
-"""Which claims of a probe fail, and what is known to break them. Runs nothing, imports no framework."""
+"""Says which claims of a probe fail, and what is known to cause that. Runs nothing, imports no framework."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def judge(probe: Probe, answers: Answers) -> list[Failure]:
     plays_right = not any(_action(claim, answers) for claim in actions)
     failures = [_legal(answers)] if answers.illegal else []
     for claim in probe.claims:
-        found = _action(claim, answers) if isinstance(claim, ActionIsCertain) else _value(claim, answers, plays_right)
-        failures += [found] if found else []
+        failure = _action(claim, answers) if isinstance(claim, ActionIsCertain) else _value(claim, answers, plays_right)
+        failures += [failure] if failure else []
     played = _played(probe, answers)
     return failures + ([played] if played else [])
 
@@ -47,7 +47,7 @@ def _value(claim: ValueIs, answers: Answers, plays_right: bool) -> Failure | Non
     value = answers.values[claim.state]
     if abs(value - claim.expected) <= claim.tolerance:
         return None
-    # What is claimed is the best policy's value: that of another policy need not be wrong.
+    # The claim is about the best policy's value; another policy's value may differ from it and be right.
     otherwise = claim.otherwise if plays_right else None
     return Failure(
         f"the value of {claim.state} is {claim.expected:.3g}",
@@ -56,10 +56,10 @@ def _value(claim: ValueIs, answers: Answers, plays_right: bool) -> Failure | Non
     )
 
 
-def _recognised(symptoms: tuple[Symptom, ...], found: float, tolerance: float) -> str | None:
+def _recognised(symptoms: tuple[Symptom, ...], answer: float, tolerance: float) -> str | None:
     """The cause of the nearest known wrong answer, if one is near."""
-    near = min(symptoms, key=lambda symptom: abs(symptom.answer - found), default=None)
-    return near.cause if near is not None and abs(near.answer - found) <= tolerance else None
+    near = min(symptoms, key=lambda symptom: abs(symptom.answer - answer), default=None)
+    return near.cause if near is not None and abs(near.answer - answer) <= tolerance else None
 
 
 def _played(probe: Probe, answers: Answers) -> Failure | None:

@@ -15,7 +15,7 @@ from parity.frameworks import hyperparameters
 from parity.probes.claims import Probe
 from parity.task import Task
 
-# Fields of a PPOConfig that belong to an environment and its agents, and what makes a trial of it.
+# Fields of a PPOConfig that belong to an environment and its agents, or to a single trial.
 OF_THE_PROBE = (
     "env",
     "env_config",
@@ -59,8 +59,7 @@ def _as_port(task: Task, port: Task, config: Any) -> Any:
     edited = _edited(task, port, copy.deepcopy(own))
     for field in OF_THE_PROBE:
         setattr(edited, field, getattr(own, field))
-    keys = _hyperparameters(port)
-    for field, value in keys.items():
+    for field, value in _hyperparameters(port).items():
         if getattr(edited, field) == value:
             setattr(edited, field, getattr(own, field))
     return edited
