@@ -4,18 +4,25 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test test-slow lint docs clean
+.PHONY: run test-quick test test-slow lint docs clean
 
 run: $(INSTALLED)
 	$(BIN)/parity run --frameworks sb3 rllib
 
+# Files in the order of tests/conftest.py, the longest first.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# The inner loop: under two minutes on two cores.
+test-quick: $(INSTALLED)
+	$(PYTEST) -m quick
+
 test: $(INSTALLED) lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 # Also what is outside of the package: the framework under examples/, with its own dependencies.
 test-slow: $(INSTALLED) lint
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable examples/parity-torchrl
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

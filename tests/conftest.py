@@ -61,6 +61,33 @@ def chromium(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     driver.quit()
 
 
+# Needs neither Ray nor training: `make test-quick`.
+QUICK = (
+    "gate/", "report/", "verdict/", "translate/test_translate.py", "translate/test_refusals.py", "bisect/test_search.py",
+    "ladder/test_capture_file.py", "ladder/test_findings.py", "ladder/test_lockstep_rung.py",
+    "probes/test_closed_form.py", "probes/test_probe_judge.py", "envs/test_tiles.py", "test_masks.py", "test_tasks.py",
+    "test_suites.py", "test_listing.py", "test_imports.py", "test_plan_command.py", "test_repeatable.py",
+    "test_evaluation.py",
+)  # fmt: skip
+# Minutes long: begun first, so that no process is still busy with one when the others have ended.
+LONGEST = (
+    "study/test_run.py", "study/test_interruption.py", "ladder/test_ports.py", "study/test_throughput_bench.py",
+    "frameworks/test_adapters.py", "ladder/test_full.py", "probes/test_solved.py", "bisect/test_bisections.py",
+    "test_readme.py", "selftest/test_selftest.py", "envs/test_single_agent.py", "cli/test_outside_framework.py",
+    "scaffold/test_init.py", "frameworks/test_lockstep.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {}
+    for item in items:
+        name = item.path.relative_to(TESTS).as_posix()
+        order[item] = LONGEST.index(name) if name in LONGEST else len(LONGEST)
+        if name.startswith(QUICK) and item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.quick)
+    items.sort(key=order.__getitem__)
+
+
 @pytest.fixture(scope="session")
 def collected(tmp_path_factory: pytest.TempPathFactory) -> Collected:
     """The captured numbers of a port of the selftest, by its name and the framework's; shared, so not to be changed."""

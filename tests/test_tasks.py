@@ -126,9 +126,7 @@ BAD_FILES = {
     "import no_such_package\n": "No module named 'no_such_package'; install it, or correct the name",
     "def make():\n    raise ValueError('two\\nlines')\nmake()\n": "bad.py, line 2 raised ValueError: two lines",
     "import sys\nsys.exit('usage')\n": "bad.py, line 2 raised SystemExit: usage",
-    "from parity.testing.toy_envs import *\nmaze_task(steps=-1)\n": (
-        "Task field `steps`: input should be greater than or equal to 1"
-    ),
+    HEAD + "maze_task(steps=-1)\n": "Task field `steps`: input should be greater than or equal to 1",
 }
 
 

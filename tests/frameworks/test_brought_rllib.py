@@ -114,6 +114,7 @@ def test_an_agent_without_spaces_is_one_sentence() -> None:
     )
 
 
+@pytest.mark.slow
 def test_env_runners_of_their_own_run_a_task_file_and_what_it_imports(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "far_port.py").write_text(
         "from parity.testing.toy_envs import maze_task, Maze\n"

@@ -151,7 +151,7 @@ class ShrinksWeights(RLlibCallback):
         algorithm.learner_group.foreach_learner(_shrinks)
 
 
-@pytest.mark.parametrize(("runners", "learners"), [(0, 0), (2, 2)])
+@pytest.mark.parametrize(("runners", "learners"), [(0, 0), pytest.param(2, 2, marks=pytest.mark.slow)])
 def test_a_good_port_computes_the_same_with_any_number_of_processes(runners: int, learners: int) -> None:
     numbers = numbers_of(port(runners, learners))
     found = run_rungs(numbers)
@@ -195,6 +195,7 @@ def test_what_is_wrong_only_through_algorithm_is_named(broken: Callable[[], Task
     assert run_rungs(Numbers(short, facts | {"raised": {}})), "the short way sees it too: the port proves nothing"
 
 
+@pytest.mark.slow
 def test_a_module_that_computes_otherwise_in_an_env_runners_process_is_named() -> None:
     def edit(config: PPOConfig) -> None:
         modules = config.rl_module_spec

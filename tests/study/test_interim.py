@@ -22,6 +22,7 @@ NOISY = {"sb3": [0.70, 1.05, 0.95], "rllib": [1.00, 0.75, 1.08]}
 SAME = {"sb3": [0.97, 0.95, 0.98], "rllib": [0.96, 0.98, 0.97]}
 
 
+@pytest.mark.slow
 def test_a_port_that_learns_as_well_stops_at_the_first_look(parity: Any) -> None:
     task = parity.write("my_task.py")
     outcome = parity("run", "--task", task, "--sequential", "--require", "equivalent", "--name", "early")

@@ -16,8 +16,29 @@ from parity.study import runner
 from parity.study.trial import TrialSpec
 from parity.task.registry import TaskRef
 
-# Slow enough to be caught in the middle: the second seed is still training when the first has ended.
+# Slow enough to be caught in the middle.
 LONG = ("steps=2048", "steps=60_000"), ("eval_every=1024", "eval_every=20_000")
+
+HOLD = '''
+import os
+import time
+
+import gymnasium
+
+
+def wait_unless_first():
+    """The first process that comes here goes on; others wait while the file ``hold`` is there, or end with their parent."""
+    try:
+        os.close(os.open("FOLDER/first", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        parent = os.getppid()
+        while os.path.exists("FOLDER/hold"):
+            time.sleep(0.1)
+            if os.getppid() != parent:
+                os._exit(1)
+
+
+'''
 
 
 def _wait_for(path: Path, process: subprocess.Popen[str], seconds: float = 180) -> None:
@@ -29,7 +50,18 @@ def _wait_for(path: Path, process: subprocess.Popen[str], seconds: float = 180) 
 
 
 def test_a_killed_study_is_finished_by_resume(parity: Any) -> None:
-    task = parity.write("my_task.py", *LONG)
+    hold = parity.folder / "hold"
+    hold.touch()
+    # Well into a trial: what looks at a task before a study plays fewer steps.
+    waits = (
+        "        self.steps += 1\n        Match.all_steps = getattr(Match, 'all_steps', 0) + 1\n"
+        "        if Match.all_steps == 500:\n            wait_unless_first()\n"
+    )
+    task = parity.write(
+        "my_task.py",
+        ("import gymnasium\n", HOLD.replace("FOLDER", str(parity.folder))),
+        ("        self.steps += 1\n", waits),
+    )
     process = parity.start("run", "--task", task, "--frameworks", "sb3", "--seeds", "3", "--name", "cut")
     trials = parity.folder / "results/cut/trials/match/sb3"
     finished: list[Path] = []
@@ -41,6 +73,8 @@ def test_a_killed_study_is_finished_by_resume(parity: Any) -> None:
     process.communicate()
     done = {path: path.stat().st_mtime_ns for path in trials.glob("*/trial.json")}
     assert 0 < len(done) < 3
+    time.sleep(1)  # what waits sees that its parent has died
+    hold.unlink()
 
     outcome = parity("run", "--resume", "cut")
     assert outcome.returncode == 0, outcome.stderr

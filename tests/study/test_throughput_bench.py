@@ -48,6 +48,7 @@ def test_two_rounds_are_measured_with_every_phase_and_decide_nothing(parity: Any
     assert ratio["interval"][0] <= ratio["estimate"] <= ratio["interval"][1]
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_rounds_and_resume_measures_the_rest(parity: Any) -> None:
     task = parity.write("my_task.py")
     process = parity.start("bench", "--task", task, "--frameworks", "sb3", "--rounds", "3", "--name", "cut")
