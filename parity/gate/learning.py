@@ -1,4 +1,4 @@
-"""Does a framework learn as well as it did when the baseline was accepted? Its own runs, then and now.
+"""Does a framework learn as well as when the baseline was accepted? Compares its own runs, then and now.
 
 The test is the one that compares a port with SB3: Welch's interval of the difference against the task's margin, WORSE
 corrected by Holm's method over all tasks, frameworks and metrics of the gate. Of several tasks there is the mean of their
@@ -110,17 +110,8 @@ def _judge_all(family: Sequence[Runs]) -> list[LearningChange]:
         test = welch_difference(
             [family[index].baseline for index in members], [family[index].study for index in members], margin
         )
-        for row, index in enumerate(members):
-            low, high, same = float(test.low[row]), float(test.high[row]), family[index].same
-            judged[index] = LearningChange(
-                verdict=Verdict.EQUIVALENT if same else interval_verdict(low, high, margin),
-                margin=margin,
-                difference=float(test.estimate[row]),
-                low=low,
-                high=high,
-                p_worse=float(test.p_worse[row]),
-                reason=SAME if same else None,
-            )
+        figures = zip(*(of.tolist() for of in (test.estimate, test.low, test.high, test.p_worse)), strict=True)
+        judged |= {index: _judged(margin, family[index].same, *of) for index, of in zip(members, figures, strict=True)}
     return [judged[index] for index in range(len(family))]
 
 
@@ -132,12 +123,13 @@ def _pooled(tasks: Sequence[Runs]) -> LearningChange:
     if min(*lengths[0], *lengths[1]) < 2:
         return LearningChange(Verdict.INCONCLUSIVE, margin, reason=TOO_FEW)
     test = pooled_difference([runs.baseline for runs in tasks], [runs.study for runs in tasks], margin)
-    low, high = float(test.low), float(test.high)
     same = all(runs.same for runs in tasks)
+    return _judged(margin, same, float(test.estimate), float(test.low), float(test.high), float(test.p_worse))
+
+
+def _judged(margin: float, same: bool, estimate: float, low: float, high: float, p_worse: float) -> LearningChange:
     verdict = Verdict.EQUIVALENT if same else interval_verdict(low, high, margin)
-    return LearningChange(
-        verdict, margin, float(test.estimate), low, high, float(test.p_worse), reason=SAME if same else None
-    )
+    return LearningChange(verdict, margin, estimate, low, high, p_worse, reason=SAME if same else None)
 
 
 def _corrected(judged: Sequence[LearningChange]) -> list[LearningChange]:

@@ -20,7 +20,7 @@ def learning_claims(
         reason = None
         if name not in comparable:
             reason = f"{name} is another task since the baseline"
-        elif any(t.reason is not None for t in summary.tasks[name].trials if t.framework == framework):
+        elif any(trial.reason is not None for trial in summary.tasks[name].trials_of(framework)):
             reason = "it has trials that cannot be judged"
         if reason is not None:
             yield Claim(

@@ -12,11 +12,22 @@ from parity.report.configuration import ConfigRow, config_rows, runtime_rows
 from parity.report.curves import TaskCurves
 from parity.report.gate import GateSection, gate_section
 from parity.report.interim import interim_words
-from parity.report.metric_rows import MetricRow, Pooled, metric_rows, pooled_rows, ports_of, undecided_metric
+from parity.report.metric_rows import MetricRow, Pooled, metric_rows, pooled_rows, ports_of, undecided_metrics
 from parity.report.rungs import ladder_words
 from parity.report.throughput import PhaseTimes, measured, phase_times
 from parity.results.study import LOG_FILE, StudyRecord, TaskRecord, TrialRecord
-from parity.results.summary import SB3, Finding, Learns, Metrics, Summary, TaskSummary, TrialSummary, Verdict
+from parity.results.summary import (
+    SB3,
+    Finding,
+    Learns,
+    Metrics,
+    ObservedThroughput,
+    Summary,
+    TaskSummary,
+    TrialSummary,
+    Verdict,
+)
+from parity.verdict.learning import LEAST_SEEDS
 
 
 @dataclass(frozen=True)
@@ -56,13 +67,12 @@ class FrameworkRow:
 
 @dataclass(frozen=True)
 class ThroughputRow:
+    """``ratio``: environment steps per second over those of SB3."""
+
     framework: str
-    steps_per_s: float | None
+    observed: ObservedThroughput
     ratio: float | None
     times: PhaseTimes | None
-    device: str | None
-    threads: int | None
-    peak_memory_mb: float | None
 
 
 @dataclass(frozen=True)
@@ -111,33 +121,22 @@ class TaskContent:
             "return is known: such a score must not be compared across studies"
         )
 
-    def curve_alt(self, axis: str, policy: str = "deterministic") -> str:
+    def curve_alt(self, axis: str) -> str:
         """The figure in words, for people who do not see it."""
         against = "environment steps" if axis == "steps" else "training seconds"
-        ends = []
-        for framework in self.frameworks:
-            mean = self.curves.mean(framework, policy)  # type: ignore[arg-type]
-            seeds = text.plural(mean.runs, "complete seed") if mean else "no complete seed"
-            ends.append(
-                f"{framework} ends at {text.number(mean.mean[-1], 3)} ({seeds})" if mean else f"{framework}: {seeds}"
-            )
+        ends = [_end(self.curves, framework) or f"{framework}: no complete seed" for framework in self.frameworks]
         anchors = f"uniform play over legal actions {text.number(self.summary.reference.uniform_legal, 3)}"
         if self.curves.best is not None:
             anchors += f", best known {text.number(self.curves.best, 3)}"
         return (
-            f"Learning curves of {self.id}: return of the {policy} policy against {against}, every seed and the mean "
+            f"Learning curves of {self.id}: return of the deterministic policy against {against}, every seed and the mean "
             f"per framework. {'; '.join(ends)}; {anchors}."
         )
 
     def agent_alt(self, agent: str) -> str:
         """The figure of another agent in words."""
         curves = self.curves.of_agent(agent)
-        means = {framework: curves.mean(framework, "deterministic") for framework in self.frameworks}
-        ends = [
-            f"{framework} ends at {text.number(mean.mean[-1], 3)} ({text.plural(mean.runs, 'complete seed')})"
-            for framework, mean in means.items()
-            if mean is not None
-        ]
+        ends = [end for framework in self.frameworks if (end := _end(curves, framework))]
         return (
             f"Learning curves of agent {agent} in {self.id}: its return, deterministic policies, against environment steps. "
             f"{'; '.join(ends) or 'No complete seed'}."
@@ -145,11 +144,7 @@ class TaskContent:
 
     @property
     def difference_alt(self) -> str:
-        parts = [
-            f"{row.port}, {row.label}: {text.signed(row.metric.difference)}, interval {text.interval(row.metric.interval)}"
-            for row in self.metrics
-            if row.forest
-        ]
+        parts = [f"{row.port}, {row.label}: {row.figures}" for row in self.metrics if row.forest]
         return f"Differences from sb3 in normalised score on {self.id}, margin ±{self.record.margin:g}. {'; '.join(parts)}."
 
     @property
@@ -242,7 +237,7 @@ def _task(study: StudyRecord, summary: Summary, name: str, measured_speed: list[
 def _framework_rows(task: TaskContent) -> list[FrameworkRow]:
     rows = []
     for framework in task.frameworks:
-        trials = [trial for trial in task.summary.trials if trial.framework == framework]
+        trials = task.summary.trials_of(framework)
         finals = [trial.final for trial in trials if trial.final is not None and math.isfinite(trial.final)]
         verdict = task.summary.verdicts.get(framework)
         if verdict is None and framework in task.ports and SB3 in task.frameworks:
@@ -265,25 +260,14 @@ def _throughput_rows(
     task: TaskSummary, frameworks: list[str], records: dict[tuple[str, int], TrialRecord]
 ) -> list[ThroughputRow]:
     complete = {(t.framework, t.seed) for t in task.trials if t.final_return is not None}
-    sb3 = task.observed_throughput.get(SB3)
+    observed = {name: task.observed_throughput.get(name, ObservedThroughput()) for name in (SB3, *frameworks)}
+    base = observed[SB3].env_steps_per_s
     rows = []
     for framework in frameworks:
-        seen = task.observed_throughput.get(framework)
-        rate = seen.env_steps_per_s if seen else None
-        base = sb3.env_steps_per_s if sb3 else None
-        rows.append(
-            ThroughputRow(
-                framework=framework,
-                steps_per_s=rate,
-                ratio=rate / base if rate and base and framework != SB3 else None,
-                times=phase_times(
-                    framework, [r for key, r in records.items() if key in complete and key[0] == framework]
-                ),
-                device=seen.device if seen else None,
-                threads=seen.threads if seen else None,
-                peak_memory_mb=seen.peak_memory_mb if seen else None,
-            )
-        )
+        rate = observed[framework].env_steps_per_s
+        ratio = rate / base if rate and base and framework != SB3 else None
+        timed = [record for key, record in records.items() if key in complete and key[0] == framework]
+        rows.append(ThroughputRow(framework, observed[framework], ratio, phase_times(framework, timed)))
     return rows
 
 
@@ -304,10 +288,7 @@ def _trial_row(
 def _missing_together(pooled: Pooled | None) -> list[str]:
     if pooled is None:
         return []
-    sentences = list(pooled.summary.reasons)
-    for row in pooled.of_all:
-        if row.metric.verdict is Verdict.INCONCLUSIVE:
-            sentences.append(f"{row.port}, {row.label}: {undecided_metric(row)}")
+    sentences = pooled.summary.reasons + undecided_metrics(pooled.of_all)
     return [text.sentence_case(f"All tasks together: {sentence}") for sentence in sentences]
 
 
@@ -316,21 +297,25 @@ def _missing(task: TaskContent, several: bool) -> list[str]:
     sentences = list(task.summary.reasons)
     for framework, learns in task.summary.learns.items():
         if learns is Learns.UNDECIDED:
-            trials = [t for t in task.summary.trials if t.framework == framework]
-            good = sum(t.learned is True for t in trials)
-            sentences.append(
-                f"it is undecided whether {framework} learns: {good} of {text.plural(len(trials), 'seed')} learned"
-                + ("; at least 3 seeds are needed" if len(trials) < 3 else "")
-            )
-    for row in task.metrics:
-        if row.metric.verdict is Verdict.INCONCLUSIVE:
-            sentences.append(f"{row.port}, {row.label}: {undecided_metric(row)}")
+            trials = task.summary.trials_of(framework)
+            learned = f"{sum(t.learned is True for t in trials)} of {text.plural(len(trials), 'seed')} learned"
+            least = f"; at least {LEAST_SEEDS} seeds are needed" if len(trials) < LEAST_SEEDS else ""
+            sentences.append(f"it is undecided whether {framework} learns: {learned}{least}")
+    sentences += undecided_metrics(task.metrics)
     if SB3 not in task.frameworks:
         sentences.append("no sb3 was asked for, so there is nothing to compare with")
     elif len(task.frameworks) == 1:
         sentences.append("no port was asked for, so there is nothing to compare sb3 with")
     prefix = f"{task.id}: " if several else ""
     return [text.sentence_case(prefix + sentence) for sentence in sentences]
+
+
+def _end(curves: TaskCurves, framework: str) -> str | None:
+    """Where the mean curve of the deterministic policy ends, for people who do not see it; None without a complete seed."""
+    mean = curves.mean(framework, "deterministic")
+    if mean is None:
+        return None
+    return f"{framework} ends at {text.number(mean.mean[-1], 3)} ({text.plural(mean.runs, 'complete seed')})"
 
 
 def evidence(finding: Finding) -> list[tuple[str, str]]:

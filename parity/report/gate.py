@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from parity.results.gate import GATE_FILE, Claim, Gate, fingerprint
+from parity.results.gate import GATE_FILE, Claim, Gate, Status, fingerprint
 from parity.results.reading import read_json
 from parity.results.summary import Summary
 
-STATUS_WORDS = {
+STATUS_WORDS: dict[Status, str] = {
     "fail": "fails",
     "undecided": "undecided, and required",
     "waived": "waived",
@@ -29,17 +29,20 @@ class GateSection:
     @property
     def broken(self) -> list[Claim]:
         """What somebody has to look at, the worst first."""
-        return [claim for status in ("fail", "undecided", "waived") for claim in self.document.having(status)]  # type: ignore[arg-type]
+        return self._in_order("fail", "undecided", "waived")
 
     @property
     def others(self) -> list[Claim]:
         """What was not decided or not compared, then what holds."""
-        return [claim for status in ("open", "not_compared", "pass") for claim in self.document.having(status)]  # type: ignore[arg-type]
+        return self._in_order("open", "not_compared", "pass")
+
+    def _in_order(self, *statuses: Status) -> list[Claim]:
+        return [claim for status in statuses for claim in self.document.having(status)]
 
     @property
     def counts(self) -> str:
-        words = {**STATUS_WORDS, "fail": "failed", "pass": "held"}
-        numbers = {word: len(self.document.having(status)) for status, word in words.items()}  # type: ignore[arg-type]
+        words: dict[Status, str] = {**STATUS_WORDS, "fail": "failed", "pass": "held"}
+        numbers = {word: len(self.document.having(status)) for status, word in words.items()}
         return ", ".join(f"{number} {word}" for word, number in numbers.items() if number)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from parity.report import text
@@ -17,6 +17,7 @@ from parity.results.summary import (
     Robustness,
     Summary,
     TaskSummary,
+    Verdict,
 )
 
 
@@ -46,6 +47,10 @@ class MetricRow:
     @property
     def label(self) -> str:
         return METRIC_WORDS.get(self.name, self.name)
+
+    @property
+    def figures(self) -> str:
+        return f"{text.signed(self.metric.difference)}, interval {text.interval(self.metric.interval)}"
 
     @property
     def seeds(self) -> int:
@@ -98,10 +103,7 @@ class Pooled:
     def alt(self) -> str:
         """The figure in words."""
         parts = [
-            f"{row.port}, {row.label}, {row.task or 'all together'}: {text.signed(row.metric.difference)}, "
-            f"interval {text.interval(row.metric.interval)}"
-            for row in self.rows
-            if row.forest
+            f"{row.port}, {row.label}, {row.task or 'all together'}: {row.figures}" for row in self.rows if row.forest
         ]
         return f"Differences from sb3 in normalised score, task by task and together. {'; '.join(parts)}."
 
@@ -143,13 +145,19 @@ def _forest(metric: MetricComparison, reach: float) -> Forest | None:
     return Forest(reach, (metric.margin or 0.0) / reach, point, place(low), place(high))
 
 
-def undecided_metric(row: MetricRow) -> str:
+def undecided_metrics(rows: Sequence[MetricRow]) -> list[str]:
+    """What keeps each INCONCLUSIVE metric open, and how many seeds would probably decide it."""
+    return [
+        f"{row.port}, {row.label}: {_what_decides(row)}" for row in rows if row.metric.verdict is Verdict.INCONCLUSIVE
+    ]
+
+
+def _what_decides(row: MetricRow) -> str:
     metric = row.metric
     if metric.interval is None:
         return metric.reason or "no interval"
-    where = f"the interval {text.interval(metric.interval)} reaches beyond the margin ±{metric.margin:g}"
-    if metric.reason:
-        where = metric.reason
+    interval = f"the interval {text.interval(metric.interval)} reaches beyond the margin ±{metric.margin:g}"
+    where = metric.reason or interval
     if metric.seeds_needed is None:
         return f"{where}; no affordable number of seeds would decide"
     return f"{where}; {metric.seeds_needed} seeds per framework would probably decide ({row.seeds} so far)"

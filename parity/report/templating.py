@@ -49,7 +49,7 @@ def escape_markdown(value: str) -> str:
     """One line of plain text: no HTML, no Markdown, no cell border of a table."""
     line = re.sub(r"[\r\n]+", " ", value)
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*|\[\]~])|(?<!\w)(_)|(_)(?!\w)", lambda found: f"\\{found.group()}", line)
+    return re.sub(r"([\\`*|\[\]~])|(?<!\w)(_)|(_)(?!\w)", lambda match: f"\\{match.group()}", line)
 
 
 def markdown_code(value: Any) -> Markup:

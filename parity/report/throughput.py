@@ -45,12 +45,11 @@ def measured(study: Path, tasks: Sequence[str]) -> dict[str, list[str]]:
     file = load_bench_file(path)
     if file.reason is not None:
         return {task: [f"Measured by `parity bench`, not to its end: {file.reason}."] for task in tasks}
-    found = file.by_task()
+    by_task = file.by_task()
+    ratios = {task: by_task[task].ratio.items() if task in by_task else () for task in tasks}
     return {
-        task: [f"Measured by `parity bench`: {ratio_words(task, *pair)}." for pair in found[task].ratio.items()]
-        if task in found
-        else []
-        for task in tasks
+        task: [f"Measured by `parity bench`: {ratio_words(task, *pair)}." for pair in pairs]
+        for task, pairs in ratios.items()
     }
 
 

@@ -243,6 +243,9 @@ class TaskSummary(Stored):
     steps: int | None = None
     robustness: dict[str, dict[str, Robustness]] = {}
 
+    def trials_of(self, framework: str) -> list[TrialSummary]:
+        return [trial for trial in self.trials if trial.framework == framework]
+
 
 class PooledSummary(Stored):
     """All tasks of the study together: the difference from SB3 averaged over ``tasks``, each with the same weight.

@@ -120,7 +120,7 @@ def _of_task(task_id: str, task: TaskSummary) -> Iterator[StudyClaim]:
         judged, seed = trial.reason is None, str(trial.seed)
         yield StudyClaim("trial", status, trial.reason or "", task_id, trial.framework, seed, judged)
     for framework, learns in task.learns.items():
-        answers = [trial.learned for trial in task.trials if trial.framework == framework]
+        answers = [trial.learned for trial in task.trials_of(framework)]
         words = f"{answers.count(True)} of {len(answers)} seed{'' if len(answers) == 1 else 's'} learned"
         yield StudyClaim("learns", _LEARNS[learns], words, task_id, framework)
     for framework, masks in task.masks.items():

@@ -130,7 +130,7 @@ def _task(task_id: str, task: TaskSummary, summary: Summary) -> list[str]:
 def _learning(framework: str, task_id: str, task: TaskSummary) -> str:
     if task.learns[framework] is Learns.LEARNS:
         return f"{framework} learns {task_id}"
-    answers = [trial.learned for trial in task.trials if trial.framework == framework]
+    answers = [trial.learned for trial in task.trials_of(framework)]
     learned = f"{sum(answer is True for answer in answers)} of {_count(len(answers), 'seed')} learned"
     scores = {name: _mean_final(name, task) for name in (framework, "sb3")}
     if not math.isnan(scores[framework]):
@@ -148,7 +148,7 @@ def _learning(framework: str, task_id: str, task: TaskSummary) -> str:
 
 
 def _mean_final(framework: str, task: TaskSummary) -> float:
-    finals = [trial.final for trial in task.trials if trial.framework == framework and trial.final is not None]
+    finals = [trial.final for trial in task.trials_of(framework) if trial.final is not None]
     return sum(finals) / len(finals) if finals else math.nan
 
 
