@@ -72,7 +72,7 @@ class MetricComparison(Stored):
     ``confidence``; both are null where there is nothing to compare with. ``p_equivalence`` is the p-value of TOST,
     ``p_worse`` that of the one-sided test and ``p_worse_holm`` the same after Holm's correction over the port's primary
     metrics in the study. ``seeds_needed`` is the number of seeds per framework with 80 % power to show equivalence
-    (``parity.verdict.statistics.seeds_needed``), ``runs`` the number of runs behind each mean.
+    (``parity.verdict.power.seeds_needed``), ``runs`` the number of runs behind each mean.
     """
 
     __pydantic_extra__: dict[str, Number | None] = Field(init=False)
