@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -63,6 +64,16 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 def test_the_picture_in_architecture_is_made_from_the_table_and_the_imports() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     assert END in text and with_picture(text) == text, "python tests/rooms.py draws it anew"
+
+
+def test_every_file_that_architecture_names_is_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    files = {
+        path.relative_to(ROOT).as_posix() for top in ("parity", "envs", "tests") for path in (ROOT / top).rglob("*.*")
+    }
+    named = {name for name in re.findall(r"`([\w./-]+\.(?:py|toml|md))`", text)}
+    lost = {name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)}
+    assert len(named) > 40 and not lost - {"NAME.py", "cli/NAME.py", "parity.toml"}
 
 
 def test_what_is_imported_by_the_way_is_seen() -> None:
