@@ -30,13 +30,13 @@ from matplotlib.figure import Figure
 
 from parity import Task
 from parity.capture.lockstep_common import Length
-from parity.capture.rllib.lockstep import Lockstep
+from parity.capture.rllib.lockstep import LockstepRun
 from parity.frameworks.randomness import undisturbed
 from parity.frameworks.rllib.exact.framework import RllibExact
 from parity.ladder.divergence import Divergence, Place, diverge, mean_returns
 from parity.ladder.tolerances import CPU
 from parity.report.svg import SVG_STYLE, write_svg
-from parity.results.capture import Numbers
+from parity.results.capture import Lockstep
 from parity.system.machine import describe
 from parity.task import registry as tasks
 
@@ -44,13 +44,13 @@ PACKAGES = ("ray", "stable-baselines3", "sb3-contrib", "torch", "numpy", "gymnas
 COLOURS = {"sb3": "#4c566a", "rllib-exact": "#d08700", "control": "#b0b7c0"}
 
 
-def run(task: Task, iterations: int, flip: bool) -> Numbers:
+def run(task: Task, iterations: int, flip: bool) -> Lockstep:
     """``flip``: moves one weight of the port to the next float before the first iteration."""
     name = "control" if flip else "rllib-exact"
-    numbers = Numbers(facts={"lockstep": {"asked": iterations, "iterations": 0, "reason": None}})
+    capture = Lockstep(asked=iterations)
     start = time.perf_counter()
     with undisturbed():
-        both = Lockstep(task, RllibExact().port(task, 0, "cpu"), Length.whole(task, iterations))
+        both = LockstepRun(task, RllibExact().port(task, 0, "cpu"), Length.whole(task, iterations))
         if flip:
             weight = next(p for p in both.port.parameters.values() if p.ndim > 1).view(-1)
             weight[0] = torch.nextafter(weight[0], torch.tensor(math.inf))
@@ -58,14 +58,14 @@ def run(task: Task, iterations: int, flip: bool) -> Numbers:
         for i in range(iterations):
             both.iterate()
             print(f"{name}: iteration {i + 1} of {iterations}, {time.perf_counter() - start:.0f} s", flush=True)
-        both.store(numbers)
+        both.store(capture)
         both.close()
-    return numbers
+    return capture
 
 
-def largest_difference(numbers: Numbers) -> list[float]:
+def largest_difference(capture: Lockstep) -> list[float]:
     """Of a parameter, after each iteration."""
-    return [float(value) for value in numbers["lockstep/parameters/largest"].max(axis=1)]
+    return [float(value) for value in capture.largest.max(axis=1)]
 
 
 def place(found: Place | None) -> dict[str, Any] | None:
@@ -76,7 +76,7 @@ def place(found: Place | None) -> dict[str, Any] | None:
     }
 
 
-def describe_run(numbers: Numbers, found: Divergence) -> dict[str, Any]:
+def describe_run(capture: Lockstep, found: Divergence) -> dict[str, Any]:
     return {
         "iterations_held": found.iterations,
         "minibatches_held": found.minibatches,
@@ -84,10 +84,10 @@ def describe_run(numbers: Numbers, found: Divergence) -> dict[str, Any]:
         "parted": place(found.parted),
         "origin": found.origin,
         "mean_return": {
-            "sb3": [round(float(r), 6) for r in mean_returns(numbers, "sb3")],
-            "rllib-exact": [round(float(r), 6) for r in mean_returns(numbers, "port")],
+            "sb3": [round(float(r), 6) for r in mean_returns(capture.sb3)],
+            "rllib-exact": [round(float(r), 6) for r in mean_returns(capture.port)],
         },
-        "largest_parameter_difference": largest_difference(numbers),
+        "largest_parameter_difference": largest_difference(capture),
     }
 
 
@@ -127,8 +127,8 @@ def main() -> None:
     task = tasks.load(tasks.resolve(arguments.task))
     found = {}
     for name, flip in (("rllib-exact", False), ("control", True)):
-        numbers = run(task, arguments.iterations, flip)
-        found[name] = describe_run(numbers, diverge(numbers, CPU))
+        capture = run(task, arguments.iterations, flip)
+        found[name] = describe_run(capture, diverge(capture, CPU))
     document = {
         "script": "benchmarks/lockstep.py",
         "task": task.id,

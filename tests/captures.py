@@ -10,36 +10,37 @@ import torch
 from filelock import FileLock
 
 from parity.capture import collect
-from parity.results.capture import Numbers
+from parity.results.capture import Capture
+from parity.results.capture_file import load, save
 from parity.selftest.planted import task_of
 
-Collected = Callable[..., Numbers]
+Collected = Callable[..., Capture]
 
 
 def shared_captures(folder: Path) -> Collected:
-    """A function from a port's name in the register and a framework to its numbers, which ``folder`` keeps.
+    """A function from a port's name in the register and a framework to its capture, which ``folder`` keeps.
 
     What it returns is shared by all tests of a process, so it is not to be changed.
     """
 
     @functools.cache
-    def captured(name: str, framework: str = "rllib") -> Numbers:
+    def captured(name: str, framework: str = "rllib") -> Capture:
         path = folder / f"{name}-{framework}.zip"
         with FileLock(path.with_suffix(".lock")):
             if not path.exists():
-                _collect(name, framework).save(path)
-        # The process that collected them reads them too: all see the same.
-        return Numbers.load(path)
+                save(_collect(name, framework), path)
+        # The process that collected it reads it too: all see the same.
+        return load(path)
 
     return captured
 
 
-def _collect(name: str, framework: str) -> Numbers:
+def _collect(name: str, framework: str) -> Capture:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        numbers = collect(task_of(name), framework, "cpu")
+        capture = collect(task_of(name), framework, "cpu")
     finally:
         torch.set_num_threads(threads)
-    assert numbers is not None
-    return numbers
+    assert capture is not None
+    return capture

@@ -188,14 +188,14 @@ def _run_ladder(make: Callable[[], Task], draw: int) -> LadderOutcome:
     begin = time.perf_counter()
     try:
         with seeded(0, draw):
-            numbers = collect(make(), FRAMEWORK, "cpu")
+            capture = collect(make(), FRAMEWORK, "cpu")
     except CannotStart as error:
         return no_ladder(REFUSED, str(error), time.perf_counter() - begin)
-    assert numbers is not None
-    result = run_rungs(numbers)
+    assert capture is not None
+    result = run_rungs(capture)
     if not result:
-        for part, raised in numbers.facts.get("raised", {}).items():
-            _log.error("%s:\n%s", part, raised["traceback"])
+        for part, raised in capture.context.raised.items():
+            _log.error("%s:\n%s", part, raised.traceback)
     return summarise(result, time.perf_counter() - begin)
 
 

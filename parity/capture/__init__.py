@@ -7,13 +7,13 @@ from, in the entry-point group ``parity.capture``.
 from __future__ import annotations
 
 import logging
-import traceback
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol
 
 from parity import frameworks
-from parity.errors import CannotStart, one_line
-from parity.results.capture import Numbers
+from parity.capture.raised import raised
+from parity.errors import CannotStart
+from parity.results.capture import Capture, Context
 
 if TYPE_CHECKING:
     from parity.frameworks.base import Framework
@@ -35,7 +35,7 @@ class Collector(Protocol):
 
     def __call__(
         self, framework: Framework, task: Task, device: str, lockstep: int | None = None, full: bool = False
-    ) -> Numbers: ...
+    ) -> Capture: ...
 
 
 def collector(framework: Framework) -> Collector | None:
@@ -48,10 +48,10 @@ def collector(framework: Framework) -> Collector | None:
     return None
 
 
-def collect(task: Task, name: str, device: str, lockstep: int | None = None, full: bool = False) -> Numbers | None:
+def collect(task: Task, name: str, device: str, lockstep: int | None = None, full: bool = False) -> Capture | None:
     """A framework's numbers; what the port raises before there are any is noted like everything else that it raises.
 
-    ``lockstep`` and ``full`` as for `Collector`.
+    None where nothing is registered for the framework. ``lockstep`` and ``full`` as for `Collector`.
 
     Raises:
         CannotStart: the task cannot be run by this framework.
@@ -63,10 +63,12 @@ def collect(task: Task, name: str, device: str, lockstep: int | None = None, ful
             return None
         # After the import, which sets it; deprecations inside RLlib are not the reader's.
         logging.getLogger("ray.rllib").setLevel(logging.ERROR)
-        return of_framework(framework, task, device, lockstep, full)
+        capture = of_framework(framework, task, device, lockstep, full)
     except CannotStart:
         raise
     except Exception as error:
-        raised = {"type": type(error).__name__, "message": one_line(error), "traceback": traceback.format_exc()}
-        facts = {"raised": {"build": raised}, "learning_module": "", "learning_agent": "", "framework": name}
-        return Numbers(facts=facts | {"declared": dict(task.declared)})
+        capture = Capture(
+            context=Context(framework=name, declared=dict(task.declared), raised={"build": raised(error)})
+        )
+    capture.context.task = task.id
+    return capture

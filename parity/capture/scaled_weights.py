@@ -1,4 +1,4 @@
-"""Weights whose outputs are as far apart as training makes them.
+"""Scales initial weights so that outputs span the range that they reach in training.
 
 Initial logits and values are near zero. A clamp, a squashing, a small constant inside a logarithm or a weak mask changes
 nothing there, and limits what can be learned later.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import torch
 
-from parity.capture.sensitivity import reach
+from parity.capture.sensitivity import output_sensitivity
 
 # Largest difference between the logits of two legal actions: a decided policy, e^-30 is nothing beside float32's 1.
 # Largest value: returns of this size are common.
@@ -27,27 +27,27 @@ Outputs = Callable[[], tuple[torch.Tensor, torch.Tensor | None]]
 """Logits ``[B, n]``, centred over the legal actions and 0 at the others, and values ``[B]``."""
 
 
-def factors(module: torch.nn.Module, outputs: Outputs) -> dict[str, float]:
+def scale_factors(module: torch.nn.Module, outputs: Outputs) -> dict[str, float]:
     """Parameter's name -> by what to multiply it, so that logits differ by `LOGITS` and values reach `VALUES`.
 
     Only parameters that move one of the two and enter it linearly, as those of a last layer do: rounding errors then grow as
     the outputs do, and no faster. Empty where there is none.
     """
     named = dict(module.named_parameters())
-    moved = reach(module, outputs)
-    found: dict[str, float] = {}
+    moved = output_sensitivity(module, outputs)
+    factors: dict[str, float] = {}
     for which, size, target in ((0, _spread, LOGITS), (1, _magnitude, VALUES)):
         own = [name for name, each in moved.items() if each[which] > 0 and each[1 - which] == 0]
         linear = [name for name in own if _is_linear(named[name], outputs, which)]
         if linear:
             factor = _factor([named[name] for name in linear], outputs, which, size, target)
-            found |= dict.fromkeys(linear, factor)
-    return found
+            factors |= dict.fromkeys(linear, factor)
+    return factors
 
 
 @contextlib.contextmanager
-def grown(module: torch.nn.Module, by: Mapping[str, float]) -> Iterator[None]:
-    """The module with its parameters multiplied, meanwhile."""
+def scaled(module: torch.nn.Module, by: Mapping[str, float]) -> Iterator[None]:
+    """Multiplies the module's parameters for the time of the block."""
     named = dict(module.named_parameters())
     with _multiplied([(named[name], factor) for name, factor in by.items()]):
         yield
@@ -63,9 +63,9 @@ def _magnitude(values: torch.Tensor) -> float:
 
 def _output(outputs: Outputs, which: int, parameters: list[torch.Tensor], factor: float) -> torch.Tensor:
     with _multiplied([(parameter, factor) for parameter in parameters]):
-        found = outputs()[which]
-    assert found is not None  # a parameter moves it
-    return found
+        output = outputs()[which]
+    assert output is not None  # a parameter moves it
+    return output
 
 
 def _is_linear(parameter: torch.Tensor, outputs: Outputs, which: int) -> bool:

@@ -1,4 +1,4 @@
-"""How far a module's outputs move when one of its parameters is disturbed: which gradients may be zero, and which may not."""
+"""How far a module's outputs move when one of its parameters is disturbed: a gradient may be zero where they do not."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ DISTURBANCE = 1e-2
 Outputs = Callable[[], tuple[torch.Tensor, torch.Tensor | None]]
 
 
-def reach(module: torch.nn.Module, outputs: Outputs) -> dict[str, np.ndarray]:
+def output_sensitivity(module: torch.nn.Module, outputs: Outputs) -> dict[str, np.ndarray]:
     """Parameter's name -> float64 [2]: the largest change of log-probabilities and of values (0 where there are none).
 
     ``outputs``: computes both on some rows, with the module as it is at the time.
     """
     generator = torch.Generator().manual_seed(0)
-    found = {}
+    moved = {}
     with torch.no_grad():
         logp, values = outputs()
         for name, parameter in module.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator).to(parameter.device)
             with _disturbed(parameter, noise * (DISTURBANCE * float(parameter.abs().mean()) + 1e-3)):
                 other_logp, other_values = outputs()
-            found[name] = np.array([_moved(logp, other_logp), _moved(values, other_values)])
-    return found
+            moved[name] = np.array([_moved(logp, other_logp), _moved(values, other_values)])
+    return moved
 
 
 @contextlib.contextmanager

@@ -14,7 +14,8 @@ from parity.ladder.judge import judge
 from parity.ladder.log import write_log
 from parity.ladder.run_rungs import LadderResult
 from parity.ladder.trace import trace
-from parity.results.capture import Numbers
+from parity.results import capture_file
+from parity.results.capture import Capture
 from parity.results.check import CheckDocument
 from parity.system.console import console
 from parity.system.subprocesses import run_in_subprocess
@@ -58,7 +59,7 @@ def _names(wanted: list[str] | None) -> list[str]:
     return names
 
 
-def _collected(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, Numbers | None], str, dict[str, str]]:
+def _collected(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, Capture | None], str, dict[str, str]]:
     """In a process of its own: the task's id, each framework's numbers, the device, and who cannot run and why."""
     from parity.task import registry as tasks
 
@@ -76,31 +77,34 @@ def _collected(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, 
     # The differences are of single operations: threads only change the order of sums.
     torch.set_num_threads(1)
     task = tasks.load(reference)
-    found: dict[str, Numbers | None] = {}
+    collected: dict[str, Capture | None] = {}
     left_out: dict[str, str] = {}
     for name in names:
         try:
-            numbers = collect(task, name, device, options.lockstep, options.full)
+            capture = collect(task, name, device, options.lockstep, options.full)
         except NotSupported as error:
             # Nobody asked for it by name.
             if options.frameworks is not None:
                 raise
             left_out[name] = str(error)
             continue
-        if numbers is not None:
-            numbers.facts |= {"task": task.id, "framework": name, "device": device}
+        if capture is not None:
+            # By the name that was asked for: adapters may share a collector.
+            capture.context.framework = name
+            if not capture.control:
+                capture.context.device = device
             if options.save is not None:
-                _save(numbers, _file(options.save, name, len(names) > 1))
-        found[name] = numbers
-    if not found:
+                _save(capture, _file(options.save, name, len(names) > 1))
+        collected[name] = capture
+    if not collected:
         raise CannotStart(next(iter(left_out.values())))
-    return task.id, found, device, left_out
+    return task.id, collected, device, left_out
 
 
-def _save(numbers: Numbers, path: Path) -> None:
+def _save(capture: Capture, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        numbers.save(path)
+        capture_file.save(capture, path)
     except OSError as error:
         raise CannotStart(f"--save {path}: cannot write there ({error.strerror}); choose another file.") from error
 
@@ -109,7 +113,7 @@ def _file(path: Path, name: str, several: bool) -> Path:
     return path.with_name(f"{path.stem}.{name}{path.suffix}") if several else path
 
 
-def _stored(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, Numbers | None], str]:
+def _stored(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, Capture | None], str]:
     """Numbers from ``--load``; the frameworks are those that were saved."""
     assert options.load is not None
     path = options.load
@@ -117,28 +121,27 @@ def _stored(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, Num
     files = [path] if path.exists() else [file for file in several if file.exists()]
     if not files:
         raise CannotStart(f"--load {path}: there is no such file; write one with `parity check --save {path}`.")
-    found: dict[str, Numbers | None] = {}
-    for file in files:
-        numbers = Numbers.load(file)
-        if "framework" not in numbers.facts or "task" not in numbers.facts:
+    captures = [capture_file.load(file) for file in files]
+    for file, capture in zip(files, captures, strict=True):
+        if not capture.context.framework or not capture.context.task:
             raise CannotStart(f"--load {file}: it does not say which task and framework it is of.")
-        found[numbers.facts["framework"]] = numbers
-    first = next(iter(found.values()))
-    assert first is not None
-    return first.facts["task"], found, first.facts.get("device", "cpu")
+    contexts = [capture.context for capture in captures]
+    # "cuda:0" was asked for as "cuda".
+    device = contexts[0].device.partition(":")[0]
+    return contexts[0].task, {each.context.framework: each for each in captures}, device
 
 
 def _show(
     options: CheckOptions,
     document: CheckDocument,
     ladders: dict[str, LadderResult],
-    collected: dict[str, Numbers | None],
+    collected: dict[str, Capture | None],
 ) -> None:
     from parity.cli import ladder_table as table
 
     out = console()
     document.log, stops = write_log(options.out, document.task, collected)
-    episodes = {name: trace(numbers) for name, numbers in collected.items() if numbers} if options.trace else {}
+    episodes = {name: trace(capture) for name, capture in collected.items() if capture} if options.trace else {}
     if options.trace:
         document.trace = episodes
     for name in document.frameworks:
@@ -149,7 +152,7 @@ def _show(
     for name, each in episodes.items():
         table.print_trace(out, name, each)
     document.notes = [
-        f"{name}: {sentence}" for name, each in collected.items() if each for sentence in each.facts.get("notes", [])
+        f"{name}: {sentence}" for name, each in collected.items() if each for sentence in each.context.notes
     ]
     for sentence in (*stops, *document.notes, *document.left_out.values()):
         # A pip extra in brackets is no markup.

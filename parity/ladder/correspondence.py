@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import defaultdict
 
+from parity.results.capture import Correspondence
+
 Shapes = dict[str, tuple[int, ...]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Correspondence:
-    """Attributes:
-    pairs: SB3's name -> the port's name; empty where there is none.
-    reason: why there is none, in a sentence.
-    ambiguous: whether it is for want of telling parameters of one shape apart.
-    other_network: whether it is for parameters of another number or shape.
-    """
-
-    pairs: dict[str, str]
-    reason: str | None = None
-    ambiguous: bool = False
-    other_network: bool = False
 
 
 def correspond(sb3: Shapes, port: Shapes, given: dict[str, str] | None = None) -> Correspondence:
@@ -37,18 +23,17 @@ def correspond(sb3: Shapes, port: Shapes, given: dict[str, str] | None = None) -
     if given is not None:
         for name, other in given.items():
             if name not in sb3 or other not in port:
-                missing = name if name not in sb3 else other
-                return Correspondence({}, f'parameter_map names "{missing}", which does not exist')
+                absent = name if name not in sb3 else other
+                return Correspondence(reason=f'parameter_map names "{absent}", which does not exist')
             if sb3[name] != port[other]:
                 return Correspondence(
-                    {},
-                    f"parameter_map pairs {name} {list(sb3[name])} with {other} {list(port[other])}",
+                    reason=f"parameter_map pairs {name} {list(sb3[name])} with {other} {list(port[other])}",
                     other_network=True,
                 )
         missing_names = [name for name in sb3 if name not in given]
         if missing_names:
-            return Correspondence({}, f"parameter_map leaves out {', '.join(missing_names[:3])}")
-        return Correspondence(dict(given))
+            return Correspondence(reason=f"parameter_map leaves out {', '.join(missing_names[:3])}")
+        return Correspondence(pairs=dict(given))
     if sorted(sb3.values()) != sorted(port.values()):
         count = {"SB3's": sb3, "the port's": port}
         sizes = " and ".join(
@@ -56,8 +41,7 @@ def correspond(sb3: Shapes, port: Shapes, given: dict[str, str] | None = None) -
             for side, shapes in count.items()
         )
         return Correspondence(
-            {},
-            f"the networks have other parameters, {sizes}; bring parameter_map where they are one",
+            reason=f"the networks have other parameters, {sizes}; bring parameter_map where they are one",
             other_network=True,
         )
     by_shape: dict[tuple[int, ...], tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
@@ -67,15 +51,14 @@ def correspond(sb3: Shapes, port: Shapes, given: dict[str, str] | None = None) -
         by_shape[shape][1].append(name)
     pairs: dict[str, str] = {}
     for names, others in by_shape.values():
-        found = _by_name(names, others)
-        if found is None:
+        of_shape = _by_name(names, others)
+        if of_shape is None:
             return Correspondence(
-                {},
-                f"{', '.join(names[:3])} could each be any of {', '.join(others[:3])}: give the task a parameter_map",
+                reason=f"{', '.join(names[:3])} could each be any of {', '.join(others[:3])}: give the task a parameter_map",
                 ambiguous=True,
             )
-        pairs |= found
-    return Correspondence(pairs)
+        pairs |= of_shape
+    return Correspondence(pairs=pairs)
 
 
 def _by_name(names: list[str], others: list[str]) -> dict[str, str] | None:
@@ -83,14 +66,14 @@ def _by_name(names: list[str], others: list[str]) -> dict[str, str] | None:
     pairs: dict[str, str] = {}
     names, others = list(names), list(others)
     while len(names) > 1:
-        found = [
+        mutual = [
             (name, other)
             for name in names
             if (other := _closest(name, others)) is not None and _closest(other, names) == name
         ]
-        if not found:
+        if not mutual:
             return None
-        for name, other in found:
+        for name, other in mutual:
             pairs[name] = other
             names.remove(name)
             others.remove(other)

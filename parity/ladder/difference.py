@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -35,11 +35,12 @@ class Difference:
 NONE = Difference(0.0, 0.0, 0.0, None)
 
 
-Rows = Callable[[int], str]
+RowNames = Callable[[int], str]
+"""Says in words what a row number stands for."""
 
 
 def elementwise(
-    value: np.ndarray, reference: np.ndarray, tolerance: Tolerance, name: str = "", rows: Rows | None = None
+    value: np.ndarray, reference: np.ndarray, tolerance: Tolerance, name: str = "", rows: RowNames | None = None
 ) -> Difference:
     """Every element within ``absolute`` or within ``relative`` of the reference's element.
 
@@ -102,12 +103,12 @@ def largest(differences: list[Difference]) -> Difference:
     )
 
 
-def _max(values: object) -> float:
-    found = list(values)  # type: ignore[call-overload]
-    return math.nan if any(math.isnan(v) for v in found) else max(found)
+def _max(values: Iterable[float]) -> float:
+    each = list(values)
+    return math.nan if any(math.isnan(value) for value in each) else max(each)
 
 
-def _place(name: str, index: tuple[np.intp, ...], rows: Rows | None) -> str:
+def _place(name: str, index: tuple[np.intp, ...], rows: RowNames | None) -> str:
     row, *rest = (int(i) for i in index) if index else (0,)
     column = f", column {rest[0] if len(rest) == 1 else rest}" if rest else ""
     where = f"row {row}" if rows is None else rows(row)

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from parity.ladder.difference import Difference
+from parity.ladder.difference import NONE, Difference
 from parity.ladder.rung_input import scaled
 from parity.ladder.tolerances import Tolerance
-from parity.results.capture import Numbers
+from parity.results.capture import Lockstep, LockstepSide
 
 Origin = Literal["float noise", "environment", "difference"]
 
@@ -110,13 +110,11 @@ def _count(n: int, one: str, many: str | None = None) -> str:
     return f"{n} {one if n == 1 else many or one + 's'}"
 
 
-def diverge(numbers: Numbers, tolerance: Tolerance) -> Divergence:
-    """Reads ``lockstep`` (see `parity.capture.rllib.lockstep`) in the order of time."""
-    level, held, first_bit = 0.0, Difference(0.0, 0.0, 0.0, None), None
-    iterations = numbers.facts["lockstep"]["iterations"]
-    together = 0
-    for iteration in range(iterations):
-        for place, relative in _measurements(numbers, iteration, tolerance):
+def diverge(lockstep: Lockstep, tolerance: Tolerance) -> Divergence:
+    """Compares both sides in the order of time, up to the first place where they differ by more than the tolerance."""
+    level, held, first_bit, together = 0.0, NONE, None, 0
+    for iteration in range(lockstep.iterations):
+        for place, relative in _measurements(lockstep, iteration, tolerance):
             if place.needed > 0 and first_bit is None:
                 first_bit = place
             if not place.needed <= 1.0:
@@ -125,7 +123,7 @@ def diverge(numbers: Numbers, tolerance: Tolerance) -> Divergence:
             together += place.minibatch is not None
             level = max(level, place.needed)
             held = _worse(held, place, relative)
-    return Divergence(iterations, together, first_bit, None, None, held)
+    return Divergence(lockstep.iterations, together, first_bit, None, None, held)
 
 
 def _origin(parted: Place, level: float, first_bit: Place | None) -> Origin:
@@ -149,15 +147,15 @@ def _worse(held: Difference, place: Place, relative: float) -> Difference:
     )
 
 
-def _measurements(numbers: Numbers, iteration: int, tolerance: Tolerance) -> Iterator[tuple[Place, float]]:
+def _measurements(lockstep: Lockstep, iteration: int, tolerance: Tolerance) -> Iterator[tuple[Place, float]]:
     """The worst of each step, of the advantages and targets, of each minibatch and of the update; relative differences."""
-    columns = _columns(numbers, iteration, tolerance)
+    columns = _columns(lockstep, iteration, tolerance)
     steps = len(columns["action"].needed)
     for step in range(steps):
         yield _worst(columns, ROLLOUT, iteration, step)
     for step in range(steps):
         yield _worst(columns, ("advantage", "value target"), iteration, step)
-    yield from _update(numbers, iteration, tolerance)
+    yield from _update(lockstep, iteration, tolerance)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,15 +168,15 @@ class _Column:
     values: tuple[np.ndarray, np.ndarray] | None = None
 
 
-def _columns(numbers: Numbers, iteration: int, tolerance: Tolerance) -> dict[str, _Column]:
+def _columns(lockstep: Lockstep, iteration: int, tolerance: Tolerance) -> dict[str, _Column]:
     def both(name: str) -> tuple[np.ndarray, np.ndarray]:
-        return numbers[f"lockstep/sb3/{name}"][iteration], numbers[f"lockstep/port/{name}"][iteration]
+        return getattr(lockstep.sb3, name)[iteration], getattr(lockstep.port, name)[iteration]
 
     actions = both("actions")
     same = (actions[0] == actions[1]).all(axis=-1)
     columns = {
-        "observation": _only_difference(numbers["lockstep/observations"][iteration], tolerance),
-        "mask": _only_difference(numbers["lockstep/masks"][iteration], None),
+        "observation": _only_difference(lockstep.observations[iteration], tolerance),
+        "mask": _only_difference(lockstep.masks[iteration], None),
         "action": _discrete(*actions),
         "end": _discrete(*both("ends")),
     }
@@ -190,7 +188,7 @@ def _columns(numbers: Numbers, iteration: int, tolerance: Tolerance) -> dict[str
     # Another action has another log-prob.
     log_prob = columns["log-prob"]
     columns["log-prob"] = dataclasses.replace(log_prob, needed=np.where(same, log_prob.needed, 0.0))
-    margin = numbers["lockstep/margin"][iteration]
+    margin = lockstep.margin[iteration]
     columns["margin"] = _Column(margin, margin, margin)
     return columns
 
@@ -241,9 +239,9 @@ def _plain(quantity: str, value: np.ndarray) -> Any:
     return plain[0] if isinstance(plain, list) and len(plain) == 1 else plain
 
 
-def _update(numbers: Numbers, iteration: int, tolerance: Tolerance) -> Iterator[tuple[Place, float]]:
-    names = numbers.facts["lockstep"]["parameters"]
-    sizes = numbers["lockstep/parameters/size"][iteration]
+def _update(lockstep: Lockstep, iteration: int, tolerance: Tolerance) -> Iterator[tuple[Place, float]]:
+    names = lockstep.parameters
+    sizes = lockstep.size[iteration]
 
     def tensor(distances: np.ndarray) -> tuple[int, float, float]:
         """Number, factor on the tolerance and relative difference of the tensor that needs most."""
@@ -255,9 +253,9 @@ def _update(numbers: Numbers, iteration: int, tolerance: Tolerance) -> Iterator[
         small = distances[worst] <= tolerance.floor
         return worst, float(needed[worst]), 0.0 if small else float(relative[worst])
 
-    counts = [int(n) for n in numbers["lockstep/minibatches/count"][iteration]]
+    counts = [int(n) for n in lockstep.minibatch_count[iteration]]
     for minibatch in range(min(counts)):
-        distances = numbers["lockstep/minibatches/distance"][iteration][minibatch]
+        distances = lockstep.minibatch_distance[iteration][minibatch]
         worst, needed, relative = tensor(distances)
         place = Place(
             iteration, "parameter", needed, float(distances[worst]), minibatch=minibatch, parameter=names[worst]
@@ -266,16 +264,15 @@ def _update(numbers: Numbers, iteration: int, tolerance: Tolerance) -> Iterator[
     if counts[0] != counts[1]:
         ours, theirs = counts
         yield Place(iteration, "number of minibatches", math.inf, abs(ours - theirs), ours, theirs), 0.0
-    distances = numbers["lockstep/parameters/distance"][iteration]
+    distances = lockstep.distance[iteration]
     worst, needed, relative = tensor(distances)
-    sb3, port = (float(numbers[f"lockstep/parameters/{side}"][iteration][worst]) for side in ("sb3", "port"))
+    sb3, port = (float(side[iteration][worst]) for side in (lockstep.sb3_element, lockstep.port_element))
     yield Place(iteration, "parameter", needed, float(distances[worst]), sb3, port, parameter=names[worst]), relative
 
 
-def mean_returns(numbers: Numbers, side: Literal["sb3", "port"]) -> np.ndarray:
+def mean_returns(side: LockstepSide) -> np.ndarray:
     """Mean return of the episodes that ended in each iteration, float64 ``[K]``; NaN where none did."""
-    rewards = numbers[f"lockstep/{side}/rewards"].astype(np.float64)
-    ends = numbers[f"lockstep/{side}/ends"] != 0
+    rewards, ends = side.rewards.astype(np.float64), side.ends != 0
     iterations, steps, envs = rewards.shape
     finished: list[list[float]] = [[] for _ in range(iterations)]
     running = np.zeros(envs)

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from parity.errors import CannotStart
 from parity.ladder.run_rungs import RUNGS, rung_of
-from parity.results.capture import Numbers
+from parity.results.capture import Capture, Raised
 
 
-def write_log(out: Path, task_id: str, collected: dict[str, Numbers | None]) -> tuple[str | None, list[str]]:
+def write_log(out: Path, task_id: str, collected: dict[str, Capture | None]) -> tuple[str | None, list[str]]:
     """Tracebacks of what the ports raised, and one sentence for each framework. Returns the file's name."""
-    raised: list[tuple[str, str, dict[str, Any]]] = [
+    raised: list[tuple[str, str, Raised]] = [
         (name, part, error)
-        for name, numbers in collected.items()
-        if numbers
-        for part, error in numbers.facts.get("raised", {}).items()
+        for name, capture in collected.items()
+        if capture is not None
+        for part, error in capture.context.raised.items()
     ]
     if not raised:
         return None, []
     path = out / f"check-{task_id}.log"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(f"{name}, {part}:\n{error['traceback']}" for name, part, error in raised))
+        path.write_text("\n".join(f"{name}, {part}:\n{error.traceback}" for name, part, error in raised))
     except OSError as error:
         raise CannotStart(f"--out {out}: cannot write there ({error.strerror}); choose another folder.") from error
     firsts = {name: (part, error) for name, part, error in reversed(raised)}
     return str(path), [
-        f"{name} stopped at rung {list(RUNGS).index(rung_of(part)[0])} ({rung_of(part)[0]}): {error['type']}: "
-        f"{error['message'][:200]}. Traceback: {path}"
+        f"{name} stopped at rung {list(RUNGS).index(rung_of(part)[0])} ({rung_of(part)[0]}): {error.type}: "
+        f"{error.message[:200]}. Traceback: {path}"
         for name, (part, error) in firsts.items()
     ]

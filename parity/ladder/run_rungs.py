@@ -1,4 +1,4 @@
-"""From a port's numbers to its ladder: every rung, its status, and the findings with their roots."""
+"""From a port's capture to its ladder: every rung, its status, and the findings with their roots."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from parity.ladder.rungs.rollout import rollout
 from parity.ladder.rungs.step import step
 from parity.ladder.rungs.update import update
 from parity.ladder.tolerances import CPU, Tolerance
-from parity.results.capture import Numbers
+from parity.results.capture import Capture
 from parity.results.summary import Finding, RungResult, RungStatus
 
-RUNGS: dict[str, Callable[[RungInput], RungReport]] = {
-    "contract": contract,
-    "forward": forward,
-    "distribution": distribution,
-    "rollout": rollout,
-    "returns": returns,
-    "loss": loss,
-    "gradient": gradient,
-    "step": step,
-    "update": update,
-    "lockstep": lockstep,
+# In order: what judges the rung, and the fields of `Capture` that it takes besides the context.
+RUNGS: dict[str, tuple[Callable[..., RungReport], tuple[str, ...]]] = {
+    "contract": (contract, ("contract",)),
+    "forward": (forward, ("forward",)),
+    "distribution": (distribution, ("distribution",)),
+    "rollout": (rollout, ("rollout", "algorithm")),
+    "returns": (returns, ("returns", "installed_formula")),
+    "loss": (loss, ("loss",)),
+    "gradient": (gradient, ("gradient",)),
+    "step": (step, ("step",)),
+    "update": (update, ("update", "algorithm")),
+    "lockstep": (lockstep, ("lockstep", "contract")),
 }
 # Part of the collection -> the rung that it stops where it raises, and the finding; a module's id follows the part's name.
 PARTS = {
@@ -42,9 +43,9 @@ PARTS = {
     "forward": ("forward", "PAR107"),
     "space": ("forward", "PAR107"),
     "sb3 space": ("forward", "PAR107"),
-    "grown": ("forward", "PAR107"),
+    "scaled weights": ("forward", "PAR107"),
     "control": ("forward", "PAR107"),
-    "reach": ("gradient", "PAR107"),
+    "sensitivity": ("gradient", "PAR107"),
     "sample": ("rollout", "PAR312"),
     "batch": ("rollout", "PAR312"),
     "observations": ("rollout", "PAR312"),
@@ -73,46 +74,48 @@ class LadderResult:
     def __bool__(self) -> bool:
         """Whether it holds: no rung failed or could not run, and nothing that was found is an error."""
         broken = any(result.status in ("fail", "invalid") for result in self.rungs.values())
-        return not broken and not any(found.is_error for found in self.found)
+        return not broken and not any(finding.is_error for finding in self.found)
 
     def findings(self, task: str, framework: str) -> list[Finding]:
         """For ``summary.json``: roots with their consequences."""
         return as_findings(self.found, task, framework)
 
 
-def run_rungs(numbers: Numbers, declared: Mapping[str, str] | None = None, tolerance: Tolerance = CPU) -> LadderResult:
-    """Judges a port's numbers.
+def run_rungs(capture: Capture, declared: Mapping[str, str] | None = None, tolerance: Tolerance = CPU) -> LadderResult:
+    """Judges what was captured of a port.
 
     Args:
-        numbers: as a runner collected them.
-        declared: what differs on purpose, code or field -> reason; those of the task that was collected where left out.
-        tolerance: of the device that they were computed on.
+        declared: what differs on purpose, code or field -> reason; those of the task that was captured where left out.
+        tolerance: of the device that the numbers were computed on.
 
     Returns:
         Every rung. In an ``explained`` rung the differences are what the known causes leave over; ``shares`` has each
         cause's part of the update, and codes of findings stand under ``findings``.
     """
+    context = capture.context
     if declared is not None:
-        numbers = Numbers(numbers.arrays, numbers.facts | {"declared": dict(declared)})
-    evidence = RungInput(numbers, tolerance)
-    left_out = numbers.facts.get("not_applicable", {})
-    sheets = {
-        name: RungReport(i, skipped=[left_out[name]]) if name in left_out else judge(evidence)
-        for i, (name, judge) in enumerate(RUNGS.items())
+        context = dataclasses.replace(context, declared=dict(declared))
+    inputs = RungInput(context, tolerance)
+    reports = {
+        name: RungReport(i, skipped=[context.not_applicable[name]])
+        if name in context.not_applicable
+        else judge(inputs, *(getattr(capture, field) for field in fields))
+        for i, (name, (judge, fields)) in enumerate(RUNGS.items())
     }
-    for part, error in numbers.facts.get("raised", {}).items():
+    for part, error in context.raised.items():
         rung, code = rung_of(part)
-        message = f"{part} raised {error['type']}: {error['message']}"
-        sheets[rung].report(
+        report = reports[rung]
+        message = f"{part} raised {error.type}: {error.message}"
+        report.report(
             code,
-            f"rung {sheets[rung].rung} ({rung}), {part}",
+            f"rung {report.rung} ({rung}), {part}",
             message,
-            {"exception": error["type"], "message": error["message"]},
+            {"exception": error.type, "message": error.message},
             module=part.rpartition(" ")[2] if " " in part else None,
         )
-        sheets[rung].missing = sheets[rung].missing or [message]
-    found = settle([each for sheet in sheets.values() for each in sheet.found], numbers.facts.get("declared", {}))
-    return LadderResult({name: _result(sheet) for name, sheet in sheets.items()}, found)
+        report.missing = report.missing or [message]
+    findings = settle([each for report in reports.values() for each in report.findings], context.declared)
+    return LadderResult({name: _result(report) for name, report in reports.items()}, findings)
 
 
 def rung_of(part: str) -> tuple[str, str]:
@@ -120,42 +123,42 @@ def rung_of(part: str) -> tuple[str, str]:
     return next(place for name, place in sorted(PARTS.items(), reverse=True) if part.startswith(name))
 
 
-def _result(sheet: RungReport) -> RungResult:
-    status, reason = _status(sheet)
+def _result(report: RungReport) -> RungResult:
+    status, reason = _status(report)
     # The comparisons that failed and are explained are not among them: what is left over decides.
-    worst = largest(sheet.differences)
-    measured = bool(sheet.differences)
+    worst = largest(report.differences)
+    measured = bool(report.differences)
     return RungResult.model_validate(
         {
-            "rung": sheet.rung,
+            "rung": report.rung,
             "status": status,
             "max_abs": worst.max_abs if measured else None,
             "max_rel": worst.max_rel if measured else None,
             "tolerance_needed": worst.tolerance_needed if measured else None,
             "where": worst.where,
             "reason": reason,
-            "findings": sorted({each.code for each in sheet.found if each.severity == "error"}),
-            "shares": sheet.shares,
+            "findings": sorted({each.code for each in report.findings if each.severity == "error"}),
+            "shares": report.shares,
         }
     )
 
 
-def _status(sheet: RungReport) -> tuple[RungStatus, str | None]:
-    errors = [each for each in sheet.found if each.is_error and each.code not in STOPPED]
-    declared = [each for each in sheet.found if each.severity == "error" and each.declared is not None]
+def _status(report: RungReport) -> tuple[RungStatus, str | None]:
+    errors = [each for each in report.findings if each.is_error and each.code not in STOPPED]
+    declared = [each for each in report.findings if each.severity == "error" and each.declared is not None]
     if errors:
         return "fail", _words(next((each for each in errors if each.root is None), errors[0]))
-    if sheet.missing:
-        return "invalid", "; ".join(sheet.missing)
+    if report.missing:
+        return "invalid", "; ".join(report.missing)
     if declared:
         return "declared", f"{declared[0].code}: {declared[0].declared}"
-    if sheet.skipped:
-        return "not_applicable", "; ".join(sheet.skipped)
-    if sheet.explained:
-        return "explained", "; ".join(dict.fromkeys(sheet.explained))
+    if report.skipped:
+        return "not_applicable", "; ".join(report.skipped)
+    if report.explained:
+        return "explained", "; ".join(dict.fromkeys(report.explained))
     return "pass", None
 
 
-def _words(found: RawFinding) -> str:
-    root = f", which follows from {found.root.code}" if found.root is not None else ""
-    return f"{found.code}{root}: {found.message}"
+def _words(finding: RawFinding) -> str:
+    root = f", which follows from {finding.root.code}" if finding.root is not None else ""
+    return f"{finding.code}{root}: {finding.message}"

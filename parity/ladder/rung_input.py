@@ -1,178 +1,112 @@
-"""A port's numbers as the rungs read them, and the sheet that each rung fills in."""
+"""What rungs read besides their own numbers, and the report that each of them fills in."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
-from parity.ladder.difference import Difference, Rows, elementwise
+from parity.ladder.difference import Difference, RowNames, elementwise
 from parity.ladder.findings import RULES
 from parity.ladder.findings.raw_finding import RawFinding
 from parity.ladder.tolerances import Tolerance
-from parity.results.capture import Numbers
+from parity.results.capture import (
+    BUILD,
+    Arrays,
+    Captured,
+    Configuration,
+    Context,
+    Correspondence,
+    Missing,
+    ModuleFacts,
+    Rows,
+    captured,
+)
 from parity.results.summary import Severity
+
+C = TypeVar("C", bound=Captured)
 
 PHASES = ("exploration", "inference", "train")
 
 
-class Missing(Exception):
-    """A number that should be there is not; ``str`` says which part of the port raised, where one did."""
-
-
 @dataclasses.dataclass(frozen=True)
 class RungInput:
-    """One port's numbers.
+    """What all rungs share: the context of the capture, and the tolerance of the device that it was computed on."""
 
-    Attributes:
-        numbers: as collected.
-        tolerance: of the device that they were computed on.
-    """
-
-    numbers: Numbers
+    context: Context
     tolerance: Tolerance
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        return self.numbers.facts
 
     @property
     def learning(self) -> str:
         """Id of the learning agent's module."""
-        return str(self.facts["learning_module"])
+        return self.context.learning_module
 
-    def modules(self) -> list[str]:
-        """Ids of the trained modules, the learning agent's first.
+    @property
+    def module_facts(self) -> dict[str, ModuleFacts]:
+        """By module.
 
         Raises:
             Missing: the port could not be built.
         """
-        facts, others = self.fact("modules", parts=("build",)), {*self.beyond(), *self.idle()}
-        trained = [module for module, about in facts.items() if about["trained"] and module not in others]
+        if not self.context.modules:
+            raise Missing("modules", BUILD)
+        return self.context.modules
+
+    @property
+    def configuration(self) -> Configuration:
+        """Raises Missing where the port could not be built."""
+        if self.context.configuration is None:
+            raise Missing("configuration", BUILD)
+        return self.context.configuration
+
+    @property
+    def correspondence(self) -> Correspondence:
+        """Raises Missing where the port could not be built."""
+        if self.context.correspondence is None:
+            raise Missing("correspondence", BUILD)
+        return self.context.correspondence
+
+    def modules(self) -> list[str]:
+        """Ids of the trained modules that are compared, the learning agent's first. Raises `Missing` like `module_facts`."""
+        left_out = {*self.incomparable_modules(), *self.unused_modules()}
+        trained = [module for module, facts in self.module_facts.items() if facts.trained and module not in left_out]
         return sorted(trained, key=lambda module: module != self.learning)
 
-    def beyond(self) -> list[str]:
+    def incomparable_modules(self) -> list[str]:
         """Ids of trained modules with actions that MaskablePPO does not have: nothing of theirs can be compared."""
-        facts = self.fact("modules", parts=("build",))
-        return [m for m, about in facts.items() if about["trained"] and about["choices"] is None and m != self.learning]
+        return [module for module, facts in self._other_trained() if facts.choices is None]
 
-    def idle(self) -> list[str]:
-        """Ids of modules, not the learning agent's, that are to be trained and that policy_mapping_fn gives nothing to do."""
-        if "decisions" not in self.facts or "batch" in self.facts["raised"]:
+    def unused_modules(self) -> list[str]:
+        """Ids of other modules that are to be trained and to which policy_mapping_fn gives no decision."""
+        if not self.was_sampled:
             return []
-        played = {m for by in self.facts.get("played_by", {}).values() for m, rows in by.items() if rows}
-        facts = self.fact("modules", parts=("build",))
-        return [m for m, about in facts.items() if about["trained"] and m not in played and m != self.learning]
+        played = {module for rows in self.context.played_by.values() for module, count in rows.items() if count}
+        return [module for module, _ in self._other_trained() if module not in played]
 
-    def frozen(self) -> list[str]:
-        return [module for module, about in self.fact("modules", parts=("build",)).items() if not about["trained"]]
+    @property
+    def was_sampled(self) -> bool:
+        """Whether a rollout was collected and became a batch."""
+        return self.context.decisions is not None and "batch" not in self.context.raised
 
-    def label(self, module: str) -> str:
-        """The module's name before a sentence, where there are several."""
-        return f"{module}: " if len(self.modules()) > 1 else ""
+    def _other_trained(self) -> list[tuple[str, ModuleFacts]]:
+        return [item for item in self.module_facts.items() if item[1].trained and item[0] != self.learning]
 
-    def about(self, module: str) -> dict[str, Any]:
-        """Facts of a module: class, parameters, choices, …"""
-        return self.fact("modules", parts=("build",))[module]
+    def attempt(self, report: RungReport, check: Callable[..., None], *arguments: Any) -> None:
+        """Runs ``check(*arguments)``; where a number is missing for it, the report says why, and other checks go on."""
+        try:
+            check(*arguments)
+        except Missing as missing:
+            report.misses(self._reason(missing))
 
-    def settings(self, module: str) -> dict[str, Any]:
-        """Hyperparameters that the counterpart ran with, by PPOParams' names."""
-        return self.fact("settings", parts=("build",))[module]
-
-    def fact(self, name: str, parts: Iterable[str] = ()) -> Any:
-        if name not in self.facts:
-            raise Missing(self._why(name, parts))
-        return self.facts[name]
-
-    def need(self, name: str) -> np.ndarray:
-        """An array that has to be there.
-
-        Raises:
-            Missing: it is not.
-        """
-        array = self.numbers.get(name)
-        if array is None:
-            raise Missing(self._why(name, _parts(name)))
-        return array
-
-    def need_below(self, folder: str) -> dict[str, np.ndarray]:
-        """The arrays under a path.
-
-        Raises:
-            Missing: there is none.
-        """
-        arrays = self.numbers.below(folder)
-        if not arrays:
-            raise Missing(self._why(folder, _parts(folder)))
-        return arrays
-
-    def rows(self, module: str) -> Rows:
-        """Decision number -> whose decision it is, in words."""
-        columns = {name: self.numbers.get(f"{module}/rows/{name}") for name in ("agent", "env", "episode", "step")}
-        agents = self.facts.get("agents", [])
-
-        def place(row: int) -> str:
-            if any(column is None or row >= len(column) for column in columns.values()):
-                return f"row {row}"
-            at = {name: int(column[row]) for name, column in columns.items() if column is not None}
-            return (
-                f"agent {agents[at['agent']]}, sub-environment {at['env']}, episode {at['episode']}, step {at['step']}"
-            )
-
-        return place
-
-    def is_same_network(self, module: str) -> bool:
-        """Whether SB3's side is its own network with corresponding weights, and not the port's module itself."""
-        return self.facts.get("sb3_policy", {}).get(module) == "sb3"
-
-    def has_grown(self, module: str) -> bool:
-        """Whether numbers with grown weights were asked for: not every framework has them."""
-        raised = f"grown {module}" in self.facts.get("raised", {})
-        return raised or bool(self.numbers.below(f"{module}/grown"))
-
-    def counted(self, module: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """A port's parameters without those that SB3 has not and that reach no output."""
-        if not self.is_same_network(module):
-            return arrays
-        paired, reach = set(self.facts["correspondence"]["pairs"].values()), self.numbers.below(f"{module}/reach")
-        return {name: each for name, each in arrays.items() if name in paired or reach.get(name, np.ones(2)).any()}
-
-    def as_ports(self, module: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """SB3's arrays by the port's parameter names."""
-        pairs = self.facts["correspondence"]["pairs"] if self.is_same_network(module) else {}
-        return {pairs.get(name) or name.removeprefix("network.module."): array for name, array in arrays.items()}
-
-    def _why(self, name: str, parts: Iterable[str]) -> str:
-        raised = self.facts.get("raised", {})
-        for part in parts:
-            if part in raised:
-                return f"{part} raised {raised[part]['type']}: {raised[part]['message']}"
-        return f"{name} was not collected"
-
-
-def _parts(name: str) -> list[str]:
-    """The parts of the collection that an array passes through, first to last."""
-    if name.startswith("view/"):
-        return ["build", "view"]
-    module, _, rest = name.partition("/")
-    if rest.startswith(("grown", "sb3/grown")):
-        return ["build", f"space {module}", "sample", "batch", f"grown {module}"]
-    if rest.startswith("sb3/space"):
-        return ["build", f"space {module}", f"sb3 space {module}"]
-    if rest.startswith("space"):
-        return ["build", f"space {module}"]
-    earlier = ["build", "sample", "batch", f"observations {module}"]
-    if rest.startswith("sb3/f"):
-        return [*earlier, f"forward {module}", "update", f"sb3 {module}"]
-    if rest.startswith("sb3"):
-        return [*earlier, f"sb3 {module}"]
-    if rest.startswith("update"):
-        return [*earlier, "update"]
-    if rest.startswith("reach"):
-        return [*earlier, f"reach {module}"]
-    return [*earlier, f"forward {module}"]
+    def _reason(self, missing: Missing) -> str:
+        """The first part of the collection that raised before the number could be collected, in words."""
+        for part in missing.parts:
+            for name in (f"{part} {missing.module}", part):
+                if name in self.context.raised:
+                    return f"{name} raised {self.context.raised[name].type}: {self.context.raised[name].message}"
+        return f"{missing.module or ''} {missing}".strip()
 
 
 @dataclasses.dataclass
@@ -182,7 +116,7 @@ class RungReport:
     Attributes:
         rung: its number.
         differences: all comparisons that decide about it.
-        found: its findings.
+        findings: what it reports.
         explained: differences that the framework has by design, in words.
         shares: of the update, by what makes the difference.
         skipped: why it has no counterpart in this port.
@@ -191,7 +125,7 @@ class RungReport:
 
     rung: int
     differences: list[Difference] = dataclasses.field(default_factory=list)
-    found: list[RawFinding] = dataclasses.field(default_factory=list)
+    findings: list[RawFinding] = dataclasses.field(default_factory=list)
     explained: list[str] = dataclasses.field(default_factory=list)
     shares: dict[str, float] = dataclasses.field(default_factory=dict)
     skipped: list[str] = dataclasses.field(default_factory=list)
@@ -201,6 +135,15 @@ class RungReport:
         """Counts a comparison; whether it holds."""
         self.differences.append(difference)
         return bool(difference)
+
+    def misses(self, reason: str) -> None:
+        """Notes once why a part of the rung could not run."""
+        if reason not in self.missing:
+            self.missing.append(reason)
+
+    def add_share(self, name: str, value: float) -> None:
+        """Of several modules' shares of one name, the largest counts."""
+        self.shares[name] = max(self.shares.get(name, 0.0), value)
 
     def report(
         self,
@@ -215,7 +158,8 @@ class RungReport:
         explains: tuple[str, ...] = (),
         declared: str | None = None,
     ) -> None:
-        self.found.append(
+        """Adds a finding; the arguments are `RawFinding`'s."""
+        self.findings.append(
             RawFinding(
                 code=code,
                 rung=self.rung,
@@ -231,8 +175,137 @@ class RungReport:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class ModuleCheck:
+    """One module on one rung: what its checks read besides the rung's numbers, and the report that they fill in."""
+
+    inputs: RungInput
+    module: str
+    rung: RungReport
+
+    @property
+    def facts(self) -> ModuleFacts:
+        return self.inputs.module_facts[self.module]
+
+    @property
+    def choices(self) -> list[int] | None:
+        """Number of options of each sub-action."""
+        return self.facts.choices
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Hyperparameters that SB3's side of the module ran with, by PPOParams' names.
+
+        Raises:
+            Missing: it did not run.
+        """
+        if self.facts.settings is None:
+            raise Missing("settings", BUILD, self.module)
+        return self.facts.settings
+
+    @property
+    def rows(self) -> Rows:
+        """Empty where the rows of the batch could not be told."""
+        return captured(self.inputs.context.rows, Rows, self.module)
+
+    @property
+    def mask(self) -> np.ndarray | None:
+        """bool ``[V, n]``, as the environment showed it; None where it shows none."""
+        return self.rows.optional("mask")
+
+    @property
+    def tolerance(self) -> Tolerance:
+        return self.inputs.tolerance
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether it is the learning agent's."""
+        return self.module == self.inputs.learning
+
+    @property
+    def has_sb3_network(self) -> bool:
+        """Whether SB3's side has a network of its own with corresponding weights, and not the port's module itself."""
+        return self.facts.reference == "sb3"
+
+    @property
+    def label(self) -> str:
+        """The module's name before a sentence, where there are several."""
+        return f"{self.module}: " if len(self.inputs.modules()) > 1 else ""
+
+    def place(self, row: int) -> str:
+        """Whose decision a row stands for, in words."""
+        columns = {name: self.rows.optional(name) for name in ("agent", "env", "episode", "step")}
+        if any(column is None or row >= len(column) for column in columns.values()):
+            return f"row {row}"
+        at = {name: int(column[row]) for name, column in columns.items()}
+        agent = self.inputs.context.agents[at["agent"]]
+        return f"agent {agent}, sub-environment {at['env']}, episode {at['episode']}, step {at['step']}"
+
+    def was_asked_for_scaled_weights(self, numbers: Captured) -> bool:
+        """Whether numbers with scaled weights were asked for: not every framework has them. ``numbers``: has ``scaled``."""
+        return f"scaled weights {self.module}" in self.inputs.context.raised or numbers.has("scaled")
+
+    def by_port_names(self, arrays: Mapping[str, np.ndarray]) -> Arrays:
+        """SB3's arrays by the port's parameter names."""
+        pairs = self.inputs.correspondence.pairs if self.has_sb3_network else {}
+        return {pairs.get(name) or name.removeprefix("network.module."): array for name, array in arrays.items()}
+
+    def without_dead(self, arrays: Arrays, sensitivity: Arrays | None) -> Arrays:
+        """A port's parameters without those that SB3 does not have and that change no output."""
+        if not self.has_sb3_network:
+            return arrays
+        paired, moves = set(self.inputs.correspondence.pairs.values()), sensitivity or {}
+        return {name: each for name, each in arrays.items() if name in paired or moves.get(name, np.ones(2)).any()}
+
+    def difference(
+        self, value: np.ndarray, reference: np.ndarray, name: str, rows: RowNames | None = None
+    ) -> Difference:
+        """Elementwise, in units of the reference's magnitude; places are named by agent, episode and step."""
+        return elementwise(value, reference, scaled(self.tolerance, reference), name, rows or self.place)
+
+    def report(
+        self, code: str, at: str | None, message: str, evidence: dict[str, Any] | None = None, **options: Any
+    ) -> None:
+        """Adds a finding of this module. ``at``: the place in it, in words; ``options``: see `RungReport.report`."""
+        where = f"module {self.module}, {at}" if at else f"module {self.module}"
+        self.rung.report(code, where, message, evidence, module=self.module, **options)
+
+    def require(
+        self,
+        difference: Difference,
+        code: str,
+        message: str,
+        at: str | None = None,
+        evidence: dict[str, Any] | None = None,
+    ) -> bool:
+        """Counts a comparison; where it does not hold, adds a finding with its figures. Returns whether it holds."""
+        if self.rung.compare(difference):
+            return True
+        self.report(code, at, message, {**(evidence or {}), **figures(difference)})
+        return False
+
+
+def check_modules(
+    rung: int,
+    inputs: RungInput,
+    capture: dict[str, C],
+    kind: type[C],
+    *checks: Callable[[ModuleCheck, C], None],
+) -> RungReport:
+    """A rung's report: every check on the numbers of every module that is compared."""
+    report = RungReport(rung)
+
+    def check_all() -> None:
+        for module in inputs.modules():
+            for check in checks:
+                inputs.attempt(report, check, ModuleCheck(inputs, module, report), captured(capture, kind, module))
+
+    inputs.attempt(report, check_all)
+    return report
+
+
 def figures(difference: Difference) -> dict[str, Any]:
-    """A difference as evidence."""
+    """A difference as evidence of a finding."""
     return {
         "max_abs": difference.max_abs,
         "max_rel": difference.max_rel,
@@ -251,8 +324,6 @@ def scaled(tolerance: Tolerance, reference: np.ndarray) -> Tolerance:
     return dataclasses.replace(tolerance, absolute=tolerance.absolute * magnitude)
 
 
-def compare_column(
-    evidence: RungInput, module: str, value: np.ndarray, reference: np.ndarray, name: str, rows: Rows | None = None
-) -> Difference:
-    """Elementwise, in units of the reference's magnitude, places named by agent, episode and step."""
-    return elementwise(value, reference, scaled(evidence.tolerance, reference), name, rows or evidence.rows(module))
+def finite_rows(array: np.ndarray) -> np.ndarray:
+    """bool ``[rows]``: whether all of a row is finite."""
+    return np.isfinite(array).all(axis=tuple(range(1, array.ndim)))

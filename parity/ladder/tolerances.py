@@ -22,8 +22,8 @@ class Tolerance:
 CPU = Tolerance(absolute=1e-6, relative=1e-5, floor=1e-7)
 # Reductions on a GPU add in another order than on a CPU and differ with the batch size, TF32 switched off.
 CUDA = Tolerance(absolute=1e-5, relative=1e-4, floor=1e-6)
-# Outputs of weights that were multiplied: rounding errors are multiplied too, and a clamp is off by whole units.
-GROWN = Tolerance(absolute=1e-4, relative=1e-4, floor=1e-4)
+# Outputs of scaled weights: rounding errors are scaled too, and a clamp is off by whole units.
+SCALED_WEIGHTS = Tolerance(absolute=1e-4, relative=1e-4, floor=1e-4)
 
 
 def tolerance(device: str) -> Tolerance:

@@ -14,7 +14,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from parity.errors import CannotStart
-from parity.results.typed_capture import Capture
+from parity.results.capture import Capture
 
 SCHEMA_VERSION = 2
 JSON_FILE = "capture.json"

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from typing import Any, Literal
 
 from parity.errors import CannotStart, one_line
-from parity.results.capture import Numbers
+from parity.results.capture import Capture
 from parity.selftest.register import BUGS, GOOD_PORTS, Bug, GoodPort, load
 from parity.task import Task
 
@@ -75,11 +75,11 @@ class Ladder:
     reasons: list[str]
 
 
-def ladder_of(numbers: Numbers) -> Ladder:
+def ladder_of(capture: Capture) -> Ladder:
     """Judges what was captured of a port."""
     from parity.ladder.run_rungs import run_rungs
 
-    result = run_rungs(numbers)
+    result = run_rungs(capture)
     errors = [finding for finding in result.found if finding.is_error]
     broken = {name: rung for name, rung in result.rungs.items() if rung.status in ("fail", "invalid")}
     return Ladder(
@@ -98,11 +98,11 @@ def run_ladder(task: Task, framework: str) -> Ladder:
     from parity.capture import collect
 
     try:
-        numbers = collect(task, framework, "cpu")
+        capture = collect(task, framework, "cpu")
     except CannotStart as error:
         return Ladder(True, ["contract"], ["refused"], ["refused"], [], {"refused": str(error)}, [])
-    assert numbers is not None
-    return ladder_of(numbers)
+    assert capture is not None
+    return ladder_of(capture)
 
 
 def _result(

@@ -9,7 +9,7 @@ from parity import frameworks
 from parity.capture import collect
 from parity.ladder.judge import judge
 from parity.ladder.log import write_log
-from parity.results.capture import Numbers
+from parity.results.capture import Capture
 from parity.results.ladder import LADDER_FILE
 from parity.system.ray_session import connect
 from parity.system.subprocesses import run_in_subprocess
@@ -30,20 +30,20 @@ def run_ladder(folder: Path, refs: dict[str, TaskRef], names: list[str], address
         return True
     collected = run_in_subprocess(_collect_all, refs, others, address, about=f"The ladder of {', '.join(refs)}")
     documents = {}
-    for task, numbers in collected.items():
-        documents[task], _ = judge(task, numbers)
-        documents[task].log, _ = write_log(folder, task, numbers)
+    for task, captures in collected.items():
+        documents[task], _ = judge(task, captures)
+        documents[task].log, _ = write_log(folder, task, captures)
     stored = {task: json.loads(document.to_json()) for task, document in documents.items()}
     (folder / LADDER_FILE).write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     return all(document.exit_code == 0 for document in documents.values())
 
 
-def _collect_all(refs: dict[str, TaskRef], names: list[str], address: str) -> dict[str, dict[str, Numbers | None]]:
+def _collect_all(refs: dict[str, TaskRef], names: list[str], address: str) -> dict[str, dict[str, Capture | None]]:
     connect(address, 0, set())
     return {task: _collect(ref, names) for task, ref in refs.items()}
 
 
-def _collect(ref: TaskRef, names: list[str]) -> dict[str, Numbers | None]:
+def _collect(ref: TaskRef, names: list[str]) -> dict[str, Capture | None]:
     import warnings
 
     import torch

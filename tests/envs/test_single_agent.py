@@ -136,9 +136,9 @@ def ladder(task: Task, framework: str) -> None:
     from parity.capture import collect
     from parity.ladder.run_rungs import run_rungs
 
-    numbers = collect(task, framework, "cpu")
-    assert numbers is not None
-    judged = run_rungs(numbers)
+    capture = collect(task, framework, "cpu")
+    assert capture is not None
+    judged = run_rungs(capture)
     assert judged, judged.rungs
     assert {f.severity for f in judged.found} <= {"info"}
     assert ("PAR037" in {f.code for f in judged.found}) == (task is cartpole)

@@ -26,7 +26,7 @@ from torch import nn
 
 from parity import PPOParams, Task
 from parity.capture.lockstep_common import TERMINATED, TRUNCATED, Length, Streams
-from parity.capture.rllib.lockstep import Lockstep, lockstep
+from parity.capture.rllib.lockstep import LockstepRun, lockstep
 from parity.capture.rllib.side import PortSide
 from parity.capture.sb3.lockstep import Sb3Side
 from parity.frameworks import hyperparameters
@@ -36,7 +36,7 @@ from parity.frameworks.rllib.exact.framework import RllibExact
 from parity.frameworks.sampling import draw
 from parity.ladder.divergence import Divergence, diverge, mean_returns
 from parity.ladder.tolerances import CPU
-from parity.results.capture import Numbers
+from parity.results.capture import Context, Lockstep
 from parity.testing.toy_envs import SMALL, Maze, maze_task
 
 SHORT = Length(iterations=3, n_envs=3, n_steps=16, minibatches=(13, 2))
@@ -51,20 +51,20 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def run(task: Task, length: Length = SHORT, disturb: Callable[[Lockstep], None] = lambda _: None) -> Numbers:
+def run(task: Task, length: Length = SHORT, disturb: Callable[[LockstepRun], None] = lambda _: None) -> Lockstep:
     """As `lockstep`, with something done to one side before the first iteration; exceptions are not caught."""
-    numbers = Numbers(facts={"lockstep": {"asked": length.iterations, "reason": None}})
-    both = Lockstep(task, RllibExact().port(task, 0, "cpu"), length)
+    capture = Lockstep(asked=length.iterations)
+    both = LockstepRun(task, RllibExact().port(task, 0, "cpu"), length)
     disturb(both)
     for _ in range(length.iterations):
         both.iterate()
-    both.store(numbers)
+    both.store(capture)
     both.close()
-    return numbers
+    return capture
 
 
-def parted(numbers: Numbers) -> Divergence:
-    divergence = diverge(numbers, CPU)
+def parted(capture: Lockstep) -> Divergence:
+    divergence = diverge(capture, CPU)
     assert divergence.parted is not None
     return divergence
 
@@ -74,19 +74,19 @@ def parted(numbers: Numbers) -> Divergence:
 
 def test_tiles_holds():
     """Two agents, one of which has a single action."""
-    numbers = run(tiles, dataclasses.replace(Length.short(tiles), iterations=2))
-    divergence = diverge(numbers, CPU)
+    capture = run(tiles, dataclasses.replace(Length.short(tiles), iterations=2))
+    divergence = diverge(capture, CPU)
     assert divergence.parted is None, divergence.parted
     assert (divergence.iterations, divergence.minibatches) == (2, 36)
-    np.testing.assert_array_equal(numbers["lockstep/sb3/actions"], numbers["lockstep/port/actions"])
-    assert (mean_returns(numbers, "sb3") == mean_returns(numbers, "port")).all()
-    assert np.ptp(numbers["lockstep/sb3/actions"]) > 4 and np.ptp(numbers["lockstep/sb3/rewards"]) > 0
+    np.testing.assert_array_equal(capture.sb3.actions, capture.port.actions)
+    assert (mean_returns(capture.sb3) == mean_returns(capture.port)).all()
+    assert np.ptp(capture.sb3.actions) > 4 and np.ptp(capture.sb3.rewards) > 0
 
 
 def test_a_truncating_multi_agent_environment_holds():
-    numbers = run(tiles_time_limit, dataclasses.replace(Length.short(tiles_time_limit), iterations=2))
-    assert {TERMINATED, TRUNCATED} <= set(np.unique(numbers["lockstep/sb3/ends"]))
-    assert diverge(numbers, CPU).parted is None
+    capture = run(tiles_time_limit, dataclasses.replace(Length.short(tiles_time_limit), iterations=2))
+    assert {TERMINATED, TRUNCATED} <= set(np.unique(capture.sb3.ends))
+    assert diverge(capture, CPU).parted is None
 
 
 class OwnModule(TorchRLModule, ValueFunctionAPI):
@@ -142,9 +142,9 @@ def test_every_hyperparameter_of_the_task_reaches_both_sides():
         target_kl=1e-4,
     )  # fmt: skip
     task = maze_task(ppo=ppo)
-    numbers = run(task, Length.whole(task, 3))
-    assert diverge(numbers, CPU).parted is None
-    counts = numbers["lockstep/minibatches/count"]
+    capture = run(task, Length.whole(task, 3))
+    assert diverge(capture, CPU).parted is None
+    counts = capture.minibatch_count
     assert (counts[:, 0] == counts[:, 1]).all() and counts.min() < 16, "target_kl ends both updates early"
 
 
@@ -152,7 +152,7 @@ def test_every_hyperparameter_of_the_task_reaches_both_sides():
 
 
 def test_a_changed_permutation_is_named():
-    def disturb(both: Lockstep) -> None:
+    def disturb(both: LockstepRun) -> None:
         source, calls = both.port.learner.permutation_source, []
 
         def changed(module_id: str, n: int) -> np.ndarray:
@@ -172,7 +172,7 @@ def test_a_changed_permutation_is_named():
 
 
 def test_a_changed_reward_is_named_with_both_values():
-    def disturb(both: Lockstep) -> None:
+    def disturb(both: LockstepRun) -> None:
         env = both.port.runner.env.envs[2].unwrapped
         step, calls = env.step, []
 
@@ -192,7 +192,7 @@ def test_a_changed_reward_is_named_with_both_values():
 
 
 def test_a_flipped_action_is_named():
-    def disturb(both: Lockstep) -> None:
+    def disturb(both: LockstepRun) -> None:
         source, calls = both.port.runner.uniforms["agent"], []
 
         def changed(rows: int, sub_actions: int) -> np.ndarray:
@@ -220,7 +220,7 @@ def test_another_learning_rate_is_a_difference_from_the_first_minibatch_on():
 
 
 def test_weights_that_do_not_reach_the_env_runner_are_a_difference():
-    def disturb(both: Lockstep) -> None:
+    def disturb(both: LockstepRun) -> None:
         both.port.synchronise = lambda: None
 
     divergence = parted(run(maze_task(), disturb=disturb))
@@ -242,15 +242,15 @@ def test_the_last_bit_of_a_weight_is_named_as_float_noise():
     """A learning rate at which it has grown beyond the tolerance after some 160 minibatches."""
     ppo = dataclasses.replace(SMALL, learning_rate=0.03)
 
-    def disturb(both: Lockstep) -> None:
+    def disturb(both: LockstepRun) -> None:
         weight = both.port.parameters["network.hidden.weight"]
         before = weight[0, 0].item()
         weight[0, 0] += 1e-8 if abs(before) < 0.1 else 3e-8
         assert 0 < abs(weight[0, 0].item() - before) < 1e-7
         both.port.synchronise()
 
-    numbers = run(maze_task(ppo=ppo), dataclasses.replace(SHORT, iterations=7, minibatches=(8, 6)), disturb)
-    divergence = parted(numbers)
+    capture = run(maze_task(ppo=ppo), dataclasses.replace(SHORT, iterations=7, minibatches=(8, 6)), disturb)
+    divergence = parted(capture)
     assert divergence.origin == "float noise"
     assert divergence.first_bit.iteration == 0 and divergence.first_bit.difference < 1e-6
     assert divergence.minibatches > 2 * 36
@@ -332,9 +332,10 @@ def shared(config: PPOConfig) -> PPOConfig:
     ids=["stock", "own_env_runner", "other_parameters", "shared_module", "turns"],
 )
 def test_a_port_that_cannot_be_in_step_says_why(framework, task, reason):
-    numbers = lockstep(task, framework().port(task, 0, "cpu"), SHORT)
-    assert reason in numbers.facts["lockstep"]["reason"]
-    assert "raised" not in numbers.facts and numbers.facts["lockstep"]["iterations"] == 0
+    context = Context()
+    capture = lockstep(context, task, framework().port(task, 0, "cpu"), SHORT)
+    assert reason in capture.reason
+    assert not context.raised and capture.iterations == 0
 
 
 def test_what_raises_is_noted_and_the_iterations_before_it_are_kept():
@@ -348,22 +349,23 @@ def test_what_raises_is_noted_and_the_iterations_before_it_are_kept():
             return super().step(action)
 
     task = maze_task(env=Breaks)
-    numbers = lockstep(task, RllibExact().port(task, 0, "cpu"), SHORT)
-    assert numbers.facts["raised"]["lockstep"]["message"] == "no more today"
-    assert "Traceback" in numbers.facts["raised"]["lockstep"]["traceback"]
-    assert numbers.facts["lockstep"]["iterations"] == len(numbers["lockstep/sb3/rewards"]) == 1
-    assert diverge(numbers, CPU).parted is None
+    context = Context()
+    capture = lockstep(context, task, RllibExact().port(task, 0, "cpu"), SHORT)
+    assert context.raised["lockstep"].message == "no more today"
+    assert "Traceback" in context.raised["lockstep"].traceback
+    assert capture.iterations == len(capture.sb3.rewards) == 1
+    assert diverge(capture, CPU).parted is None
 
 
 def test_a_run_disturbs_no_generator():
     state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     task = maze_task()
-    lockstep(task, RllibExact().port(task, 0, "cpu"), dataclasses.replace(SHORT, iterations=1))
+    lockstep(Context(), task, RllibExact().port(task, 0, "cpu"), dataclasses.replace(SHORT, iterations=1))
     assert torch.equal(torch.get_rng_state(), state)
     assert (np.random.get_state()[1] == numpy_state).all()
 
 
-# --- numbers that must not change -------------------------------------------------------------------------------------
+# --- capture that must not change -------------------------------------------------------------------------------------
 
 
 def trained(task: Task, iterations: int = 2) -> dict[str, torch.Tensor]:

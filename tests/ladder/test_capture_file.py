@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from parity.errors import CannotStart
-from parity.results.capture_file import load, save
-from parity.results.typed_capture import (
+from parity.results.capture import (
     Capture,
     Configuration,
     Forward,
@@ -27,6 +26,7 @@ from parity.results.typed_capture import (
     ThroughAlgorithm,
     View,
 )
+from parity.results.capture_file import load, save
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def capture() -> Capture:
     made.context.modules["policy/0"] = ModuleFacts(class_name="Module", choices=[2, 3])
     made.context.rows["policy/0"] = Rows(module="policy/0", valid=np.ones(3, bool), observations={"a/b": weights})
     made.context.raised["forward policy/0"] = Raised(type="ValueError", message="no")
-    made.contract.configuration = Configuration(port={"gamma": 0.9}, task={}, sb3={}, schedules={"sb3": {"lr": [1.0]}})
+    made.context.configuration = Configuration(port={"gamma": 0.9}, task={}, sb3={}, schedules={"sb3": {"lr": [1.0]}})
     made.contract.view = View(episode=weights)
     made.contract.resets = Resets(seeds=[[0, None], [1]])
     made.contract.returns["policy/0"] = Returns(module="policy/0", advantages=weights)
@@ -54,7 +54,7 @@ def test_what_is_stored_is_loaded(capture: Capture, tmp_path: Path) -> None:
     save(capture, tmp_path / "c.zip")
     loaded = load(tmp_path / "c.zip")
     assert loaded.context.modules == capture.context.modules and loaded.context.raised == capture.context.raised
-    assert loaded.contract.configuration == capture.contract.configuration
+    assert loaded.context.configuration == capture.context.configuration
     assert loaded.contract.resets == capture.contract.resets
     assert loaded.lockstep is not None and loaded.lockstep.reason == "not exact" and loaded.algorithm is None
     rows, step = loaded.context.rows["policy/0"], loaded.step["policy/0"]

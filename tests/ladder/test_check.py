@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from captures import Collected
 
 from parity.cli import call
 from parity.ladder.run_rungs import RUNGS
-from parity.results.capture import Numbers
+from parity.results.capture_file import load, save
 from parity.selftest.good import SORTER as LEARNER
 
 
@@ -20,10 +21,10 @@ def stored(collected: Collected, tmp_path: Path) -> Any:
     """Writes a port's numbers as ``--save`` does."""
 
     def write(name: str, framework: str = "rllib") -> str:
-        numbers = collected(name, framework)
-        facts = numbers.facts | {"task": name, "framework": framework, "device": "cpu"}
+        capture = collected(name, framework)
+        context = dataclasses.replace(capture.context, task=name, framework=framework, device="cpu")
         path = tmp_path / f"{name}.zip"
-        Numbers(numbers.arrays, facts).save(path)
+        save(dataclasses.replace(capture, context=context), path)
         return str(path)
 
     return write
@@ -100,7 +101,7 @@ def test_check_runs_a_task_file_without_ray_cluster_and_saves(
     code = call(["check", "--task", str(task), "--frameworks", "rllib", "--save", str(tmp_path / "n.zip"), "--json"])
     assert code == 0
     assert document(capsys)["task"] == "sorting"
-    assert Numbers.load(tmp_path / "n.zip").facts["framework"] == "rllib"
+    assert load(tmp_path / "n.zip").context.framework == "rllib"
     assert not (tmp_path / "results").exists()
 
 

@@ -1,10 +1,11 @@
 """``check --full``: what a port's ``Algorithm``, env runners and learners do is what the ladder compared in one process.
 
-Each broken port here passes the short way: it is wrong only where there are several processes.
+Each broken port here passes in one process: it is wrong only where there are several processes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -24,10 +25,8 @@ from parity import PPOParams, Task
 from parity.capture import collect
 from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.ladder.run_rungs import LadderResult, run_rungs
-from parity.ladder.rung_input import RungInput
 from parity.ladder.rungs.algorithm import seen
-from parity.ladder.tolerances import CPU
-from parity.results.capture import Numbers
+from parity.results.capture import Capture
 from parity.system.ray_session import connect
 from parity.testing.toy_envs import maze_task
 
@@ -78,11 +77,11 @@ def test_every_process_keeps_agents_in_the_same_order() -> None:
     assert ray.get(ray.remote(lambda: hash("player_1")).remote()) == int(wanted.stdout)
 
 
-def numbers_of(task: Task) -> Numbers:
+def captured(task: Task) -> Capture:
     torch.set_num_threads(1)
-    numbers = collect(task, "rllib", "cpu", full=True)
-    assert numbers is not None
-    return numbers
+    capture = collect(task, "rllib", "cpu", full=True)
+    assert capture is not None
+    return capture
 
 
 def errors(found: LadderResult) -> set[str]:
@@ -153,10 +152,10 @@ class ShrinksWeights(RLlibCallback):
 
 @pytest.mark.parametrize(("runners", "learners"), [(0, 0), pytest.param(2, 2, marks=pytest.mark.slow)])
 def test_a_good_port_computes_the_same_with_any_number_of_processes(runners: int, learners: int) -> None:
-    numbers = numbers_of(port(runners, learners))
-    found = run_rungs(numbers)
+    capture = captured(port(runners, learners))
+    found = run_rungs(capture)
     assert found, errors(found)
-    about = seen(RungInput(numbers, CPU))
+    about = seen(capture.algorithm)
     assert about is not None
     assert (about["env_runners"], about["learners"]) == (runners, learners)
     assert 256 <= about["env_steps"] < 256 + 8  # RLlib's next-step resets make a rollout a little longer
@@ -186,13 +185,12 @@ def test_a_good_port_computes_the_same_with_any_number_of_processes(runners: int
     ],
 )
 def test_what_is_wrong_only_through_algorithm_is_named(broken: Callable[[], Task], code: str) -> None:
-    numbers = numbers_of(broken())
-    found = run_rungs(numbers)
+    capture = captured(broken())
+    found = run_rungs(capture)
     assert not found
     assert errors(found) == {code}
-    short = {name: array for name, array in numbers.arrays.items() if "/algorithm/" not in name}
-    facts = {name: fact for name, fact in numbers.facts.items() if name not in ("algorithm", "raised")}
-    assert run_rungs(Numbers(short, facts | {"raised": {}})), "the short way sees it too: the port proves nothing"
+    alone = dataclasses.replace(capture, context=dataclasses.replace(capture.context, raised={}), algorithm=None)
+    assert run_rungs(alone), "one process shows it too: the port proves nothing"
 
 
 @pytest.mark.slow
@@ -202,5 +200,5 @@ def test_a_module_that_computes_otherwise_in_an_env_runners_process_is_named() -
         modules.rl_module_specs["agent"].module_class = DependsOnItsProcess
         config.rl_module(rl_module_spec=modules)
 
-    found = run_rungs(numbers_of(port(1, 0, edit)))
+    found = run_rungs(captured(port(1, 0, edit)))
     assert errors(found) == {"PAR314"}

@@ -13,13 +13,13 @@ from parity.ladder.findings import RULES, consequences
 from parity.ladder.findings.raw_finding import RawFinding, settle
 from parity.ladder.run_rungs import run_rungs
 from parity.ladder.tolerances import CPU
-from parity.results.capture import Numbers
+from parity.results.capture import Capture, Context, Lockstep, LockstepSide, Raised, View
 
 ITERATIONS, STEPS, ENVS, MINIBATCHES = 3, 8, 2, 4
 PARAMETERS = ["trunk.weight", "pi.bias"]
 
 
-def same(**facts: Any) -> Numbers:
+def same(**fields: Any) -> Lockstep:
     """Two runs without any difference."""
     generator = np.random.default_rng(0)
     shape = (ITERATIONS, STEPS, ENVS)
@@ -28,31 +28,39 @@ def same(**facts: Any) -> Numbers:
         for name in ("values", "log_probs", "rewards", "advantages", "targets")
     }
     columns |= {"actions": generator.integers(0, 5, (*shape, 1)), "ends": np.zeros(shape, np.int8)}
-    numbers = Numbers()
-    for side in ("sb3", "port"):
-        numbers.put(f"lockstep/{side}", {name: column.copy() for name, column in columns.items()})
-    numbers.put("lockstep", {"observations": np.zeros(shape), "masks": np.zeros(shape), "margin": np.full(shape, 0.1)})
-    numbers.put("lockstep/minibatches", {"distance": np.zeros((ITERATIONS, MINIBATCHES, len(PARAMETERS)))})
-    numbers.put("lockstep/minibatches", {"count": np.full((ITERATIONS, 2), MINIBATCHES)})
     zero = np.zeros((ITERATIONS, len(PARAMETERS)))
-    numbers.put("lockstep/parameters", {"distance": zero.copy(), "size": zero + 1.0, "largest": zero.copy()})
-    numbers.put("lockstep/parameters", {"sb3": zero + 0.5, "port": zero + 0.5})
-    numbers.facts["lockstep"] = {
-        "asked": ITERATIONS, "iterations": ITERATIONS, "reason": None, "agent": "picker", "module": "picker",
-        "parameters": PARAMETERS, "others": [],
-    } | facts  # fmt: skip
-    return numbers
+    lockstep = Lockstep(
+        module="picker",
+        asked=ITERATIONS,
+        iterations=ITERATIONS,
+        agent="picker",
+        parameters=PARAMETERS,
+        sb3=LockstepSide(**{name: column.copy() for name, column in columns.items()}),
+        port=LockstepSide(**{name: column.copy() for name, column in columns.items()}),
+        observations=np.zeros(shape),
+        masks=np.zeros(shape),
+        margin=np.full(shape, 0.1),
+        minibatch_distance=np.zeros((ITERATIONS, MINIBATCHES, len(PARAMETERS))),
+        minibatch_count=np.full((ITERATIONS, 2), MINIBATCHES),
+        distance=zero.copy(),
+        size=zero + 1.0,
+        largest=zero.copy(),
+        sb3_element=zero + 0.5,
+        port_element=zero + 0.5,
+    )
+    return lockstep.but(**fields)
 
 
-def part(numbers: Numbers) -> Divergence:
-    return diverge(numbers, CPU)
+def part(lockstep: Lockstep) -> Divergence:
+    return diverge(lockstep, CPU)
 
 
-def rung(numbers: Numbers, **facts: Any):
+def rung(lockstep: Lockstep | None, view: View | None = None, **context: Any):
     """The result of rung 9 and its findings; the other rungs have no numbers here."""
-    numbers.facts |= {"raised": {}, "learning_module": "picker", "learning_agent": "picker"} | facts
-    found = run_rungs(numbers)
-    return found.rungs["lockstep"], [each for each in found.found if each.rung == 9]
+    capture = Capture(context=Context(learning_module="picker", learning_agent="picker", **context), lockstep=lockstep)
+    capture.contract.view = view
+    result = run_rungs(capture)
+    return result.rungs["lockstep"], [each for each in result.found if each.rung == 9]
 
 
 def test_two_equal_runs_hold_to_the_last_bit():
@@ -70,12 +78,12 @@ COLUMNS = {
 
 @pytest.mark.parametrize("quantity", COLUMNS)
 def test_the_first_difference_is_named_with_both_values(quantity):
-    numbers = same()
-    column = numbers[f"lockstep/port/{COLUMNS[quantity]}"]
+    lockstep = same()
+    column = getattr(lockstep.port, COLUMNS[quantity])
     column[2, 1, 0] += 1  # later ones are not told
     column[1, 6, 1] += 1
     column[1, 7, 0] += 1
-    found = part(numbers)
+    found = part(lockstep)
     place = found.parted
     assert (place.quantity, place.iteration, place.step, place.env) == (quantity, 1, 6, 1)
     assert found.iterations == 1 and found.minibatches == MINIBATCHES
@@ -84,7 +92,7 @@ def test_the_first_difference_is_named_with_both_values(quantity):
         assert (place.sb3, place.port) == ("goes on", "terminated")
     else:
         assert place.port == pytest.approx(place.sb3 + 1, abs=1e-6)
-    result, (finding,) = rung(numbers)
+    result, (finding,) = rung(lockstep)
     assert result.status == "fail"
     assert finding.code == ("PAR902" if found.origin == "environment" else "PAR901")
     assert f"iteration 1, step 6, sub-environment 1, {quantity}" in finding.where
@@ -94,58 +102,58 @@ def test_the_first_difference_is_named_with_both_values(quantity):
 
 @pytest.mark.parametrize(("name", "quantity"), [("observations", "observation"), ("masks", "mask")])
 def test_what_the_environment_shows_is_compared_too(name, quantity):
-    numbers = same()
-    numbers[f"lockstep/{name}"][0, 3, 1] = 1.0
-    found = part(numbers)
+    lockstep = same()
+    getattr(lockstep, name)[0, 3, 1] = 1.0
+    found = part(lockstep)
     assert (found.parted.quantity, found.parted.step, found.origin) == (quantity, 3, "environment")
 
 
 def test_a_cause_comes_before_its_effects():
     """Another action has another log-prob and another reward: the action is told."""
-    numbers = same()
+    lockstep = same()
     for name in ("actions", "log_probs", "rewards"):
-        numbers[f"lockstep/port/{name}"][1, 2, 0] += 1
-    numbers["lockstep/observations"][1, 3, 0] = 1.0
-    found = part(numbers)
+        getattr(lockstep.port, name)[1, 2, 0] += 1
+    lockstep.observations[1, 3, 0] = 1.0
+    found = part(lockstep)
     assert (found.parted.quantity, found.parted.step) == ("action", 2)
 
 
 def test_a_minibatch_is_named_with_its_parameter():
-    numbers = same()
-    numbers["lockstep/minibatches/distance"][1, 2:, 1] = 1e-2
-    numbers["lockstep/parameters/distance"][1, 1] = 1e-2
-    found = part(numbers)
+    lockstep = same()
+    lockstep.minibatch_distance[1, 2:, 1] = 1e-2
+    lockstep.distance[1, 1] = 1e-2
+    found = part(lockstep)
     place = found.parted
     assert (place.iteration, place.minibatch, place.parameter) == (1, 2, "pi.bias")
     assert (found.iterations, found.minibatches, found.origin) == (1, MINIBATCHES + 2, "difference")
 
 
 def test_another_number_of_minibatches_is_a_difference():
-    numbers = same()
-    numbers["lockstep/minibatches/count"][0] = MINIBATCHES, MINIBATCHES - 1
-    numbers["lockstep/parameters/distance"][0, 0] = 1e-2
-    found = part(numbers)
+    lockstep = same()
+    lockstep.minibatch_count[0] = MINIBATCHES, MINIBATCHES - 1
+    lockstep.distance[0, 0] = 1e-2
+    found = part(lockstep)
     assert (found.parted.quantity, found.parted.sb3, found.parted.port) == ("number of minibatches", 4, 3)
 
 
 def test_not_a_number_is_a_difference():
-    numbers = same()
-    numbers["lockstep/port/values"][0, 1, 1] = math.nan
-    assert part(numbers).parted.step == 1
-    numbers = same()
-    numbers["lockstep/minibatches/distance"][0, 3, 0] = math.nan
-    assert part(numbers).parted.minibatch == 3
+    lockstep = same()
+    lockstep.port.values[0, 1, 1] = math.nan
+    assert part(lockstep).parted.step == 1
+    lockstep = same()
+    lockstep.minibatch_distance[0, 3, 0] = math.nan
+    assert part(lockstep).parted.minibatch == 3
 
 
-def noisy(levels: list[float]) -> Numbers:
+def noisy(levels: list[float]) -> Lockstep:
     """The last bits of values differ at the start; then one parameter's difference, in units of the tolerance."""
-    numbers = same()
-    numbers["lockstep/port/values"][0] += np.float32(1e-8)
-    distance = numbers["lockstep/minibatches/distance"].reshape(-1, len(PARAMETERS))
+    lockstep = same()
+    lockstep.port.values[0] += np.float32(1e-8)
+    distance = lockstep.minibatch_distance.reshape(-1, len(PARAMETERS))
     distance[: len(levels), 0] = np.array(levels) * CPU.relative
     for i in range(ITERATIONS):
-        numbers["lockstep/parameters/distance"][i] = numbers["lockstep/minibatches/distance"][i, -1]
-    return numbers
+        lockstep.distance[i] = lockstep.minibatch_distance[i, -1]
+    return lockstep
 
 
 GROWING = [0.01, 0.02, 0.02, 0.05, 0.04, 0.06, 2.0, 40.0, 400.0]
@@ -175,49 +183,49 @@ def test_noise_that_stays_below_the_tolerance_holds():
 
 
 def test_what_enters_too_large_for_noise_is_a_difference():
-    numbers = same()
-    numbers["lockstep/minibatches/distance"][0, :, 1] = np.array([0.5, 0.9, 1.4, 2.0]) * CPU.relative
-    assert part(numbers).origin == "difference"
+    lockstep = same()
+    lockstep.minibatch_distance[0, :, 1] = np.array([0.5, 0.9, 1.4, 2.0]) * CPU.relative
+    assert part(lockstep).origin == "difference"
 
 
 @pytest.mark.parametrize(("margin", "origin"), [(1e-7, "float noise"), (1e-2, "difference")])
 def test_an_action_flips_from_noise_only_at_the_edge_of_its_probability(margin, origin):
-    numbers = noisy([0.01] * 12)
-    numbers["lockstep/port/actions"][1, 4, 1] += 1
-    numbers["lockstep/margin"][1, 4, 1] = margin
-    found = part(numbers)
+    lockstep = noisy([0.01] * 12)
+    lockstep.port.actions[1, 4, 1] += 1
+    lockstep.margin[1, 4, 1] = margin
+    found = part(lockstep)
     assert (found.parted.quantity, found.origin, found.parted.margin) == ("action", origin, margin)
 
 
 def test_without_any_noise_no_action_flips_by_itself():
-    numbers = same()
-    numbers["lockstep/port/actions"][0, 0, 0] += 1
-    numbers["lockstep/margin"][0, 0, 0] = 1e-12
-    assert part(numbers).origin == "difference"
+    lockstep = same()
+    lockstep.port.actions[0, 0, 0] += 1
+    lockstep.margin[0, 0, 0] = 1e-12
+    assert part(lockstep).origin == "difference"
 
 
 def test_another_agent_may_change_the_environment():
-    numbers = same(others=["helper"])
-    numbers["lockstep/port/rewards"][0, 5, 1] += 1
-    result, found = rung(numbers)
+    lockstep = same(others=["helper"])
+    lockstep.port.rewards[0, 5, 1] += 1
+    result, found = rung(lockstep)
     assert (result.status, found) == ("not_applicable", [])
     assert "helper" in result.reason and "step 5" in result.reason
 
 
 def test_another_agent_excuses_nothing_else():
-    numbers = same(others=["helper"])
-    numbers["lockstep/port/values"][0, 5, 1] += 1
-    assert rung(numbers)[0].status == "fail"
+    lockstep = same(others=["helper"])
+    lockstep.port.values[0, 5, 1] += 1
+    assert rung(lockstep)[0].status == "fail"
 
 
 def test_a_port_without_counterpart_says_why():
-    result, _ = rung(Numbers(facts={"lockstep": {"asked": 3, "iterations": 0, "reason": "by design"}}))
+    result, _ = rung(Lockstep(asked=3, reason="by design"))
     assert (result.status, result.reason) == ("not_applicable", "by design")
 
 
 def test_what_did_not_run_is_invalid():
-    assert rung(Numbers())[0].status == "invalid"
-    stopped = {"lockstep": {"type": "ValueError", "message": "illegal action 3", "traceback": ""}}
+    assert rung(None)[0].status == "invalid"
+    stopped = {"lockstep": Raised(type="ValueError", message="illegal action 3")}
     result, (finding,) = rung(same(), raised=stopped)
     assert (result.status, finding.code) == ("invalid", "PAR903")
     assert "illegal action 3" in finding.message
@@ -229,9 +237,9 @@ def test_every_error_of_the_lower_rungs_may_be_the_cause():
 
 
 def test_what_is_declared_declares_what_follows():
-    numbers = same()
-    numbers["lockstep/minibatches/distance"][0] = 1e-2
-    assert rung(numbers, declared={"PAR901": "on purpose"})[0].status == "declared"
+    lockstep = same()
+    lockstep.minibatch_distance[0] = 1e-2
+    assert rung(lockstep, declared={"PAR901": "on purpose"})[0].status == "declared"
     config = RawFinding(code="PAR010", rung=0, where="config", message="", declared="slower at first")
     lockstep = RawFinding(code="PAR901", rung=9, where="module picker", message="", module="picker")
     settle([config, lockstep], {})
@@ -239,11 +247,11 @@ def test_what_is_declared_declares_what_follows():
 
 
 def test_episodes_go_on_across_iterations():
-    numbers = same()
-    rewards, ends = numbers["lockstep/sb3/rewards"], numbers["lockstep/sb3/ends"]
+    lockstep = same()
+    rewards, ends = lockstep.sb3.rewards, lockstep.sb3.ends
     rewards[:], ends[:] = 1.0, 0
     ends[1, 3, 0] = 1
     ends[1, 5, 0] = 2
-    returns = mean_returns(numbers, "sb3")
+    returns = mean_returns(lockstep.sb3)
     assert np.isnan(returns[[0, 2]]).all()
     assert returns[1] == np.mean([STEPS + 4, 2])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from captures import Collected
 
 from parity.ladder.run_rungs import run_rungs
 from parity.ladder.rungs.shares import NOTHING, but_noise
-from parity.results.capture import Numbers
 from parity.selftest.good import SORTER as LEARNER
 
 GRADIENT = np.array([0.2, 3e-9, 0.0, -0.1])
@@ -42,15 +43,15 @@ def test_an_element_that_moved_further_than_steps_do_keeps_its_difference() -> N
 def test_a_small_gradient_is_missing_only_where_it_is_not_sb3s(
     collected: Collected, of_sb3s: float, named: bool
 ) -> None:
-    """A value head with a large scale: beside its gradient the policy's is as small as noise, on either side of the line."""
-    found = collected("one-agent", "rllib")
-    numbers = Numbers(dict(found.arrays), found.facts)
-    raw = numbers.below(f"{LEARNER}/update/raw_gradient")
+    """A value head with a large scale: against its gradient the policy's is as small as noise, on either side of the line."""
+    capture = copy.deepcopy(collected("one-agent", "rllib"))
+    gradient = capture.gradient[LEARNER]
+    raw = gradient.raw
     unit = raw["pi.weight"] / np.linalg.norm(raw["pi.weight"])
     small = NOTHING * max(float(np.linalg.norm(array)) for array in raw.values()) * 1.01
-    for run in ("first_sb3", "first_advantages"):
-        numbers.arrays[f"{LEARNER}/sb3/{run}/gradient/network.policy.weight"] = unit * small
-    for folder in ("raw_gradient", "gradient"):
-        numbers.arrays[f"{LEARNER}/update/{folder}/pi.weight"] = unit * small * of_sb3s
-    codes = {each.code for each in run_rungs(numbers).found}
+    for run in ("sb3", "advantages"):
+        gradient.sb3[run]["network.policy.weight"] = unit * small
+    for gradients in (gradient.raw, gradient.clipped):
+        gradients["pi.weight"] = unit * small * of_sb3s
+    codes = {each.code for each in run_rungs(capture).found}
     assert ("PAR602" in codes) == named

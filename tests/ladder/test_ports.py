@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 from captures import Collected
 
 from parity.ladder.run_rungs import LadderResult, run_rungs
 from parity.ladder.rungs.returns import generalised_advantages
-from parity.results.capture import Numbers
+from parity.results.capture import Capture
 from parity.selftest.good import CLERK
 from parity.selftest.good import SORTER as LEARNER
 from parity.selftest.register import BUGS, load
@@ -83,6 +87,14 @@ def broken(judged: LadderResult) -> dict[str, str]:
     return {name: f"{r.status}: {r.reason}" for name, r in judged.rungs.items() if r.status in ("fail", "invalid")}
 
 
+def with_native(capture: Capture, **changes: Any) -> Capture:
+    """The same with other settings of RLlib alone."""
+    config = capture.context.configuration
+    assert config is not None
+    config = dataclasses.replace(config, native=config.native | changes)
+    return dataclasses.replace(capture, context=dataclasses.replace(capture.context, configuration=config))
+
+
 @pytest.mark.parametrize("framework", ["rllib", "rllib-exact"])
 @pytest.mark.parametrize("name", GOOD)
 def test_a_good_port_is_accused_of_nothing(collected: Collected, name: str, framework: str) -> None:
@@ -145,10 +157,10 @@ def test_an_environment_without_a_seed_is_a_warning_and_no_port_is_accused_of_it
 
 
 def test_a_seeded_environment_that_parts_in_lockstep_is_still_an_error(collected: Collected) -> None:
-    numbers = collected("multi-discrete", "rllib-exact")
-    rewards = numbers["lockstep/port/rewards"].copy()
-    rewards[0, 3, 0] += 1.0
-    judged = run_rungs(Numbers(numbers.arrays | {"lockstep/port/rewards": rewards}, numbers.facts))
+    capture = copy.deepcopy(collected("multi-discrete", "rllib-exact"))
+    assert capture.lockstep is not None
+    capture.lockstep.port.rewards[0, 3, 0] += 1.0
+    judged = run_rungs(capture)
     assert "PAR902" in [f.code for f in judged.found if f.severity == "error"]
 
 
@@ -161,29 +173,28 @@ def test_a_port_with_another_layout_still_gets_the_other_rungs(collected: Collec
 
 
 def test_parameters_are_paired_by_shape_where_names_differ(collected: Collected) -> None:
-    pairs = collected("one-agent", "rllib").facts["correspondence"]["pairs"]
+    correspondence = collected("one-agent", "rllib").context.correspondence
+    assert correspondence is not None
+    pairs = correspondence.pairs
     assert pairs["network.numbers.weight"] == "counter.weight"
     assert pairs["network.policy.bias"] == "pi.bias"
 
 
 def test_both_modules_are_compared_where_two_agents_learn(collected: Collected) -> None:
-    numbers = collected("two-learning-agents", "rllib")
+    capture = collected("two-learning-agents", "rllib")
     for module in (LEARNER, CLERK):
-        assert f"{module}/sb3/full_all/last/network.network.numbers.weight" in numbers or numbers.below(
-            f"{module}/sb3/full_all/last"
-        )
-    assert {f.module for f in run_rungs(numbers).found if f.code == "PAR810"} == {LEARNER, CLERK}
+        assert capture.update[module].sb3["all"]
+    assert {f.module for f in run_rungs(capture).found if f.code == "PAR810"} == {LEARNER, CLERK}
 
 
 def test_the_rollout_has_ends_cuts_and_masks_of_every_kind(collected: Collected) -> None:
-    numbers = collected("one-agent", "rllib")
-    env = {name: numbers[f"{LEARNER}/env/{name}"] for name in ("terminated", "truncated", "mask")}
-    last = np.append(np.diff(numbers[f"{LEARNER}/rows/chunk"]) != 0, True)
-    assert env["terminated"].any() and env["truncated"].any()
-    assert (last & ~env["terminated"] & ~env["truncated"]).any()
-    assert len(set(numbers[f"{LEARNER}/rows/env"].tolist())) > 1
-    legal = env["mask"].sum(axis=1)
-    assert legal.min() == 1 and legal.max() == env["mask"].shape[1]
+    rows = collected("one-agent", "rllib").context.rows[LEARNER]
+    last = np.append(np.diff(rows.chunk) != 0, True)
+    assert rows.terminated.any() and rows.truncated.any()
+    assert (last & ~rows.terminated & ~rows.truncated).any()
+    assert len(set(rows.env.tolist())) > 1
+    legal = rows.mask.sum(axis=1)
+    assert legal.min() == 1 and legal.max() == rows.mask.shape[1]
 
 
 def test_a_declared_difference_is_reported_and_does_not_fail(collected: Collected) -> None:
@@ -197,9 +208,9 @@ def test_a_declared_difference_is_reported_and_does_not_fail(collected: Collecte
 
 @pytest.mark.parametrize("names", [("lr", "lambda_"), ("learning_rate", "gae_lambda"), ("PAR010",)])
 def test_a_hyperparameter_may_be_declared_under_either_name(collected: Collected, names: tuple[str, ...]) -> None:
-    numbers = collected("learning-rate-default--and--lambda-default", "rllib")
-    assert not run_rungs(numbers, declared=dict.fromkeys(names[:-1], "on purpose"))
-    assert run_rungs(numbers, declared=dict.fromkeys(names, "on purpose"))
+    capture = collected("learning-rate-default--and--lambda-default", "rllib")
+    assert not run_rungs(capture, declared=dict.fromkeys(names[:-1], "on purpose"))
+    assert run_rungs(capture, declared=dict.fromkeys(names, "on purpose"))
 
 
 def test_what_follows_from_a_declared_difference_is_declared(collected: Collected) -> None:
@@ -222,9 +233,7 @@ def test_hyperparameters_differ_with_the_code_that_makes_them_equal(collected: C
 
 
 def test_a_clamp_that_nothing_reaches_is_a_warning(collected: Collected) -> None:
-    numbers = collected("value-clamp-default", "rllib")
-    settings = {**numbers.facts["config"], "rllib": {**numbers.facts["config"]["rllib"], "vf_clip_param": "1e9"}}
-    judged = run_rungs(Numbers(numbers.arrays, numbers.facts | {"config": settings}))
+    judged = run_rungs(with_native(collected("value-clamp-default", "rllib"), vf_clip_param="1e9"))
     assert [f.severity for f in judged.found if f.code == "PAR011"] == ["warning"]
 
 
@@ -258,10 +267,12 @@ def test_values_without_gradient_are_told_from_an_encoder_without(collected: Col
 
 
 def test_the_environments_are_compared_from_equal_seeds(collected: Collected) -> None:
-    view = collected("one-agent", "rllib")
-    assert view.facts["view"]["distinct_starts"] > 1
-    for name, array in view.below("view/single").items():
-        assert np.array_equal(array, view[f"view/multi/{name}"]), name
+    view = collected("one-agent", "rllib").contract.view
+    assert view.distinct_starts > 1
+    for name in ("mask", "reward", "terminated", "truncated"):
+        assert np.array_equal(getattr(view.single, name), getattr(view.multi, name)), name
+    for name, array in view.single.observations.items():
+        assert np.array_equal(array, view.multi.observations[name]), name
 
 
 def test_the_reference_is_gae_with_bootstrap_after_truncation_and_none_after_termination() -> None:
@@ -283,10 +294,8 @@ def test_a_weight_scale_of_its_own_is_a_warning(collected: Collected) -> None:
 
 def test_seeds_that_env_runners_share_are_counted(collected: Collected) -> None:
     """Two runners with three sub-environments each: seeds 1, 2, 3 and 2, 3, 4."""
-    numbers = collected("one-agent", "rllib")
-    config = numbers.facts["config"]
-    rllib = {**config["rllib"], "num_env_runners": 2, "num_envs_per_env_runner": 3, "seed": 0}
-    judged = run_rungs(Numbers(numbers.arrays, numbers.facts | {"config": {**config, "rllib": rllib}}))
+    changes = {"num_env_runners": 2, "num_envs_per_env_runner": 3, "seed": 0}
+    judged = run_rungs(with_native(collected("one-agent", "rllib"), **changes))
     (finding,) = [f for f in judged.found if f.code == "PAR022"]
     assert finding.evidence["shared_seeds"] == 2
     assert judged

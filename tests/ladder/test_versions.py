@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,11 @@ from parity.cli.check import CheckOptions
 from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.exact import framework as exact_framework
 from parity.ladder.run_rungs import run_rungs
-from parity.results.capture import Numbers
+from parity.results.capture import Capture, InstalledFormula
 from parity.selftest.good import SORTER as LEARNER
 
 M = LEARNER
-AFFECTED = {"version": "2.47.1", "bootstraps_cut_chunks": False}
+AFFECTED = InstalledFormula(version="2.47.1", bootstraps_cut_chunks=False)
 
 
 def upstream_2_47_1(
@@ -42,38 +43,37 @@ def upstream_2_47_1(
     return np.array(targets[::-1], dtype=np.float32)
 
 
-def as_2_47_1(numbers: Numbers) -> Numbers:
+def as_2_47_1(capture: Capture) -> Capture:
     """The same rollout with the targets and advantages that RLlib 2.47.1 would have put into the batch."""
-    numbers = copy.deepcopy(numbers)
-    valid, values = numbers[f"{M}/rows/valid"], numbers[f"{M}/values"]
+    capture = copy.deepcopy(capture)
+    returns, valid = capture.returns[M], capture.context.rows[M].valid
     # 2.47.1 marks the appended row as terminated, and as truncated where the chunk did not terminate.
-    terminateds = np.where(valid, numbers[f"{M}/batch/terminateds"], True).astype(float)
+    terminateds = np.where(valid, returns.terminateds, True).astype(float)
     truncateds = ~valid & ~np.append(False, terminateds[:-1].astype(bool))
-    settings = numbers.facts["settings"][M]
+    settings = capture.context.modules[M].settings
+    assert settings is not None
     targets = upstream_2_47_1(
-        values, numbers[f"{M}/batch/rewards"], terminateds, truncateds, settings["gamma"], settings["gae_lambda"]
+        returns.values, returns.rewards, terminateds, truncateds, settings["gamma"], settings["gae_lambda"]
     )
-    advantages = targets - values
-    numbers.arrays[f"{M}/batch/value_targets"] = targets
-    numbers.arrays[f"{M}/batch/advantages"] = (advantages - advantages.mean()) / max(1e-4, advantages.std())
-    numbers.facts["ray"] = AFFECTED
-    return numbers
+    advantages = targets - returns.values
+    returns.value_targets = targets
+    returns.advantages = (advantages - advantages.mean()) / max(1e-4, advantages.std())
+    capture.installed_formula = AFFECTED
+    return capture
 
 
-def found(numbers: Numbers) -> dict[str, Any]:
-    return {each.code: each for each in run_rungs(numbers).found if each.severity == "error"}
+def found(capture: Capture) -> dict[str, Any]:
+    return {each.code: each for each in run_rungs(capture).found if each.severity == "error"}
 
 
-def without_other_columns(numbers: Numbers) -> Numbers:
-    """The returns rung alone: the stored update was computed from other targets."""
-    return Numbers(
-        {k: v for k, v in numbers.arrays.items() if "/update/" not in k and "/sb3/f" not in k}, numbers.facts
-    )
+def without_update(capture: Capture) -> Capture:
+    """What comes before the update alone: the stored one was computed from other targets."""
+    return dataclasses.replace(capture, loss={}, gradient={}, step={}, update={})
 
 
 @pytest.mark.parametrize("name", ["one-agent", "two-learning-agents", "no-time-limit", "other-hyperparameters"])
 def test_the_formula_of_2_47_1_is_named_and_everything_else_follows(name: str, collected: Collected) -> None:
-    seen = found(without_other_columns(as_2_47_1(collected(name, "rllib"))))
+    seen = found(without_update(as_2_47_1(collected(name, "rllib"))))
     assert seen["PAR407"].root is None
     assert seen["PAR404"].root is seen["PAR407"]
     assert seen["PAR405"].root is seen["PAR407"]
@@ -88,42 +88,42 @@ def test_the_installed_formula_is_not_named(name: str, collected: Collected) -> 
 
 @pytest.mark.parametrize("change", ["gamma", "one target", "scaled"])
 def test_other_targets_are_not_taken_for_it(change: str, collected: Collected) -> None:
-    numbers = as_2_47_1(collected("one-agent", "rllib"))
-    targets = numbers.arrays[f"{M}/batch/value_targets"]
+    capture = as_2_47_1(collected("one-agent", "rllib"))
+    targets, settings = capture.returns[M].value_targets, capture.context.modules[M].settings
+    assert settings is not None
     if change == "gamma":
-        numbers.facts["settings"][M]["gamma"] *= 0.999
+        settings["gamma"] *= 0.999
     elif change == "one target":
-        targets[np.flatnonzero(numbers[f"{M}/rows/valid"])[0]] += 1e-2
+        targets[np.flatnonzero(capture.context.rows[M].valid)[0]] += 1e-2
     else:
         targets *= 1.01
-    seen = found(without_other_columns(numbers))
+    seen = found(without_update(capture))
     assert "PAR404" in seen and "PAR407" not in seen
 
 
 def test_ends_stored_as_terminations_are_not_taken_for_it(collected: Collected) -> None:
     """Without lambda the targets are then the same; the right formula on the batch's own ends explains them as well."""
-    numbers = copy.deepcopy(collected("other-hyperparameters", "rllib"))
-    valid = numbers[f"{M}/rows/valid"]
-    chunk = numbers[f"{M}/rows/chunk"]
+    capture = copy.deepcopy(collected("other-hyperparameters", "rllib"))
+    valid, chunk = capture.context.rows[M].valid, capture.context.rows[M].chunk
     ends = np.zeros(len(valid), dtype=bool)
     ends[np.flatnonzero(valid)[np.append(chunk[1:] != chunk[:-1], True)]] = True
-    numbers.arrays[f"{M}/batch/terminateds"] = ends
-    numbers.arrays[f"{M}/batch/value_targets"] = as_2_47_1(numbers)[f"{M}/batch/value_targets"]
-    seen = found(without_other_columns(numbers))
+    capture.rollout[M].terminateds = capture.returns[M].terminateds = ends
+    capture.returns[M].value_targets = as_2_47_1(capture).returns[M].value_targets
+    seen = found(without_update(capture))
     assert "PAR304" in seen and "PAR404" in seen and "PAR407" not in seen
 
 
 def test_where_ray_has_the_fix_the_port_is_told_to_look_at_itself(collected: Collected) -> None:
-    numbers = as_2_47_1(collected("one-agent", "rllib"))
-    numbers.facts["ray"] = versions.facts()
-    seen = found(without_other_columns(numbers))["PAR407"]
+    capture = as_2_47_1(collected("one-agent", "rllib"))
+    capture.installed_formula = collected("one-agent", "rllib").installed_formula
+    seen = found(without_update(capture))["PAR407"]
     assert "has the fix" in seen.message and seen.fix is not None and "pip" not in seen.fix
 
 
 def test_where_the_rollout_does_not_show_it_there_is_a_warning(collected: Collected) -> None:
-    numbers = copy.deepcopy(collected("one-agent", "rllib"))
-    numbers.facts["ray"] = AFFECTED
-    seen = run_rungs(numbers)
+    capture = copy.deepcopy(collected("one-agent", "rllib"))
+    capture.installed_formula = AFFECTED
+    seen = run_rungs(capture)
     assert seen and [each.severity for each in seen.found if each.code == "PAR407"] == ["warning"]
 
 

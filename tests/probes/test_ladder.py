@@ -23,7 +23,7 @@ FAST = ("probe-one-action", "probe-time-limit", "probe-cooperative")
     ],
 )
 def test_the_ladder_holds(name: str, framework: str) -> None:
-    numbers = collect(probes.get(name).task, framework, "cpu")
-    assert numbers is not None
-    result = run_rungs(numbers)
+    capture = collect(probes.get(name).task, framework, "cpu")
+    assert capture is not None
+    result = run_rungs(capture)
     assert result, {rung: (each.status, each.reason) for rung, each in result.rungs.items()}

@@ -23,7 +23,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parity.capture import collect
-from parity.capture.rllib.collect import _rllib_settings
+from parity.capture.rllib.collect import rllib_settings
 from parity.frameworks import hyperparameters
 from parity.frameworks.rllib.env import make_multi_agent_env
 from parity.frameworks.rllib.module import SharedNetworkModule
@@ -31,7 +31,7 @@ from parity.ladder.run_rungs import run_rungs
 from parity.port.translate.code import code
 from parity.port.translate.read import read
 from parity.port.translate.translate import translate
-from parity.results.capture import Numbers
+from parity.results.capture import Capture, Configuration
 from parity.task import PPOParams
 from parity.testing.toy_envs import Maze, Net, maze_task
 
@@ -69,29 +69,34 @@ def brought_whole(config: Any) -> Any:
 def full_ladder(config: Any, ppo: PPOParams) -> Any:
     torch.set_num_threads(1)
     task = maze_task(env=partial(Maze, "obs"), ppo=ppo, rllib_config=brought_whole(config), learning_agent="agent")
-    numbers = collect(task, "rllib", "cpu")
-    assert numbers is not None
-    return run_rungs(numbers)
+    capture = collect(task, "rllib", "cpu")
+    assert capture is not None
+    return run_rungs(capture)
 
 
 @pytest.fixture(scope="module")
-def a_good_port() -> Numbers:
-    """Numbers to be judged with another configuration beside them; their arrays do not depend on it."""
+def a_good_port() -> Capture:
+    """A capture to be judged with other configurations; its arrays do not depend on them."""
     torch.set_num_threads(1)
-    numbers = collect(maze_task(), "rllib", "cpu")
-    assert numbers is not None and run_rungs(numbers)
-    return numbers
+    capture = collect(maze_task(), "rllib", "cpu")
+    assert capture is not None and run_rungs(capture)
+    return capture
 
 
-def configuration_findings(numbers: Numbers, config: Any, ppo: PPOParams) -> set[str]:
+def configuration_findings(capture: Capture, config: Any, ppo: PPOParams) -> set[str]:
     """Codes of rung 0 about the configuration, as `collect` would have noted it."""
-    noted = {
-        "port": hyperparameters.of_rllib(config),
-        "task": dataclasses.asdict(ppo),
-        "rllib": _rllib_settings(config),
+    noted = Configuration(
+        port=hyperparameters.of_rllib(config),
+        task=dataclasses.asdict(ppo),
+        sb3={},
+        native=rllib_settings(config),
+    )
+    modules = {
+        module: dataclasses.replace(facts, settings=dataclasses.asdict(ppo))
+        for module, facts in capture.context.modules.items()
     }
-    facts = numbers.facts | {"config": noted, "settings": {"agent": dataclasses.asdict(ppo)}, "untranslated": []}
-    return {found.code for found in run_rungs(Numbers(numbers.arrays, facts)).found} & CONFIGURATION
+    context = dataclasses.replace(capture.context, configuration=noted, modules=modules)
+    return {found.code for found in run_rungs(dataclasses.replace(capture, context=context)).found} & CONFIGURATION
 
 
 TRAIN = """
@@ -187,7 +192,7 @@ def as_call(arguments: dict[str, Any], n_envs: int, rng: np.random.Generator) ->
 
 @pytest.mark.parametrize("seed", range(12))
 def test_random_arguments_written_in_every_way_give_what_sb3_would_use(
-    seed: int, tmp_path: Path, a_good_port: Numbers
+    seed: int, tmp_path: Path, a_good_port: Capture
 ) -> None:
     rng = np.random.default_rng(seed)
     arguments, n_envs = random_arguments(rng), int(rng.integers(1, 5))
@@ -228,7 +233,7 @@ ALTERED = {
 
 
 @pytest.mark.parametrize("name", ALTERED)
-def test_every_altered_value_is_a_finding(name: str, tmp_path: Path, a_good_port: Numbers) -> None:
+def test_every_altered_value_is_a_finding(name: str, tmp_path: Path, a_good_port: Capture) -> None:
     """So that the tests above would notice each of them; every line of ``training`` is among them."""
     source = generated(write(tmp_path / "ppo.json", '{"n_envs": 2}'))
     other, finding = ALTERED[name]

@@ -1,6 +1,6 @@
 """The numbers that parity's ladder compares: one short rollout by the collector, its advantages, one short update.
 
-Names of arrays and facts are those of ``docs/frameworks.md``; ``parity.capture.sb3.module_reference`` has SB3's side.
+`parity.results.capture` says what each of them is; ``parity.capture.sb3.sb3_reference`` has SB3's side.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,17 +19,27 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from tensordict import TensorDict
 
 from parity import PPOParams, Task
-from parity.capture.random_masks import drawn_masks
-from parity.capture.sb3 import module_reference as beside
-from parity.capture.sb3 import sb3_reference as counterpart
-from parity.capture.sensitivity import reach
+from parity.capture.module_capture import ModuleCapture, loss_terms
+from parity.capture.random_masks import random_masks
+from parity.capture.sb3 import sb3_reference
+from parity.capture.sensitivity import output_sensitivity
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import Framework
 from parity.frameworks.network import sample_observations
 from parity.frameworks.sb3 import build_model
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.ladder.correspondence import correspond
-from parity.results.capture import Numbers
+from parity.results.capture import (
+    Arrays,
+    Capture,
+    Configuration,
+    Context,
+    Correspondence,
+    Decisions,
+    ModuleFacts,
+    Resets,
+    Stress,
+)
 from parity.task.masks import MASK_KEY, MaskedEnv, choices
 from parity_torchrl.env import MASK, by_entry, entries
 from parity_torchrl.hyperparameters import NAMES, of_torchrl, untranslated
@@ -41,15 +52,15 @@ M, AGENT = "policy", "agent"
 ROWS = 256
 ROW = "row"
 SPACE_SAMPLES = 32
-REACH_ROWS = 64
+SENSITIVITY_ROWS = 64
+PHASES = ("exploration", "inference", "train")
 NOT_APPLICABLE = {
     "lockstep": "TorchRL's collector draws actions from torch's own generator; this adapter gives it no stream of randomness"
 }
 
 
-def collect(framework: Framework, task: Task, device: str, lockstep: int | None = None, full: bool = False) -> Numbers:
+def collect(framework: Framework, task: Task, device: str, lockstep: int | None = None, full: bool = False) -> Capture:
     """Everything of one task, with SB3's weights in the policy; nothing is judged."""
-    numbers = Numbers()
     env = DummyVecEnv([lambda: MaskedEnv(task.env(), task.mask)])
     model = build_model(task, env, 0, "cpu")
     recording = Recording()
@@ -57,37 +68,40 @@ def collect(framework: Framework, task: Task, device: str, lockstep: int | None 
     torch.manual_seed(0)
     training = Training(short, 0, device, watch=recording.attach)
     try:
-        _facts(numbers, task, short, training, model)
-        policy = _same_weights(numbers, task, training, model.policy)
-        numbers.put(f"{M}/weights", _parameters(training))
-        _space(numbers, training, policy)
-        after = _one_iteration(numbers, recording, training)
-        settings = beside.settings(task.ppo)
-        numbers.facts["settings"] = {M: dataclasses.asdict(settings)}
-        beside.beside(numbers, M, policy, after, settings, training.optimizer.defaults["eps"])
+        capture = Capture(context=_context(task, training, model))
+        own = ModuleCapture(capture, M)
+        capture.contract.initial = _parameters(training)
+        policy = _same_weights(own, task, training, model.policy)
+        capture.contract.weights = _parameters(training)
+        own.fill_weights(capture.contract.weights)
+        _on_random_observations(own, training, policy)
+        after = _one_iteration(own, recording, training, short.ppo)
+        settings = sb3_reference.settings(task.ppo)
+        own.facts.settings = dataclasses.asdict(settings)
+        sb3_reference.add_reference(own, policy, after, settings, training.optimizer.defaults["eps"])
     finally:
         training.close()
         env.close()
-    return numbers
+    return capture
 
 
-def _one_iteration(numbers: Numbers, recording: Recording, training: Training) -> Any:
+def _one_iteration(own: ModuleCapture, recording: Recording, training: Training, short: PPOParams) -> Any:
     """One rollout and update by ``PPOTrainer.train``, looked at between the two; returns what followed each chunk."""
     followed: list[Any] = []
 
     def look(batch: Any) -> Any:
         numbered = torch.arange(batch.numel(), device=batch.device).reshape(batch.shape)
         rows = batch.set(ROW, numbered).reshape(-1)
-        _stored(numbers, rows)
-        followed.append(_recorded(numbers, recording, batch.shape[-1], training.policy.module.observation_space))
-        _behaviour(numbers, training, rows)
-        _far_from_one(numbers, training, rows)
+        own.fill_batch(*_given_to_the_loss(rows))
+        followed.append(_recorded(own, recording, batch.shape[-1], training.policy.module.observation_space))
+        _behaviour(own, training, rows)
+        _far_from_one(own, training, rows)
         return batch
 
     # After GAE, which is registered there too.
     training.trainer.register_op("batch_process", look)
     training.trainer.total_frames = 1
-    with _watched(numbers, training):
+    with _watched(own, training, short):
         training.trainer.train()
     return followed[0]
 
@@ -102,53 +116,48 @@ def _short(ppo: PPOParams) -> PPOParams:
     return dataclasses.replace(ppo, n_envs=n_envs, n_steps=n_steps, batch_size=batch_size, n_epochs=epochs)
 
 
-def _facts(numbers: Numbers, task: Task, short: Task, training: Training, model: Any) -> None:
+def _context(task: Task, training: Training, model: Any) -> Context:
     module = training.policy.module
     whole = Training(task, 0, "cpu")
     try:
         effective = of_torchrl(whole)
     finally:
         whole.close()
-    numbers.facts |= {
-        "framework": "torchrl",
-        "learning_module": M,
-        "learning_agent": AGENT,
-        "agents": [AGENT],
-        "raised": {},
-        "plays_task_env": True,
-        "not_applicable": NOT_APPLICABLE,
-        "phases": {phase: f"the actor ({phase})" for phase in ("exploration", "inference", "train")},
-        "declared": dict(task.declared),
-        "untranslated": [dataclasses.asdict(each) for each in untranslated(task.ppo)],
-        "config": {
-            "port": effective,
-            "task": dataclasses.asdict(task.ppo),
-            "sb3": hyperparameters.of_sb3(model),
-            "names": NAMES,
+    return Context(
+        framework="torchrl",
+        learning_module=M,
+        learning_agent=AGENT,
+        agents=[AGENT],
+        plays_task_env=True,
+        not_applicable=NOT_APPLICABLE,
+        phases={phase: f"the actor ({phase})" for phase in PHASES},
+        declared=dict(task.declared),
+        configuration=Configuration(
+            port=effective,
+            task=dataclasses.asdict(task.ppo),
+            sb3=hyperparameters.of_sb3(model),
+            names=NAMES,
+            untranslated=[dataclasses.asdict(each) for each in untranslated(task.ppo)],
+        ),
+        modules={
+            M: ModuleFacts(
+                class_name=type(module.network).__name__,
+                parameters={name: list(p.shape) for name, p in module.named_parameters()},
+                frozen=[name for name, p in module.named_parameters() if not p.requires_grad],
+                choices=choices(training.envs[0].action_space),
+            )
         },
-        "modules": {
-            M: {
-                "class": type(module.network).__name__,
-                "trained": True,
-                "parameters": {name: list(p.shape) for name, p in module.named_parameters()},
-                "frozen": [name for name, p in module.named_parameters() if not p.requires_grad],
-                "choices": choices(training.envs[0].action_space),
-                "mask_in_space": True,
-            }
-        },
-        "update": {"epochs": short.ppo.n_epochs, "minibatch_size": short.ppo.batch_size},
-    }
+    )
 
 
-def _same_weights(numbers: Numbers, task: Task, training: Training, sb3: Any) -> Any:
+def _same_weights(own: ModuleCapture, task: Task, training: Training, sb3: Any) -> Any:
     """Copies SB3's weights in where parameters correspond; SB3's policy, or one around the task's network."""
     module = training.policy.module
-    numbers.put(f"{M}/initial", _parameters(training))
     ours, theirs = ({n: tuple(p.shape) for n, p in part.named_parameters()} for part in (sb3, module))
-    found = correspond(ours, theirs, task.parameter_map)
-    numbers.facts["correspondence"] = dataclasses.asdict(found)
-    numbers.facts["sb3_policy"] = {M: "sb3" if found.pairs else "module"}
-    if not found.pairs:
+    pairing = correspond(ours, theirs, task.parameter_map)
+    own.capture.context.correspondence = Correspondence(**dataclasses.asdict(pairing))
+    own.facts.reference = "sb3" if pairing.pairs else "module"
+    if not pairing.pairs:
         network = module.network.cpu()
         return SharedNetworkPolicy(
             module.observation_space, training.envs[0].action_space, lambda _: task.ppo.learning_rate,
@@ -156,33 +165,37 @@ def _same_weights(numbers: Numbers, task: Task, training: Training, sb3: Any) ->
         )  # fmt: skip
     weights, parameters = dict(sb3.named_parameters()), dict(module.named_parameters())
     with torch.no_grad():
-        for name, other in found.pairs.items():
+        for name, other in pairing.pairs.items():
             parameters[other].copy_(weights[name])
     return sb3
 
 
-def _space(numbers: Numbers, training: Training, policy: Any) -> None:
+def _on_random_observations(own: ModuleCapture, training: Training, policy: Any) -> None:
     """On observations that the environment may never show, with one and with many legal actions."""
     module, env = training.policy.module, training.envs[0]
     drawn = sample_observations(module.observation_space, SPACE_SAMPLES)
-    mask = drawn_masks(choices(env.action_space), SPACE_SAMPLES)
+    mask = random_masks(choices(env.action_space), SPACE_SAMPLES)
     seen = by_entry(drawn, module.observation_space)
     batch = TensorDict({**seen, MASK: torch.as_tensor(mask)}, batch_size=[SPACE_SAMPLES]).to(_device(training))
     with torch.no_grad():
-        distribution = training.policy.actor.get_dist(batch)
+        probability = training.policy.actor.get_dist(batch).probs
         values = training.policy.critic(batch)[VALUE]
-    numbers.put(f"{M}/space/obs", _observed(drawn))
-    found = {"mask": mask, "logits": _array(_logits(training, batch)), "values": _array(values)[:, 0]}
-    numbers.put(f"{M}/space", found | {"probability": _array(distribution.probs)})
-    if numbers.facts["sb3_policy"][M] == "sb3":
-        counterpart.forward_space(numbers, M, policy, beside.for_policy(_observed(drawn), policy.observation_space))
+    own.fill_random(
+        observations=_observed(drawn),
+        mask=mask,
+        logits=_array(_logits(training, batch)),
+        probability=_array(probability),
+        values=_array(values)[:, 0],
+    )
+    if own.facts.reference == "sb3":
+        shown = sb3_reference.for_policy(_observed(drawn), policy.observation_space)
+        sb3_reference.add_random_reference(own.forward.random, policy, shown)
 
 
-def _stored(numbers: Numbers, rows: Any) -> None:
-    """What the loss will see."""
+def _given_to_the_loss(rows: Any) -> tuple[Arrays, Arrays]:
+    """Observations and other columns of the batch."""
     seen = {name.removeprefix("seen").removeprefix("_"): rows[name] for name in rows.keys() if name.startswith("seen")}  # noqa: SIM118
-    obs = {name or beside.OBSERVATIONS: _array(column) for name, column in seen.items()}
-    numbers.put(f"{M}/batch/obs", obs | {MASK_KEY: _array(rows[MASK])})
+    observations = {name or sb3_reference.OBSERVATIONS: _array(column) for name, column in seen.items()}
     columns = {
         "actions": rows[ACTION],
         "action_logp": rows[LOG_PROB],
@@ -192,94 +205,80 @@ def _stored(numbers: Numbers, rows: Any) -> None:
         "advantages": rows["advantage"][:, 0],
         "value_targets": rows["value_target"][:, 0],
     }
-    numbers.put(f"{M}/batch", {name: _array(column).copy() for name, column in columns.items()})
+    return observations | {MASK_KEY: _array(rows[MASK])}, {n: _array(column).copy() for n, column in columns.items()}
 
 
-def _recorded(numbers: Numbers, recording: Recording, steps: int, space: spaces.Space) -> Any:
+def _recorded(own: ModuleCapture, recording: Recording, steps: int, space: spaces.Space) -> Any:
     """The environment's side of the rows, in the batch's order; returns what followed each chunk."""
-    played = [moves[:steps] for moves in recording.moves]
-    moves = [(env, move) for env, each in enumerate(played) for move in each]
+    context, rows = own.capture.context, own.rows
+    moves = [(env, move) for env, each in enumerate(recording.moves) for move in each[:steps]]
     last = [
         i + 1 == len(moves) or moves[i + 1][0] != env or move["terminated"] or move["truncated"]
         for i, (env, move) in enumerate(moves)
     ]
-    chunk = np.concatenate([[0], np.cumsum(last)[:-1]])
-    numbers.put(
-        f"{M}/rows",
-        {
-            "valid": np.ones(len(moves), dtype=bool),
-            "chunk": chunk,
-            "agent": np.zeros(len(moves), dtype=np.int64),
-            "env": np.array([env for env, _ in moves]),
-            "episode": np.array([move["episode"] for _, move in moves]),
-            "step": np.array([move["step"] for _, move in moves]),
-        },
-    )
-    columns = ("action", "mask", "reward", "terminated", "truncated")
-    numbers.put(f"{M}/env", {name: np.stack([np.asarray(move[name]) for _, move in moves]) for name in columns})
-    numbers.put(f"{M}/env/obs", _observed(_stack([move["observation"] for _, move in moves], space)))
-    numbers.facts |= {
-        "reset_seeds": recording.seeds,
-        "decisions": {AGENT: {"played": sum(map(len, played)), "learned_from": len(numbers[f"{M}/batch/actions"])}},
-    }
+    rows.valid = np.ones(len(moves), dtype=bool)
+    rows.chunk = np.concatenate([[0], np.cumsum(last)[:-1]])
+    rows.agent = np.zeros(len(moves), dtype=np.int64)
+    rows.env = np.array([env for env, _ in moves])
+    for name in ("episode", "step", "action", "mask", "reward", "terminated", "truncated"):
+        setattr(rows, name, np.stack([np.asarray(move[name]) for _, move in moves]))
+    rows.observations = _observed(_stack([move["observation"] for _, move in moves], space))
+    own.capture.contract.resets = Resets(seeds=recording.seeds)
+    context.sub_environments = len(recording.seeds)
+    context.decisions = {AGENT: Decisions(played=len(moves), learned_from=own.forward.batch_rows)}
     return _observed(_stack([move["after"] for (_, move), ends in zip(moves, last, strict=True) if ends], space))
 
 
-def _behaviour(numbers: Numbers, training: Training, rows: Any) -> None:
+def _behaviour(own: ModuleCapture, training: Training, rows: Any) -> None:
     """Actor and critic on the rows. TorchRL has one actor for sampling, playing and training: its phases are one."""
     actor, critic = training.policy.actor, training.policy.critic
-    chunk = numbers[f"{M}/rows/chunk"]
-    ends = np.flatnonzero(np.append(np.diff(chunk) != 0, True))
+    ends = sb3_reference.last_rows(own.rows)
     with torch.no_grad():
-        for phase in ("exploration", "inference", "train"):
+        for phase in PHASES:
             distribution = actor.get_dist(rows)
-            numbers.put(
-                f"{M}/phase/{phase}",
-                {
-                    "logits": _array(_logits(training, rows)),
-                    "logp": _array(distribution.log_prob(rows[ACTION])),
-                    "entropy": _array(distribution.entropy()),
-                    "probability": _array(distribution.probs),
-                },
+            own.add_phase(
+                phase,
+                logits=_array(_logits(training, rows)),
+                log_prob=_array(distribution.log_prob(rows[ACTION])),
+                entropy=_array(distribution.entropy()),
+                probability=_array(distribution.probs),
             )
-        values = _array(critic(rows.clone(False))[VALUE])[:, 0]
-        numbers.put(f"{M}/phase/train", {"values": values})
-        numbers.put(M, {"values": values, "bootstrap": _array(critic(rows["next"][ends])[VALUE])[:, 0]})
-        numbers.put(f"{M}/twice", {name: _array(_logits(training, rows)) for name in ("first", "second")})
-    some = rows[np.linspace(0, len(rows) - 1, min(REACH_ROWS, len(rows))).astype(np.int64)]
+        own.forward.values = _array(critic(rows.clone(False))[VALUE])[:, 0]
+        own.fill_values(own.forward.values)
+        own.returns.bootstrap = _array(critic(rows["next"][ends])[VALUE])[:, 0]
+        own.forward.logits_first, own.forward.logits_again = (_array(_logits(training, rows)) for _ in range(2))
+    some = rows[np.linspace(0, len(rows) - 1, min(SENSITIVITY_ROWS, len(rows))).astype(np.int64)]
 
     def outputs() -> tuple[torch.Tensor, torch.Tensor]:
         return actor.get_dist(some.clone(False)).log_prob(some[ACTION]), critic(some.clone(False))[VALUE]
 
-    numbers.put(f"{M}/reach", reach(training.policy.module, outputs))
+    own.fill_sensitivity(output_sensitivity(training.policy.module, outputs))
 
 
-def _far_from_one(numbers: Numbers, training: Training, rows: Any) -> None:
+def _far_from_one(own: ModuleCapture, training: Training, rows: Any) -> None:
     """The loss where ratios spread from 1/2 to 2; no parameter is changed."""
     shifts = torch.linspace(-math.log(2), math.log(2), 7, device=rows.device).repeat(len(rows))[: len(rows)]
     moved = rows.clone(False).set(LOG_PROB, rows[LOG_PROB] + shifts)
     with torch.no_grad():
         losses = training.loss(moved)
-        numbers.put(
-            f"{M}/stress",
-            {
-                "logp": _array(training.policy.actor.get_dist(moved).log_prob(moved[ACTION])),
-                "old_logp": _array(moved[LOG_PROB]),
-                "advantages": _array(moved["advantage"])[:, 0],
-            },
+        own.loss.stress = Stress(
+            module=M,
+            log_prob=_array(training.policy.actor.get_dist(moved).log_prob(moved[ACTION])),
+            old_log_prob=_array(moved[LOG_PROB]),
+            advantages=_array(moved["advantage"])[:, 0],
+            loss=loss_terms(M, {"policy": [float(losses["loss_objective"])]}),
         )
-    numbers.put(f"{M}/stress/loss", {"policy": _array(losses["loss_objective"]).reshape(1)})
 
 
 @contextlib.contextmanager
-def _watched(numbers: Numbers, training: Training) -> Iterator[None]:
-    """The update: rows, losses, gradients and parameters on their way through; stored at the end."""
+def _watched(own: ModuleCapture, training: Training, short: PPOParams) -> Iterator[None]:
+    """Watches the update: rows, losses, gradients and parameters on their way through."""
     module, loss, optimizer = training.policy.module, training.loss, training.optimizer
     rows: list[np.ndarray] = []
-    losses: dict[str, list[float]] = {"total": [], "policy": [], "value": [], "entropy": []}
+    losses: dict[str, list[float]] = defaultdict(list)
     coefficient = 1.0 if loss.critic_coeff is None else float(loss.critic_coeff)
     parameters = dict(module.named_parameters())
-    raw: dict[str, np.ndarray] = {}
+    raw: Arrays = {}
     forward = loss.forward
 
     def watched(minibatch: Any) -> Any:
@@ -297,12 +296,13 @@ def _watched(numbers: Numbers, training: Training) -> Iterator[None]:
 
     def clipped(*_: Any) -> None:
         if len(rows) == 1:
-            gradients = {name: _array(p.grad).copy() for name, p in parameters.items() if p.grad is not None}
-            numbers.put(f"{M}/update/gradient", gradients)
+            own.fill_first_gradient(
+                raw=raw, clipped={name: _array(p.grad).copy() for name, p in parameters.items() if p.grad is not None}
+            )
 
     def stepped(*_: Any) -> None:
         if len(rows) == 1:
-            numbers.put(f"{M}/update/first", _parameters(training))
+            own.step.after = _parameters(training)
 
     def accumulated(name: str) -> Any:
         def note(parameter: torch.Tensor) -> None:
@@ -320,13 +320,7 @@ def _watched(numbers: Numbers, training: Training) -> Iterator[None]:
         del loss.forward
         for hook in hooks:
             hook.remove()
-    table = np.full((len(rows), max(map(len, rows))), -1, dtype=np.int64)
-    for i, each in enumerate(rows):
-        table[i, : len(each)] = each
-    numbers.put(f"{M}/update", {"rows": table})
-    numbers.put(f"{M}/update/raw_gradient", raw)
-    numbers.put(f"{M}/update/loss", {name: np.array(values) for name, values in losses.items()})
-    numbers.put(f"{M}/update/last", _parameters(training))
+    own.fill_update(rows, losses, _parameters(training), short.n_epochs, short.batch_size)
 
 
 def _logits(training: Training, batch: Any) -> torch.Tensor:
@@ -342,13 +336,13 @@ def _stack(observations: list[Any], space: spaces.Space) -> Any:
     return np.stack(observations)
 
 
-def _observed(observations: Any) -> dict[str, np.ndarray]:
+def _observed(observations: Any) -> Arrays:
     """By entry; an observation that is no Dict stands under a name of its own, as the ladder has it."""
-    parts = observations if isinstance(observations, dict) else {beside.OBSERVATIONS: observations}
+    parts = observations if isinstance(observations, dict) else {sb3_reference.OBSERVATIONS: observations}
     return {name: _array(part) for name, part in parts.items()}
 
 
-def _parameters(training: Training) -> dict[str, np.ndarray]:
+def _parameters(training: Training) -> Arrays:
     return {name: _array(parameter).copy() for name, parameter in training.policy.module.named_parameters()}
 
 

@@ -8,24 +8,24 @@ from parity.capture.lockstep_common import Length
 from parity.capture.rllib.collect import collect
 from parity.capture.rllib.lockstep import lockstep as run_lockstep
 from parity.frameworks.rllib import Rllib
-from parity.results.capture import Numbers
+from parity.results.capture import Capture
 from parity.task import PPOParams, Task
 
 
 def capture_rllib(
     framework: Rllib, task: Task, device: str, lockstep: int | None = None, full: bool = False
-) -> Numbers:
+) -> Capture:
     """See `parity.capture.Collector`."""
-    numbers = collect(task, framework.port(task, seed=0, device=device), full=full)
+    capture = collect(task, framework.port(task, seed=0, device=device), full=full)
+    context = capture.context
     # Rung 9 has env runner and learner in this process; it needs no Algorithm.
-    if numbers.facts["raised"].keys() <= {"algorithm"}:
+    if context.raised.keys() <= {"algorithm"}:
         length = Length.short(task) if lockstep is None else Length.whole(task, lockstep)
-        found = run_lockstep(task, framework.port(task, seed=0, device=device), length, device=device)
-        numbers.arrays |= found.arrays
-        numbers.facts["lockstep"] = found.facts["lockstep"]
-        numbers.facts["raised"] |= found.facts.get("raised", {})
-    numbers.facts["framework"] = framework.name
+        port = framework.port(task, seed=0, device=device)
+        capture.lockstep = run_lockstep(context, task, port, length, device=device)
+    context.framework = framework.name
+    assert context.configuration is not None
     # A brought sb3_model trains with its own hyperparameters.
-    trained = dataclasses.replace(task, ppo=PPOParams(**numbers.facts["config"]["task"]))
-    numbers.facts["untranslated"] = [dataclasses.asdict(each) for each in framework.untranslated(trained)]
-    return numbers
+    trained = dataclasses.replace(task, ppo=PPOParams(**context.configuration.task))
+    context.configuration.untranslated = [dataclasses.asdict(each) for each in framework.untranslated(trained)]
+    return capture

@@ -1,22 +1,8 @@
-"""The same numbers through ``Algorithm``: a Ray, the port's own env runners and learners, one iteration of ``train()``.
+"""Runs one iteration of ``train()`` through ``Algorithm``: a Ray, the port's own env runners and learners.
 
-The short way (``probe.py``) has one env runner and one learner in this process. Here every process that will train holds the
-weights that the short way began with, computes what it computed there, samples, updates and is synchronised again.
-
-Arrays, for every module ``M``; a *replica* is ``learner I`` or ``env runner I``:
-
-    M/algorithm/logits/REPLICA      the replica's module on the first rows of the short way's rollout
-    M/algorithm/spread/REPLICA      float64 [entries of its state]: largest difference from the first learner after the
-                                    iteration; names in ``facts["algorithm"]["state"][M][REPLICA]``
-    M/algorithm/logp/{sampling,training}    [V] of the actions that the env runners sampled, and of a learner with the weights
-                                    that they should have had
-    M/algorithm/{updated,ended}/PARAM       the first learner's after the iteration's last update and at its end
-    M/algorithm/{through,alone}/PARAM       after that update, by the algorithm's learner and by a learner of its own from the
-                                    same weights, episodes and random state; with several learners there is no such update
-
-``facts["algorithm"]``: ``env_runners`` and ``learners`` (counts of processes, 0 where the main process does the work),
-``learning_rates`` (``updated`` and ``ended``, as above), ``sub_environments`` of all env runners, ``sampled`` and ``asked``
-(environment steps), ``update`` (epochs and minibatch size).
+The in-process path (``rollout.py``) has one env runner and one learner in this process. Here every process that will train
+holds the weights that the in-process path began with, computes what it computed there, samples, updates and is synchronised
+again. A *replica* is a process's copy of a module: ``learner I`` or ``env runner I``.
 """
 
 from __future__ import annotations
@@ -32,11 +18,12 @@ import tree
 from ray.rllib.core.columns import Columns
 
 from parity.capture.rllib.behaviour import as_trained
-from parity.capture.rllib.rollout import Probe
+from parity.capture.rllib.rollout import PortRollout
 from parity.capture.rllib.update import shortened
 from parity.frameworks.rllib.algorithm import bundles_of, stop
 from parity.frameworks.rllib.arrays import array, flat, parameters, take
 from parity.frameworks.rllib.config import Port
+from parity.results.capture import AlgorithmRun, Replica, ThroughAlgorithm
 from parity.system.ray_session import connect
 
 # Rows of the rollout that every replica is shown.
@@ -46,41 +33,41 @@ SEED = 0
 State = dict[str, dict[str, np.ndarray]]
 
 
-def through_algorithm(found: Probe) -> None:
-    """Adds the numbers of a port's ``Algorithm`` to those of its short way; needs Ray and starts it where there is none."""
-    port, numbers = found.port, found.numbers
-    config = port.config.copy(copy_frozen=False)
+def through_algorithm(rollout: PortRollout) -> None:
+    """Adds the numbers of a port's ``Algorithm`` to the capture; needs Ray and starts it where there is none."""
+    config = rollout.port.config.copy(copy_frozen=False)
     # Evaluation is another matter, and reporting intervals would repeat the iteration.
     config.evaluation_interval = None
     config.min_time_s_per_iteration = None
     config.min_sample_timesteps_per_iteration = config.min_train_timesteps_per_iteration = 0
     connect(None, sum(bundle.get("CPU", 0.0) for bundle in bundles_of(config)), set())
     algorithm = config.build_algo()
+    run = rollout.capture.algorithm = AlgorithmRun(asked=int(algorithm.config.total_train_batch_size))
+    for module_id in rollout.context.modules:
+        run.modules[module_id] = ThroughAlgorithm(module=module_id)
+        if module_id in rollout.capture.forward:
+            run.modules[module_id].phase_logits = rollout.capture.forward[module_id].optional("logits")
     try:
-        _iteration(found, port, algorithm)
+        _iteration(rollout, run, algorithm)
     finally:
         stop(algorithm)
-    numbers.facts["algorithm"]["env_runners"] = config.num_env_runners
-    numbers.facts["algorithm"]["learners"] = config.num_learners
-    numbers.facts["algorithm"]["sub_environments"] = config.num_envs_per_env_runner * max(1, config.num_env_runners)
+    run.env_runners, run.learners = config.num_env_runners, config.num_learners
+    run.sub_environments = config.num_envs_per_env_runner * max(1, config.num_env_runners)
 
 
-def _iteration(found: Probe, port: Port, algorithm: Any) -> None:
-    numbers = found.numbers
+def _iteration(rollout: PortRollout, run: AlgorithmRun, algorithm: Any) -> None:
     group, runners = algorithm.learner_group, algorithm.env_runner_group
-    weights = {module_id: numbers.below(f"{module_id}/weights") for module_id in numbers.facts["modules"]}
-    facts = numbers.facts["algorithm"] = {"asked": int(algorithm.config.total_train_batch_size), "state": {}}
+    weights = {module_id: step.before for module_id, step in rollout.capture.step.items()}
     _of_learners(group, _load, weights=weights)
     runners.sync_weights(from_worker_or_learner_group=group, inference_only=True)
-    _logits(found, algorithm)
+    _logits(rollout, run, algorithm)
     updates = _watch_update(group)
     algorithm.train()
-    _spread(found, algorithm)
+    _compare_replicas(run, algorithm)
     if updates:
-        facts["sampled"] = sum(episode.env_steps() for episode in updates[0]["episodes"])
-        facts["update"] = {name: updates[0]["arguments"][name] for name in ("num_epochs", "minibatch_size")}
-        _ended(found, group, updates[-1])
-        _alone(found, port, runners.get_spaces(), updates[0], weights)
+        run.sampled = sum(episode.env_steps() for episode in updates[0]["episodes"])
+        _ended(run, group, updates[-1])
+        _alone(run, rollout.port, runners.get_spaces(), updates[0], weights)
 
 
 def _of_learners(group: Any, function: Any, **arguments: Any) -> list[Any]:
@@ -88,27 +75,27 @@ def _of_learners(group: Any, function: Any, **arguments: Any) -> list[Any]:
     return [result.get() for result in group.foreach_learner(function, **arguments)]
 
 
-def _logits(found: Probe, algorithm: Any) -> None:
-    """Every replica on the same observations, with the weights of the short way."""
+def _logits(rollout: PortRollout, run: AlgorithmRun, algorithm: Any) -> None:
+    """Every replica on the same observations, with the weights of the in-process path."""
     shown = {}
-    for module_id in found.modules:
-        valid = found.numbers.get(f"{module_id}/rows/valid")
-        if valid is not None:
-            rows = take(found.seen[module_id][Columns.OBS], np.flatnonzero(valid)[:ROWS])
-            shown[module_id] = tree.map_structure(array, rows)
+    for module_id in rollout.modules:
+        rows = rollout.of(module_id).rows
+        if rows.has("valid"):
+            first = take(rollout.seen[module_id][Columns.OBS], np.flatnonzero(rows.valid)[:ROWS])
+            shown[module_id] = tree.map_structure(array, first)
     replicas = [
         *_of_learners(algorithm.learner_group, _learner_logits, shown=shown),
         *algorithm.env_runner_group.foreach_env_runner(functools.partial(_runner_logits, shown=shown)),
     ]
     for name, logits in filter(None, replicas):
         for module_id, values in logits.items():
-            found.numbers.put(f"{module_id}/algorithm/logits", {name: values})
+            run.modules[module_id].logits[name] = values
 
 
 def _watch_update(group: Any) -> list[dict[str, Any]]:
     """Each update of the learner group from now on: its episodes, its arguments, the first learner's parameters after it.
 
-    The number of minibatches is that of the short way (contract, rung 8).
+    The number of minibatches is that of the in-process path (contract, rung 8).
     """
     updates: list[dict[str, Any]] = []
     update = group.update
@@ -136,16 +123,16 @@ def _watch_update(group: Any) -> list[dict[str, Any]]:
     return updates
 
 
-def _ended(found: Probe, group: Any, update: dict[str, Any]) -> None:
+def _ended(run: AlgorithmRun, group: Any, update: dict[str, Any]) -> None:
     """What the iteration leaves beside what its last update left: callbacks come after it."""
     rates = _of_learners(group, _learning_rates)[0]
-    found.numbers.facts["algorithm"]["learning_rates"] = {"updated": update["rates"], "ended": rates}
     for module_id, ended in _of_learners(group, _learner_parameters)[0].items():
-        found.numbers.put(f"{module_id}/algorithm/updated", update["through"][module_id])
-        found.numbers.put(f"{module_id}/algorithm/ended", ended)
+        module = run.modules[module_id]
+        module.updated, module.ended = update["through"][module_id], ended
+        module.updated_rates, module.ended_rates = update["rates"].get(module_id), rates.get(module_id)
 
 
-def _alone(found: Probe, port: Port, spaces: Any, update: dict[str, Any], weights: State) -> None:
+def _alone(run: AlgorithmRun, port: Port, spaces: Any, update: dict[str, Any], weights: State) -> None:
     """The algorithm's episodes in a learner of its own: log-probs of the actions, and the same update."""
     config = port.config.copy(copy_frozen=False)
     config.num_learners = 0
@@ -165,7 +152,7 @@ def _alone(found: Probe, port: Port, spaces: Any, update: dict[str, Any], weight
     )
     for module_id, columns in batch.items():
         if learner.should_module_be_updated(module_id):
-            _log_probabilities(found, module_id, learner.module[module_id].unwrapped(), columns)
+            _log_probabilities(run.modules[module_id], learner.module[module_id].unwrapped(), columns)
     if update["learners"] > 1:
         return
     # Another one: connectors may have a state, and the algorithm's have seen these episodes once.
@@ -173,11 +160,11 @@ def _alone(found: Probe, port: Port, spaces: Any, update: dict[str, Any], weight
     _seed(learner)
     learner.update(episodes=update["episodes"], **update["arguments"])
     for module_id, through in update["through"].items():
-        found.numbers.put(f"{module_id}/algorithm/through", through)
-        found.numbers.put(f"{module_id}/algorithm/alone", parameters(learner.module[module_id].unwrapped()))
+        run.modules[module_id].through = through
+        run.modules[module_id].alone = parameters(learner.module[module_id].unwrapped())
 
 
-def _log_probabilities(found: Probe, module_id: str, module: Any, columns: dict[str, Any]) -> None:
+def _log_probabilities(into: ThroughAlgorithm, module: Any, columns: dict[str, Any]) -> None:
     mask = columns.get(Columns.LOSS_MASK)
     rows = np.arange(len(columns[Columns.ACTIONS])) if mask is None else np.flatnonzero(array(mask))
     with torch.no_grad():
@@ -185,11 +172,11 @@ def _log_probabilities(found: Probe, module_id: str, module: Any, columns: dict[
         out = module.forward_train(copy.deepcopy(taken))
         distribution = module.get_train_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
         trained = distribution.logp(take(columns[Columns.ACTIONS], rows))
-    sampled = array(columns[Columns.ACTION_LOGP])[rows]
-    found.numbers.put(f"{module_id}/algorithm/logp", {"sampling": sampled, "training": array(trained)})
+    into.sampled_log_prob = array(columns[Columns.ACTION_LOGP])[rows]
+    into.trained_log_prob = array(trained)
 
 
-def _spread(found: Probe, algorithm: Any) -> None:
+def _compare_replicas(run: AlgorithmRun, algorithm: Any) -> None:
     """How far each replica's state is from the first learner's, entry by entry."""
     learners = _of_learners(algorithm.learner_group, _learner_states)
     reference = learners[0]
@@ -203,9 +190,9 @@ def _spread(found: Probe, algorithm: Any) -> None:
             wanted = reference["all" if replica.startswith("learner") else "inference"].get(module_id, {})
             names = [name for name in wanted if name in state and wanted[name].shape == state[name].shape]
             apart = [float(np.abs(state[n].astype(np.float64) - wanted[n]).max(initial=0.0)) for n in names]
-            found.numbers.put(f"{module_id}/algorithm/spread", {replica: np.array(apart)})
-            known = found.numbers.facts["algorithm"]["state"].setdefault(module_id, {})
-            known[replica] = {"names": names, "missing": [name for name in wanted if name not in names]}
+            run.modules[module_id].replicas[replica] = Replica(
+                names=names, missing=[name for name in wanted if name not in names], spread=np.array(apart)
+            )
 
 
 # What follows runs in the replicas' own processes.

@@ -12,16 +12,17 @@ from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
-from parity.capture.notes import note
+from parity.capture.module_capture import ModuleCapture
+from parity.capture.raised import note
 from parity.capture.rllib.algorithm import through_algorithm
-from parity.capture.rllib.behaviour import as_trained, drawn_for, far, outputs_of
+from parity.capture.rllib.behaviour import as_trained, outputs_of, random_observations_for, scaled_weights
 from parity.capture.rllib.control import control
-from parity.capture.rllib.pairing import paired
-from parity.capture.rllib.rollout import Probe, probe
+from parity.capture.rllib.pairing import pair_by_trial
+from parity.capture.rllib.rollout import PortRollout, roll_out
 from parity.capture.rllib.view import same_tensors, view
-from parity.capture.sb3 import sb3_reference as counterpart
-from parity.capture.sb3.module_reference import beside, for_policy, observations, settings
-from parity.capture.scaled_weights import factors, grown
+from parity.capture.sb3 import sb3_reference
+from parity.capture.sb3.sb3_reference import for_policy
+from parity.capture.scaled_weights import scale_factors, scaled
 from parity.frameworks import hyperparameters
 from parity.frameworks.network import nested, sample_observations
 from parity.frameworks.rllib import versions
@@ -30,84 +31,93 @@ from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.module import unmasked_space
 from parity.frameworks.sb3 import build_model, vec_env, with_own_hyperparameters
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
-from parity.ladder.correspondence import Correspondence, correspond
-from parity.results.capture import Numbers
+from parity.ladder.correspondence import Correspondence as LadderCorrespondence
+from parity.ladder.correspondence import correspond
+from parity.results.capture import Arrays, Capture, Configuration, Context, Correspondence, InstalledFormula
 from parity.task import PPOParams, Task
 from parity.task.masks import MASK_KEY, choices
 
+# RLlib's methods that compute the phases.
+PHASES = {"exploration": "_forward_exploration", "inference": "_forward_inference", "train": "_forward_train"}
 # Observations on which parameters of one shape are told apart.
 TRIED_ROWS = 16
 
 
-def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Numbers:
+def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Capture:
     """The numbers of a port of ``task``, with SB3's weights in its learning module where parameters correspond.
 
-    ``full``: those through ``Algorithm`` too.
-
-    What raises is noted in ``facts["raised"]``; nothing is judged.
+    What raises is noted in `Context.raised`; nothing is judged. ``full``: also through ``Algorithm``.
     """
     # A brought sb3_model may look at how many environments it is given; parity's own needs no more than one.
     env = vec_env(task, 1 if task.sb3_model is None else task.ppo.n_envs)
     model = build_model(task, env, seed, "cpu")
     task = with_own_hyperparameters(task, model)
-    numbers = Numbers()
-    found = probe(numbers, port, lambda learner: _weights(numbers, task, port, model.policy, learner))
-    numbers.facts["ray"] = versions.facts()
-    numbers.facts["config"] = {
-        "port": hyperparameters.of_rllib(port.config),
-        "task": dataclasses.asdict(task.ppo),
-        "sb3": hyperparameters.of_sb3(model),
-        "brought": task.sb3_model is not None,
-        "schedules": {
+    capture = Capture()
+    context = capture.context
+    context.phases = dict(PHASES)
+    context.declared = dict(task.declared)
+    rollout = roll_out(capture, port, lambda learner: _weights(context, task, port, model.policy, learner))
+    capture.installed_formula = InstalledFormula(**versions.facts())
+    context.configuration = _configuration(task, port, model, rollout.learner)
+    if task.rllib_module is not None:
+        capture.contract.asked_module = task.rllib_module.__name__
+    if rollout.learner is not None:
+        for module_id in rollout.compared():
+            _sb3_side(rollout, task, module_id, model.policy)
+    for module_id in rollout.modules:
+        device = rollout.batches[module_id][Columns.ACTIONS].device
+        if device.type != "cpu" and module_id in rollout.copies:
+            with rollout.part(f"control {module_id}"):
+                control(rollout.of(module_id), rollout.copies[module_id], device, rollout.seen[module_id])
+    with rollout.part("view"):
+        view(capture, task, port, rollout.learner, rollout.checker, rollout.first_calls.calls)
+    capture.contract.env_contract = rollout.checker.result()
+    if full and not context.raised:
+        with rollout.part("algorithm"):
+            through_algorithm(rollout)
+    env.close()
+    return capture
+
+
+def _configuration(task: Task, port: Port, model: Any, learner: Any) -> Configuration:
+    return Configuration(
+        port=hyperparameters.of_rllib(port.config),
+        task=dataclasses.asdict(task.ppo),
+        sb3=hyperparameters.of_sb3(model),
+        brought=task.sb3_model is not None,
+        schedules={
             "sb3": hyperparameters.schedules_of_sb3(model),
             "port": hyperparameters.schedules_of_rllib(port.config, task.steps),
         },
-        "optimizer": _optimizers(model.policy.optimizer, found.learner, port.learning_module),
-        "normalizes": _normalizes(model.get_vec_normalize_env()),
-        "rllib": _rllib_settings(port.config),
-    }
-    numbers.facts["declared"] = dict(task.declared)
-    numbers.facts["asked_module"] = None if task.rllib_module is None else task.rllib_module.__name__
-    if found.learner is not None:
-        for module_id in found.compared():
-            _sb3_side(found, task, module_id, model.policy)
-    for module_id in found.modules:
-        device = found.batches[module_id][Columns.ACTIONS].device
-        if device.type != "cpu" and module_id in found.copies:
-            with found.part(f"control {module_id}"):
-                control(numbers, module_id, found.copies[module_id], device, found.seen[module_id])
-    with found.part("view"):
-        view(numbers, task, port, found.learner, found.checker, found.first_calls.calls)
-    numbers.facts["conduct"] = found.checker.facts()
-    if full and not numbers.facts["raised"]:
-        with found.part("algorithm"):
-            through_algorithm(found)
-    env.close()
-    return numbers
+        optimizer=_optimizers(model.policy.optimizer, learner, port.learning_module),
+        normalizes=_normalizes(model.get_vec_normalize_env()),
+        native=rllib_settings(port.config),
+    )
 
 
 def _weights(
-    numbers: Numbers, task: Task, port: Port, policy: Any, learner: Any
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Weights for the learning module, and the correspondence as a fact."""
+    context: Context, task: Task, port: Port, policy: Any, learner: Any
+) -> tuple[dict[str, Any], Correspondence]:
+    """Weights for the learning module, and how its parameters correspond to SB3's."""
     module = learner.module[port.learning_module].unwrapped()
     ours = {name: tuple(p.shape) for name, p in policy.named_parameters()}
     theirs = {name: tuple(p.shape) for name, p in module.named_parameters()}
-    found = correspond(ours, theirs, task.parameter_map)
-    if found.ambiguous and _other_observations(policy.observation_space, module.observation_space) is None:
+    paired = correspond(ours, theirs, task.parameter_map)
+    if paired.ambiguous and _other_observations(policy.observation_space, module.observation_space) is None:
         try:
-            found = _by_trial(policy, duplicate(module).cpu()) or found
+            paired = _by_trial(policy, duplicate(module).cpu()) or paired
         except Exception as error:
             # A module that cannot be run by itself.
-            note(numbers, "parameters of one shape could not be told apart by trying", error)
-    reason = found.reason or _other_observations(policy.observation_space, module.observation_space)
-    found = Correspondence({} if reason else found.pairs, reason, other_network=found.other_network)
+            note(context, "parameters of one shape could not be told apart by trying", error)
+    reason = paired.reason or _other_observations(policy.observation_space, module.observation_space)
+    pairs = {} if reason else paired.pairs
     parameters = dict(policy.named_parameters())
-    weights = {other: parameters[name].detach() for name, other in found.pairs.items()}
-    return {port.learning_module: weights} if weights else {}, dataclasses.asdict(found)
+    weights = {other: parameters[name].detach() for name, other in pairs.items()}
+    correspondence = Correspondence(pairs=pairs, reason=reason, other_network=paired.other_network)
+    return {port.learning_module: weights} if weights else {}, correspondence
 
 
-def _by_trial(policy: Any, module: Any) -> Correspondence | None:
+def _by_trial(policy: Any, module: Any) -> LadderCorrespondence | None:
     drawn = sample_observations(module.observation_space, TRIED_ROWS)
     drawn[MASK_KEY] = torch.ones_like(drawn[MASK_KEY])
     sizes = choices(module.action_space)
@@ -117,13 +127,13 @@ def _by_trial(policy: Any, module: Any) -> Correspondence | None:
         logits, values = outputs
         return torch.cat([part.log_softmax(-1) for part in logits.split(sizes, -1)], -1), values.flatten()
 
-    pairs = paired(
+    pairs = pair_by_trial(
         policy,
-        lambda: normalised(counterpart.outputs(policy, seen)),
+        lambda: normalised(sb3_reference.outputs(policy, seen)),
         module,
         lambda trial: lambda: normalised(_ModuleAsNetwork(trial)(copy.deepcopy(drawn))),
     )
-    return Correspondence(pairs) if pairs else None
+    return LadderCorrespondence(pairs=pairs) if pairs else None
 
 
 def _other_observations(ours: spaces.Space, theirs: spaces.Space) -> str | None:
@@ -147,12 +157,12 @@ def _in_words(optimizer: Any, kept: tuple[str, ...]) -> str:
     """PyTorch's class that it is one of; AdamW without decay is Adam."""
     classes = [each for each in type(optimizer).__mro__ if each.__module__.startswith("torch.optim")]
     name = classes[0].__name__ if classes and classes[0] is not torch.optim.Optimizer else type(optimizer).__name__
-    found: dict[str, None] = {}
+    kinds: dict[str, None] = {}
     for group in optimizer.param_groups:
         settings = {key: group[key] for key in kept if group.get(key)}
         own = "Adam" if name == "AdamW" and "weight_decay" not in settings else name
-        found[f"{own}({', '.join(f'{key}={value}' for key, value in settings.items())})"] = None
-    return " and ".join(found)
+        kinds[f"{own}({', '.join(f'{key}={value}' for key, value in settings.items())})"] = None
+    return " and ".join(kinds)
 
 
 def _normalizes(wrapper: Any) -> dict[str, bool]:
@@ -160,7 +170,7 @@ def _normalizes(wrapper: Any) -> dict[str, bool]:
     return {} if wrapper is None else {"observations": bool(wrapper.norm_obs), "rewards": bool(wrapper.norm_reward)}
 
 
-def _rllib_settings(config: Any) -> dict[str, Any]:
+def rllib_settings(config: Any) -> dict[str, Any]:
     """What the contract rung reads of the configuration beside the hyperparameters."""
     return {
         "batch_mode": config.batch_mode,
@@ -187,47 +197,49 @@ def _rllib_settings(config: Any) -> dict[str, Any]:
     }
 
 
-def _sb3_side(found: Probe, task: Task, module_id: str, sb3_policy: Any) -> None:
-    numbers = found.numbers
+def _sb3_side(rollout: PortRollout, task: Task, module_id: str, sb3_policy: Any) -> None:
+    """SB3's half of a module's numbers: by its own policy where parameters correspond, else by one around the module."""
+    own, context = rollout.of(module_id), rollout.context
     ppo = task.ppo
-    with found.part(f"settings {module_id}"):
-        ppo = _settings(task, found.learner, module_id)
-    numbers.facts.setdefault("settings", {})[module_id] = dataclasses.asdict(ppo)
-    direct = module_id == found.port.learning_module and bool(numbers.facts["correspondence"]["pairs"])
-    numbers.facts.setdefault("sb3_policy", {})[module_id] = "sb3" if direct else "module"
-    if direct and f"{module_id}/space/logits" in numbers:
-        with found.part(f"sb3 space {module_id}"):
-            drawn = observations(numbers, f"{module_id}/space/obs", sb3_policy.observation_space)
-            counterpart.forward_space(numbers, module_id, sb3_policy, drawn)
-    same_space = _other_observations(sb3_policy.observation_space, found.module(module_id).observation_space) is None
-    if module_id == found.port.learning_module and module_id in found.copies and same_space:
-        with found.part(f"sb3 space {module_id}"):
-            _inputs(numbers, module_id, found.copies[module_id], sb3_policy)
-    if module_id in found.copies and found.numbers.facts["modules"][module_id]["mask_in_space"]:
-        with found.part(f"grown {module_id}"):
-            _grown(found, module_id, sb3_policy if direct else None)
-    if module_id in found.modules and module_id in found.after:
-        with found.part(f"sb3 {module_id}"):
-            policy = sb3_policy if direct else _policy_around(found.copies[module_id], ppo)
-            adam_eps = _adam_eps(found.learner, module_id)
-            beside(numbers, module_id, policy, found.after[module_id], ppo, adam_eps)
+    with rollout.part(f"settings {module_id}"):
+        ppo = _settings(task, rollout.learner, module_id)
+    own.facts.settings = dataclasses.asdict(ppo)
+    is_learning, copied = module_id == rollout.port.learning_module, rollout.copies.get(module_id)
+    pairs = context.correspondence.pairs if context.correspondence is not None else {}
+    direct = is_learning and bool(pairs)
+    own.facts.reference = "sb3" if direct else "module"
+    random, space = own.forward.optional("random"), sb3_policy.observation_space
+    if direct and random is not None:
+        with rollout.part(f"sb3 space {module_id}"):
+            sb3_reference.add_random_reference(random, sb3_policy, for_policy(random.observations, space))
+    same_space = _other_observations(space, rollout.module(module_id).observation_space) is None
+    if is_learning and copied is not None and random is not None and same_space:
+        with rollout.part(f"sb3 space {module_id}"):
+            own.forward.inputs = _inputs(random.observations, copied, sb3_policy)
+    if copied is not None and own.facts.mask_in_space:
+        with rollout.part(f"scaled weights {module_id}"):
+            _scaled_weights(own, copied, sb3_policy if direct else None, pairs)
+    if copied is not None and module_id in rollout.after:
+        with rollout.part(f"sb3 {module_id}"):
+            policy = sb3_policy if direct else _policy_around(copied, ppo)
+            adam_eps = _adam_eps(rollout.learner, module_id)
+            sb3_reference.add_reference(own, policy, rollout.after[module_id], ppo, adam_eps)
 
 
-def _grown(found: Probe, module_id: str, policy: Any | None) -> None:
-    """Both sides on the drawn observations with weights whose outputs are far apart; SB3's where parameters correspond."""
-    numbers, module = found.numbers, found.copies[module_id]
-    mask = torch.as_tensor(numbers[f"{module_id}/space/mask"]).bool()
+def _scaled_weights(own: ModuleCapture, module: Any, policy: Any | None, pairs: dict[str, str]) -> None:
+    """Both sides on random observations with scaled weights; SB3's where parameters correspond (``policy`` is not None)."""
+    random = own.forward.random
+    mask = torch.as_tensor(random.mask).bool()
     if policy is None:
-        shown = drawn_for(numbers, module_id, module)
-        far(numbers, module_id, module, factors(module, lambda: _centred(*outputs_of(module, shown), mask)))
+        shown = random_observations_for(own, module)
+        scaled_weights(own, module, scale_factors(module, lambda: _centred(*outputs_of(module, shown), mask)))
         return
-    seen = observations(numbers, f"{module_id}/space/obs", policy.observation_space)
-    pairs = numbers.facts["correspondence"]["pairs"]
-    found_factors = factors(policy, lambda: _centred(*counterpart.outputs(policy, seen), mask))
-    by = {name: factor for name, factor in found_factors.items() if name in pairs}
-    far(numbers, module_id, module, {pairs[name]: factor for name, factor in by.items()})
-    with grown(policy, by):
-        counterpart.forward_space(numbers, module_id, policy, seen, "grown")
+    seen = for_policy(random.observations, policy.observation_space)
+    factors = scale_factors(policy, lambda: _centred(*sb3_reference.outputs(policy, seen), mask))
+    factors = {name: factor for name, factor in factors.items() if name in pairs}
+    into = scaled_weights(own, module, {pairs[name]: factor for name, factor in factors.items()})
+    with scaled(policy, factors):
+        sb3_reference.add_random_reference(into, policy, seen)
 
 
 def _centred(
@@ -237,20 +249,23 @@ def _centred(
     return torch.where(mask, logits - legal.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True), 0.0), values
 
 
-def _inputs(numbers: Numbers, module_id: str, module: Any, policy: Any) -> None:
-    """``M/inputs/ENTRY``, float64 [2]: how far the outputs of the port and of SB3 move when drawn entries change places."""
-    drawn = numbers.below(f"{module_id}/space/obs")
+def _inputs(observations: Arrays, module: Any, policy: Any) -> Arrays:
+    """How far the outputs of the port and of SB3 move when random values of an entry change places: entry -> float64 [2]."""
     network = _ModuleAsNetwork(module)
-    for entry in [name for name in drawn if name != MASK_KEY]:
-        moved = []
+    moved = {}
+    for entry in [name for name in observations if name != MASK_KEY]:
+        of_sides = []
         for outputs in (
             lambda seen: network(nested({name: torch.as_tensor(part) for name, part in seen.items()})),
-            lambda seen: counterpart.outputs(policy, for_policy(seen, policy.observation_space)),
+            lambda seen: sb3_reference.outputs(policy, for_policy(seen, policy.observation_space)),
         ):
             with torch.no_grad():
-                before, after = outputs(dict(drawn)), outputs(drawn | {entry: np.roll(drawn[entry], 1, axis=0)})
-            moved.append(max(float((b - a).abs().nan_to_num().max()) for a, b in zip(before, after, strict=True)))
-        numbers.put(f"{module_id}/inputs", {entry: np.array(moved)})
+                before = outputs(dict(observations))
+                after = outputs(observations | {entry: np.roll(observations[entry], 1, axis=0)})
+            changes = [float((b - a).abs().nan_to_num().max()) for a, b in zip(before, after, strict=True)]
+            of_sides.append(max(changes))
+        moved[entry] = np.array(of_sides)
+    return moved
 
 
 def _settings(task: Task, learner: Any, module_id: str) -> PPOParams:
@@ -265,7 +280,7 @@ def _settings(task: Task, learner: Any, module_id: str) -> PPOParams:
     }
     if config.grad_clip is None:
         own["max_grad_norm"] = 1e30
-    return settings(task.ppo, **own)
+    return sb3_reference.settings(task.ppo, **own)
 
 
 def _adam_eps(learner: Any, module_id: str) -> float:

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 import tree
 from ray.rllib.core.columns import Columns
 
+from parity.capture.module_capture import ModuleCapture
 from parity.capture.rllib.behaviour import as_trained, has_values
 from parity.frameworks.rllib.arrays import array, duplicate, take
-from parity.results.capture import Numbers
+from parity.results.capture import Control
 
 
-def control(numbers: Numbers, module_id: str, module: Any, device: torch.device, columns: dict[str, Any]) -> None:
+def control(own: ModuleCapture, module: Any, device: torch.device, columns: dict[str, Any]) -> None:
     """Logits, values and a gradient of the same module on the same rows, on two devices.
 
-    Arrays: ``M/control/{cpu,device}/{logits,values}`` and ``M/control/{cpu,device}/gradient/PARAM``, of a fixed linear
-    function of logits and values. ``facts["control"]`` names the device.
+    The gradient is that of a fixed linear function of logits and values.
 
     Args:
         module: on the CPU, with the weights of the rollout.
         columns: the learner's batch of the module.
     """
-    valid = numbers.get(f"{module_id}/rows/valid")
-    rows = np.arange(len(columns[Columns.ACTIONS])) if valid is None else np.flatnonzero(valid)
-    batch = take(columns[Columns.OBS], rows)
+    batch = take(columns[Columns.OBS], own.decisions(len(columns[Columns.ACTIONS])))
+    into = own.capture.control[own.module] = Control(module=own.module)
     for name, place in (("cpu", torch.device("cpu")), ("device", device)):
         there = duplicate(module).to(place)
         given = as_trained(there, tree.map_structure(lambda leaf, to=place: leaf.detach().to(to), batch))
@@ -41,7 +39,8 @@ def control(numbers: Numbers, module_id: str, module: Any, device: torch.device,
             for x in results.values()
         ]
         torch.stack(terms).sum().backward()
-        numbers.put(f"{module_id}/control/{name}", {key: array(value) for key, value in results.items()})
-        gradients = {n: array(p.grad) for n, p in there.named_parameters() if p.grad is not None}
-        numbers.put(f"{module_id}/control/{name}/gradient", gradients)
-    numbers.facts["control"] = str(device)
+        for key, value in results.items():
+            setattr(into, f"{name}_{key}", array(value))
+        gradient = {n: array(p.grad) for n, p in there.named_parameters() if p.grad is not None}
+        setattr(into, f"{name}_gradient", gradient)
+    own.capture.context.device = str(device)

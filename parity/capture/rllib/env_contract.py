@@ -1,7 +1,6 @@
-"""Whether an environment of several agents keeps to what RLlib's episodes need, noted while it is played.
+"""Checks whether an environment of several agents keeps to what RLlib's episodes need, while it is played.
 
-``facts["conduct"]``: ``possible`` (agents), ``seen`` (agent -> observations that it was given), ``episodes`` (begun), and
-``breaches``: kind -> ``{"times", "agent", "place", "detail"}`` of the first of its kind. Kinds:
+Kinds of breaches (`EnvContract.breaches`):
 
     form                  reset or step returned something else than tuples of dictionaries
     unknown               an agent that is not among possible_agents
@@ -16,7 +15,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from typing import Any
 
@@ -24,18 +22,9 @@ import numpy as np
 from gymnasium import spaces
 
 from parity.frameworks.rllib.env_tap import Call, EnvReader
+from parity.results.capture import Breach, EnvContract
 
 ALL = "__all__"
-
-
-@dataclasses.dataclass
-class Breach:
-    """The first breach of its kind, and how many there were."""
-
-    agent: str
-    place: str
-    detail: str
-    times: int = 1
 
 
 class EnvContractChecker:
@@ -56,15 +45,10 @@ class EnvContractChecker:
         if kind in self.breaches:
             self.breaches[kind].times += 1
         else:
-            self.breaches[kind] = Breach(str(agent), place, detail)
+            self.breaches[kind] = Breach(agent=str(agent), place=place, detail=detail)
 
-    def facts(self) -> dict[str, Any]:
-        return {
-            "possible": self.possible,
-            "seen": dict(self.seen),
-            "episodes": self.episodes,
-            "breaches": {kind: dataclasses.asdict(breach) for kind, breach in self.breaches.items()},
-        }
+    def result(self) -> EnvContract:
+        return EnvContract(possible=self.possible, seen=dict(self.seen), episodes=self.episodes, breaches=self.breaches)
 
 
 class _EnvContractReader(EnvReader):
@@ -108,8 +92,8 @@ class _EnvContractReader(EnvReader):
             self._note("form", "", f"step() returned {_form(result)}, not {wanted}")
             return
         observations, rewards, terminateds, truncateds, infos = result
-        told = {a for part in (rewards, terminateds, truncateds) for a in part if a != ALL}
-        for agent in told - self._possible - set(observations):
+        mentioned = {a for part in (rewards, terminateds, truncateds) for a in part if a != ALL}
+        for agent in mentioned - self._possible - set(observations):
             self._note("unknown", agent, f"agent {agent} is told something and is not among possible_agents")
         self._after_their_end(observations, rewards, terminateds, truncateds, infos)
         self._acted |= set(acting)
@@ -157,9 +141,9 @@ class _EnvContractReader(EnvReader):
             if agent not in self._possible:
                 self._note("unknown", agent, f"agent {agent} sees something and is not among possible_agents")
                 continue
-            found = misfit(self._env.get_observation_space(agent), observation)
-            if found is not None:
-                self._note("outside" if found[0] else "bounds", agent, f"agent {agent}: {found[1]}")
+            reason = misfit(self._env.get_observation_space(agent), observation)
+            if reason is not None:
+                self._note("outside" if reason[0] else "bounds", agent, f"agent {agent}: {reason[1]}")
 
 
 def _is_tuple_of_dicts(result: Any, parts: int) -> bool:
@@ -192,10 +176,9 @@ def _dict_misfit(space: spaces.Dict, value: Any, entry: str) -> tuple[bool, str]
     missing = [key for key in space.spaces if key not in value]
     if missing:
         return True, f'{entry} has no "{missing[0]}"'
-    found = [misfit(part, value[key], f'"{key}"') for key, part in space.spaces.items()]
-    worst = [each for each in found if each is not None]
-    if worst:
-        return max(worst, key=lambda each: each[0])
+    reasons = [misfit(part, value[key], f'"{key}"') for key, part in space.spaces.items()]
+    if any(reasons):
+        return max(filter(None, reasons), key=lambda each: each[0])
     extra = [key for key in value if key not in space.spaces]
     return False, f'{entry} has an entry "{extra[0]}" that its space does not have' if extra else "its type is another"
 

@@ -1,29 +1,12 @@
-"""Rung 9's numbers: SB3 and a port run whole iterations from the same weights, environments and streams of randomness.
+"""Rung 9: runs whole iterations of SB3 and a port from the same weights, environments and streams of randomness.
 
 Nothing is judged here. Both sides use their own rollout and update, in this process and without a Ray cluster; only where
 actions and permutations are drawn from is replaced (`parity.frameworks.sampling`). Other agents of a multi-agent
-environment act by their own modules. Arrays, all below ``lockstep`` (K iterations, T steps, E sub-environments, M minibatches
-of one iteration, P parameters, in the order of ``facts["lockstep"]["parameters"]``):
-
-    {sb3,port}/actions                  int64 [K, T, E, k]
-    {sb3,port}/{values, log_probs, advantages, targets}   float32 [K, T, E], as at sampling, advantages not normalised
-    {sb3,port}/rewards                  float32 [K, T, E], as the environment gave them
-    {sb3,port}/ends                     int8 [K, T, E]: 0 goes on, 1 terminated, 2 truncated
-    observations, masks                 float64 [K, T, E]: largest difference of the learning agent's observation between the
-                                        sides, and number of mask entries that differ
-    margin                              float64 [K, T, E]: how much a probability would have to be off for another action
-    minibatches/distance                float64 [K, M, P]: ‖port - sb3‖₂ of each parameter after each step of the optimiser,
-                                        estimated from 8 random projections; zero where no bit differs; NaN behind the last
-    minibatches/count                   int64 [K, 2], SB3's and the port's
-    parameters/{distance, size}         float64 [K, P]: ‖port - sb3‖₂ and ‖sb3‖₂ after each update
-    parameters/{largest, sb3, port}     float64 [K, P]: largest difference of an element, and that element on both sides
-
-``facts["lockstep"]`` says what ran, and as ``reason`` why it could not.
+environment act by their own modules.
 """
 
 from __future__ import annotations
 
-import traceback
 from typing import Any
 
 import numpy as np
@@ -31,6 +14,7 @@ import torch
 from gymnasium import spaces
 
 from parity.capture.lockstep_common import Length, OutOfStep, Rollout, Streams
+from parity.capture.raised import part
 from parity.capture.rllib.side import PortSide
 from parity.capture.sb3.lockstep import Sb3Side
 from parity.frameworks.network import network_input
@@ -40,7 +24,7 @@ from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
 from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
 from parity.frameworks.rllib.exact.learner import ExactPPOLearner
 from parity.ladder.correspondence import correspond
-from parity.results.capture import Numbers
+from parity.results.capture import Context, Lockstep, LockstepSide
 from parity.task import Task
 from parity.task.masks import MASK_KEY
 
@@ -48,8 +32,8 @@ PROJECTIONS = 8
 COLUMNS = ("actions", "values", "log_probs", "advantages", "targets", "rewards", "ends")
 
 
-def lockstep(task: Task, port: Port, length: Length, seed: int = 0, device: str = "cpu") -> Numbers:
-    """Runs both sides and collects.
+def lockstep(context: Context, task: Task, port: Port, length: Length, seed: int = 0, device: str = "cpu") -> Lockstep:
+    """Runs both sides. What raises is ``context.raised["lockstep"]``; the iterations before it are kept.
 
     Args:
         task: SB3's side.
@@ -57,35 +41,24 @@ def lockstep(task: Task, port: Port, length: Length, seed: int = 0, device: str 
         length: how long.
         seed: of initial weights, environments and streams; the port must have been made with the same.
         device: of SB3's side; the port's configuration has its own.
-
-    Returns:
-        Numbers to be merged into the port's (`parity.capture.rllib.collect`). What raises is noted under
-        ``facts["raised"]["lockstep"]`` with its traceback; the iterations before it are kept.
     """
-    numbers = Numbers(facts={"lockstep": {"asked": length.iterations, "iterations": 0, "reason": _reason(port)}})
-    if numbers.facts["lockstep"]["reason"] is not None:
-        return numbers
-    run: Lockstep | None = None
-    try:
-        with undisturbed():
-            run = Lockstep(task, port, length, seed, device)
-            for _ in range(length.iterations):
-                run.iterate()
-    except OutOfStep as error:
-        numbers.facts["lockstep"]["reason"] = str(error)
-    except Exception as error:
-        numbers.facts["raised"] = {
-            "lockstep": {
-                "type": type(error).__name__,
-                "message": " ".join(str(error).split()),
-                "traceback": traceback.format_exc(),
-            }
-        }
-    finally:
-        if run is not None:
-            run.store(numbers)
-            run.close()
-    return numbers
+    result = Lockstep(module=port.learning_module, asked=length.iterations, reason=_reason(port) or "")
+    if result.reason:
+        return result
+    run: LockstepRun | None = None
+    with part(context, "lockstep"):
+        try:
+            with undisturbed():
+                run = LockstepRun(task, port, length, seed, device)
+                for _ in range(length.iterations):
+                    run.iterate()
+        except OutOfStep as error:
+            result.reason = str(error)
+        finally:
+            if run is not None:
+                run.store(result)
+                run.close()
+    return result
 
 
 def _reason(port: Port) -> str | None:
@@ -102,7 +75,7 @@ def _reason(port: Port) -> str | None:
     return None
 
 
-class Lockstep:
+class LockstepRun:
     """Both sides, one iteration at a time.
 
     Attributes:
@@ -130,26 +103,20 @@ class Lockstep:
             name: torch.randint(0, 2, (p.numel(), PROJECTIONS), generator=generator).double() * 2 - 1
             for name, p in self.sb3.parameters.items()
         }
-        self._facts = {
-            "n_envs": length.n_envs,
-            "n_steps": length.n_steps,
-            "agent": str(port.learning_agent),
-            "module": str(port.learning_module),
-            "parameters": list(self._pairs.values()),
-            "others": [str(a) for a, (_, s) in port.agents.items() if a != port.learning_agent and has_choice(s)],
-        }
+        self._agent = str(port.learning_agent)
+        self._others = [str(a) for a, (_, s) in port.agents.items() if a != port.learning_agent and has_choice(s)]
         self._kept: dict[str, list[Any]] = {}
 
     def _correspondence(self, task: Task) -> dict[str, str]:
         ours = {name: tuple(p.shape) for name, p in self.sb3.parameters.items()}
         theirs = {name: tuple(p.shape) for name, p in self.port.parameters.items()}
-        found = correspond(ours, theirs, task.parameter_map)
-        if found.reason is not None:
-            raise OutOfStep(found.reason)
+        correspondence = correspond(ours, theirs, task.parameter_map)
+        if correspondence.reason is not None:
+            raise OutOfStep(correspondence.reason)
         seen = self.port.module.observation_space
         if not isinstance(seen, spaces.Dict) or MASK_KEY not in seen.spaces:
             raise OutOfStep("the module's observation space has no action_mask")
-        return found.pairs
+        return correspondence.pairs
 
     def _copy_weights(self) -> None:
         theirs = self.port.parameters
@@ -190,9 +157,11 @@ class Lockstep:
     def _keep_parameters(self) -> None:
         ours, theirs = self._steps["sb3"], self._steps["port"]
         together = [np.sqrt(np.mean((a - b) ** 2, axis=-1)) for a, b in zip(ours, theirs, strict=False)]
-        self._keep("minibatches/distance", np.stack(together) if together else np.zeros((0, len(self._pairs))))
-        self._keep("minibatches/count", np.array([len(ours), len(theirs)]))
-        columns: dict[str, list[float]] = {name: [] for name in ("distance", "size", "largest", "sb3", "port")}
+        self._keep("minibatch_distance", np.stack(together) if together else np.zeros((0, len(self._pairs))))
+        self._keep("minibatch_count", np.array([len(ours), len(theirs)]))
+        columns: dict[str, list[float]] = {
+            name: [] for name in ("distance", "size", "largest", "sb3_element", "port_element")
+        }
         for name, other in self._pairs.items():
             a, b = (
                 self.sb3.parameters[name].flatten().double().cpu(),
@@ -204,16 +173,19 @@ class Lockstep:
             ):
                 column.append(float(value))
         for name, column in columns.items():
-            self._keep(f"parameters/{name}", np.array(column))
+            self._keep(name, np.array(column))
 
     def _keep(self, name: str, value: np.ndarray) -> None:
         self._kept.setdefault(name, []).append(np.array(value))
 
-    def store(self, numbers: Numbers) -> None:
-        """Writes the whole iterations so far into ``numbers``."""
-        numbers.facts["lockstep"] |= self._facts | {"iterations": self.iteration}
+    def store(self, result: Lockstep) -> None:
+        """Writes the whole iterations so far into ``result``."""
+        result.iterations, result.agent, result.others = self.iteration, self._agent, self._others
+        result.parameters = list(self._pairs.values())
+        result.sb3, result.port = LockstepSide(), LockstepSide()
         for name, iterations in self._kept.items():
-            numbers.put("lockstep", {name: _stack(iterations[: self.iteration])})
+            side, _, column = name.rpartition("/")
+            setattr(getattr(result, side) if side else result, column, _stack(iterations[: self.iteration]))
 
     def close(self) -> None:
         self.sb3.close()
@@ -228,12 +200,12 @@ def _difference(ours: Any, theirs: dict[str, np.ndarray], space: spaces.Space, s
     """
     parts = space.spaces if isinstance(space, spaces.Dict) else {OBSERVATIONS_KEY: space}
     largest = np.zeros(shape)
-    for key, part in parts.items():
+    for key, entry in parts.items():
         if key not in theirs:
             raise OutOfStep(f'the port\'s observation has no entry "{key}"')
         a = ours[key] if isinstance(space, spaces.Dict) else ours
         sides = [
-            network_input(_rows(side, shape), part).double().reshape(*shape, -1).numpy() for side in (a, theirs[key])
+            network_input(_rows(side, shape), entry).double().reshape(*shape, -1).numpy() for side in (a, theirs[key])
         ]
         if sides[0].shape != sides[1].shape:
             raise OutOfStep(f'entry "{key}" of the observation has other shapes on the two sides')

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from parity.capture.sensitivity import reach
+from parity.capture.sensitivity import output_sensitivity
 from parity.frameworks.rllib.arrays import duplicate
 from parity.ladder.correspondence import closest_first
 
@@ -27,7 +27,7 @@ SAME = 1e-4
 Outputs = Callable[[], tuple[torch.Tensor, torch.Tensor]]
 
 
-def paired(policy: Any, ours: Outputs, module: Any, theirs: Callable[[Any], Outputs]) -> dict[str, str] | None:
+def pair_by_trial(policy: Any, ours: Outputs, module: Any, theirs: Callable[[Any], Outputs]) -> dict[str, str] | None:
     """SB3's name -> the port's; None where the two cannot be matched, or in too many ways.
 
     Args:
@@ -58,12 +58,12 @@ def paired(policy: Any, ours: Outputs, module: Any, theirs: Callable[[Any], Outp
 
 def _groups(policy: Any, ours: Outputs, module: Any, theirs: Outputs) -> Iterator[tuple[list[str], list[str]]]:
     """Names of both sides that have one shape and move the same outputs."""
-    found: dict[Any, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    groups: dict[Any, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for side, (network, outputs) in enumerate(((policy, ours), (module, theirs))):
-        moved = reach(network, outputs)
+        moved = output_sensitivity(network, outputs)
         for name, parameter in network.named_parameters():
-            found[tuple(parameter.shape), tuple(bool(each > 0) for each in moved[name])][side].append(name)
-    yield from found.values()
+            groups[tuple(parameter.shape), tuple(bool(each > 0) for each in moved[name])][side].append(name)
+    yield from groups.values()
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:

@@ -1,40 +1,8 @@
-"""What the ladder compares, collected from a port: one small rollout, the learner's batch of it, one short update.
+"""Collects from a port: one small rollout, the learner's batch of it, one short update.
 
 Nothing is judged here. RLlib's own env runner, connectors and learner do the work, in this process and without a Ray
-cluster; the environment's side is written down by `Recording`. Every part that raises is noted in
-``facts["raised"]`` with its traceback, and what depends on it is left out.
-
-Arrays, for every module that is trained (``M`` its id, ``R`` its rows in the learner's batch, bootstrap rows included,
-``V`` those that stand for decisions):
-
-    M/weights/PARAM             before the update
-    M/rows/valid                bool [R]
-    M/rows/chunk                int64 [V], number of the episode chunk, counted from 0; rows of a chunk are in time order
-    M/rows/{agent,env,episode,step}   int64 [V], whose decision a row is: agent's place in ``facts["agents"]``,
-                                sub-environment, number of its episode, number of the agent's decision in it
-    M/batch/COLUMN              what the loss sees: obs/…, actions, action_logp, rewards, terminateds, truncateds,
-                                advantages, value_targets [R, …]
-    M/env/{obs/…, mask, action, reward, terminated, truncated, done}   the environment's side of the valid rows [V, …]
-    M/phase/{exploration,inference,train}/{logits, logp, entropy}      the module on the valid rows [V, …]
-    M/phase/{…}/probability     [V, n_logits], as its distribution gives it
-    M/values                    compute_values on all rows [R]
-    M/bootstrap                 compute_values on what followed the last row of each chunk [chunks]
-    M/initial/PARAM             as the port's code initialises it, before weights are copied in
-    M/reach/PARAM               float64 [2]: how far log-probs of the actions and values move when it is disturbed
-    M/twice/{first,second}      logits of the same batch, forward called twice
-    M/space/{obs/…, mask, logits, probability, values}    on observations drawn from the space
-    M/grown/{actions, values}, M/grown/phase/…, M/grown/chosen/…    on the same, with weights whose outputs are far apart
-    M/update/rows               int64 [minibatches, longest], row numbers of each minibatch, -1 where shorter
-    M/update/loss/{total, policy, value, entropy}   float64 [minibatches]
-    M/update/raw_gradient/PARAM, M/update/gradient/PARAM   of the first minibatch, before and after clipping
-    M/update/peak/PARAM         element by element the largest |gradient| of all minibatches, after clipping
-    M/update/first/PARAM, M/update/last/PARAM              parameters after the first and after the last minibatch
-    M/chosen/{actions, logp, wanted, probability}    of a module that picks its actions itself, see `behaviour`
-    M/synchronised/{learner, env runner}    logits after the learner's new weights were given to the env runner
-    M/between/{before,after}/NAME    parameters and the optimiser's state after that update, and when the next one first steps
-    M/stress/…                  the loss at ratios far from 1, see `parity.capture.rllib.stress`
-
-and for every module that is not trained ``M/weights/PARAM`` and ``M/update/last/PARAM``.
+cluster; the environment's side is written down by `Recording`. Every part that raises is noted in `Context.raised`, and what
+depends on it is left out.
 """
 
 from __future__ import annotations
@@ -42,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import traceback
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -54,7 +22,8 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.utils import force_list
 
-from parity.capture.notes import note
+from parity.capture.module_capture import ModuleCapture
+from parity.capture.raised import note, part
 from parity.capture.rllib import behaviour
 from parity.capture.rllib.env_contract import EnvContractChecker
 from parity.capture.rllib.hooks import replaced
@@ -63,11 +32,11 @@ from parity.capture.rllib.repetition import FirstCalls
 from parity.capture.rllib.stress import stress
 from parity.capture.rllib.update import between_updates, watched_update
 from parity.errors import CannotStart
-from parity.frameworks.rllib.arrays import array, duplicate, flat, named_parameters, parameters, stack, take
+from parity.frameworks.rllib.arrays import array, by_entry, duplicate, flat, named_parameters, parameters, stack, take
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env_tap import EnvReader, tap_sub_environments
 from parity.frameworks.rllib.eval_runner import make_env_runner
-from parity.results.capture import Numbers
+from parity.results.capture import Capture, Context, Correspondence, Decisions, ModuleFacts, Resets, Step
 from parity.task.masks import MASK_KEY, choices
 
 # Enough for several ends per sub-environment where episodes are short; longer ones are waited for up to the second figure.
@@ -79,10 +48,11 @@ SYNCHRONISED_ROWS = 32
 
 
 @dataclasses.dataclass
-class Probe:
-    """A port opened for its numbers; the counterpart on SB3's side works on the same objects.
+class PortRollout:
+    """A port opened for its numbers; SB3's side works on the same objects.
 
     Attributes:
+        capture: what is collected.
         runner, learner: RLlib's, as the port's configuration makes them.
         recordings: the environment's side of the rollout, one of each sub-environment.
         episode_places: id of RLlib's episode -> sub-environment and number of its episode.
@@ -96,11 +66,11 @@ class Probe:
     """
 
     port: Port
-    numbers: Numbers
+    capture: Capture
     runner: Any = None
     learner: Any = None
     recordings: list[Recording] = dataclasses.field(default_factory=list)
-    episode_places: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    episode_places: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     seen: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     modules: list[str] = dataclasses.field(default_factory=list)
@@ -108,6 +78,18 @@ class Probe:
     after: dict[str, Any] = dataclasses.field(default_factory=dict)
     checker: EnvContractChecker = dataclasses.field(default_factory=EnvContractChecker)
     first_calls: FirstCalls = dataclasses.field(default_factory=FirstCalls)
+
+    @property
+    def context(self) -> Context:
+        return self.capture.context
+
+    def of(self, module_id: str) -> ModuleCapture:
+        """Where a module's numbers go."""
+        return ModuleCapture(self.capture, module_id)
+
+    def part(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """See `parity.capture.raised.part`."""
+        return part(self.context, name)
 
     def read(self, index: int, env: Any) -> list[EnvReader]:
         """What reads a sub-environment of the rollout."""
@@ -117,120 +99,85 @@ class Probe:
 
     def place_episode(self, *, episode: Any, env_index: int, **_: Any) -> None:
         """RLlib's callback ``on_episode_start``: the episode began with its sub-environment's latest reset."""
-        self.episode_places[str(episode.id_)] = [env_index, len(self.recordings[env_index].seeds) - 1]
+        self.episode_places[episode.id_] = (env_index, len(self.recordings[env_index].seeds) - 1)
 
     def module(self, module_id: str) -> Any:
         """The learner's module."""
         return self.learner.module[module_id].unwrapped()
 
     def agent(self, agent: Any) -> int:
-        """The agent's place in ``facts["agents"]``."""
-        agents = self.numbers.facts.setdefault("agents", [])
-        if str(agent) not in agents:
-            agents.append(str(agent))
-        return agents.index(str(agent))
-
-    def trained(self) -> list[str]:
-        """Ids of the modules that the configuration trains."""
-        return [m for m, facts in self.numbers.facts["modules"].items() if facts["trained"]]
+        """The agent's place in `Context.agents`."""
+        if str(agent) not in self.context.agents:
+            self.context.agents.append(str(agent))
+        return self.context.agents.index(str(agent))
 
     def compared(self) -> list[str]:
-        """Those of them whose actions MaskablePPO has; the learning agent's in any case."""
-        facts = self.numbers.facts["modules"]
-        return [m for m in self.trained() if facts[m]["choices"] is not None or m == self.port.learning_module]
+        """Ids of the trained modules whose actions MaskablePPO has; the learning agent's in any case."""
+        return [
+            m
+            for m, facts in self.context.modules.items()
+            if facts.trained and (facts.choices is not None or m == self.port.learning_module)
+        ]
 
     def frozen(self) -> list[str]:
-        return [m for m, facts in self.numbers.facts["modules"].items() if not facts["trained"]]
-
-    @contextlib.contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """Notes what is raised inside under ``facts["raised"][name]`` and goes on.
-
-        Raises:
-            CannotStart: bad input is the user's to mend before there is anything to compare.
-        """
-        try:
-            yield
-        except CannotStart:
-            raise
-        except Exception as error:
-            self.numbers.facts.setdefault("raised", {})[name] = {
-                "type": type(error).__name__,
-                "message": _in_words(error),
-                "traceback": traceback.format_exc(),
-            }
-
-
-def _in_words(error: BaseException) -> str:
-    """The message on one line; RLlib wraps what an environment raises into a RuntimeError that says nothing itself."""
-    causes = [error]
-    while causes[-1].__cause__ is not None and causes[-1].__cause__ not in causes:
-        causes.append(causes[-1].__cause__)
-    first, *others = causes
-    told = [" ".join(str(first).split())] if str(first).strip() else []
-    told += [f"{type(cause).__name__}: {' '.join(str(cause).split())}" for cause in others]
-    return "; from ".join(dict.fromkeys(told)) if told else "no message"
+        """Ids of the modules that the configuration does not train."""
+        return [m for m, facts in self.context.modules.items() if not facts.trained]
 
 
 Weights = dict[str, dict[str, torch.Tensor]]
+Initial = Callable[[Any], tuple[Weights, Correspondence]]
 
 
-def probe(numbers: Numbers, port: Port, initial: Callable[[Any], tuple[Weights, dict[str, Any]]]) -> Probe:
+def roll_out(capture: Capture, port: Port, initial: Initial) -> PortRollout:
     """Opens a port and collects its numbers.
 
     Args:
-        numbers: to put them into.
+        capture: to put them into.
         initial: given the learner, says which parameters to copy into which module before anything is computed, and how
-            they were paired (stored as ``facts["correspondence"]``).
+            they were paired.
     """
-    found = Probe(port, numbers)
-    found.numbers.facts |= {
-        "learning_module": port.learning_module,
-        "learning_agent": port.learning_agent,
-        "raised": {},
-    }
-    with found.part("build"):
-        _build(found, initial)
-    if found.learner is None:
-        return found
-    for module_id in found.compared():
+    rollout = PortRollout(port, capture)
+    context = capture.context
+    context.learning_module, context.learning_agent = port.learning_module, port.learning_agent
+    with rollout.part("build"):
+        _build(rollout, initial)
+    if rollout.learner is None:
+        return rollout
+    for module_id in rollout.compared():
         # Before the rollout: a port that plays illegal actions may not survive it.
-        with found.part(f"space {module_id}"):
-            behaviour.space(found.numbers, module_id, found.module(module_id))
+        with rollout.part(f"space {module_id}"):
+            behaviour.random_observations(rollout.of(module_id), rollout.module(module_id))
     episodes: list[Any] = []
-    with found.part("sample"):
-        episodes = _sample(found)
+    with rollout.part("sample"):
+        episodes = _sample(rollout)
     if not episodes:
-        return found
-    with found.part("batch"):
-        _batch(found, episodes)
-    for module_id in found.modules:
-        module, columns = found.module(module_id), found.seen[module_id]
-        with found.part(f"forward {module_id}"):
-            behaviour.forward(found.numbers, module_id, module, columns, found.after.get(module_id))
-        with found.part(f"reach {module_id}"):
-            behaviour.reach(found.numbers, module_id, module, columns)
-            registered = {
-                id(p) for m in found.numbers.facts["modules"] for p in named_parameters(found.module(m)).values()
-            }
-            stray = behaviour.strays(module, registered, columns)
-            found.numbers.facts.setdefault("strays", {})[module_id] = stray
-    if found.batches:
-        with found.part("update"):
-            watched_update(found.numbers, found.learner, found.batches)
-            stress(found.numbers, found.learner, found.batches)
-        with found.part("synchronise"):
-            _synchronise(found)
-        if "update" not in found.numbers.facts["raised"]:
-            with found.part("update again"):
-                between_updates(found.numbers, found.learner, found.batches)
-        for module_id in found.frozen():
-            found.numbers.put(f"{module_id}/update/last", parameters(found.module(module_id)))
-    return found
+        return rollout
+    with rollout.part("batch"):
+        _batch(rollout, episodes)
+    for module_id in rollout.modules:
+        own, module, columns = rollout.of(module_id), rollout.module(module_id), rollout.seen[module_id]
+        with rollout.part(f"forward {module_id}"):
+            behaviour.forward(own, module, columns, rollout.after.get(module_id))
+        with rollout.part(f"sensitivity {module_id}"):
+            behaviour.sensitivity(own, module, columns)
+            registered = {id(p) for m in context.modules for p in named_parameters(rollout.module(m)).values()}
+            own.facts.unregistered_tensors = behaviour.unregistered_tensors(module, registered, columns)
+    if rollout.batches:
+        with rollout.part("update"):
+            watched_update(capture, rollout.learner, rollout.batches)
+            stress(capture, rollout.learner, rollout.batches)
+        with rollout.part("synchronise"):
+            _synchronise(rollout)
+        if "update" not in context.raised:
+            with rollout.part("update again"):
+                between_updates(capture, rollout.learner, rollout.batches)
+        for module_id in rollout.frozen():
+            capture.step[module_id].last = parameters(rollout.module(module_id))
+    return rollout
 
 
-def _build(found: Probe, initial: Callable[[Any], tuple[Weights, dict[str, Any]]]) -> None:
-    config = found.port.config.copy(copy_frozen=False)
+def _build(rollout: PortRollout, initial: Initial) -> None:
+    config, contract, context = rollout.port.config.copy(copy_frozen=False), rollout.capture.contract, rollout.context
     envs = min(SUB_ENVIRONMENTS, config.num_envs_per_env_runner)
     config.num_env_runners = 0
     config.num_learners = 0
@@ -240,75 +187,82 @@ def _build(found: Probe, initial: Callable[[Any], tuple[Weights, dict[str, Any]]
     # With four sub-environments a prime number of steps: episodes of one length would end with every sample otherwise.
     config.rollout_fragment_length = ENV_STEPS // (2 * envs) + 5
     # A function, as RLlib copies the configuration and all the objects in it.
-    placing = [*force_list(config.callbacks_on_episode_start), lambda **event: found.place_episode(**event)]
+    placing = [*force_list(config.callbacks_on_episode_start), lambda **event: rollout.place_episode(**event)]
     config.callbacks(on_episode_start=placing)
-    found.runner = make_env_runner(config)
-    tap_sub_environments(found.runner, found.read)
-    learner = config.build_learner(env=None, spaces=found.runner.get_spaces())
-    found.learner = learner
-    found.numbers.facts["modules"] = {
-        str(module_id): _module_facts(found.numbers, learner, found.runner, module_id)
+    rollout.runner = make_env_runner(config)
+    tap_sub_environments(rollout.runner, rollout.read)
+    learner = rollout.learner = config.build_learner(env=None, spaces=rollout.runner.get_spaces())
+    context.modules = {
+        str(module_id): _module_facts(rollout, module_id)
         for module_id in learner.module.keys()  # noqa: SIM118
     }
-    found.numbers.put(f"{found.port.learning_module}/initial", parameters(found.module(found.port.learning_module)))
-    weights, found.numbers.facts["correspondence"] = initial(learner)
+    contract.initial = parameters(rollout.module(rollout.port.learning_module))
+    weights, context.correspondence = initial(learner)
     for module_id, values in weights.items():
-        found.module(module_id).load_state_dict(values, strict=False)
-    found.runner.set_state(
+        rollout.module(module_id).load_state_dict(values, strict=False)
+    rollout.runner.set_state(
         {COMPONENT_RL_MODULE: learner.get_state(components=COMPONENT_RL_MODULE)[COMPONENT_RL_MODULE]}
     )
-    for module_id in [*found.trained(), *found.frozen()]:
-        found.numbers.put(f"{module_id}/weights", parameters(found.module(module_id)))
+    for module_id in context.modules:
+        before = parameters(rollout.module(module_id))
+        if context.modules[module_id].trained:
+            rollout.of(module_id).fill_weights(before)
+        else:
+            rollout.capture.step[module_id] = Step(module=module_id, before=before)
+        if module_id == rollout.port.learning_module:
+            contract.weights = before
     asked = config.policies_to_train
-    found.numbers.facts["policies_to_train"] = None if asked is None or callable(asked) else sorted(map(str, asked))
-    found.numbers.facts["learner"] = type(learner).__qualname__
+    if asked is not None and not callable(asked):
+        contract.policies_to_train = sorted(map(str, asked))
+    contract.learner = type(learner).__qualname__
 
 
-def _synchronise(found: Probe) -> None:
-    """``M/synchronised/{learner, env runner}``: logits of both after the learner's new weights went to the env runner."""
-    state = found.learner.get_state(components=COMPONENT_RL_MODULE, inference_only=True)[COMPONENT_RL_MODULE]
-    found.runner.set_state({COMPONENT_RL_MODULE: state})
-    for module_id in found.modules:
-        valid = found.numbers.get(f"{module_id}/rows/valid")
-        if valid is None or module_id not in found.runner.module:
+def _synchronise(rollout: PortRollout) -> None:
+    """Gives the learner's new weights to the env runner: logits of both."""
+    state = rollout.learner.get_state(components=COMPONENT_RL_MODULE, inference_only=True)[COMPONENT_RL_MODULE]
+    rollout.runner.set_state({COMPONENT_RL_MODULE: state})
+    for module_id in rollout.modules:
+        own = rollout.of(module_id)
+        if not own.rows.has("valid") or module_id not in rollout.runner.module:
             continue
-        shown = take(found.seen[module_id][Columns.OBS], np.flatnonzero(valid)[:SYNCHRONISED_ROWS])
+        shown = take(rollout.seen[module_id][Columns.OBS], np.flatnonzero(own.rows.valid)[:SYNCHRONISED_ROWS])
+        logits = {}
         for name, module in (
-            ("learner", found.module(module_id)),
-            ("env runner", found.runner.module[module_id].unwrapped()),
+            ("learner", rollout.module(module_id)),
+            ("env runner", rollout.runner.module[module_id].unwrapped()),
         ):
             device = next((p.device for p in named_parameters(module).values()), torch.device("cpu"))
             given = tree.map_structure(lambda leaf, device=device: leaf.detach().clone().to(device), shown)
             with torch.no_grad(), torch.random.fork_rng():
                 torch.manual_seed(0)
-                logits = module.forward_exploration({Columns.OBS: given})[Columns.ACTION_DIST_INPUTS]
-            found.numbers.put(f"{module_id}/synchronised", {name: array(logits)})
+                logits[name] = array(module.forward_exploration({Columns.OBS: given})[Columns.ACTION_DIST_INPUTS])
+        own.update.synchronised = logits
 
 
-def _module_facts(numbers: Numbers, learner: Any, runner: Any, module_id: str) -> dict[str, Any]:
-    module = learner.module[module_id].unwrapped()
-    return {
-        "class": type(module).__name__,
-        "runner_class": type(runner.module[module_id].unwrapped()).__name__,
-        "value_function_api": isinstance(module, ValueFunctionAPI),
-        "compute_values": callable(getattr(module, "compute_values", None)),
-        "trained": bool(learner.should_module_be_updated(module_id)),
-        "parameters": {name: list(p.shape) for name, p in named_parameters(module).items()},
-        "frozen": [name for name, p in named_parameters(module).items() if not p.requires_grad],
-        "choices": _choices(module.action_space),
-        "distribution_inputs": _distribution_inputs(numbers, module),
-        "mask_in_space": MASK_KEY in getattr(module.observation_space, "spaces", {}),
-    }
+def _module_facts(rollout: PortRollout, module_id: str) -> ModuleFacts:
+    module = rollout.module(module_id)
+    return ModuleFacts(
+        class_name=type(module).__name__,
+        runner_class=type(rollout.runner.module[module_id].unwrapped()).__name__,
+        value_function_api=isinstance(module, ValueFunctionAPI),
+        compute_values=behaviour.has_values(module),
+        trained=bool(rollout.learner.should_module_be_updated(module_id)),
+        parameters={name: list(p.shape) for name, p in named_parameters(module).items()},
+        frozen=[name for name, p in named_parameters(module).items() if not p.requires_grad],
+        choices=_choices(module.action_space),
+        distribution_inputs=_distribution_inputs(rollout.context, module),
+        mask_in_space=MASK_KEY in getattr(module.observation_space, "spaces", {}),
+    )
 
 
-def _distribution_inputs(numbers: Numbers, module: Any) -> int | None:
+def _distribution_inputs(context: Context, module: Any) -> int | None:
     """How many numbers the module's own distribution class takes; None where it does not say."""
     try:
         distribution = module.get_train_action_dist_cls()
         return int(distribution.required_input_dim(space=module.action_space, model_config=module.model_config))
     except Exception as error:
         note(
-            numbers, f"the action distribution of {type(module).__name__} does not say how many inputs it takes", error
+            context, f"the action distribution of {type(module).__name__} does not say how many inputs it takes", error
         )
         return None
 
@@ -320,63 +274,64 @@ def _choices(action_space: Any) -> list[int] | None:
         return None
 
 
-def _sample(found: Probe) -> list[Any]:
-    """One rollout as the algorithm would take it, until an episode has ended by itself."""
-    calls = _sample_until_an_end(found)
-    found.numbers.facts["episode_ids"] = found.episode_places
-    found.numbers.facts["reset_seeds"] = [recording.seeds for recording in found.recordings]
-    found.numbers.facts["sample_calls"] = len(calls)
-    found.numbers.facts["starts"] = [recording.starts for recording in found.recordings]
-    found.numbers.facts["shared_arrays"] = sorted(set().union(*(each.shared_arrays for each in found.recordings)))
-    return [episode for call in calls for episode in call]
+def _sample(rollout: PortRollout) -> list[Any]:
+    """One rollout as the algorithm would take it, until an episode has ended by itself. Returns its episodes."""
+    episodes = _sample_until_an_end(rollout)
+    recordings = rollout.recordings
+    rollout.context.sub_environments = len(recordings)
+    rollout.capture.contract.resets = Resets(
+        seeds=[recording.seeds for recording in recordings],
+        starts=[recording.starts for recording in recordings],
+        shared_arrays=sorted(set().union(*(recording.shared_arrays for recording in recordings))),
+    )
+    return episodes
 
 
-def _sample_until_an_end(found: Probe) -> list[list[Any]]:
-    """Episodes of each ``sample()``."""
-    calls: list[list[Any]] = []
+def _sample_until_an_end(rollout: PortRollout) -> list[Any]:
+    episodes: list[Any] = []
     wanted = ENV_STEPS
     while True:
-        while sum(episode.env_steps() for call in calls for episode in call) < wanted:
-            calls.append(found.runner.sample())
+        while sum(episode.env_steps() for episode in episodes) < wanted:
+            episodes += rollout.runner.sample()
         ended = any(
             move.terminated or move.truncated
-            for recording in found.recordings
+            for recording in rollout.recordings
             for moves in recording.moves.values()
             for move in moves
         )
         if ended or wanted >= MOST_ENV_STEPS:
-            return calls
+            return episodes
         wanted = MOST_ENV_STEPS
 
 
-def _batch(found: Probe, episodes: list[Any]) -> None:
+def _batch(rollout: PortRollout, episodes: list[Any]) -> None:
     # The pipeline adds a timestep to the episodes that it is given.
-    chunks = _chunks(found, episodes)
-    with _observations_given(found) as given:
-        batch = found.learner._learner_connector(
-            rl_module=found.learner.module,
+    chunks = _chunks(rollout, episodes)
+    with _observations_given(rollout) as given:
+        batch = rollout.learner._learner_connector(
+            rl_module=rollout.learner.module,
             batch={},
             episodes=copy.deepcopy(episodes),
             shared_data={},
-            metrics=found.learner.metrics,
+            metrics=rollout.learner.metrics,
         )
     for module_id, columns in batch.items():
-        if not found.learner.should_module_be_updated(module_id):
+        if not rollout.learner.should_module_be_updated(module_id):
             continue
-        found.batches[module_id] = dict(columns)
-        if module_id not in found.compared():
+        rollout.batches[module_id] = dict(columns)
+        if module_id not in rollout.compared():
             continue
-        found.modules.append(module_id)
+        rollout.modules.append(module_id)
         lengths = [len(chunk) for chunk in chunks.get(module_id, [])]
-        found.seen[module_id] = {**columns, Columns.OBS: _as_given(given.get(module_id), columns, lengths)}
-        found.copies[module_id] = duplicate(found.module(module_id)).cpu()
-        arrays = flat(found.seen[module_id])
-        found.numbers.put(f"{module_id}/batch", arrays)
-        _identify(found, module_id, chunks.get(module_id, []), rows=len(arrays[Columns.ACTIONS]))
+        rollout.seen[module_id] = {**columns, Columns.OBS: _as_given(given.get(module_id), columns, lengths)}
+        rollout.copies[module_id] = duplicate(rollout.module(module_id)).cpu()
+        arrays = flat(rollout.seen[module_id])
+        rollout.of(module_id).fill_batch(by_entry(rollout.seen[module_id][Columns.OBS]), arrays)
+        _identify(rollout, module_id, chunks.get(module_id, []), rows=len(arrays[Columns.ACTIONS]))
 
 
 @contextlib.contextmanager
-def _observations_given(found: Probe) -> Iterator[dict[str, Any]]:
+def _observations_given(rollout: PortRollout) -> Iterator[dict[str, Any]]:
     """Module id -> the observations that the learner's connectors first show to its ``compute_values``.
 
     That call is inside the pipeline, on the very batch that training gets, and RLlib's own ActionMaskingTorchRLModule takes
@@ -384,9 +339,9 @@ def _observations_given(found: Probe) -> Iterator[dict[str, Any]]:
     """
     given: dict[str, Any] = {}
     with contextlib.ExitStack() as stack_:
-        for module_id in found.trained():
-            module = found.module(module_id)
-            if not behaviour.has_values(module):
+        for module_id, facts in rollout.context.modules.items():
+            module = rollout.module(module_id)
+            if not facts.trained or not behaviour.has_values(module):
                 continue
 
             def remembering(
@@ -421,32 +376,31 @@ def _without_appended(lengths: list[int]) -> np.ndarray:
     return np.concatenate([np.arange(length + 1) < length for length in lengths])
 
 
-def _chunks(found: Probe, episodes: list[Any]) -> dict[str, list[list[Move]]]:
+def _chunks(rollout: PortRollout, episodes: list[Any]) -> dict[str, list[list[Move]]]:
     """Module id -> for each chunk of an agent's episode, in the learner's order, the environment's moves of its rows."""
-    chunks: dict[str, list[list[Move]]] = {}
-    used: dict[str, int] = {}
+    chunks: dict[str, list[list[Move]]] = defaultdict(list)
+    used: Counter[str] = Counter()
+    played_by: dict[str, Counter[str]] = defaultdict(Counter)
     for episode in episodes:
-        env, number = found.episode_places[str(episode.id_)]
+        env, number = rollout.episode_places[episode.id_]
         # In the order of RLlib's connectors, which is a set's: not that of the episode's agents.
         for agent in episode.agent_ids:
             agent_episode = episode.agent_episodes[agent]
-            moves = found.recordings[env].moves.get((number, agent), [])
-            first = agent_episode.t_started
-            used[str(agent)] = used.get(str(agent), 0) + len(agent_episode)
-            played_by = found.numbers.facts.setdefault("played_by", {}).setdefault(str(agent), {})
-            played_by[str(agent_episode.module_id)] = played_by.get(str(agent_episode.module_id), 0) + len(
-                agent_episode
-            )
-            chunks.setdefault(agent_episode.module_id, []).append(moves[first : first + len(agent_episode)])
-    played: dict[str, int] = {}
-    for recording in found.recordings:
+            first, length = agent_episode.t_started, len(agent_episode)
+            moves = rollout.recordings[env].moves.get((number, agent), [])
+            used[str(agent)] += length
+            played_by[str(agent)][str(agent_episode.module_id)] += length
+            chunks[agent_episode.module_id].append(moves[first : first + length])
+    played: Counter[str] = Counter()
+    for recording in rollout.recordings:
         for (_, agent), moves in recording.moves.items():
-            played[str(agent)] = played.get(str(agent), 0) + len(moves)
-    found.numbers.facts["decisions"] = {a: {"played": n, "learned_from": used.get(a, 0)} for a, n in played.items()}
+            played[str(agent)] += len(moves)
+    rollout.context.played_by = {agent: dict(counts) for agent, counts in played_by.items()}
+    rollout.context.decisions = {a: Decisions(played=n, learned_from=used[a]) for a, n in played.items()}
     return chunks
 
 
-def _identify(found: Probe, module_id: str, chunks: list[list[Move]], rows: int) -> None:
+def _identify(rollout: PortRollout, module_id: str, chunks: list[list[Move]], rows: int) -> None:
     """Which row of the batch is which decision. RLlib appends one row per chunk for bootstrapping, with loss_mask False."""
     lengths = [len(chunk) for chunk in chunks]
     moves = [move for chunk in chunks for move in chunk]
@@ -455,34 +409,24 @@ def _identify(found: Probe, module_id: str, chunks: list[list[Move]], rows: int)
     elif rows == sum(lengths):
         valid = np.ones(rows, dtype=bool)
     else:
-        found.numbers.facts.setdefault("rows", {})[module_id] = {"batch": rows, "decisions": sum(lengths)}
+        rollout.context.unplaced[module_id] = {"batch": rows, "decisions": sum(lengths)}
         return
-    numbers = found.numbers
-    numbers.put(
-        f"{module_id}/rows",
-        {
-            "valid": valid,
-            "chunk": np.repeat(np.arange(len(lengths)), lengths),
-            "agent": np.array([found.agent(move.agent) for move in moves]),
-            "env": np.array([move.env for move in moves]),
-            "episode": np.array([move.episode for move in moves]),
-            "step": np.array([move.step for move in moves]),
-        },
-    )
-    numbers.put(
-        f"{module_id}/env",
-        {
-            "action": np.stack([np.asarray(move.action) for move in moves]),
-            "reward": np.array([move.reward for move in moves]),
-            "terminated": np.array([move.terminated for move in moves]),
-            "truncated": np.array([move.truncated for move in moves]),
-        },
-    )
+    own = rollout.of(module_id).rows
+    own.valid = valid
+    own.chunk = np.repeat(np.arange(len(lengths)), lengths)
+    own.agent = np.array([rollout.agent(move.agent) for move in moves])
+    own.env = np.array([move.env for move in moves])
+    own.episode = np.array([move.episode for move in moves])
+    own.step = np.array([move.step for move in moves])
+    own.action = np.stack([np.asarray(move.action) for move in moves])
+    own.reward = np.array([move.reward for move in moves])
+    own.terminated = np.array([move.terminated for move in moves])
+    own.truncated = np.array([move.truncated for move in moves])
     if all(move.mask is not None for move in moves):
-        numbers.put(f"{module_id}/env", {"mask": np.stack([move.mask for move in moves if move.mask is not None])})
-    with found.part(f"observations {module_id}"):
-        numbers.put(f"{module_id}/env", flat({"obs": stack([move.observation for move in moves])}))
+        own.mask = np.stack([move.mask for move in moves if move.mask is not None])
+    with rollout.part(f"observations {module_id}"):
+        own.observations = by_entry(stack([move.observation for move in moves]))
         # Where the recording ends at an agent's last action, what follows is not known; its own observation stands in.
         ends = [chunk[-1] for chunk in chunks]
         after = stack([end.observation if end.after is None else end.after for end in ends])
-        found.after[module_id] = flat(after) if isinstance(after, dict) else array(after)
+        rollout.after[module_id] = flat(after) if isinstance(after, dict) else array(after)

@@ -1,28 +1,15 @@
-"""The learning agent's view of the multi-agent environment beside the single-agent environment, on the same moves.
+"""Plays the multi-agent environment beside the single-agent one, on the same moves: does the learning agent see the same?
 
 Both are reset with the same seed and get the same actions of the learning agent, drawn uniformly from what the single-agent
 environment allows; the other agents play what the single-agent environment plays for them (the opponents of an
 `AgainstOpponents`, from the same seed), or their own modules, greedily, where these are not trained, else uniformly over what
-their own masks allow. Stored, one row per decision of the learning agent, and one per end:
-
-    view/{single,again,multi}/obs/…    what it sees, mask left out; ``again`` is a second single-agent environment
-    view/{single,again,multi}/mask     bool [rows, n_logits]
-    view/{single,again,multi}/{reward, terminated, truncated}   what led there; 0 and False at a reset
-    view/{episode, step}               int64 [rows]; step 0 is the reset
-
-``facts["view"]``: ``spaces`` (what differs between the spaces' tensors, or None), ``bounds`` (the same of bounds alone),
-``stopped`` (episode -> what the multi-agent side raised), ``unlike`` (what ``again`` raised where ``single`` did not, if it
-did), ``unreadable_mask`` (why the multi-agent side's mask is none, or None), ``shared_arrays`` (whether successive
-observations of the learning agent share memory), ``unrepeatable`` and ``played_otherwise`` (where a new multi-agent
-environment parts from this one, or from one of the rollout, on the same calls; None if nowhere), ``unseeded_starts`` (side ->
-how many of a few resets without a seed differ), ``distinct_starts`` (how many different observations the single-agent
-environment starts with, over these seeds), ``convention`` (where its mask is taken from), ``contradictions`` (place of
-another mask of it -> how often that was not the one used).
+their own masks allow.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 import time
 from collections.abc import Callable
@@ -35,18 +22,18 @@ from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
-from parity.capture.notes import note
+from parity.capture.raised import note
 from parity.capture.rllib.env_contract import EnvContractChecker
 from parity.capture.rllib.recording import shares_memory
 from parity.capture.rllib.repetition import FirstCalls, first_difference, same
 from parity.errors import CannotStart, one_line
-from parity.frameworks.rllib.arrays import array, flat, stack
+from parity.frameworks.rllib.arrays import array, by_entry, stack
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
 from parity.frameworks.rllib.env_tap import Call, EnvTap
 from parity.frameworks.rllib.eval_runner import make_played_env
 from parity.frameworks.rllib.module import unmasked_space
-from parity.results.capture import Numbers
+from parity.results.capture import Capture, Context, View, ViewSide
 from parity.task import Task
 from parity.task.masks import MASK_KEY, MaskedEnv, as_mask, is_legal, uniform_legal_action
 from parity.task.pettingzoo import AgainstOpponents
@@ -66,7 +53,7 @@ Others = Callable[[str, Any, spaces.Space], Any]
 
 
 def view(
-    numbers: Numbers, task: Task, port: Port, learner: Any, checker: EnvContractChecker, sampled: list[Call]
+    capture: Capture, task: Task, port: Port, learner: Any, checker: EnvContractChecker, sampled: list[Call]
 ) -> None:
     """Plays a few episodes side by side and stores both views.
 
@@ -82,12 +69,9 @@ def view(
     first_calls = FirstCalls()
     multi = EnvTap(played, first_calls, checker.reader(played, "beside the single-agent environment"))
     seen = port.agents[port.learning_agent][0]
-    facts: dict[str, Any] = {
-        "spaces": _spaces_differ(single.observation_space, seen),
-        "bounds": _bounds_differ(single.observation_space, seen),
-        "stopped": {},
-    }
-    numbers.facts["view"] = facts
+    result = capture.contract.view = View(
+        spaces=_spaces_differ(single.observation_space, seen), bounds=_bounds_differ(single.observation_space, seen)
+    )
     rows = _Rows()
     frozen = _frozen(port, learner)
     deadline = time.monotonic() + SECONDS_OF_A_SEARCH
@@ -97,40 +81,38 @@ def view(
             if episode >= EPISODES and time.monotonic() < deadline:
                 most = MOST_STEPS_OF_A_SEARCH
             if episode >= EPISODES and (
-                rows.seen_both_ends() or rows.spent(most) or facts["stopped"] or "unlike" in facts
+                rows.seen_both_ends() or rows.spent(most) or result.stopped or result.unlike is not None
             ):
                 break
-            player = _Player(
-                numbers,
-                multi,
-                port.learning_agent,
-                episode,
-                isinstance(single.observation_space, spaces.Dict),
-                _others(single, frozen, episode),
-            )
+            is_dict = isinstance(single.observation_space, spaces.Dict)
+            player = _Player(multi, port.learning_agent, episode, is_dict, _others(single, frozen, episode))
             try:
                 _episode(rows, episode, single, again, player, most)
             except CannotStart:
                 raise
             except _Unlike as unlike:
-                facts["unlike"] = str(unlike)
+                result.unlike = str(unlike)
             except _Stopped as stopped:
-                facts["stopped"][str(episode)] = str(stopped)
-            facts["shared_arrays"] = facts.get("shared_arrays", False) or player.shares_memory
-            facts["unreadable_mask"] = facts.get("unreadable_mask") or player.unreadable
-        facts["unseeded_starts"] = _unseeded_starts(numbers, single, multi)
-        facts["unrepeatable"] = first_difference(make_played_env(port.config), first_calls.calls)
-        if facts["unrepeatable"] is None:
-            facts["played_otherwise"] = first_difference(make_played_env(port.config), sampled)
+                result.stopped[str(episode)] = str(stopped)
+            result.shared_arrays = result.shared_arrays or player.shares_memory
+            result.unreadable_mask = result.unreadable_mask or player.unreadable
+            for agent, error in player.raised.items():
+                result.silent_modules.setdefault(agent, f"{type(error).__name__}: {one_line(error)}")
+                note(capture.context, f"agent {agent} played at random beside the single-agent environment", error)
+        for side, env in (("single", single), ("multi", multi)):
+            result.unseeded_starts[side] = _unseeded_starts(capture.context, side, env)
+        result.unrepeatable = first_difference(make_played_env(port.config), first_calls.calls)
+        if result.unrepeatable is None:
+            result.played_otherwise = first_difference(make_played_env(port.config), sampled)
     finally:
         for env in (single, again, multi):
             env.close()
-    rows.store(numbers)
-    facts["distinct_starts"] = rows.distinct_starts()
-    facts["contradictions"] = single.contradictions
+    rows.store(result)
+    result.distinct_starts = rows.distinct_starts()
+    result.contradictions = single.contradictions
     for place, error in single.unreadable.items():
-        note(numbers, f"the mask that the environment shows as {place} is not compared", error)
-    facts["convention"] = single.convention
+        note(capture.context, f"the mask that the environment shows as {place} is not compared", error)
+    result.convention = single.convention
 
 
 class _Stopped(Exception):
@@ -141,11 +123,27 @@ class _Unlike(Exception):
     """The second single-agent environment refused an action that the first one took."""
 
 
-class _Player:
-    """The multi-agent environment as its learning agent meets it: one step per decision of that agent."""
+@dataclasses.dataclass
+class _Row:
+    """What one side shows after a reset or a decision; reward and ends as they led there."""
 
-    def __init__(self, numbers: Numbers, env: Any, agent: str, seed: int, is_dict: bool, others: Others) -> None:
-        self._numbers = numbers
+    observation: Any
+    mask: np.ndarray | None
+    reward: float = 0.0
+    terminated: bool = False
+    truncated: bool = False
+
+
+class _Player:
+    """The multi-agent environment as its learning agent meets it: one step per decision of that agent.
+
+    Attributes:
+        shares_memory: whether successive observations of the learning agent share memory.
+        unreadable: why a mask of the learning agent is none.
+        raised: agent -> what its module raised, so that it played at random.
+    """
+
+    def __init__(self, env: Any, agent: str, seed: int, is_dict: bool, others: Others) -> None:
         self._env, self._agent, self._seed, self._is_dict = env, agent, seed, is_dict
         self._others = others
         self._generator = np.random.default_rng(seed)
@@ -153,21 +151,22 @@ class _Player:
         self._last: Any = None
         self.shares_memory = False
         self.unreadable: str | None = None
+        self.raised: dict[str, Exception] = {}
 
-    def reset(self) -> dict[str, Any]:
+    def reset(self) -> _Row:
         try:
             self._shown, _ = self._env.reset(seed=self._seed)
             return self._advance(None)
         except Exception as error:
             raise _Stopped(f"reset(seed={self._seed}): {type(error).__name__}: {one_line(error)}") from error
 
-    def step(self, action: Any) -> dict[str, Any]:
+    def step(self, action: Any) -> _Row:
         try:
             return self._advance(action)
         except Exception as error:
             raise _Stopped(f"step: {type(error).__name__}: {one_line(error)}") from error
 
-    def _advance(self, action: Any) -> dict[str, Any]:
+    def _advance(self, action: Any) -> _Row:
         """Steps until the learning agent sees something again, or the episode is over for it."""
         reward, terminated, truncated = 0.0, False, False
         for _ in range(MOST_STEPS):
@@ -188,13 +187,8 @@ class _Player:
             self.shares_memory = True
         self._last = observation
         mask = observation.get(MASK_KEY) if isinstance(observation, dict) else None
-        return {
-            "obs": self._unmasked(observation),
-            "mask": None if mask is None else self._mask(mask),
-            "reward": reward,
-            "terminated": terminated,
-            "truncated": truncated,
-        }
+        shown = None if mask is None else self._mask(mask)
+        return _Row(self._unmasked(observation), shown, reward, terminated, truncated)
 
     def _mask(self, raw: Any) -> np.ndarray | None:
         try:
@@ -217,7 +211,7 @@ class _Player:
             action = self._others(agent, seen, space)
         except Exception as error:
             # A module may need the port's connectors, or a state.
-            note(self._numbers, f"agent {agent} played at random beside the single-agent environment", error)
+            self.raised.setdefault(str(agent), error)
             action = None
         if action is not None:
             return action
@@ -252,25 +246,25 @@ def greedy(module: Any, seen: Any, space: spaces.Space) -> Any:
 
 def _frozen(port: Port, learner: Any) -> dict[str, Any]:
     """Modules of the other agents that have a choice and are not trained: SB3's environment plays these too, or none."""
-    found = {}
+    modules = {}
     for agent, (_, space) in port.agents.items():
         if learner is None or agent == port.learning_agent or not has_choice(space):
             continue
         module_id = port.config.policy_mapping_fn(agent, MultiAgentEpisode())
         if module_id in learner.module and not learner.should_module_be_updated(module_id):
-            found[agent] = learner.module[module_id].unwrapped()
-    return found
+            modules[agent] = learner.module[module_id].unwrapped()
+    return modules
 
 
 class _Rows:
     """What was seen, side by side."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+        self._rows: dict[str, list[_Row]] = {side: [] for side in SIDES}
         self._episode: list[int] = []
         self._step: list[int] = []
 
-    def add(self, episode: int, step: int, **sides: dict[str, Any]) -> None:
+    def add(self, episode: int, step: int, **sides: _Row) -> None:
         self._episode.append(episode)
         self._step.append(step)
         for side, row in sides.items():
@@ -279,46 +273,48 @@ class _Rows:
     def spent(self, most: int) -> bool:
         """Whether that many steps were played, or what is kept of them grows large."""
         rows = self._rows["single"]
-        size = sum(leaf.nbytes for leaf in flat({"obs": stack([rows[0]["obs"]])}).values()) if rows else 0
+        size = sum(leaf.nbytes for leaf in _stacked(rows[:1]).values()) if rows else 0
         return len(rows) >= most or len(rows) * size * len(SIDES) >= MOST_BYTES
 
     def seen_both_ends(self) -> bool:
-        return all(any(row[end] for row in self._rows["single"]) for end in ("terminated", "truncated"))
+        rows = self._rows["single"]
+        return any(row.terminated for row in rows) and any(row.truncated for row in rows)
 
     def distinct_starts(self) -> int:
         starts = [row for row, step in zip(self._rows["single"], self._step, strict=True) if step == 0]
-        return len({b"".join(leaf.tobytes() for leaf in flat({"obs": stack([row["obs"]])}).values()) for row in starts})
+        return len({b"".join(leaf.tobytes() for leaf in _stacked([row]).values()) for row in starts})
 
-    def store(self, numbers: Numbers) -> None:
-        numbers.put("view", {"episode": np.array(self._episode), "step": np.array(self._step)})
-        for side, rows in self._rows.items():
+    def store(self, result: View) -> None:
+        result.episode, result.step = np.array(self._episode), np.array(self._step)
+        for name, rows in self._rows.items():
             if not rows:
                 continue
-            numbers.put(
-                f"view/{side}",
-                {name: np.array([row[name] for row in rows]) for name in ("reward", "terminated", "truncated")},
-            )
-            if all(row["mask"] is not None for row in rows):
-                numbers.put(f"view/{side}", {"mask": np.stack([row["mask"] for row in rows])})
-            seen = stack([row["obs"] for row in rows])
-            numbers.put(f"view/{side}", flat({"obs": seen}) if isinstance(seen, dict) else {"obs": array(seen)})
+            side: ViewSide = getattr(result, name)
+            side.reward = np.array([row.reward for row in rows])
+            side.terminated = np.array([row.terminated for row in rows])
+            side.truncated = np.array([row.truncated for row in rows])
+            masks = [row.mask for row in rows if row.mask is not None]
+            if len(masks) == len(rows):
+                side.mask = np.stack(masks)
+            side.observations = _stacked(rows)
 
 
-def _unseeded_starts(numbers: Numbers, single: MaskedEnv, multi: Any) -> dict[str, int]:
-    """How many of a few resets without a seed, after one with a seed, show something new on each side."""
-    found = {}
-    for side, env in (("single", single), ("multi", multi)):
-        starts: list[Any] = []
-        try:
-            env.reset(seed=0)
-            for _ in range(UNSEEDED_RESETS):
-                shown = copy.deepcopy(env.reset()[0])
-                if not any(same(shown, each) for each in starts):
-                    starts.append(shown)
-        except Exception as error:
-            note(numbers, f"starts without a seed of the {side}-agent environment were not all seen", error)
-        found[side] = len(starts)
-    return found
+def _stacked(rows: list[_Row]) -> dict[str, np.ndarray]:
+    return by_entry(stack([row.observation for row in rows]))
+
+
+def _unseeded_starts(context: Context, side: str, env: Any) -> int:
+    """How many of a few resets without a seed, after one with a seed, show something new."""
+    starts: list[Any] = []
+    try:
+        env.reset(seed=0)
+        for _ in range(UNSEEDED_RESETS):
+            shown = copy.deepcopy(env.reset()[0])
+            if not any(same(shown, each) for each in starts):
+                starts.append(shown)
+    except Exception as error:
+        note(context, f"starts without a seed of the {side}-agent environment were not all seen", error)
+    return len(starts)
 
 
 def _episode(rows: _Rows, episode: int, single: MaskedEnv, again: MaskedEnv, player: _Player, most: int) -> None:
@@ -337,7 +333,7 @@ def _episode(rows: _Rows, episode: int, single: MaskedEnv, again: MaskedEnv, pla
             raise _Unlike(f"{type(error).__name__}: {one_line(error)}") from error
         other = player.step(action)
         rows.add(episode, step, single=seen[0], again=seen[1], multi=other)
-        if any(row["terminated"] or row["truncated"] for row in (*seen, other)):
+        if any(row.terminated or row.truncated for row in (*seen, other)):
             return
 
 
@@ -350,23 +346,18 @@ def _picked(env: MaskedEnv, episode: int, before: Any, generator: np.random.Gene
     return uniform_legal_action(mask, env.action_space, generator)
 
 
-def _step(env: MaskedEnv, action: Any) -> dict[str, Any]:
+def _step(env: MaskedEnv, action: Any) -> _Row:
     observation, reward, terminated, truncated, _ = env.step(action)
     return _own(env, observation, reward, terminated, truncated and not terminated)
 
 
 def _own(
     env: MaskedEnv, observation: Any, reward: Any = 0.0, terminated: bool = False, truncated: bool = False
-) -> dict[str, Any]:
+) -> _Row:
     """A row of the single-agent environment, copied: it may return the same arrays again."""
     is_dict = isinstance(observation, dict)
-    return {
-        "obs": {key: np.array(part) for key, part in observation.items()} if is_dict else np.array(observation),
-        "mask": env.action_masks().copy(),
-        "reward": float(reward),
-        "terminated": bool(terminated),
-        "truncated": bool(truncated),
-    }
+    copied = {key: np.array(part) for key, part in observation.items()} if is_dict else np.array(observation)
+    return _Row(copied, env.action_masks().copy(), float(reward), bool(terminated), bool(truncated))
 
 
 def same_tensors(a: spaces.Space, b: spaces.Space) -> bool:

@@ -1,25 +1,7 @@
 """What Stable-Baselines3 computes from a port's rollout: its distributions, its buffer's returns, its own ``train()``.
 
 The environment's side of the rollout (observations, masks, actions, rewards, ends) is the input, never the port's batch:
-where the two differ, the results do. Arrays, below ``M/sb3`` for a module ``M`` (see ``parity.capture.rllib.rollout``):
-
-    logits, values, logp, entropy        on the V rows that stand for decisions (logits before masking)
-    space/logits, space/values           on the observations drawn from the space
-    grown/logits, grown/values           likewise, with weights whose outputs are far apart (``parity.capture.scaled_weights``)
-    raw_advantages, returns              float32 [V], from RolloutBuffer.compute_returns_and_advantage, chunk by chunk
-    RUN/loss/{policy, value, entropy}    float64 [minibatches]
-    RUN/gradient/PARAM                   of the first minibatch, clipped
-    RUN/peak/PARAM                       element by element the largest |gradient| of all minibatches, clipped
-    RUN/first/PARAM, RUN/last/PARAM      parameters after the first and the last minibatch
-
-Each RUN is one update by ``MaskablePPO.train`` from the same weights. ``first_…`` runs take one step on the rows of the
-port's first minibatch, ``full_…`` runs all minibatches:
-
-    …_sb3          as SB3 does it
-    …_advantages   with the port's advantages in place of SB3's normalisation per minibatch
-    …_adam_eps     with the port's epsilon in Adam
-    …_minibatches  with the port's composition and order of minibatches
-    …_all          with all three
+where the two differ, the results do.
 """
 
 from __future__ import annotations
@@ -37,37 +19,122 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import configure
 
+from parity.capture.module_capture import ModuleCapture, loss_terms
 from parity.frameworks import hyperparameters
-from parity.results.capture import Numbers
+from parity.frameworks.network import nested, network_input
+from parity.results.capture import Arrays, RandomObservations, Rows, ScaledWeights
 from parity.task import PPOParams
 
+# An observation that is no Dict stands under this name, beside its mask.
+OBSERVATIONS = "observations"
 
-@dataclasses.dataclass(frozen=True)
-class Decisions:
-    """The environment's side of a rollout, V decisions in chunks.
 
-    Attributes:
-        observations: what the policy takes, a dict of arrays or an array ``[V, …]``.
-        masks: bool ``[V, n_logits]``.
-        actions: ``[V]`` or ``[V, k]``.
-        rewards: float64 ``[V]``.
-        chunk: int64 ``[V]``, not decreasing.
-        terminated, truncated: bool ``[V]``; at the last row of a chunk neither means that the rollout was cut there.
-        after: observations that followed the last row of each chunk.
+def settings(ppo: PPOParams, **others: Any) -> PPOParams:
+    """Hyperparameters for `add_reference`: how many rows there are is the rollout's, and stopping early would part the runs."""
+    fields = dataclasses.asdict(ppo) | others
+    return PPOParams(**fields | {"n_envs": 1, "n_steps": fields["batch_size"], "target_kl": None})
+
+
+def for_policy(observations: Arrays | np.ndarray, space: spaces.Space) -> Any:
+    """Captured observations as the policy with this space takes them: with or without mask and wrapping."""
+    seen = nested(observations)
+    wrapped = isinstance(seen, dict) and OBSERVATIONS in seen and OBSERVATIONS not in getattr(space, "spaces", {})
+    return _arrays(network_input(seen[OBSERVATIONS] if wrapped else seen, space))
+
+
+def _arrays(tensors: Any) -> Any:
+    return {key: _arrays(part) for key, part in tensors.items()} if isinstance(tensors, dict) else tensors.numpy()
+
+
+def outputs(policy: MaskableActorCriticPolicy, observations: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """The policy's logits ``[B, n_logits]`` and values ``[B, 1]``; ``observations``: as `for_policy` gives them."""
+    tensors = _tensors(observations)
+    return torch.as_tensor(_logits(policy.get_distribution(tensors))), policy.predict_values(tensors)
+
+
+def add_random_reference(
+    into: RandomObservations | ScaledWeights, policy: MaskableActorCriticPolicy, observations: Any
+) -> None:
+    """The policy on the random observations."""
+    with torch.no_grad():
+        logits, values = outputs(policy, observations)
+    into.sb3_logits, into.sb3_values = logits.numpy(), values.flatten().numpy()
+
+
+def add_reference(own: ModuleCapture, policy: Any, after: Any, ppo: PPOParams, adam_eps: float) -> None:
+    """SB3's side of a module's rungs 1 to 8: what was collected of its rollout and update, computed once more by SB3.
+
+    Args:
+        own: with rows, batch and update.
+        policy: SB3's, with the module's weights; not changed.
+        after: observations that followed the last row of each chunk: an array, or entry -> array.
+        ppo: of this module, see `settings`.
+        adam_eps: epsilon of the module's optimiser.
     """
+    rows, space = own.rows, policy.observation_space
+    columns = sum(own.facts.choices or [])
+    masks = rows.mask if rows.has("mask") else np.ones((len(rows.reward), columns), dtype=bool)
+    observations = for_policy(rows.observations, space)
+    _add_forward(own, policy, observations, masks)
+    _add_returns(own, policy, for_policy(after, space), ppo)
+    if not own.update.has("rows") or not own.loss.has("advantages"):
+        return
+    valid = np.flatnonzero(rows.valid)
+    # A row's place among those that stand for decisions.
+    place = np.full(len(rows.valid), -1)
+    place[valid] = np.arange(len(valid))
+    minibatches = [place[minibatch[minibatch >= 0]] for minibatch in own.update.rows]
+    port = PortUpdate(
+        minibatches=[minibatch[minibatch >= 0] for minibatch in minibatches],
+        advantages=own.loss.advantages[valid].astype(np.float32),
+        batch_size=own.update.minibatch_size,
+        epochs=own.update.epochs,
+        adam_eps=adam_eps,
+    )
+    _add_updates(own, policy, observations, masks, port, ppo)
 
-    observations: Any
-    masks: np.ndarray
-    actions: np.ndarray
-    rewards: np.ndarray
-    chunk: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-    after: Any
 
-    def last_rows(self) -> np.ndarray:
-        """Row of the end of each chunk, int64 ``[chunks]``."""
-        return np.flatnonzero(np.append(np.diff(self.chunk) != 0, True))
+def _add_forward(own: ModuleCapture, policy: MaskableActorCriticPolicy, observations: Any, masks: np.ndarray) -> None:
+    """The policy's distribution and values on the decisions."""
+    with torch.no_grad():
+        tensors = _tensors(observations)
+        own.forward.sb3_logits = _logits(policy.get_distribution(tensors))
+        actions = torch.as_tensor(own.rows.action)
+        values, log_prob, entropy = policy.evaluate_actions(tensors, actions, action_masks=masks)
+    assert entropy is not None
+    own.forward.sb3_values = values.flatten().numpy()
+    own.distribution.sb3_log_prob, own.distribution.sb3_entropy = log_prob.numpy(), entropy.numpy()
+
+
+def last_rows(rows: Rows) -> np.ndarray:
+    """Number of the last decision of each chunk, int64 ``[chunks]``."""
+    return np.flatnonzero(np.append(np.diff(rows.chunk) != 0, True))
+
+
+def _add_returns(own: ModuleCapture, policy: MaskableActorCriticPolicy, after: Any, ppo: PPOParams) -> None:
+    """Advantages and value targets by SB3's buffer, one buffer per chunk; truncation as ``collect_rollouts`` does it."""
+    rows, values = own.rows, own.forward.sb3_values
+    with torch.no_grad():
+        following = policy.predict_values(_tensors(after)).flatten().numpy()
+    advantages, targets = np.empty_like(values), np.empty_like(values)
+    start = 0
+    for chunk, last in enumerate(last_rows(rows)):
+        part = slice(start, last + 1)
+        rewards = rows.reward[part].astype(np.float32)
+        terminated, truncated = bool(rows.terminated[last]), bool(rows.truncated[last])
+        if truncated:
+            rewards[-1] += ppo.gamma * following[chunk]
+        buffer = RolloutBuffer(
+            len(rewards), spaces.Discrete(2), spaces.Discrete(2), "cpu", gae_lambda=ppo.gae_lambda, gamma=ppo.gamma, n_envs=1
+        )  # fmt: skip
+        buffer.rewards[:, 0], buffer.values[:, 0] = rewards, values[part]
+        buffer.episode_starts[0] = 1.0
+        buffer.compute_returns_and_advantage(
+            last_values=torch.as_tensor(following[chunk : chunk + 1]), dones=np.array([terminated or truncated])
+        )
+        advantages[part], targets[part] = buffer.advantages[:, 0], buffer.returns[:, 0]
+        start = last + 1
+    own.returns.sb3_advantages, own.returns.sb3_returns = advantages, targets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,107 +155,55 @@ class PortUpdate:
     adam_eps: float
 
 
-def forward(numbers: Numbers, folder: str, policy: MaskableActorCriticPolicy, decisions: Decisions) -> None:
-    """The policy's distribution and values on the decisions."""
-    actions = torch.as_tensor(decisions.actions)
-    with torch.no_grad():
-        observations = _tensors(decisions.observations)
-        logits = _logits(policy.get_distribution(observations))
-        values, logp, entropy = policy.evaluate_actions(observations, actions, action_masks=decisions.masks)
-    assert entropy is not None
-    numbers.put(
-        f"{folder}/sb3",
-        {"logits": logits, "values": values.flatten().numpy(), "logp": logp.numpy(), "entropy": entropy.numpy()},
-    )
-
-
-def forward_space(
-    numbers: Numbers, folder: str, policy: MaskableActorCriticPolicy, observations: Any, name: str = "space"
-) -> None:
-    """The policy on observations drawn from the space; stored below ``sb3/NAME``."""
-    with torch.no_grad():
-        tensors = _tensors(observations)
-        logits, values = _logits(policy.get_distribution(tensors)), policy.predict_values(tensors)
-    numbers.put(f"{folder}/sb3/{name}", {"logits": logits, "values": values.flatten().numpy()})
-
-
-def outputs(policy: MaskableActorCriticPolicy, observations: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """The policy's logits ``[B, n_logits]`` and values ``[B, 1]``."""
-    tensors = _tensors(observations)
-    return torch.as_tensor(_logits(policy.get_distribution(tensors))), policy.predict_values(tensors)
-
-
-def returns(
-    numbers: Numbers,
-    folder: str,
+def _add_updates(
+    own: ModuleCapture,
     policy: MaskableActorCriticPolicy,
-    decisions: Decisions,
-    gamma: float,
-    gae_lambda: float,
-) -> None:
-    """Advantages and value targets by SB3's buffer, one buffer per chunk; truncation as ``collect_rollouts`` does it."""
-    values = numbers[f"{folder}/sb3/values"]
-    with torch.no_grad():
-        after = policy.predict_values(_tensors(decisions.after)).flatten().numpy()
-    advantages, targets = np.empty_like(values), np.empty_like(values)
-    start = 0
-    for chunk, last in enumerate(decisions.last_rows()):
-        rows = slice(start, last + 1)
-        rewards = decisions.rewards[rows].astype(np.float32)
-        terminated, truncated = bool(decisions.terminated[last]), bool(decisions.truncated[last])
-        if truncated:
-            rewards[-1] += gamma * after[chunk]
-        buffer = RolloutBuffer(
-            len(rewards), spaces.Discrete(2), spaces.Discrete(2), "cpu", gae_lambda=gae_lambda, gamma=gamma, n_envs=1
-        )
-        buffer.rewards[:, 0], buffer.values[:, 0] = rewards, values[rows]
-        buffer.episode_starts[0] = 1.0
-        buffer.compute_returns_and_advantage(
-            last_values=torch.as_tensor(after[chunk : chunk + 1]), dones=np.array([terminated or truncated])
-        )
-        advantages[rows], targets[rows] = buffer.advantages[:, 0], buffer.returns[:, 0]
-        start = last + 1
-    numbers.put(f"{folder}/sb3", {"raw_advantages": advantages, "returns": targets})
-
-
-def update(
-    numbers: Numbers,
-    folder: str,
-    policy: MaskableActorCriticPolicy,
-    decisions: Decisions,
+    observations: Any,
+    masks: np.ndarray,
     port: PortUpdate,
     ppo: PPOParams,
-    old_logp: np.ndarray,
 ) -> None:
-    """All runs of the module's docstring. ``old_logp``: float32 ``[V]``, log-probs at sampling."""
-    raw = numbers[f"{folder}/sb3/raw_advantages"]
-    own = port.minibatches if _is_sb3s(port, len(raw)) else _minibatches(len(raw), port.batch_size, port.epochs)
-    runs = {
-        "first_sb3": (port.minibatches[:1], False, ppo.adam_eps),
-        "first_advantages": (port.minibatches[:1], True, ppo.adam_eps),
-        "first_all": (port.minibatches[:1], True, port.adam_eps),
-        "full_sb3": (own, False, ppo.adam_eps),
-        "full_advantages": (own, True, ppo.adam_eps),
-        "full_adam_eps": (own, False, port.adam_eps),
-        "full_minibatches": (port.minibatches, False, ppo.adam_eps),
-        "full_all": (port.minibatches, True, port.adam_eps),
+    """Updates by ``MaskablePPO.train`` from the same weights: one step on the port's first minibatch, and whole ones.
+
+    Each as SB3 does it, with one thing of the port's, or with all (see the RUNs of `parity.results.capture`).
+    """
+    raw = own.returns.sb3_advantages
+    dealt = port.minibatches if _is_sb3s(port, len(raw)) else _minibatches(len(raw), port.batch_size, port.epochs)
+    columns = {
+        "actions": own.rows.action.reshape(len(raw), -1).astype(np.float32),
+        "old_values": own.forward.sb3_values,
+        "old_log_prob": own.rollout.action_logp[np.flatnonzero(own.rows.valid)],
+        "returns": own.returns.sb3_returns,
+        "action_masks": masks.astype(np.float32),
     }
-    for name, (minibatches, ports_advantages, eps) in runs.items():
-        settings = dataclasses.replace(
-            ppo, adam_eps=eps, normalize_advantage=ppo.normalize_advantage and not ports_advantages
-        )
-        trainer = _Trainer(copy.deepcopy(policy), decisions.observations, settings)
+
+    def run(minibatches: list[np.ndarray], ports_advantages: bool, adam_eps: float) -> _Updated:
+        normalize = ppo.normalize_advantage and not ports_advantages
+        its_ppo = dataclasses.replace(ppo, adam_eps=adam_eps, normalize_advantage=normalize)
         advantages = port.advantages if ports_advantages else raw
-        columns = {
-            "actions": decisions.actions.reshape(len(raw), -1).astype(np.float32),
-            "old_values": numbers[f"{folder}/sb3/values"],
-            "old_log_prob": old_logp,
-            "advantages": advantages,
-            "returns": numbers[f"{folder}/sb3/returns"],
-            "action_masks": decisions.masks.astype(np.float32),
-        }
-        for key, arrays in trainer.run(minibatches, columns).items():
-            numbers.put(f"{folder}/sb3/{name}/{key}", arrays)
+        return _Trainer(copy.deepcopy(policy), observations, its_ppo).run(
+            minibatches, columns | {"advantages": advantages}
+        )
+
+    one = port.minibatches[:1]
+    first = {
+        "sb3": run(one, False, ppo.adam_eps),
+        "advantages": run(one, True, ppo.adam_eps),
+        "all": run(one, True, port.adam_eps),
+    }
+    own.loss.sb3 = {name: loss_terms(own.module, each.losses) for name, each in first.items()}
+    own.gradient.sb3 = own.step.sb3_gradient = {name: each.gradient for name, each in first.items()}
+    own.step.sb3 = {name: each.first for name, each in first.items()}
+    whole = {
+        "sb3": run(dealt, False, ppo.adam_eps),
+        "advantages": run(dealt, True, ppo.adam_eps),
+        "adam_eps": run(dealt, False, port.adam_eps),
+        "minibatches": run(port.minibatches, False, ppo.adam_eps),
+        "all": run(port.minibatches, True, port.adam_eps),
+    }
+    own.update.sb3 = {name: each.last for name, each in whole.items()}
+    own.update.sb3_peak = {name: each.peak for name, each in whole.items()}
+    own.step.sb3_last = whole["sb3"].last
 
 
 def _is_sb3s(port: PortUpdate, rows: int) -> bool:
@@ -207,6 +222,26 @@ def _minibatches(rows: int, batch_size: int, epochs: int) -> list[np.ndarray]:
     generator = np.random.default_rng(0)
     permutations = [generator.permutation(rows) for _ in range(epochs)]
     return [p[start : start + batch_size] for p in permutations for start in range(0, rows, batch_size)]
+
+
+@dataclasses.dataclass
+class _Updated:
+    """What one run of `_Trainer` left.
+
+    Attributes:
+        losses: of each minibatch, by the names of `LossTerms`.
+        gradient: of the first minibatch, clipped.
+        peak: element by element the largest |gradient| of all minibatches, clipped.
+        first, last: parameters after the first and the last minibatch.
+    """
+
+    losses: dict[str, list[float]] = dataclasses.field(
+        default_factory=lambda: {"policy": [], "value": [], "entropy": []}
+    )
+    gradient: Arrays = dataclasses.field(default_factory=dict)
+    peak: Arrays = dataclasses.field(default_factory=dict)
+    first: Arrays = dataclasses.field(default_factory=dict)
+    last: Arrays = dataclasses.field(default_factory=dict)
 
 
 class _Trainer:
@@ -238,10 +273,8 @@ class _Trainer:
         """In place of ``RolloutBuffer.get``."""
         return self._dealt
 
-    def run(self, minibatches: list[np.ndarray], columns: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-        losses: dict[str, list[float]] = {"policy": [], "value": [], "entropy": []}
-        found: dict[str, dict[str, Any]] = {}
-        peak: dict[str, Any] = {}
+    def run(self, minibatches: list[np.ndarray], columns: dict[str, np.ndarray]) -> _Updated:
+        updated = _Updated()
         policy = self._model.policy
         for i, rows in enumerate(minibatches):
             if len(rows) == 0:
@@ -253,18 +286,17 @@ class _Trainer:
             self._model.normalize_advantage = self._normalize and len(rows) > 1
             self._model.train()
             logged = self._model.logger.name_to_value
-            losses["policy"].append(float(logged["train/policy_gradient_loss"]))
-            losses["value"].append(float(logged["train/value_loss"]))
-            losses["entropy"].append(-float(logged["train/entropy_loss"]))
+            updated.losses["policy"].append(float(logged["train/policy_gradient_loss"]))
+            updated.losses["value"].append(float(logged["train/value_loss"]))
+            updated.losses["entropy"].append(-float(logged["train/entropy_loss"]))
             gradients = {n: p.grad.numpy() for n, p in policy.named_parameters() if p.grad is not None}
             for name, gradient in gradients.items():
-                peak[name] = np.maximum(peak.get(name, 0.0), np.abs(gradient))
+                updated.peak[name] = np.maximum(updated.peak.get(name, 0.0), np.abs(gradient))
             if i == 0:
-                found["gradient"] = {n: g.copy() for n, g in gradients.items()}
-                found["first"] = _parameters(policy)
-        found["last"] = _parameters(policy)
-        found["loss"], found["peak"] = losses, peak
-        return found
+                updated.gradient = {n: g.copy() for n, g in gradients.items()}
+                updated.first = _parameters(policy)
+        updated.last = _parameters(policy)
+        return updated
 
 
 def _parameters(policy: torch.nn.Module) -> dict[str, np.ndarray]:

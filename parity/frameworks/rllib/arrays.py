@@ -13,6 +13,8 @@ import torch
 import tree
 from ray.rllib.utils.torch_utils import convert_to_torch_tensor
 
+from parity.frameworks.rllib.pettingzoo import OBSERVATIONS_KEY
+
 
 def flat(columns: dict[str, Any]) -> dict[str, np.ndarray]:
     """Nested columns as arrays by path, ``entry/entry``; lists (of infos, of ids) are left out.
@@ -26,6 +28,11 @@ def flat(columns: dict[str, Any]) -> dict[str, np.ndarray]:
         elif isinstance(column, torch.Tensor | np.ndarray):
             arrays[str(name)] = array(column)
     return arrays
+
+
+def by_entry(observations: Any) -> dict[str, np.ndarray]:
+    """Observations as arrays, by path of their entries; what is no dict stands as ``observations``."""
+    return flat(observations if isinstance(observations, dict) else {OBSERVATIONS_KEY: observations})
 
 
 def array(value: Any) -> np.ndarray:

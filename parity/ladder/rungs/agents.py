@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from parity.ladder.rung_input import RungInput, RungReport
+from parity.results.capture import Contract
 from parity.results.summary import Severity
 
-# Kind of breach, as the runner notes it -> code and severity of its finding.
+# Kind of breach, as it was collected -> code and severity of its finding.
 _CODES: dict[str, tuple[str, Severity]] = {
     "form": ("PAR047", "error"),
     "unknown": ("PAR044", "error"),
@@ -20,20 +21,19 @@ _CODES: dict[str, tuple[str, Severity]] = {
 }
 
 
-def agents(sheet: RungReport, evidence: RungInput) -> None:
+def agents(report: RungReport, inputs: RungInput, contract: Contract) -> None:
     """Spaces, agents, rewards, last observations and ends, as they were seen while the environment was played."""
-    facts = evidence.facts.get("conduct")
-    if facts is None:
+    if not contract.has("env_contract"):
         return  # it could not be opened: that is a finding of its own
-    for kind, breach in facts["breaches"].items():
+    env_contract = contract.env_contract
+    for kind, breach in env_contract.breaches.items():
         code, severity = _CODES[kind]
-        where = f"agent {breach['agent']}, {breach['place']}" if breach["agent"] else breach["place"]
-        times = "" if breach["times"] == 1 else f" (and {breach['times'] - 1} times more)"
-        sheet.report(code, where, f"{breach['detail']}{times}", {"times": breach["times"]}, severity=severity)
-    if not facts["seen"]:
+        where = f"agent {breach.agent}, {breach.place}" if breach.agent else breach.place
+        times = "" if breach.times == 1 else f" (and {breach.times - 1} times more)"
+        report.report(code, where, f"{breach.detail}{times}", {"times": breach.times}, severity=severity)
+    if not env_contract.seen:
         return
-    learner = str(evidence.facts["learning_agent"])
-    for agent in [agent for agent in facts["possible"] if agent not in facts["seen"]]:
-        message = f"agent {agent} is among possible_agents and saw nothing in {facts['episodes']} episodes"
-        severity = "error" if agent == learner else "warning"
-        sheet.report("PAR046", f"agent {agent}", message, {"episodes": facts["episodes"]}, severity=severity)
+    for agent in [agent for agent in env_contract.possible if agent not in env_contract.seen]:
+        message = f"agent {agent} is among possible_agents and saw nothing in {env_contract.episodes} episodes"
+        severity = "error" if agent == inputs.context.learning_agent else "warning"
+        report.report("PAR046", f"agent {agent}", message, {"episodes": env_contract.episodes}, severity=severity)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from parity.ladder.rung_input import RungInput, RungReport
+from parity.results.capture import Configuration, Contract, Returns, Rows, captured
 from parity.results.summary import Severity
 from parity.task.hyperparameter_names import IN_ENV_RUNNERS, RLLIB_NAMES
 
@@ -21,77 +22,79 @@ _UPDATE = ("PAR603", "PAR701", "PAR801")
 _SAME_COURSE = 0.05
 
 
-def configuration(sheet: RungReport, evidence: RungInput) -> None:
+def configuration(report: RungReport, inputs: RungInput, contract: Contract) -> None:
     """Every hyperparameter that RLlib would use otherwise, and settings of RLlib that SB3 has nothing like."""
-    config = evidence.fact("config", parts=("build",))
-    declared = evidence.facts.get("declared", {})
-    names = config.get("names", RLLIB_NAMES)  # "names": of another framework than RLlib
-    _hyperparameters(sheet, *_with_schedules(_of_the_module(evidence, config), config), declared, names)
-    _optimizer(sheet, config.get("optimizer", {}), declared)
-    _normalizes(sheet, config.get("normalizes", {}))
-    rllib = config.get("rllib", {})
-    _value_clamp(sheet, evidence, rllib, _reason(declared, "PAR011"))
-    if rllib.get("use_kl_loss") and config["port"].get("kl_coeff", 1.0) != 0:
-        coefficient = config["port"].get("kl_coeff")
-        message = f"the loss has a term of {coefficient} times the KL divergence, adapted during training"
-        reason = _reason(declared, "PAR012")
-        sheet.report("PAR012", "config.training", message, {"kl_coeff": coefficient}, declared=reason)
-    if rllib.get("torch_skip_nan_gradients"):
-        sheet.report("PAR017", "config.training", "torch_skip_nan_gradients is True")
-    if rllib.get("count_steps_by") == "agent_steps":
-        agents = [name for name, count in evidence.facts.get("decisions", {}).items() if count["played"]]
-        message = f'count_steps_by is "agent_steps"; agents that acted: {", ".join(agents)}'
-        severity: Severity = "error" if len(agents) > 1 else "warning"
-        sheet.report("PAR021", "config.multi_agent", message, {"agents": agents}, severity=severity)
-    if rllib.get("explore") is False:
-        message = "explore is False: the env runners play the most likely action, and training sees no other"
-        fix = "config.env_runners(explore=True)"
-        sheet.report("PAR010", "config, explore", message, {"explore": False}, fix=fix, explains=("PAR303",))
-    if rllib.get("shuffles") is False:
-        message = "shuffle_batch_per_epoch is False: every epoch goes through the rollout in the order of time"
-        fix = "config.training(shuffle_batch_per_epoch=True)"
-        reason = declared.get("shuffle_batch_per_epoch")
-        sheet.report(
-            "PAR010", "config, shuffle_batch_per_epoch", message, {"shuffles": False}, fix=fix, declared=reason
-        )
-    _fragments(sheet, config["port"], rllib, declared.get("rollout_fragment_length"))
-    _complete_episodes(sheet, evidence, rllib)
-    _stock_runner(sheet, rllib)
-    if rllib.get("torch_compile_learner") and rllib.get("what_to_compile") == "forward_train":
-        sheet.report("PAR024", "config.framework", 'torch_compile_learner is True, what to compile "forward_train"')
-    for module, own in (rllib.get("overrides_per_module") or {}).items():
-        ignored = {name: value for name, value in own.items() if value != config["port"].get(name)}
-        if ignored:
-            what = ", ".join(f"{name} {value}" for name, value in ignored.items())
-            message = f"module {module} asks for {what}; its advantages are computed with the global values"
-            sheet.report("PAR018", f"module {module}", message, ignored, module=module)
+    config, declared = inputs.configuration, inputs.context.declared
+    names = RLLIB_NAMES if config.names is None else config.names
+    _hyperparameters(report, *_with_schedules(_of_the_module(inputs, config), config), declared, names)
+    _optimizer(report, config.optimizer, declared)
+    _normalizes(report, config.normalizes)
+    _value_clamp(report, inputs, contract)
+    _native(report, inputs, config)
+    _fragments(report, config, declared.get("rollout_fragment_length"))
+    _complete_episodes(report, inputs, config.native)
+    _stock_runner(report, config.native)
     fields = {
         each["field"]: each["reason"]
-        for each in evidence.facts.get("untranslated", [])
+        for each in config.untranslated
         if not (each["field"] in MEASURED and each["value"])
     }
     if fields:
         what = "; ".join(f"{name}: {reason}" for name, reason in fields.items())
-        sheet.report("PAR013", "config", what, fields, fix=None if "rllib" in config else _DECLARE)
+        report.report("PAR013", "config", what, fields, fix=None if config.native else _DECLARE)
 
 
-def _of_the_module(evidence: RungInput, config: dict[str, Any]) -> dict[str, Any]:
+def _native(report: RungReport, inputs: RungInput, config: Configuration) -> None:
+    """Settings of RLlib alone, one by one."""
+    rllib, declared = config.native, inputs.context.declared
+    if rllib.get("use_kl_loss") and config.port.get("kl_coeff", 1.0) != 0:
+        coefficient = config.port.get("kl_coeff")
+        message = f"the loss has a term of {coefficient} times the KL divergence, adapted during training"
+        reason = _reason(declared, "PAR012")
+        report.report("PAR012", "config.training", message, {"kl_coeff": coefficient}, declared=reason)
+    if rllib.get("torch_skip_nan_gradients"):
+        report.report("PAR017", "config.training", "torch_skip_nan_gradients is True")
+    if rllib.get("count_steps_by") == "agent_steps":
+        agents = [name for name, count in (inputs.context.decisions or {}).items() if count.played]
+        message = f'count_steps_by is "agent_steps"; agents that acted: {", ".join(agents)}'
+        severity: Severity = "error" if len(agents) > 1 else "warning"
+        report.report("PAR021", "config.multi_agent", message, {"agents": agents}, severity=severity)
+    if rllib.get("explore") is False:
+        message = "explore is False: the env runners play the most likely action, and training sees no other"
+        fix = "config.env_runners(explore=True)"
+        report.report("PAR010", "config, explore", message, {"explore": False}, fix=fix, explains=("PAR303",))
+    if rllib.get("shuffles") is False:
+        message = "shuffle_batch_per_epoch is False: every epoch goes through the rollout in the order of time"
+        fix = "config.training(shuffle_batch_per_epoch=True)"
+        where, reason = "config, shuffle_batch_per_epoch", declared.get("shuffle_batch_per_epoch")
+        report.report("PAR010", where, message, {"shuffles": False}, fix=fix, declared=reason)
+    if rllib.get("torch_compile_learner") and rllib.get("what_to_compile") == "forward_train":
+        report.report("PAR024", "config.framework", 'torch_compile_learner is True, what to compile "forward_train"')
+    for module, own in (rllib.get("overrides_per_module") or {}).items():
+        ignored = {name: value for name, value in own.items() if value != config.port.get(name)}
+        if ignored:
+            what = ", ".join(f"{name} {value}" for name, value in ignored.items())
+            message = f"module {module} asks for {what}; its advantages are computed with the global values"
+            report.report("PAR018", f"module {module}", message, ignored, module=module)
+
+
+def _of_the_module(inputs: RungInput, config: Configuration) -> dict[str, Any]:
     """The port's hyperparameters, with those that the learning module has of its own; advantages have the global ones."""
-    own = evidence.facts.get("settings", {}).get(evidence.learning, {})
+    facts = inputs.context.modules.get(inputs.learning)
+    own = (facts.settings if facts is not None else None) or {}
     differs = {
         name: own[name]
         for name in ("learning_rate", "clip_range", "ent_coef", "vf_coef", "max_grad_norm")
-        if name in own and own[name] != config["task"][name] and isinstance(config["port"].get(name), int | float)
+        if name in own and own[name] != config.task[name] and isinstance(config.port.get(name), int | float)
     }
-    return config["port"] | differs
+    return config.port | differs
 
 
-def _with_schedules(port: dict[str, Any], config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _with_schedules(port: dict[str, Any], config: Configuration) -> tuple[dict[str, Any], dict[str, Any]]:
     """Hyperparameters of the port and of the task; one that SB3 changes during training, or the port, as its course."""
-    task, schedules = dict(config["task"]), config.get("schedules", {})
-    port = dict(port)
-    for name, course in schedules.get("sb3", {}).items():
-        theirs = schedules.get("port", {}).get(name)
+    task, port = dict(config.task), dict(port)
+    for name, course in config.schedules.get("sb3", {}).items():
+        theirs = config.schedules.get("port", {}).get(name)
         task[name] = _course(course)
         if theirs is not None and np.allclose(theirs, course, rtol=0, atol=_SAME_COURSE * max(map(abs, course))):
             port[name] = task[name]
@@ -104,38 +107,38 @@ def _course(values: list[float]) -> str:
     return "a schedule " + " → ".join(f"{value:.3g}" for value in values)
 
 
-def _optimizer(sheet: RungReport, optimizer: dict[str, str], declared: dict[str, str]) -> None:
+def _optimizer(report: RungReport, optimizer: dict[str, str], declared: dict[str, str]) -> None:
     """Class and settings; learning rate and Adam's epsilon are hyperparameters of their own."""
     if "port" not in optimizer or optimizer["port"] == optimizer["sb3"]:
         return
     message = f"the port's optimiser is {optimizer['port']}, SB3's is {optimizer['sb3']}"
     fix = "Learner.configure_optimizers_for_module: self.register_optimizer(...)"
-    sheet.report("PAR010", "config, optimizer", message, dict(optimizer), fix=fix, declared=declared.get("optimizer"))
+    report.report("PAR010", "config, optimizer", message, dict(optimizer), fix=fix, declared=declared.get("optimizer"))
 
 
-def _fragments(sheet: RungReport, port: dict[str, Any], rllib: dict[str, Any], declared: str | None) -> None:
+def _fragments(report: RungReport, config: Configuration, declared: str | None) -> None:
     """Lambda-returns end where a fragment does."""
-    length, steps = rllib.get("rollout_fragment_length"), port.get("n_steps")
+    length, steps = config.native.get("rollout_fragment_length"), config.port.get("n_steps")
     if not isinstance(length, int | float) or not isinstance(steps, int | float) or length >= steps:
         return
-    if rllib.get("batch_mode") != "truncate_episodes":
+    if config.native.get("batch_mode") != "truncate_episodes":
         return
     message = (
         f"rollout_fragment_length is {length}: rollouts of {steps} steps of each sub-environment are cut into pieces, and "
         "every piece ends with a value in place of what came after it"
     )
-    found = {"rollout_fragment_length": length, "n_steps": steps}
+    evidence = {"rollout_fragment_length": length, "n_steps": steps}
     fix = f'config.env_runners(rollout_fragment_length="auto")  # or {steps}'
-    sheet.report("PAR010", "config, rollout_fragment_length", message, found, fix=fix, declared=declared)
+    report.report("PAR010", "config, rollout_fragment_length", message, evidence, fix=fix, declared=declared)
 
 
-def _normalizes(sheet: RungReport, normalizes: dict[str, bool]) -> None:
+def _normalizes(report: RungReport, normalizes: dict[str, bool]) -> None:
     """What a connector of the port's does cannot be compared with running statistics: it has to be declared."""
     for code, what in (("PAR030", "observations"), ("PAR032", "rewards")):
         if normalizes.get(what):
             message = f"sb3_model normalises {what} by their running statistics (VecNormalize); the port gets them as they are"
             fix = f'the same in the port, and Task(..., declared={{"{code}": "..."}}); or no VecNormalize'
-            sheet.report(code, "sb3_model, VecNormalize", message, {"normalizes": what}, fix=fix)
+            report.report(code, "sb3_model, VecNormalize", message, {"normalizes": what}, fix=fix)
 
 
 def _reason(declared: dict[str, str], code: str) -> str | None:
@@ -143,7 +146,7 @@ def _reason(declared: dict[str, str], code: str) -> str | None:
 
 
 def _hyperparameters(
-    sheet: RungReport, port: dict[str, Any], task: dict[str, Any], declared: dict[str, str], names: dict[str, str]
+    report: RungReport, port: dict[str, Any], task: dict[str, Any], declared: dict[str, str], names: dict[str, str]
 ) -> None:
     """``names``: PPOParams' names -> the framework's own, of the fields that it has; a task may declare either name."""
     wanted = dict(task)
@@ -157,7 +160,7 @@ def _hyperparameters(
     for name, reason in reasons.items():
         if reason:
             message = f"{name} is {differ[name]['port']}, the task has {differ[name]['task']}"
-            sheet.report("PAR010", f"config, {name}", message, {name: differ.pop(name)}, declared=reason)
+            report.report("PAR010", f"config, {name}", message, {name: differ.pop(name)}, declared=reason)
     if not differ:
         return
     message = "; ".join(f"{name} is {each['port']}, the task has {each['task']}" for name, each in differ.items())
@@ -165,7 +168,7 @@ def _hyperparameters(
     consequences = _UPDATE if any(name != "max_grad_norm" or differ[name]["port"] for name in no_numbers) else ()
     fields = {name: wanted[name] for name in differ}
     fix = _fix(fields, wanted) if names is RLLIB_NAMES else _in_own_names(fields, names)
-    sheet.report("PAR010", "config", message, differ, fix=fix, explains=consequences)
+    report.report("PAR010", "config", message, differ, fix=fix, explains=consequences)
 
 
 def _fix(fields: dict[str, Any], task: dict[str, Any]) -> str:
@@ -193,48 +196,47 @@ def _equal(a: Any, b: Any) -> bool:
     return math.isclose(a, b, rel_tol=1e-9) if numbers else a == b
 
 
-def _value_clamp(sheet: RungReport, evidence: RungInput, rllib: dict[str, Any], reason: str | None) -> None:
+def _value_clamp(report: RungReport, inputs: RungInput, contract: Contract) -> None:
     """The bound on the squared error: an error where some row of the rollout feels it, else a risk."""
-    bound = float(rllib.get("vf_clip_param") or "inf")
+    bound = float(inputs.configuration.native.get("vf_clip_param") or "inf")
     if math.isinf(bound):
         return
-    module = evidence.learning
-    values, targets = evidence.numbers.get(f"{module}/values"), evidence.numbers.get(f"{module}/batch/value_targets")
+    returns = captured(contract.returns, Returns, inputs.learning)
+    values, targets = returns.optional("values"), returns.optional("value_targets")
     share = largest = None
     if values is not None and targets is not None and values.shape == targets.shape:
-        valid = evidence.numbers.get(f"{module}/rows/valid")
         squared = (values.astype(np.float64) - targets) ** 2
+        valid = captured(inputs.context.rows, Rows, inputs.learning).optional("valid")
         squared = squared if valid is None else squared[valid]
         share, largest = float((squared > bound).mean()), float(squared.max(initial=0.0))
-    found = {"vf_clip_param": bound, "share_of_rows_beyond": share, "largest_squared_error": largest}
+    message = f"vf_clip_param is {bound:g}; no error of this rollout reaches it"
     if share:
         message = (
             f"{share:.0%} of the rollout's value errors are beyond it and have no gradient (vf_clip_param {bound:g})"
         )
-    else:
-        message = f"vf_clip_param is {bound:g}; no error of this rollout reaches it"
-    sheet.report(
+    report.report(
         "PAR011",
         "config.training",
         message,
-        found,
-        module=module,
+        {"vf_clip_param": bound, "share_of_rows_beyond": share, "largest_squared_error": largest},
+        module=inputs.learning,
         severity="error" if share else "warning",
-        declared=reason,
+        declared=_reason(inputs.context.declared, "PAR011"),
     )
 
 
-def _complete_episodes(sheet: RungReport, evidence: RungInput, rllib: dict[str, Any]) -> None:
+def _complete_episodes(report: RungReport, inputs: RungInput, rllib: dict[str, Any]) -> None:
     envs = rllib.get("num_envs_per_env_runner", 1)
     if rllib.get("batch_mode") != "complete_episodes" or envs <= 1:
         return
-    lost = _lost(evidence)
-    found = {"num_envs_per_env_runner": envs, "decisions_thrown_away": lost}
+    counts = (inputs.context.decisions or {}).get(inputs.context.learning_agent)
+    lost = counts.played - counts.learned_from if counts is not None else 0
+    evidence = {"num_envs_per_env_runner": envs, "decisions_thrown_away": lost}
     message = f"{envs} sub-environments; {lost} decisions of this rollout were thrown away with unfinished episodes"
-    sheet.report("PAR016", "config.env_runners", message, found, severity="error" if lost else "warning")
+    report.report("PAR016", "config.env_runners", message, evidence, severity="error" if lost else "warning")
 
 
-def _stock_runner(sheet: RungReport, rllib: dict[str, Any]) -> None:
+def _stock_runner(report: RungReport, rllib: dict[str, Any]) -> None:
     """What RLlib's own env runner does; a class of the port's own may do otherwise."""
     if rllib.get("env_runner") != "MultiAgentEnvRunner":
         return
@@ -243,12 +245,7 @@ def _stock_runner(sheet: RungReport, rllib: dict[str, Any]) -> None:
         # Runner w (from 1) seeds its sub-environment i with seed + w + i.
         shared = runners * envs - len({w + i for w in range(runners) for i in range(envs)})
         message = f"{shared} of {runners * envs} sub-environments start from the seed of another one"
-        found = {"num_env_runners": runners, "num_envs_per_env_runner": envs, "shared_seeds": shared}
-        sheet.report("PAR022", "config.env_runners", message, found)
+        evidence = {"num_env_runners": runners, "num_envs_per_env_runner": envs, "shared_seeds": shared}
+        report.report("PAR022", "config.env_runners", message, evidence)
     if rllib.get("episodes_to_numpy"):
-        sheet.report("PAR023", "config.env_runners", "episodes_to_numpy is True")
-
-
-def _lost(evidence: RungInput) -> int:
-    counts = evidence.facts.get("decisions", {})
-    return sum(c["played"] - c["learned_from"] for a, c in counts.items() if a == evidence.facts["learning_agent"])
+        report.report("PAR023", "config.env_runners", "episodes_to_numpy is True")

@@ -2,153 +2,157 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from parity.ladder.difference import Rows
-from parity.ladder.rung_input import RungInput, RungReport
+from parity.ladder.rung_input import ModuleCheck, RungInput, RungReport
 from parity.ladder.rungs.agents import agents
-from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.configuration import configuration
 from parity.ladder.rungs.legal import empty
 from parity.ladder.rungs.resets import resets
-from parity.ladder.rungs.view import view
+from parity.ladder.rungs.view import place, view
+from parity.results.capture import Contract
 
 # A factor of two in the spread of a weight matrix is no longer the same initialisation drawn with another seed.
 SAME_SCALE = 2.0
 COMPUTED_BY_RLLIB = ("advantages", "value_targets")
 
 
-def contract(evidence: RungInput) -> RungReport:
+def contract(inputs: RungInput, capture: Contract) -> RungReport:
     """Whether the port is what was asked for, and shows the learning agent what the single-agent environment shows."""
-    sheet = RungReport(0)
-    attempt(sheet, _learning_module, evidence)
-    attempt(sheet, _trained_modules, evidence)
-    attempt(sheet, _initial_scale, evidence)
-    attempt(sheet, configuration, evidence)
-    attempt(sheet, agents, evidence)
-    attempt(sheet, resets, evidence)
-    attempt(sheet, view, evidence)
-    return sheet
+    report = RungReport(0)
+    inputs.attempt(report, _modules, report, inputs, capture)
+    inputs.attempt(report, configuration, report, inputs, capture)
+    inputs.attempt(report, agents, report, inputs, capture)
+    inputs.attempt(report, resets, report, capture)
+    inputs.attempt(report, view, report, inputs, capture)
+    return report
 
 
-def _learning_module(sheet: RungReport, evidence: RungInput) -> None:
-    learning, trained = evidence.learning, evidence.modules()
-    about, facts = evidence.about(learning), evidence.facts
-    where = f"module {learning}"
-    asked = facts.get("asked_module")
-    runs = {"learner": about["class"], "env runner": about.get("runner_class", about["class"])}
+def _modules(report: RungReport, inputs: RungInput, capture: Contract) -> None:
+    trained = [ModuleCheck(inputs, module, report) for module in inputs.modules()]
+    learning = ModuleCheck(inputs, inputs.learning, report)
+    for check in (_class, _is_trained, _plays, _correspondence, _has_mask, _initial_scale):
+        inputs.attempt(report, check, learning, capture)
+    for unused in inputs.unused_modules():
+        message = f"{unused} is to be trained, and policy_mapping_fn gives it none of the rollout's decisions"
+        report.report("PAR025", f"module {unused}", message, {"rows": 0}, module=unused)
+    for module in trained:
+        for check in (_value_function, _returned_columns, _decided_masks):
+            inputs.attempt(report, check, module, capture)
+
+
+def _class(module: ModuleCheck, capture: Contract) -> None:
+    asked, facts = capture.optional("asked_module"), module.facts
+    runs = {"learner": facts.class_name, "env runner": facts.runner_class or facts.class_name}
     if asked is not None and set(runs.values()) != {asked}:
         message = f"{asked} was asked for; the learner trains a {runs['learner']}, the env runner plays a {runs['env runner']}"
-        sheet.report("PAR002", where, message, {"asked": asked, **runs}, module=learning)
-    if learning not in trained:
-        message = f"policies_to_train is {facts.get('policies_to_train')}: {learning} is not among them"
-        evidence_ = {"policies_to_train": facts.get("policies_to_train")}
-        sheet.report("PAR006", where, message, evidence_, fix=_train(learning), module=learning)
-    elif (
-        "decisions" in facts and "batch" not in facts["raised"] and f"{learning}/batch/actions" not in evidence.numbers
-    ):
-        message = (
-            f"{learning} is to be trained and gets no rows: policy_mapping_fn gives its decisions to another module"
-        )
-        sheet.report("PAR006", where, message, {"rows": 0}, module=learning)
-    played_by = facts.get("played_by", {}).get(facts["learning_agent"], {})
-    elsewhere = {other: rows for other, rows in played_by.items() if other != learning and rows}
-    if elsewhere and learning in played_by:
-        names = ", ".join(elsewhere)
+        module.report("PAR002", None, message, {"asked": asked, **runs})
+
+
+def _is_trained(module: ModuleCheck, capture: Contract) -> None:
+    name = module.module
+    if name not in module.inputs.modules():
+        trained = capture.optional("policies_to_train")
+        message = f"policies_to_train is {trained}: {name} is not among them"
+        fix = f'config.multi_agent(policies_to_train=["{name}"])'
+        module.report("PAR006", None, message, {"policies_to_train": trained}, fix=fix)
+    elif module.inputs.was_sampled and name not in capture.returns:
+        message = f"{name} is to be trained and gets no rows: policy_mapping_fn gives its decisions to another module"
+        module.report("PAR006", None, message, {"rows": 0})
+
+
+def _plays(module: ModuleCheck, capture: Contract) -> None:
+    agent = module.inputs.context.learning_agent
+    played_by = module.inputs.context.played_by.get(agent, {})
+    elsewhere = {other: rows for other, rows in played_by.items() if other != module.module and rows}
+    if elsewhere and module.module in played_by:
         message = (
             f"policy_mapping_fn gives {sum(elsewhere.values())} of {sum(played_by.values())} decisions of agent "
-            f"{facts['learning_agent']} to {names}"
+            f"{agent} to {', '.join(elsewhere)}"
         )
-        sheet.report("PAR006", where, message, {"decisions": played_by}, module=learning)
-    reason = facts.get("correspondence", {}).get("reason")
-    if facts.get("correspondence", {}).get("other_network"):
-        sheet.report("PAR026", where, reason, {"parameters": about["parameters"]}, module=learning)
-    has_mask = about["mask_in_space"] or f"{learning}/env/mask" in evidence.numbers
-    if not has_mask and about["choices"] != [1]:
-        message = f"the observations of agent {facts['learning_agent']} have no entry action_mask"
-        sheet.report("PAR004", where, message, {"class": about["class"]}, module=learning)
+        module.report("PAR006", None, message, {"decisions": played_by})
 
 
-def _train(module: str) -> str:
-    return f'config.multi_agent(policies_to_train=["{module}"])'
+def _correspondence(module: ModuleCheck, capture: Contract) -> None:
+    correspondence = module.inputs.context.correspondence
+    if correspondence is not None and correspondence.other_network:
+        module.report("PAR026", None, correspondence.reason or "", {"parameters": module.facts.parameters})
 
 
-def _trained_modules(sheet: RungReport, evidence: RungInput) -> None:
-    for module in evidence.idle():
-        message = f"{module} is to be trained, and policy_mapping_fn gives it none of the rollout's decisions"
-        sheet.report("PAR025", f"module {module}", message, {"rows": 0}, module=module)
-    for module in evidence.modules():
-        about = evidence.about(module)
-        if not about.get("value_function_api", True):
-            _no_value_function(sheet, evidence, module, about)
-        returned = sorted(
-            {
-                column
-                for columns in evidence.facts.get("forward_columns", {}).get(module, {}).values()
-                for column in columns
-                if column in COMPUTED_BY_RLLIB
-            }
-        )
-        if returned and about.get("value_function_api", True):
-            message = f"{about['class']} returns {' and '.join(returned)}, which RLlib computes and overwrites"
-            sheet.report("PAR007", f"module {module}", message, {"columns": returned}, module=module)
-        mask, rows = _decided_masks(evidence, module)
-        nothing = np.flatnonzero(empty(mask, about["choices"])) if len(mask) else np.zeros(0, int)
-        if len(nothing):
-            message = f"{len(nothing)} of {len(mask)} decisions have no legal action"
-            found = {"empty": len(nothing), "decisions": len(mask)}
-            sheet.report("PAR005", rows(int(nothing[0])), message, found, module=module)
-        _unchanging_mask(sheet, module, mask, about["choices"])
+def _has_mask(module: ModuleCheck, capture: Contract) -> None:
+    if not module.facts.mask_in_space and module.mask is None and module.choices != [1]:
+        message = f"the observations of agent {module.inputs.context.learning_agent} have no entry action_mask"
+        module.report("PAR004", None, message, {"class": module.facts.class_name})
 
 
-def _unchanging_mask(sheet: RungReport, module: str, mask: np.ndarray, choices: list[int] | None) -> None:
+def _value_function(module: ModuleCheck, capture: Contract) -> None:
+    facts = module.facts
+    if facts.value_function_api:
+        return
+    evidence = {"class": facts.class_name, "defines_compute_values": facts.compute_values}
+    returns = capture.returns.get(module.module)
+    if returns is not None and returns.has("advantages"):
+        valid = module.rows.optional("valid")
+        advantages = returns.advantages if valid is None else returns.advantages[valid]
+        evidence["advantage_std"] = float(np.std(advantages))
+    message = (
+        f"{facts.class_name} is no ValueFunctionAPI, so RLlib computes neither advantages nor value targets for it"
+    )
+    if facts.compute_values:
+        message += "; its method compute_values is not asked there"
+    fix = f"class {facts.class_name}(TorchRLModule, ValueFunctionAPI)"
+    module.report("PAR003", None, message, evidence, fix=fix)
+
+
+def _returned_columns(module: ModuleCheck, capture: Contract) -> None:
+    returned = {column for columns in module.facts.forward_columns.values() for column in columns}
+    overwritten = sorted(returned.intersection(COMPUTED_BY_RLLIB))
+    if overwritten and module.facts.value_function_api:
+        columns = " and ".join(overwritten)
+        message = f"{module.facts.class_name} returns {columns}, which RLlib computes and overwrites"
+        module.report("PAR007", None, message, {"columns": overwritten})
+
+
+def _decided_masks(module: ModuleCheck, capture: Contract) -> None:
+    mask, place_of = _masks(module, capture)
+    if not len(mask):
+        return
+    report, choices = module.rung, module.choices
+    nothing = np.flatnonzero(empty(mask, choices))
+    if len(nothing):
+        message = f"{len(nothing)} of {len(mask)} decisions have no legal action"
+        evidence = {"empty": len(nothing), "decisions": len(mask)}
+        report.report("PAR005", place_of(int(nothing[0])), message, evidence, module=module.module)
     if len(mask) < 2 or choices == [1] or not (mask == mask[0]).all():
         return
     legal, options = int(mask[0].sum()), mask.shape[1]
     message = f"the same {legal} of {options} options are legal at all {len(mask)} decisions"
     if legal == options:
         message = f"every option is legal at all {len(mask)} decisions: what is compared here is PPO without masks"
-    found = {"decisions": len(mask), "legal": legal, "options": options}
-    sheet.report("PAR037", f"module {module}", message, found, module=module)
+    module.report("PAR037", None, message, {"decisions": len(mask), "legal": legal, "options": options})
 
 
-def _decided_masks(evidence: RungInput, module: str) -> tuple[np.ndarray, Rows]:
-    """Masks that a decision was taken under; those of the environment played by itself where the rollout stopped."""
-    mask = evidence.numbers.get(f"{module}/env/mask")
-    if mask is not None:
-        return mask, evidence.rows(module)
-    shown = evidence.numbers.get("view/multi/mask")
-    if shown is None or module != evidence.learning or "decisions" in evidence.facts:
-        return np.zeros((0, 0), dtype=bool), evidence.rows(module)
-    over = evidence.need("view/multi/terminated").astype(bool) | evidence.need("view/multi/truncated").astype(bool)
-    kept = np.flatnonzero(~over)
-    episodes, steps = evidence.need("view/episode")[kept], evidence.need("view/step")[kept]
-    return shown[kept], lambda row: f"episode {int(episodes[row])}, step {int(steps[row])}"
+def _masks(module: ModuleCheck, capture: Contract) -> tuple[np.ndarray, Callable[[int], str]]:
+    """Masks that a decision was taken under; those of the environment played alone where the rollout stopped."""
+    if module.mask is not None:
+        return module.mask, module.place
+    shown = capture.view.multi.optional("mask") if capture.has("view") else None
+    if shown is None or not module.is_learning or module.inputs.context.decisions is not None:
+        return np.zeros((0, 0), dtype=bool), module.place
+    seen = capture.view
+    kept = np.flatnonzero(~(seen.multi.terminated.astype(bool) | seen.multi.truncated.astype(bool)))
+    return shown[kept], lambda row: place(seen, int(kept[row]))
 
 
-def _no_value_function(sheet: RungReport, evidence: RungInput, module: str, about: dict[str, Any]) -> None:
-    found: dict[str, Any] = {"class": about["class"], "defines_compute_values": about["compute_values"]}
-    advantages = evidence.numbers.get(f"{module}/batch/advantages")
-    if advantages is not None:
-        valid = evidence.numbers.get(f"{module}/rows/valid")
-        found["advantage_std"] = float(np.std(advantages if valid is None else advantages[valid]))
-    message = f"{about['class']} is no ValueFunctionAPI, so RLlib computes neither advantages nor value targets for it"
-    if about["compute_values"]:
-        message += "; its method compute_values is not asked there"
-    fix = f"class {about['class']}(TorchRLModule, ValueFunctionAPI)"
-    sheet.report("PAR003", f"module {module}", message, found, fix=fix, module=module)
-
-
-def _initial_scale(sheet: RungReport, evidence: RungInput) -> None:
-    module = evidence.learning
-    if not evidence.is_same_network(module):
+def _initial_scale(module: ModuleCheck, capture: Contract) -> None:
+    if not module.has_sb3_network:
         return
-    own, sb3 = evidence.need_below(f"{module}/initial"), evidence.need_below(f"{module}/weights")
+    own, sb3 = capture.initial, capture.weights
     spreads = {
         name: {"port": float(own[name].std()), "sb3": float(sb3[name].std())}
-        for name in evidence.facts["correspondence"]["pairs"].values()
+        for name in module.inputs.correspondence.pairs.values()
         if own[name].ndim >= 2
     }
     other = {
@@ -162,4 +166,4 @@ def _initial_scale(sheet: RungReport, evidence: RungInput) -> None:
             f"{len(other)} of {len(spreads)} weight tensors start with another spread: {name} with a standard deviation of "
             f"{spread['port']:.3g}, SB3's with {spread['sb3']:.3g}"
         )
-        sheet.report("PAR020", f"module {module}, parameter {name}", message, {"std": other}, module=module)
+        module.report("PAR020", f"parameter {name}", message, {"std": other})

@@ -6,32 +6,24 @@ from typing import Any
 
 from parity.ladder.difference import elementwise, largest, per_tensor
 from parity.ladder.rung_input import RungInput, scaled
+from parity.results.capture import Control
 
 
-def control(evidence: RungInput) -> dict[str, Any] | None:
+def control(inputs: RungInput, capture: dict[str, Control]) -> dict[str, Any] | None:
     """The largest differences between both devices, by quantity, in units of the tolerance; None where there is one device."""
-    if "control" not in evidence.facts:
+    if not capture:
         return None
-    found: dict[str, Any] = {"device": evidence.facts["control"]}
-    modules = evidence.modules()
+    needed: dict[str, Any] = {"device": inputs.context.device}
     for name in ("logits", "values"):
         pairs = [
-            (evidence.numbers.get(f"{m}/control/device/{name}"), evidence.numbers.get(f"{m}/control/cpu/{name}"))
-            for m in modules
+            (getattr(each, f"device_{name}"), getattr(each, f"cpu_{name}"))
+            for each in capture.values()
+            if each.has(f"device_{name}", f"cpu_{name}")
         ]
-        compared = [
-            elementwise(there, here, scaled(evidence.tolerance, here[here > -1e6]), name)
-            for there, here in pairs
-            if there is not None and here is not None
+        differences = [
+            elementwise(there, here, scaled(inputs.tolerance, here[here > -1e6]), name) for there, here in pairs
         ]
-        found[name] = largest(compared).tolerance_needed
-    gradients = [
-        per_tensor(
-            evidence.numbers.below(f"{m}/control/device/gradient"),
-            evidence.numbers.below(f"{m}/control/cpu/gradient"),
-            evidence.tolerance,
-        )
-        for m in modules
-    ]
-    found["gradient"] = largest(gradients).tolerance_needed
-    return found
+        needed[name] = largest(differences).tolerance_needed
+    gradients = [per_tensor(each.device_gradient, each.cpu_gradient, inputs.tolerance) for each in capture.values()]
+    needed["gradient"] = largest(gradients).tolerance_needed
+    return needed

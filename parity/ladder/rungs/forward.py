@@ -4,202 +4,187 @@ from __future__ import annotations
 
 import numpy as np
 
-from parity.ladder.difference import elementwise
-from parity.ladder.rung_input import RungInput, RungReport, compare_column, figures, scaled
-from parity.ladder.rungs.attempt import attempt
+from parity.ladder.difference import Difference, elementwise
+from parity.ladder.rung_input import ModuleCheck, RungInput, RungReport, check_modules, finite_rows, scaled
 from parity.ladder.rungs.legal import legal_log_probabilities
-from parity.ladder.tolerances import GROWN
+from parity.ladder.tolerances import SCALED_WEIGHTS, Tolerance
+from parity.results.capture import Forward
 
 # Far above float32's noise on outputs of order 1.
 SOME = 1e-4
 
 
-def forward(evidence: RungInput) -> RungReport:
-    """Against SB3's network where parameters correspond; and what needs no counterpart: shapes, NaN, repeatability."""
-    sheet = RungReport(1)
-    attempt(sheet, _modules, evidence)
-    return sheet
+def forward(inputs: RungInput, capture: dict[str, Forward]) -> RungReport:
+    """Against SB3's network where parameters correspond; and what needs no reference: shapes, NaN, repeatability."""
+    report = check_modules(
+        1,
+        inputs,
+        capture,
+        Forward,
+        _batch_unchanged,
+        _outputs_without_rollout,
+        _repeatable,
+        _shapes,
+        _finite,
+        _against_sb3,
+        _random_observations,
+        _scaled_weights,
+        _inputs_used,
+        _values_agree,
+    )
+    if inputs.context.modules:
+        for module in inputs.incomparable_modules():
+            report.explained.append(f"module {module} has actions that MaskablePPO does not have, and is not compared")
+    return report
 
 
-def _modules(sheet: RungReport, evidence: RungInput) -> None:
-    for module in evidence.modules():
-        _batch_left_alone(sheet, evidence, module)
-        _outputs_of_drawn(sheet, evidence, module)
-        attempt(sheet, _own, evidence, module)
-        if evidence.is_same_network(module):
-            attempt(sheet, _against_sb3, evidence, module)
-        elif module == evidence.learning:
-            correspondence = evidence.fact("correspondence", parts=("build",))
-            sheet.skipped.append(correspondence["reason"] or "no parameters correspond")
-        attempt(sheet, _drawn, evidence, module)
-        attempt(sheet, _grown, evidence, module)
-        _inputs_used(sheet, evidence, module)
-        attempt(sheet, _values_agree, evidence, module)
-    for module in evidence.beyond():
-        sheet.explained.append(f"module {module} has actions that MaskablePPO has not, and is not compared")
-
-
-def _mask(evidence: RungInput, module: str, like: np.ndarray) -> np.ndarray:
-    mask = evidence.numbers.get(f"{module}/env/mask")
-    return np.ones(like.shape, dtype=bool) if mask is None else mask
-
-
-def _batch_left_alone(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    changed = evidence.facts.get("batch_changed", {}).get(module, [])
+def _batch_unchanged(module: ModuleCheck, forward: Forward) -> None:
+    changed = module.facts.batch_changed
     if changed:
-        name = evidence.about(module)["class"]
-        message = f"after the forward pass of {name} the batch has other contents: {', '.join(changed)}"
-        sheet.report("PAR103", f"module {module}", message, {"columns": changed}, module=module)
+        message = (
+            f"after the forward pass of {module.facts.class_name} the batch has other contents: {', '.join(changed)}"
+        )
+        module.report("PAR103", None, message, {"columns": changed})
 
 
-def _outputs_of_drawn(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    """Shape and finiteness without a rollout, which wrong ones may have stopped."""
-    mask = evidence.numbers.get(f"{module}/space/mask")
-    if mask is None or f"{module}/phase/train/logits" in evidence.numbers:
+def _outputs_without_rollout(module: ModuleCheck, forward: Forward) -> None:
+    """Shape and finiteness on random observations, where there is no rollout: wrong outputs may have stopped it."""
+    if not forward.has("random") or forward.has("logits"):
         return
-    name = evidence.about(module)["class"]
+    mask = forward.random.mask
     for column, wanted in (("logits", list(mask.shape)), ("values", [len(mask)])):
-        outputs = evidence.numbers.get(f"{module}/space/{column}")
+        outputs = forward.random.optional(column)
         if outputs is None:
             continue
         if list(outputs.shape) != wanted:
-            message = f"{column} of {name} have shape {list(outputs.shape)}, wanted {wanted}"
-            found = {"shape": list(outputs.shape), "wanted": wanted}
-            sheet.report("PAR105", f"module {module}, {column}", message, found, module=module)
+            _wrong_shape(module, column, list(outputs.shape), wanted)
             continue
         used = outputs if column == "values" else np.where(mask.astype(bool), outputs, 0.0)
-        bad = int((~np.isfinite(used.reshape(len(used), -1))).any(axis=1).sum())
+        bad = int((~finite_rows(used)).sum())
         if bad:
             message = f"{column} of {bad} of {len(used)} observations drawn from the space are not finite"
-            sheet.report("PAR106", f"module {module}, {column}", message, {"rows": bad}, module=module)
+            module.report("PAR106", column, message, {"rows": bad})
 
 
-def _own(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    where = f"module {module}"
-    logits = evidence.need(f"{module}/phase/train/logits")
-    first, second = evidence.need(f"{module}/twice/first"), evidence.need(f"{module}/twice/second")
-    mask = _mask(evidence, module, first)
+def _wrong_shape(module: ModuleCheck, column: str, shape: list[int], wanted: list[int]) -> None:
+    message = f"{column} of {module.facts.class_name} have shape {shape}, wanted {wanted}"
+    module.report("PAR105", column, message, {"shape": shape, "wanted": wanted})
+
+
+def _mask(module: ModuleCheck, like: np.ndarray) -> np.ndarray:
+    return np.ones(like.shape, dtype=bool) if module.mask is None else module.mask
+
+
+def _repeatable(module: ModuleCheck, forward: Forward) -> None:
+    first, second = forward.logits_first, forward.logits_again
+    mask = _mask(module, first)
     if first.shape == mask.shape:
         # Without the logits of illegal actions, whose size says nothing.
-        legal_first, legal_second = np.where(mask, first, 0), np.where(mask, second, 0)
-        again = elementwise(legal_second, legal_first, scaled(evidence.tolerance, legal_first))
-        if not sheet.compare(again):
-            message = f"logits of the same batch differ by up to {again.max_abs:.3g} between two calls"
-            sheet.report("PAR104", where, message, figures(again), module=module)
-    _shapes(sheet, evidence, module)
-    values = evidence.numbers.get(f"{module}/phase/train/values")
-    legal = np.where(mask, logits, 0.0) if logits.shape == mask.shape else logits
-    for name, array in (("logits", legal), ("values", values)):
-        if array is not None and not np.isfinite(array).all():
-            row = int(np.argwhere(~np.isfinite(array))[0][0])
-            bad = int((~np.isfinite(array.reshape(len(array), -1))).any(axis=1).sum())
-            message = f"{name} of {bad} of {len(array)} rows are not finite"
-            place = f"{where}, {evidence.rows(module)(row)}"
-            sheet.report("PAR106", place, message, {"rows": bad}, module=module)
+        first, second = np.where(mask, first, 0), np.where(mask, second, 0)
+        again = elementwise(second, first, scaled(module.tolerance, first))
+        message = f"logits of the same batch differ by up to {again.max_abs:.3g} between two calls"
+        module.require(again, "PAR104", message)
 
 
-def _shapes(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    about = evidence.about(module)
-    rows = len(evidence.need(f"{module}/batch/actions"))
-    logits, values = evidence.need(f"{module}/phase/train/logits"), evidence.numbers.get(f"{module}/values")
+def _shapes(module: ModuleCheck, forward: Forward) -> None:
+    logits, values, rows = forward.entry("logits", "train"), forward.optional("values_alone"), forward.batch_rows
     # A distribution class may take more than logits: the mask too, for one.
-    wanted = about.get("distribution_inputs") or (sum(about["choices"]) if about["choices"] else logits.shape[-1])
-    wrong = {}
+    wanted = module.facts.distribution_inputs or (sum(module.choices) if module.choices else logits.shape[-1])
     if logits.ndim != 2 or logits.shape[1] != wanted:
-        wrong["logits"] = {"shape": list(logits.shape), "wanted": [len(logits), wanted]}
+        _wrong_shape(module, "logits", list(logits.shape), [len(logits), wanted])
     if values is not None and values.shape != (rows,):
-        wrong["values"] = {"shape": list(values.shape), "wanted": [rows]}
-    for name, shapes in wrong.items():
-        message = f"{name} of {about['class']} have shape {shapes['shape']}, wanted {shapes['wanted']}"
-        sheet.report("PAR105", f"module {module}, {name}", message, shapes, module=module)
+        _wrong_shape(module, "values", list(values.shape), [rows])
 
 
-def _values_agree(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    """compute_values by itself, as GAE calls it, and with the embeddings of forward_train, as the loss does."""
-    if not evidence.about(module).get("compute_values", True):
+def _finite(module: ModuleCheck, forward: Forward) -> None:
+    logits = forward.entry("logits", "train")
+    mask = _mask(module, forward.logits_first)
+    legal = np.where(mask, logits, 0.0) if logits.shape == mask.shape else logits
+    for name, array in (("logits", legal), ("values", forward.optional("values"))):
+        if array is None:
+            continue
+        bad = np.flatnonzero(~finite_rows(array))
+        if len(bad):
+            message = f"{name} of {len(bad)} of {len(array)} rows are not finite"
+            module.report("PAR106", module.place(int(bad[0])), message, {"rows": len(bad)})
+
+
+def _values_agree(module: ModuleCheck, forward: Forward) -> None:
+    """compute_values alone, as GAE calls it, against the same with the embeddings of forward_train, as the loss calls it."""
+    if not module.facts.compute_values:
         return
-    alone, shared = evidence.need(f"{module}/values"), evidence.need(f"{module}/phase/train/values")
-    valid = evidence.need(f"{module}/rows/valid")
-    if alone.shape != valid.shape:
-        return
-    difference = compare_column(evidence, module, shared, alone[valid], "values")
-    if not sheet.compare(difference):
+    alone, shared, valid = forward.values_alone, forward.values, module.rows.valid
+    if alone.shape == valid.shape:
+        difference = module.difference(shared, alone[valid], "values")
         message = f"compute_values with and without embeddings differ by up to {difference.max_abs:.3g}"
-        sheet.report("PAR102", f"module {module}, {difference.where}", message, figures(difference), module=module)
+        module.require(difference, "PAR102", message, difference.where)
 
 
-def _against_sb3(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    choices = evidence.about(module)["choices"]
-    logits, reference = evidence.need(f"{module}/phase/train/logits"), evidence.need(f"{module}/sb3/logits")
-    mask = _mask(evidence, module, reference)
+def _against_sb3(module: ModuleCheck, forward: Forward) -> None:
+    if not module.has_sb3_network:
+        if module.is_learning:
+            reason = module.inputs.correspondence.reason
+            module.rung.skipped.append(reason or "no parameters correspond")
+        return
+    logits, reference = forward.entry("logits", "train"), forward.sb3_logits
     if logits.shape == reference.shape:
-        ours, theirs = (legal_log_probabilities(each, mask, choices) for each in (logits, reference))
-        difference = compare_column(evidence, module, ours, theirs, "logits")
-        if not sheet.compare(difference):
-            message = f"logits on legal actions differ by up to {difference.max_abs:.3g} ({difference.where})"
-            sheet.report("PAR101", f"module {module}, {difference.where}", message, figures(difference), module=module)
-    if evidence.about(module).get("compute_values", True):
-        values = evidence.need(f"{module}/phase/train/values")
-        difference = compare_column(evidence, module, values, evidence.need(f"{module}/sb3/values"), "values")
-        if not sheet.compare(difference):
-            message = f"values differ by up to {difference.max_abs:.3g} ({difference.where})"
-            sheet.report("PAR102", f"module {module}, {difference.where}", message, figures(difference), module=module)
+        mask = _mask(module, reference)
+        ours, theirs = (legal_log_probabilities(each, mask, module.choices) for each in (logits, reference))
+        difference = module.difference(ours, theirs, "logits")
+        message = f"logits on legal actions differ by up to {difference.max_abs:.3g} ({difference.where})"
+        module.require(difference, "PAR101", message, difference.where)
+    if module.facts.compute_values:
+        difference = module.difference(forward.values, forward.sb3_values, "values")
+        message = f"values differ by up to {difference.max_abs:.3g} ({difference.where})"
+        module.require(difference, "PAR102", message, difference.where)
 
 
-def _drawn(sheet: RungReport, evidence: RungInput, module: str) -> None:
+def _random_observations(module: ModuleCheck, forward: Forward) -> None:
     """The same on observations drawn from the space: inputs that were constant in the rollout show here."""
-    if not evidence.is_same_network(module) or not evidence.about(module)["mask_in_space"]:
+    if not module.has_sb3_network or not module.facts.mask_in_space:
         return
-    choices = evidence.about(module)["choices"]
-    mask = evidence.need(f"{module}/space/mask").astype(bool)
-    logits, reference = evidence.need(f"{module}/space/logits"), evidence.need(f"{module}/sb3/space/logits")
+    random = forward.random
+    mask = random.mask.astype(bool)
+    logits, reference = random.logits, random.sb3_logits
     if logits.shape == reference.shape:
-        ours, theirs = (legal_log_probabilities(each, mask, choices) for each in (logits, reference))
-        difference = elementwise(ours, theirs, scaled(evidence.tolerance, theirs), "drawn observation", _row)
-        if not sheet.compare(difference):
-            message = f"logits differ by up to {difference.max_abs:.3g} on observations drawn from the space"
-            sheet.report("PAR101", f"module {module}, {difference.where}", message, figures(difference), module=module)
-    if evidence.about(module).get("compute_values", True):
-        values, reference = evidence.need(f"{module}/space/values"), evidence.need(f"{module}/sb3/space/values")
-        if values.shape != reference.shape:
-            return
-        difference = elementwise(values, reference, scaled(evidence.tolerance, reference), "drawn observation", _row)
-        if not sheet.compare(difference):
-            message = f"values differ by up to {difference.max_abs:.3g} on observations drawn from the space"
-            sheet.report("PAR102", f"module {module}, {difference.where}", message, figures(difference), module=module)
+        ours, theirs = (legal_log_probabilities(each, mask, module.choices) for each in (logits, reference))
+        difference = _on_random(ours, theirs, module.tolerance)
+        message = f"logits differ by up to {difference.max_abs:.3g} on observations drawn from the space"
+        module.require(difference, "PAR101", message, difference.where)
+    if module.facts.compute_values and random.values.shape == random.sb3_values.shape:
+        difference = _on_random(random.values, random.sb3_values, module.tolerance)
+        message = f"values differ by up to {difference.max_abs:.3g} on observations drawn from the space"
+        module.require(difference, "PAR102", message, difference.where)
 
 
-def _grown(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    """The same once outputs are as far apart as training makes them: what limits them shows there alone."""
-    if not evidence.is_same_network(module) or not evidence.has_grown(module):
+def _scaled_weights(module: ModuleCheck, forward: Forward) -> None:
+    """The same with weights scaled until outputs are as large as training makes them: what limits outputs shows only there."""
+    if not module.has_sb3_network or not module.was_asked_for_scaled_weights(forward):
         return
-    mask, choices = evidence.need(f"{module}/space/mask").astype(bool), evidence.about(module)["choices"]
-    sides = {"logits": (f"{module}/grown/phase/train/logits", f"{module}/sb3/grown/logits")}
-    if evidence.about(module).get("compute_values", True):
-        sides["values"] = (f"{module}/grown/values", f"{module}/sb3/grown/values")
-    for name, (port, sb3) in sides.items():
-        ours, theirs = evidence.need(port), evidence.need(sb3)
+    numbers, mask = forward.scaled, forward.scaled.mask.astype(bool)
+    sides = {"logits": (numbers.entry("logits", "train"), numbers.sb3_logits)}
+    if module.facts.compute_values:
+        sides["values"] = (numbers.values, numbers.sb3_values)
+    for name, (ours, theirs) in sides.items():
         if ours.shape != theirs.shape:
             continue
         if name == "logits":
-            ours, theirs = (legal_log_probabilities(each, mask, choices) for each in (ours, theirs))
-        difference = elementwise(ours, theirs, scaled(GROWN, theirs), "drawn observation", _row)
-        if not sheet.compare(difference):
-            message = (
-                f"with weights that let SB3's {name} reach {np.abs(theirs).max():.3g}, the port's differ by up to "
-                f"{difference.max_abs:.3g}"
-            )
-            sheet.report("PAR109", f"module {module}, {name}", message, figures(difference), module=module)
+            ours, theirs = (legal_log_probabilities(each, mask, module.choices) for each in (ours, theirs))
+        difference = _on_random(ours, theirs, SCALED_WEIGHTS)
+        message = (
+            f"with weights that let SB3's {name} reach {np.abs(theirs).max():.3g}, the port's differ by up to "
+            f"{difference.max_abs:.3g}"
+        )
+        module.require(difference, "PAR109", message, name)
 
 
-def _inputs_used(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    """Entries of the observation that move SB3's outputs move the port's."""
-    for entry, (port, sb3) in evidence.numbers.below(f"{module}/inputs").items():
+def _on_random(ours: np.ndarray, theirs: np.ndarray, tolerance: Tolerance) -> Difference:
+    return elementwise(ours, theirs, scaled(tolerance, theirs), "drawn observation", lambda row: f"row {row}")
+
+
+def _inputs_used(module: ModuleCheck, forward: Forward) -> None:
+    """Entries of the observation that change SB3's outputs change the port's."""
+    for entry, (port, sb3) in (forward.optional("inputs") or {}).items():
         if port == 0 and sb3 > SOME:
             message = f"other values of {entry} change SB3's outputs by up to {sb3:.3g}, and the port's not at all"
-            found = {"entry": entry, "sb3_moves": float(sb3)}
-            sheet.report("PAR108", f"module {module}, entry {entry}", message, found, module=module)
-
-
-def _row(row: int) -> str:
-    return f"row {row}"
+            module.report("PAR108", f"entry {entry}", message, {"entry": entry, "sb3_moves": float(sb3)})

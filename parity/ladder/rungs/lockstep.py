@@ -6,75 +6,76 @@ import dataclasses
 from typing import Any
 
 from parity.ladder.divergence import Divergence, Place, diverge
-from parity.ladder.rung_input import Missing, RungInput, RungReport
-from parity.ladder.rungs.attempt import attempt
+from parity.ladder.rung_input import RungInput, RungReport
 from parity.ladder.rungs.view import repetition
+from parity.results.capture import Contract, Lockstep, Missing
 
 CODES = {"difference": "PAR901", "environment": "PAR902"}
 
 
-def lockstep(evidence: RungInput) -> RungReport:
+def lockstep(inputs: RungInput, capture: Lockstep | None, contract: Contract) -> RungReport:
     """Same actions, rewards, ends and values at every step, same parameters after every minibatch."""
-    sheet = RungReport(9)
-    attempt(sheet, _lockstep, evidence)
-    return sheet
+    report = RungReport(9)
+    inputs.attempt(report, _lockstep, report, inputs, capture, contract)
+    return report
 
 
-def _lockstep(sheet: RungReport, evidence: RungInput) -> None:
-    facts = evidence.fact("lockstep", parts=evidence.facts.get("raised", {}))
-    if facts["reason"] is not None:
-        sheet.skipped.append(facts["reason"])
+def _lockstep(report: RungReport, inputs: RungInput, capture: Lockstep | None, contract: Contract) -> None:
+    if capture is None:
+        # Where anything else raised, it did not get so far.
+        raise Missing("lockstep", tuple(inputs.context.raised))
+    if capture.reason:
+        report.skipped.append(capture.reason)
         return
-    if facts["iterations"] == 0:
-        raise Missing("no iteration ended")
-    found = diverge(evidence.numbers, evidence.tolerance)
-    agrees = f"{found.length()}{', to the last bit' if found.first_bit is None else ''}"
-    sheet.compare(dataclasses.replace(found.held, where=found.held.where or agrees))
-    place = found.parted
+    if capture.iterations == 0:
+        report.misses("no iteration ended")
+        return
+    divergence = diverge(capture, inputs.tolerance)
+    agrees = f"{divergence.length()}{', to the last bit' if divergence.first_bit is None else ''}"
+    report.compare(dataclasses.replace(divergence.held, where=divergence.held.where or agrees))
+    place = divergence.parted
     if place is None:
         return
-    if found.origin == "float noise":
-        _noise(sheet, found, place, evidence)
-    elif found.origin == "environment" and repetition(evidence) is not None:
-        sheet.skipped.append(
+    of_environment = divergence.origin == "environment"
+    if divergence.origin == "float noise":
+        _noise(report, capture, divergence, place)
+    elif of_environment and contract.has("view") and repetition(contract.view, inputs.tolerance) is not None:
+        report.skipped.append(
             f"{place.words()}: {place.values()}; two copies of the single-agent environment differ as well (PAR035), so "
-            "that nothing is to be seen beyond that"
+            "nothing beyond that can be compared"
         )
-    elif found.origin == "environment" and facts["others"]:
-        agents = ", ".join(facts["others"])
-        sheet.skipped.append(
-            f"{place.words()}: {place.values()}; beside the learning agent acts {agents}, which SB3's environment does not "
-            f"have; until there everything agrees"
+    elif of_environment and capture.others:
+        report.skipped.append(
+            f"{place.words()}: {place.values()}; besides the learning agent {', '.join(capture.others)} acts, which SB3's "
+            f"environment does not have; until there everything agrees"
         )
     else:
-        _difference(sheet, found, place, evidence)
+        _difference(report, capture, divergence, place)
 
 
-def _noise(sheet: RungReport, found: Divergence, place: Place, evidence: RungInput) -> None:
-    first = found.first_bit
+def _noise(report: RungReport, capture: Lockstep, divergence: Divergence, place: Place) -> None:
+    first = divergence.first_bit
     assert first is not None
     words = (
-        f"after {found.length()}: a first bit differs at {first.words()} ({first.difference:.1g}), and at {place.words()} "
-        f"that has grown beyond the tolerance ({place.difference:.1g})"
+        f"after {divergence.length()}: a first bit differs at {first.words()} ({first.difference:.1g}), and at "
+        f"{place.words()} that has grown beyond the tolerance ({place.difference:.1g})"
     )
-    sheet.explained.append(f"from float noise: {words}")
-    module = str(evidence.facts["lockstep"]["module"])
-    sheet.report("PAR904", f"module {module}, {place.words()}", words, _figures(found, place), module=module)
+    report.explained.append(f"from float noise: {words}")
+    where = f"module {capture.module}, {place.words()}"
+    report.report("PAR904", where, words, _figures(divergence, place), module=capture.module)
 
 
-def _difference(sheet: RungReport, found: Divergence, place: Place, evidence: RungInput) -> None:
-    facts = evidence.facts["lockstep"]
-    module = str(facts["module"])
-    needed = found.held.tolerance_needed
+def _difference(report: RungReport, capture: Lockstep, divergence: Divergence, place: Place) -> None:
+    needed = divergence.held.tolerance_needed
     before = "to the last bit" if needed == 0 else f"within {needed:.2g} of the tolerance"
     margin = "" if place.margin is None else f", where a probability would have to be off by {place.margin:.2g}"
-    message = f"{place.words()}: {place.values()}{margin}; everything before, {found.length()}, agrees {before}"
-    where = f"module {module}, agent {facts['agent']}, {place.words()}"
-    assert found.origin in CODES
-    sheet.report(CODES[found.origin], where, message, _figures(found, place), module=module)
+    message = f"{place.words()}: {place.values()}{margin}; everything before, {divergence.length()}, agrees {before}"
+    where = f"module {capture.module}, agent {capture.agent}, {place.words()}"
+    assert divergence.origin in CODES
+    report.report(CODES[divergence.origin], where, message, _figures(divergence, place), module=capture.module)
 
 
-def _figures(found: Divergence, place: Place) -> dict[str, Any]:
+def _figures(divergence: Divergence, place: Place) -> dict[str, Any]:
     """All that is known of the place, and what led there."""
     figures: dict[str, Any] = {
         "iteration": place.iteration,
@@ -87,10 +88,10 @@ def _figures(found: Divergence, place: Place) -> dict[str, Any]:
         "port": place.port,
         "difference": place.difference,
         "tolerance_needed": place.needed,
-        "origin": found.origin,
-        "iterations_held": found.iterations,
-        "minibatches_held": found.minibatches,
-        "tolerance_needed_before": found.held.tolerance_needed,
-        "first_bit": None if found.first_bit is None else found.first_bit.words(),
+        "origin": divergence.origin,
+        "iterations_held": divergence.iterations,
+        "minibatches_held": divergence.minibatches,
+        "tolerance_needed_before": divergence.held.tolerance_needed,
+        "first_bit": None if divergence.first_bit is None else divergence.first_bit.words(),
     }
     return {name: value for name, value in figures.items() if value is not None}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from parity.ladder.difference import Difference, elementwise, per_tensor
-from parity.ladder.rung_input import RungInput, RungReport, figures, scaled
-from parity.ladder.rungs.attempt import attempt
+from parity.ladder.rung_input import ModuleCheck, RungInput, RungReport, check_modules, scaled
+from parity.results.capture import Arrays, Loss, LossTerms, Stress
 
 TERMS = (("PAR501", "policy"), ("PAR502", "value"), ("PAR503", "entropy"))
 
@@ -18,185 +18,186 @@ FITS = 1e-3
 KINK = 1e-4
 
 
-def loss(evidence: RungInput) -> RungReport:
+def loss(inputs: RungInput, capture: dict[str, Loss]) -> RungReport:
     """SB3's terms on the same rows, with SB3's advantages or (explained) with the port's."""
-    sheet = RungReport(5)
-    attempt(sheet, _modules, evidence)
-    return sheet
+    return check_modules(5, inputs, capture, Loss, _finite, _total, _terms, _ratios_far_from_one, _slopes)
 
 
-def _modules(sheet: RungReport, evidence: RungInput) -> None:
-    for module in evidence.modules():
-        attempt(sheet, _finite, evidence, module)
-        attempt(sheet, _total, evidence, module)
-        attempt(sheet, _terms, evidence, module)
-        _far_from_one(sheet, evidence, module)
-        if not any(found.module == module for found in sheet.found):
-            _slopes(sheet, evidence, module)
-
-
-def _finite(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    total = evidence.need(f"{module}/update/loss/total")
+def _finite(module: ModuleCheck, loss: Loss) -> None:
+    total = loss.terms.total
     bad = np.flatnonzero(~np.isfinite(total))
     if len(bad):
-        message = (
-            f"{len(bad)} of {len(total)} minibatches have a loss that is not finite, the first is number {int(bad[0])}"
-        )
-        where = f"module {module}, minibatch {int(bad[0])}"
-        sheet.report("PAR505", where, message, {"minibatches": len(bad), "first": int(bad[0])}, module=module)
+        first = int(bad[0])
+        message = f"{len(bad)} of {len(total)} minibatches have a loss that is not finite, the first is number {first}"
+        module.report("PAR505", _minibatch(first), message, {"minibatches": len(bad), "first": first})
 
 
-def _logged(evidence: RungInput, module: str) -> dict[str, np.ndarray]:
+def _logged(loss: Loss) -> Arrays:
     """The terms that the learner logs; one that it does not log is NaN throughout."""
-    terms = {name: evidence.need(f"{module}/update/loss/{name}") for _, name in TERMS}
+    terms = {name: getattr(loss.terms, name) for _, name in TERMS}
     return {name: term for name, term in terms.items() if np.isfinite(term).any()}
 
 
-def _combined(terms: dict[str, Any], settings: dict[str, Any]) -> Any:
-    return terms["policy"] + settings["vf_coef"] * terms["value"] - settings["ent_coef"] * terms["entropy"]
-
-
-def _total(sheet: RungReport, evidence: RungInput, module: str) -> None:
+def _total(module: ModuleCheck, loss: Loss) -> None:
     """The total against the sum of its terms, in every minibatch: a further term shows once ratios have left 1."""
-    total, terms = evidence.need(f"{module}/update/loss/total"), _logged(evidence, module)
+    total, terms, settings = loss.terms.total, _logged(loss), module.settings
     if len(terms) < len(TERMS):
         return
-    expected = _combined(terms, evidence.settings(module))
+    expected = terms["policy"] + settings["vf_coef"] * terms["value"] - settings["ent_coef"] * terms["entropy"]
     usable = np.isfinite(total) & np.isfinite(expected)
-    difference = elementwise(total[usable], expected[usable], scaled(evidence.tolerance, expected), "total", _minibatch)
-    if not sheet.compare(difference):
-        message = f"the total loss is off the sum of its terms by up to {difference.max_abs:.3g} ({difference.where})"
-        sheet.report("PAR504", f"module {module}, {difference.where}", message, figures(difference), module=module)
+    difference = elementwise(total[usable], expected[usable], scaled(module.tolerance, expected), "total", _minibatch)
+    message = f"the total loss is off the sum of its terms by up to {difference.max_abs:.3g} ({difference.where})"
+    module.require(difference, "PAR504", message, difference.where)
 
 
-def _terms(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    ours = _logged(evidence, module)
-    with_sb3s = {name: evidence.need(f"{module}/sb3/first_sb3/loss/{name}")[:1] for _, name in TERMS}
-    with_ports = {name: evidence.need(f"{module}/sb3/first_advantages/loss/{name}")[:1] for _, name in TERMS}
+def _terms(module: ModuleCheck, loss: Loss) -> None:
+    ours = _logged(loss)
+    with_sb3s: LossTerms = loss.entry("sb3", "sb3")
+    with_ports: LossTerms = loss.entry("sb3", "advantages")
     # The surrogate is a mean of terms of the advantages' size, and may cancel to nothing.
-    size = np.abs(evidence.need(f"{module}/batch/advantages")[evidence.need(f"{module}/rows/valid")])
+    size = np.abs(loss.advantages[module.rows.valid])
     if not ours:
-        sheet.skipped.append(f"the learner of module {module} logs no loss terms")
+        module.rung.skipped.append(f"the learner of module {module.module} logs no loss terms")
         return
     for code, name in TERMS:
         if name not in ours:
             continue
-        theirs = with_sb3s[name]
-        tolerance = scaled(evidence.tolerance, np.concatenate([theirs, size]) if name == "policy" else theirs)
+        theirs, explaining = getattr(with_sb3s, name)[:1], getattr(with_ports, name)[:1]
+        tolerance = scaled(module.tolerance, np.concatenate([theirs, size]) if name == "policy" else theirs)
         direct = elementwise(ours[name][:1], theirs, tolerance, name, _minibatch)
-        explained = elementwise(ours[name][:1], with_ports[name], tolerance, name, _minibatch)
+        explained = elementwise(ours[name][:1], explaining, tolerance, name, _minibatch)
         if direct:
-            sheet.compare(direct)
-        elif sheet.compare(explained):
-            sheet.explained.append(f"the {name} loss is SB3's with the port's advantages")
-        else:
-            found = {"port": float(ours[name][0]), "sb3": float(with_ports[name][0]), **figures(explained)}
-            message = f"the {name} term of the first minibatch is {found['port']:.6g}, SB3's is {found['sb3']:.6g}"
-            sheet.report(code, f"module {module}, minibatch 0", message, found, module=module)
+            module.rung.compare(direct)
+            continue
+        port, sb3 = float(ours[name][0]), float(explaining[0])
+        message = f"the {name} term of the first minibatch is {port:.6g}, SB3's is {sb3:.6g}"
+        if module.require(explained, code, message, _minibatch(0), {"port": port, "sb3": sb3}):
+            module.rung.explained.append(f"the {name} loss is SB3's with the port's advantages")
 
 
-def _far_from_one(sheet: RungReport, evidence: RungInput, module: str) -> None:
+def _ratios_far_from_one(module: ModuleCheck, loss: Loss) -> None:
     """The surrogate where ratios spread from 1/2 to 2, against Schulman et al. 2017, equation 7, in float64.
 
     Minibatches of a short update hardly leave a ratio of 1: whether and how it is clipped shows here.
     """
-    stress = {name: array.astype(np.float64) for name, array in evidence.numbers.below(f"{module}/stress").items()}
-    settings, logged = evidence.settings(module), stress.get("loss/policy")
-    if (
-        logged is None
-        or not np.isfinite(logged).all()
-        or any(not np.isfinite(stress[name]).all() for name in ("logp", "old_logp", "advantages"))
-    ):
+    if not loss.has("stress") or not loss.stress.has("loss") or not loss.stress.loss.has("policy"):
         return
-    clip, advantages = settings["clip_range"], stress["advantages"]
-    ratio = np.exp(stress["logp"] - stress["old_logp"])
-    found = {}
+    stress, settings, logged = loss.stress, module.settings, loss.stress.loss.policy.astype(np.float64)
+    advantages = stress.advantages.astype(np.float64)
+    if not all(np.isfinite(each).all() for each in (logged, stress.log_prob, stress.old_log_prob, advantages)):
+        return
+    clip, ratio = settings["clip_range"], _ratio(stress)
     # RLlib's come standardised over the batch, SB3's are over the minibatch, with ddof 1 (ppo_mask.py:349).
     spread = advantages.std(ddof=1) + 1e-8 if len(advantages) > 1 else 1.0
-    for name, a in (("as they are", advantages), ("normalised", (advantages - advantages.mean()) / spread)):
+
+    def compared(a: np.ndarray) -> tuple[float, Difference]:
         expected = -np.minimum(a * ratio, a * np.clip(ratio, 1 - clip, 1 + clip)).mean()
-        size = np.concatenate([np.abs(a) * ratio, [1.0]])
-        found[name] = (expected, elementwise(logged, np.array([expected]), scaled(evidence.tolerance, size), "policy"))
-    if settings["normalize_advantage"] and found["normalised"][1]:
-        sheet.compare(found["normalised"][1])
+        allowed = scaled(module.tolerance, np.concatenate([np.abs(a) * ratio, [1.0]]))
+        return expected, elementwise(logged, np.array([expected]), allowed, "policy")
+
+    _, normalised = compared((advantages - advantages.mean()) / spread)
+    if settings["normalize_advantage"] and normalised:
+        module.rung.compare(normalised)
         return
-    expected, difference = found["as they are"]
-    if not sheet.compare(difference):
-        message = (
-            f"with ratios from {ratio.min():.2g} to {ratio.max():.2g} the policy term is {logged[0]:.6g}; clipped at "
-            f"{clip:g} it would be {expected:.6g}"
-        )
-        figures_ = {"port": float(logged[0]), "reference": float(expected), "clip_range": clip, **figures(difference)}
-        sheet.report("PAR501", f"module {module}, ratios far from 1", message, figures_, module=module)
+    expected, difference = compared(advantages)
+    message = (
+        f"with ratios from {ratio.min():.2g} to {ratio.max():.2g} the policy term is {logged[0]:.6g}; clipped at "
+        f"{clip:g} it would be {expected:.6g}"
+    )
+    evidence = {"port": float(logged[0]), "reference": float(expected), "clip_range": clip}
+    module.require(difference, "PAR501", message, "ratios far from 1", evidence)
 
 
-def _slopes(sheet: RungReport, evidence: RungInput, module: str) -> None:
+def _slopes(module: ModuleCheck, loss: Loss) -> None:
     """The loss by its slopes at the logits and values, where ratios are far from 1: what a learner logs is not what it
     minimises, and one with a loss of its own may log nothing."""
-    settings = evidence.settings(module)
-    by_logits = _off_the_kinks(evidence, module, settings["clip_range"])
-    if by_logits and not evidence.facts["config"].get("rllib", {}).get("use_kl_loss", False):
-        surrogates = [by_logits[name] for name in (["normalised"] if settings["normalize_advantage"] else [])] + [
-            by_logits["policy"]
-        ]
-        fits = [_fit(by_logits["total"], [surrogate, by_logits["entropy"]]) for surrogate in surrogates]
-        wanted = [1.0, -settings["ent_coef"]]
-        held = [_slope(evidence, by_logits["total"], [s, by_logits["entropy"]], wanted, "logits") for s in surrogates]
-        difference = min(held, key=lambda each: each.tolerance_needed)
-        if not sheet.compare(difference):
-            (policy, entropy), left = min(fits, key=lambda fit: fit[1])
-            found = {"policy": policy, "entropy": entropy, "left_over": left, "ent_coef": settings["ent_coef"]}
-            where = f"module {module}, slope at the logits"
-            if left > FITS:
-                message = (
-                    f"with ratios from 1/2 to 2, {left:.1%} of what pulls at the logits is neither the clipped surrogate "
-                    "nor the entropy"
-                )
-                sheet.report("PAR501", where, message, found, module=module)
-            elif abs(policy - 1) > FITS:
-                message = f"the policy's part of the loss that is minimised has a weight of {policy:.4g} instead of 1"
-                sheet.report("PAR504", where, message, found, module=module)
-            else:
-                message = (
-                    f"the entropy's coefficient in the loss is {-entropy:.4g}, the task's is {settings['ent_coef']:g}"
-                )
-                sheet.report("PAR503", where, message, found, module=module)
-    by_values = {n: a.astype(np.float64) for n, a in evidence.numbers.below(f"{module}/stress/by_values").items()}
-    if (
-        not by_values
-        or settings["clip_range_vf"] is not None
-        or not all(np.isfinite(a).all() for a in by_values.values())
-    ):
+    if not loss.has("stress") or any(finding.module == module.module for finding in module.rung.findings):
         return
-    difference = _slope(evidence, by_values["total"], [by_values["value"]], [settings["vf_coef"]], "values")
-    if not sheet.compare(difference):
-        (weight,), left = _fit(by_values["total"], [by_values["value"]])
+    if not module.inputs.configuration.native.get("use_kl_loss", False):
+        _slope_at_logits(module, loss.stress)
+    _slope_at_values(module, loss.stress)
+
+
+def _slope_at_logits(module: ModuleCheck, stress: Stress) -> None:
+    settings = module.settings
+    by_logits = _off_the_kinks(stress, settings["clip_range"])
+    if not by_logits:
+        return
+    total, entropy_part = by_logits["total"], by_logits["entropy"]
+    surrogates = [
+        by_logits[name] for name in ("normalised", "policy") if name == "policy" or settings["normalize_advantage"]
+    ]
+    weights = [1.0, -settings["ent_coef"]]
+    differences = [_slope(module, total, [each, entropy_part], weights, "logits") for each in surrogates]
+    difference = min(differences, key=lambda each: each.tolerance_needed)
+    if module.rung.compare(difference):
+        return
+    fits = [_fit(total, [each, entropy_part]) for each in surrogates]
+    (policy, entropy), left = min(fits, key=lambda fit: fit[1])
+    if left > FITS:
+        code = "PAR501"
         message = (
-            f"the squared value error has a weight of {weight:.4g} in the loss, vf_coef is {settings['vf_coef']:g}"
-            if left <= FITS
-            else f"{left:.1%} of what pulls at the values is not the squared error"
+            f"with ratios from 1/2 to 2, {left:.1%} of the loss's slope at the logits comes from neither the clipped "
+            "surrogate nor the entropy"
         )
-        found = {"weight": weight, "left_over": left, "vf_coef": settings["vf_coef"]}
-        sheet.report("PAR502", f"module {module}, slope at the values", message, found, module=module)
+    elif abs(policy - 1) > FITS:
+        code, message = (
+            "PAR504",
+            f"the policy term has a weight of {policy:.4g} instead of 1 in the loss that is minimised",
+        )
+    else:
+        code = "PAR503"
+        message = f"the entropy's coefficient in the loss is {-entropy:.4g}, the task's is {settings['ent_coef']:g}"
+    evidence = {"policy": policy, "entropy": entropy, "left_over": left, "ent_coef": settings["ent_coef"]}
+    module.report(code, "slope at the logits", message, evidence)
 
 
-def _off_the_kinks(evidence: RungInput, module: str, clip: float) -> dict[str, np.ndarray]:
-    """``M/stress/by_logits`` in float64 without rows whose ratio is so near a bound that noise decides about the slope."""
-    arrays = {n: a.astype(np.float64) for n, a in evidence.numbers.below(f"{module}/stress/by_logits").items()}
-    if not arrays or not all(np.isfinite(array).all() for array in arrays.values()):
+def _slope_at_values(module: ModuleCheck, stress: Stress) -> None:
+    by_values, settings = _finite_or_none(stress.by_values), module.settings
+    if not by_values or settings["clip_range_vf"] is not None:
+        return
+    difference = _slope(module, by_values["total"], [by_values["value"]], [settings["vf_coef"]], "values")
+    if module.rung.compare(difference):
+        return
+    (weight,), left = _fit(by_values["total"], [by_values["value"]])
+    message = (
+        f"the squared value error has a weight of {weight:.4g} in the loss, vf_coef is {settings['vf_coef']:g}"
+        if left <= FITS
+        else f"{left:.1%} of the loss's slope at the values does not come from the squared error"
+    )
+    evidence = {"weight": weight, "left_over": left, "vf_coef": settings["vf_coef"]}
+    module.report("PAR502", "slope at the values", message, evidence)
+
+
+def _finite_or_none(arrays: Arrays) -> Arrays:
+    """In float64; none of them where one is not finite."""
+    return (
+        {name: array.astype(np.float64) for name, array in arrays.items()}
+        if all(np.isfinite(array).all() for array in arrays.values())
+        else {}
+    )
+
+
+def _ratio(stress: Stress) -> np.ndarray:
+    return np.exp(stress.log_prob.astype(np.float64) - stress.old_log_prob.astype(np.float64))
+
+
+def _off_the_kinks(stress: Stress, clip: float) -> Arrays:
+    """``Stress.by_logits`` without rows whose ratio is so near a bound that noise decides about the slope."""
+    by_logits = _finite_or_none(stress.by_logits)
+    if not by_logits:
         return {}
-    logp, old = (evidence.need(f"{module}/stress/{name}").astype(np.float64) for name in ("logp", "old_logp"))
-    ratio = np.exp(logp - old)
+    ratio = _ratio(stress)
     clear = (np.abs(ratio - 1 - clip) > KINK) & (np.abs(ratio - 1 + clip) > KINK)
-    return {name: array[clear] for name, array in arrays.items()}
+    return {name: array[clear] for name, array in by_logits.items()}
 
 
 def _slope(
-    evidence: RungInput, total: np.ndarray, parts: list[np.ndarray], weights: list[float], name: str
+    module: ModuleCheck, total: np.ndarray, parts: list[np.ndarray], weights: list[float], name: str
 ) -> Difference:
     """As the gradient of a tensor."""
-    expected = sum(weight * part for weight, part in zip(weights, parts, strict=True))
-    return per_tensor({name: total}, {name: np.asarray(expected)}, evidence.tolerance)
+    expected: Any = sum(weight * part for weight, part in zip(weights, parts, strict=True))
+    return per_tensor({name: total}, {name: np.asarray(expected)}, module.tolerance)
 
 
 def _fit(total: np.ndarray, parts: list[np.ndarray]) -> tuple[list[float], float]:

@@ -2,51 +2,51 @@
 
 from __future__ import annotations
 
-from parity.ladder.rung_input import RungInput, RungReport
+from parity.ladder.rung_input import RungReport
+from parity.results.capture import Contract, View
 
 # Equal starts of several sub-environments are no coincidence where a seed decides about this many different ones.
 DISTINCT_STARTS = 3
 EQUAL_EPISODES = 3
 
 
-def resets(sheet: RungReport, evidence: RungInput) -> None:
+def resets(report: RungReport, contract: Contract) -> None:
     """Seeds that were given twice, sub-environments that are copies of each other, arrays that are used again."""
-    if "reset_seeds" not in evidence.facts:
+    if not contract.has("resets"):
         return  # no rollout: the rung of the rollout says so
-    seeds = evidence.facts["reset_seeds"]
-    for env, given in enumerate(seeds):
-        known = [seed for seed in given if seed is not None]
-        again = {seed: known.count(seed) for seed in known if known.count(seed) > 1}
+    resets = contract.resets
+    view = contract.view if contract.has("view") else View()
+    for env, given in enumerate(resets.seeds):
+        again = {seed: given.count(seed) for seed in given if seed is not None and given.count(seed) > 1}
         if again:
             seed, times = next(iter(again.items()))
             message = f"sub-environment {env} was reset {times} times with seed {seed} in one short rollout"
-            sheet.report("PAR014", f"sub-environment {env}", message, {"seed": seed, "times": times})
+            report.report("PAR014", f"sub-environment {env}", message, {"seed": seed, "times": times})
             break
-    first = [given[0] for given in seeds if given and given[0] is not None]
+    first = [given[0] for given in resets.seeds if given and given[0] is not None]
     twice = next((seed for seed in first if first.count(seed) > 1), None)
-    starts = [env for env in evidence.facts.get("starts", []) if env]
+    starts = [env for env in resets.starts if env]
     equal = min((len(env) for env in starts), default=0)
-    distinct = evidence.facts.get("view", {}).get("distinct_starts", 0)
     copies = len(starts) > 1 and all(env[:equal] == starts[0][:equal] for env in starts)
     if twice is not None:
         message = f"{first.count(twice)} of {len(first)} sub-environments were reset with seed {twice}"
-        sheet.report("PAR015", "sub-environments", message, {"seeds": first})
-    elif copies and equal >= EQUAL_EPISODES and distinct >= DISTINCT_STARTS:
+        report.report("PAR015", "sub-environments", message, {"seeds": first})
+    elif copies and equal >= EQUAL_EPISODES and view.distinct_starts >= DISTINCT_STARTS:
         message = (
             f"the {len(starts)} sub-environments start their first {equal} episodes with the same observations, and the "
-            f"single-agent environment starts {distinct} seeds differently"
+            f"single-agent environment starts {view.distinct_starts} seeds differently"
         )
-        found = {"sub_environments": len(starts), "equal_episodes": equal}
-        view = ("PAR030", "PAR031", "PAR032", "PAR033")
-        sheet.report("PAR015", "sub-environments", message, found, explains=view)
-    unseeded = evidence.facts.get("view", {}).get("unseeded_starts", {})
+        evidence = {"sub_environments": len(starts), "equal_episodes": equal}
+        explains = ("PAR030", "PAR031", "PAR032", "PAR033")
+        report.report("PAR015", "sub-environments", message, evidence, explains=explains)
+    unseeded = view.unseeded_starts
     if unseeded.get("multi") == 1 and unseeded.get("single", 0) >= DISTINCT_STARTS:
         message = (
             "after a reset with a seed, resets without one start the same episode again and again, and the single-agent "
             "environment goes on to others: env runners give a seed to the first reset only"
         )
-        sheet.report("PAR015", "multi-agent environment", message, dict(unseeded))
-    agents = evidence.facts.get("shared_arrays", [])
-    if agents:
+        report.report("PAR015", "multi-agent environment", message, dict(unseeded))
+    if resets.shared_arrays:
+        agents = resets.shared_arrays
         message = f"successive observations of {', '.join(agents)} share memory"
-        sheet.report("PAR019", f"agent {agents[0]}", message, {"agents": agents})
+        report.report("PAR019", f"agent {agents[0]}", message, {"agents": agents})

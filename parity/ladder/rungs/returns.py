@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 
 from parity.ladder.difference import Difference, elementwise
-from parity.ladder.rung_input import Missing, RungInput, RungReport, compare_column, figures, scaled
-from parity.ladder.rungs.attempt import attempt
+from parity.ladder.rung_input import ModuleCheck, RungInput, RungReport, check_modules, figures, scaled
+from parity.results.capture import InstalledFormula, Returns
 
 # Spread below which numbers count as constant: float32's noise on values of order 1.
 CONSTANT = 1e-6
@@ -67,203 +68,166 @@ def targets_before_59958(
     return targets
 
 
-def returns(evidence: RungInput) -> RungReport:
-    """Value targets straight; advantages raw, or standardised as RLlib does it, which is explained."""
-    sheet = RungReport(4)
-    attempt(sheet, _modules, evidence)
-    _installed_formula(sheet, evidence)
-    return sheet
+def returns(inputs: RungInput, capture: dict[str, Returns], installed_formula: InstalledFormula | None) -> RungReport:
+    """Value targets as they are; advantages raw, or standardised as RLlib does it, which is explained."""
+    report = check_modules(4, inputs, capture, Returns, partial(_module, installed=installed_formula))
+    if (
+        installed_formula is not None
+        and not installed_formula.bootstraps_cut_chunks
+        and not any(finding.code == "PAR407" for finding in report.findings)
+    ):
+        version = installed_formula.version
+        message = f"ray {version} has it; in this rollout it changed nothing, or other defects stand before it"
+        report.report("PAR407", "GeneralAdvantageEstimation", message, {"ray": version}, severity="warning")
+    return report
 
 
-def _installed_formula(sheet: RungReport, evidence: RungInput) -> None:
-    """A warning where the installed RLlib has the defective formula and this rollout did not show it."""
-    installed = evidence.facts.get("ray", {})
-    if installed.get("bootstraps_cut_chunks", True) or any(each.code == "PAR407" for each in sheet.found):
-        return
-    message = f"ray {installed['version']} has it; in this rollout it changed nothing, or other defects stand before it"
-    sheet.report("PAR407", "GeneralAdvantageEstimation", message, {"ray": installed["version"]}, severity="warning")
+@dataclasses.dataclass(frozen=True)
+class _Reference:
+    """What the batch should hold, on the rows that stand for decisions: raw advantages and value targets, float ``[V]``."""
+
+    name: str
+    advantages: np.ndarray
+    targets: np.ndarray
 
 
-def _modules(sheet: RungReport, evidence: RungInput) -> None:
-    for module in evidence.modules():
-        attempt(sheet, _module, evidence, module)
-
-
-def _module(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    evidence.need(f"{module}/batch/actions")
-    absent = [name for name in ("advantages", "value_targets") if f"{module}/batch/{name}" not in evidence.numbers]
-    where = f"module {module}"
+def _module(module: ModuleCheck, returns: Returns, installed: InstalledFormula | None) -> None:
+    _ = returns.rewards  # without a batch nothing can be absent from it
+    absent = [name for name in ("advantages", "value_targets") if not returns.has(name)]
     if absent:
-        sheet.report("PAR403", where, f"the batch has no {' and no '.join(absent)}", {"absent": absent}, module=module)
+        module.report("PAR403", None, f"the batch has no {' and no '.join(absent)}", {"absent": absent})
         return
-    valid = evidence.need(f"{module}/rows/valid")
-    advantages = evidence.need(f"{module}/batch/advantages")
-    targets = evidence.need(f"{module}/batch/value_targets")
-    finite = np.isfinite(advantages[valid]) & np.isfinite(targets[valid])
-    if not finite.all():
-        row = int(np.flatnonzero(~finite)[0])
-        message = f"{int((~finite).sum())} of {len(finite)} rows are not finite"
-        place = f"{where}, {evidence.rows(module)(row)}"
-        sheet.report("PAR406", place, message, {"rows": int((~finite).sum())}, module=module)
-    references = _references(evidence, module)
-    _constant(sheet, where, module, advantages[valid], targets[valid], references)
-    for name, (_, target) in references.items():
-        difference = compare_column(evidence, module, targets[valid], target, "value target")
-        if not sheet.compare(difference):
-            message = f"value targets differ from {name} by up to {difference.max_abs:.3g} ({difference.where})"
-            place = f"{where}, {difference.where}"
-            sheet.report("PAR404", place, message, {"against": name, **figures(difference)}, module=module)
-            _defective_formula(sheet, evidence, module, targets[valid], difference)
+    valid = module.rows.valid
+    advantages, targets = returns.advantages[valid], returns.value_targets[valid]
+    bad = np.flatnonzero(~(np.isfinite(advantages) & np.isfinite(targets)))
+    if len(bad):
+        message = f"{len(bad)} of {len(advantages)} rows are not finite"
+        module.report("PAR406", module.place(int(bad[0])), message, {"rows": len(bad)})
+    references = _references(module, returns)
+    _constant(module, advantages, targets, references)
+    for reference in references:
+        difference = module.difference(targets, reference.targets, "value target")
+        message = f"value targets differ from {reference.name} by up to {difference.max_abs:.3g} ({difference.where})"
+        if not module.require(difference, "PAR404", message, difference.where, {"against": reference.name}):
+            _defective_formula(module, returns, difference, installed)
             break
-    _advantages(sheet, evidence, module, references)
+    _advantages(module, returns, references, installed)
     if not references:
-        raise Missing(f"module {module} has no values to compute advantages from")
+        module.rung.misses(f"module {module.module} has no values to compute advantages from")
 
 
 def _defective_formula(
-    sheet: RungReport, evidence: RungInput, module: str, targets: np.ndarray, difference: Difference
+    module: ModuleCheck, returns: Returns, difference: Difference, installed: InstalledFormula | None
 ) -> None:
     """Whether targets that are not SB3's are those of RLlib's formula before pull request 59958."""
-    valid = evidence.need(f"{module}/rows/valid")
-    columns = [evidence.numbers.get(f"{module}/{name}") for name in ("batch/rewards", "batch/terminateds", "values")]
-    bootstrap = evidence.numbers.get(f"{module}/bootstrap")
+    valid, bootstrap = module.rows.valid, returns.optional("bootstrap")
+    columns = [returns.optional(name) for name in ("rewards", "terminateds", "values")]
     if bootstrap is None or any(column is None or column.shape != valid.shape for column in columns):
         return
-    # What the formula was given: that rewards and ends are the environment's is rung 3's business.
-    rewards, terminated, values = (column[valid].astype(np.float64) for column in columns if column is not None)
+    # What the formula was given: rung 3 sees to it that rewards and ends are the environment's.
+    rewards, terminated, values = (column[valid].astype(np.float64) for column in columns)
     terminated = terminated.astype(bool)
-    chunk = evidence.need(f"{module}/rows/chunk")
-    settings = evidence.settings(module)
-    gamma, gae_lambda = settings["gamma"], settings["gae_lambda"]
+    targets, chunk = returns.value_targets[valid], module.rows.chunk
+    gamma, gae_lambda = module.settings["gamma"], module.settings["gae_lambda"]
     right = values + generalised_advantages(rewards, values, bootstrap, terminated, chunk, gamma, gae_lambda)
     defective = targets_before_59958(rewards, values, terminated, chunk, gamma, gae_lambda)
-    if compare_column(evidence, module, targets, right, "value target"):
+    if module.difference(targets, right, "value target"):
         return
-    explained = compare_column(evidence, module, targets, defective, "value target")
+    explained = module.difference(targets, defective, "value target")
     if not explained:
         return
-    installed = evidence.facts.get("ray", {})
     ends = np.append(chunk[1:] != chunk[:-1], True)
     cut, over = int((ends & ~terminated).sum()), int((ends & terminated).sum())
     lost = [f"the value after {cut} chunks that were truncated or cut"] if cut else []
     lost += [f"the value of the last row of {over} terminated ones"] if over and gae_lambda < 1 else []
     message = (
-        f"{evidence.label(module)}{' and '.join(lost)} counts as 0: value targets are off by up to "
+        f"{module.label}{' and '.join(lost)} counts as 0: value targets are off by up to "
         f"{difference.max_abs:.3g}, and by {explained.max_abs:.2g} from the formula "
     )
     fix = None
-    if installed.get("bootstraps_cut_chunks"):
-        message += (
-            f"that RLlib had before pull request 59958; ray {installed['version']} has the fix, so it is the port's"
-        )
+    if installed is not None and installed.bootstraps_cut_chunks:
+        message += f"that RLlib had before pull request 59958; ray {installed.version} has the fix, so it is the port's"
         fix = "Remove the connector or learner that computes value targets."
     else:
-        message += f"of ray {installed.get('version', '2.47.1')}"
-    found = {
-        "ray": installed.get("version"),
+        message += f"of ray {installed.version if installed is not None else '2.47.1'}"
+    evidence = {
+        "ray": installed.version if installed is not None else None,
         "chunks_without_bootstrap": cut,
         "terminated_chunks": over,
         "from_the_formula": explained.max_abs,
         **figures(difference),
     }
-    sheet.report("PAR407", f"module {module}", message, found, module=module, fix=fix)
+    module.report("PAR407", None, message, evidence, fix=fix)
 
 
-def _references(evidence: RungInput, module: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Raw advantages and value targets by who computed them."""
-    found = {}
-    numbers = evidence.numbers
-    if f"{module}/sb3/returns" in numbers:
-        found["SB3's buffer"] = (numbers[f"{module}/sb3/raw_advantages"], numbers[f"{module}/sb3/returns"])
-    values, bootstrap = numbers.get(f"{module}/values"), numbers.get(f"{module}/bootstrap")
-    valid = evidence.need(f"{module}/rows/valid")
-    if values is not None and bootstrap is not None and values.shape == valid.shape and bootstrap.ndim == 1:
-        settings = evidence.settings(module)
-        own = values[valid].astype(np.float64)
+def _references(module: ModuleCheck, returns: Returns) -> list[_Reference]:
+    references = []
+    if returns.has("sb3_returns"):
+        references.append(_Reference("SB3's buffer", returns.sb3_advantages, returns.sb3_returns))
+    values, bootstrap, rows = returns.optional("values"), returns.optional("bootstrap"), module.rows
+    if values is not None and bootstrap is not None and values.shape == rows.valid.shape and bootstrap.ndim == 1:
+        own = values[rows.valid].astype(np.float64)
+        discounts = module.settings["gamma"], module.settings["gae_lambda"]
         advantages = generalised_advantages(
-            evidence.need(f"{module}/env/reward"),
-            own,
-            bootstrap.astype(np.float64),
-            evidence.need(f"{module}/env/terminated"),
-            evidence.need(f"{module}/rows/chunk"),
-            settings["gamma"],
-            settings["gae_lambda"],
+            rows.reward, own, bootstrap.astype(np.float64), rows.terminated, rows.chunk, *discounts
         )
-        found["the reference on the port's own values"] = (advantages, advantages + own)
-    return found
+        references.append(_Reference("the reference on the port's own values", advantages, advantages + own))
+    return references
 
 
-def _constant(
-    sheet: RungReport,
-    where: str,
-    module: str,
-    advantages: np.ndarray,
-    targets: np.ndarray,
-    references: dict[str, tuple[np.ndarray, np.ndarray]],
-) -> None:
-    """Constant numbers where the references vary; a task whose rewards say nothing has constant ones by right."""
-    for code, name, column, i in (
-        ("PAR401", "advantages", advantages, 0),
-        ("PAR402", "value targets", targets, 1),
+def _constant(module: ModuleCheck, advantages: np.ndarray, targets: np.ndarray, references: list[_Reference]) -> None:
+    """Constant numbers where the references vary; a task whose rewards are constant has constant ones rightly."""
+    for code, name, key, column, expected in (
+        ("PAR401", "advantages", "advantage_std", advantages, [each.advantages for each in references]),
+        ("PAR402", "value targets", "value_target_std", targets, [each.targets for each in references]),
     ):
-        varies = all(np.ptp(reference[i]) > CONSTANT for reference in references.values())
+        varies = all(np.ptp(each) > CONSTANT for each in expected)
         if len(column) > 1 and varies and np.ptp(column) <= CONSTANT:
-            key = "advantage_std" if i == 0 else "value_target_std"
-            found = {key: float(column.std()), "mean": float(column.mean()), "rows": len(column)}
-            message = f"all {len(column)} {name} are {column[0]:.3g}"
-            sheet.report(code, where, message, found, module=module)
+            evidence = {key: float(column.std()), "mean": float(column.mean()), "rows": len(column)}
+            module.report(code, None, f"all {len(column)} {name} are {column[0]:.3g}", evidence)
 
 
 def _advantages(
-    sheet: RungReport, evidence: RungInput, module: str, references: dict[str, tuple[np.ndarray, np.ndarray]]
+    module: ModuleCheck, returns: Returns, references: list[_Reference], installed: InstalledFormula | None
 ) -> None:
-    valid = evidence.need(f"{module}/rows/valid")
-    advantages = evidence.need(f"{module}/batch/advantages")
-    raw = [compare_column(evidence, module, advantages[valid], ref[0], "advantage") for ref in references.values()]
+    advantages = returns.advantages[module.rows.valid]
+    raw = [module.difference(advantages, each.advantages, "advantage") for each in references]
     if raw and all(raw):
         for difference in raw:
-            sheet.compare(difference)
+            module.rung.compare(difference)
         return
-    standardised = _standardised(evidence, module, advantages, valid, references)
-    if standardised is not None and sheet.compare(standardised):
-        rllib = "ray" in evidence.facts
-        sheet.explained.append(
-            "RLlib standardises advantages over all rows of the batch, bootstrap rows included "
+    standardised = _standardised(module, returns, references)
+    if standardised is not None and module.rung.compare(standardised):
+        module.rung.explained.append(
+            "advantages are standardised over all rows of the batch"
+            if installed is None
+            else "RLlib standardises advantages over all rows of the batch, bootstrap rows included "
             "(general_advantage_estimation.py:148)"
-            if rllib
-            else "advantages are standardised over all rows of the batch"
         )
         return
     if standardised is None:
-        # Without values nothing says whether these are RLlib's standardised ones.
-        evidence.need(f"{module}/values")
-    if standardised is None and not raw:
-        return
+        _ = returns.values  # without them nothing says whether these are RLlib's standardised ones
+        if not raw:
+            return
     difference = raw[0] if standardised is None else standardised
-    sheet.compare(difference)
     message = f"advantages are off by up to {difference.max_abs:.3g} ({difference.where})"
-    sheet.report("PAR405", f"module {module}, {difference.where}", message, figures(difference), module=module)
+    module.require(difference, "PAR405", message, difference.where)
 
 
-def _standardised(
-    evidence: RungInput,
-    module: str,
-    advantages: np.ndarray,
-    valid: np.ndarray,
-    references: dict[str, tuple[np.ndarray, np.ndarray]],
-) -> Difference | None:
+def _standardised(module: ModuleCheck, returns: Returns, references: list[_Reference]) -> Difference | None:
     """The batch's advantages against ``(target - value - mean) / max(1e-4, std)`` over all rows."""
-    values = evidence.numbers.get(f"{module}/values")
+    advantages, targets, values = returns.advantages, returns.value_targets, returns.optional("values")
     if values is None or values.shape != advantages.shape:
         return None
-    raw = evidence.need(f"{module}/batch/value_targets").astype(np.float64) - values
+    valid = module.rows.valid
+    raw = targets.astype(np.float64) - values
     # Rows for bootstrapping have no reference of their own: only their part in mean and std is RLlib's.
-    for reference, _ in list(references.values())[:1]:
-        raw[valid] = reference
+    if references:
+        raw[valid] = references[0].advantages
     std = max(RLLIB_SMALLEST_STD, float(raw.std()))
     expected = (raw - raw.mean()) / std
-    allowed = scaled(evidence.tolerance, expected)
+    allowed = scaled(module.tolerance, expected)
     # An error of the raw numbers grows with the division.
-    magnitude = max(1.0, float(np.abs(evidence.need(f"{module}/batch/value_targets")).max(initial=0.0)))
+    magnitude = max(1.0, float(np.abs(targets).max(initial=0.0)))
     allowed = dataclasses.replace(allowed, absolute=allowed.absolute * max(1.0, magnitude / std))
-    return elementwise(advantages[valid], expected[valid], allowed, "advantage", evidence.rows(module))
+    return elementwise(advantages[valid], expected[valid], allowed, "advantage", module.place)

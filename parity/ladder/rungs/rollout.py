@@ -2,89 +2,67 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
-from parity.ladder.rung_input import RungInput, RungReport, compare_column, figures
+from parity.ladder.rung_input import ModuleCheck, RungInput, RungReport, check_modules, figures
 from parity.ladder.rungs import algorithm
-from parity.ladder.rungs.attempt import attempt
 from parity.ladder.rungs.legal import is_legal
+from parity.results.capture import ROLLOUT, AlgorithmRun, Missing, Rollout
+from parity.task.masks import MASK_KEY
 
-MASK = "obs/action_mask"
 
-
-def rollout(evidence: RungInput) -> RungReport:
+def rollout(inputs: RungInput, capture: dict[str, Rollout], through_algorithm: AlgorithmRun | None) -> RungReport:
     """Masks, actions, rewards, observations and ends as the environment had them; log-prob at sampling = at training."""
-    sheet = RungReport(3)
-    attempt(sheet, _modules, evidence)
-    attempt(sheet, _lost, evidence)
-    attempt(sheet, algorithm.sampling, evidence)
-    return sheet
+    report = check_modules(3, inputs, capture, Rollout, _module)
+    inputs.attempt(report, _lost, report, inputs)
+    inputs.attempt(report, algorithm.sampling, report, inputs, through_algorithm)
+    return report
 
 
-def _modules(sheet: RungReport, evidence: RungInput) -> None:
-    for module in evidence.modules():
-        unknown = evidence.facts.get("rows", {}).get(module)
-        if unknown is not None:
-            message = f"the batch has {unknown['batch']} rows, the rollout {unknown['decisions']} decisions"
-            sheet.report("PAR310", f"module {module}", message, unknown, module=module)
-            continue
-        for check in (_masks, _legal, _log_probabilities, _ends, _columns, _observations, _bootstrap_rows):
-            attempt(sheet, check, evidence, module)
-
-
-def _valid(evidence: RungInput, module: str, column: str) -> np.ndarray:
-    """A column of the batch, on the rows that stand for decisions."""
-    return evidence.need(f"{module}/batch/{column}")[evidence.need(f"{module}/rows/valid")]
-
-
-def _masks(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    shown = evidence.numbers.get(f"{module}/env/mask")
-    if shown is None or f"{module}/batch/{MASK}" not in evidence.numbers:
+def _module(module: ModuleCheck, rollout: Rollout) -> None:
+    unplaced = module.inputs.context.unplaced.get(module.module)
+    if unplaced is not None:
+        message = f"the batch has {unplaced['batch']} rows, the rollout {unplaced['decisions']} decisions"
+        module.report("PAR310", None, message, unplaced)
         return
-    used = _valid(evidence, module, MASK).reshape(len(shown), -1)
-    difference = compare_column(evidence, module, used.astype(np.float64), shown.astype(np.float64), "mask")
-    if not sheet.compare(difference):
+    for check in (_masks, _legal, _log_probabilities, _ends, _columns, _observations, _bootstrap_rows):
+        module.inputs.attempt(module.rung, check, module, rollout)
+
+
+def _masks(module: ModuleCheck, rollout: Rollout) -> None:
+    shown, used = module.mask, (rollout.optional("observations") or {}).get(MASK_KEY)
+    if shown is None or used is None:
+        return
+    used = used[module.rows.valid].reshape(len(shown), -1)
+    difference = module.difference(used.astype(np.float64), shown.astype(np.float64), "mask")
+    if not module.rung.compare(difference):
         rows = int((used.astype(bool) != shown).any(axis=1).sum()) if used.shape == shown.shape else len(shown)
         message = f"{rows} of {len(shown)} masks in the batch are not the environment's ({difference.where})"
-        found = {"rows": rows, "decisions": len(shown)}
-        sheet.report("PAR301", f"module {module}, {difference.where}", message, found, module=module)
+        module.report("PAR301", difference.where, message, {"rows": rows, "decisions": len(shown)})
 
 
-def _legal(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    mask = evidence.numbers.get(f"{module}/env/mask")
+def _legal(module: ModuleCheck, rollout: Rollout) -> None:
+    mask = module.mask
     if mask is None:
         return
-    some = mask.any(axis=1)
-    wrong = np.flatnonzero(
-        ~is_legal(evidence.need(f"{module}/env/action"), mask, evidence.about(module)["choices"]) & some
-    )
+    wrong = np.flatnonzero(~is_legal(module.rows.action, mask, module.choices) & mask.any(axis=1))
     if len(wrong):
         message = f"{len(wrong)} of {len(mask)} actions that reached the environment were illegal"
-        where = f"module {module}, {evidence.rows(module)(int(wrong[0]))}"
-        sheet.report("PAR302", where, message, {"violations": len(wrong), "decisions": len(mask)}, module=module)
+        evidence = {"violations": len(wrong), "decisions": len(mask)}
+        module.report("PAR302", module.place(int(wrong[0])), message, evidence)
 
 
-def _log_probabilities(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    sampled, trained = _valid(evidence, module, "action_logp"), evidence.need(f"{module}/phase/train/logp")
-    difference = compare_column(evidence, module, sampled, trained, "log-probability")
-    if sheet.compare(difference):
+def _log_probabilities(module: ModuleCheck, rollout: Rollout) -> None:
+    sampled = rollout.action_logp[module.rows.valid]
+    difference = module.difference(sampled, rollout.entry("log_prob", "train"), "log-probability")
+    if module.rung.compare(difference):
         return
-    explored = evidence.need(f"{module}/phase/exploration/logp")
-    as_sampled = bool(compare_column(evidence, module, sampled, explored, ""))
-    logits = evidence.numbers.get(f"{module}/batch/action_dist_inputs")
-    again = evidence.numbers.get(f"{module}/phase/exploration/logits")
-    same_logits = False
-    if logits is not None and again is not None:
-        logits = logits[evidence.need(f"{module}/rows/valid")]
-        mask = evidence.numbers.get(f"{module}/env/mask")
-        if logits.shape == again.shape:
-            kept = np.ones(logits.shape, bool) if mask is None or mask.shape != logits.shape else mask
-            same_logits = bool(
-                compare_column(evidence, module, np.where(kept, logits, 0), np.where(kept, again, 0), "")
-            )
+    as_sampled = bool(module.difference(sampled, rollout.entry("log_prob", "exploration"), ""))
     if as_sampled:
         cause = "the forward pass for training is another than the one for exploration"
-    elif same_logits:
+    elif _same_logits(module, rollout):
         cause = (
             "the logits were the same when it chose the actions, so the action or its log-probability was changed "
             "afterwards, or the action was not drawn from them"
@@ -92,99 +70,106 @@ def _log_probabilities(sheet: RungReport, evidence: RungInput, module: str) -> N
     else:
         cause = "the module saw other observations, or had other weights, when it chose the actions"
     message = f"log-probabilities differ by up to {difference.max_abs:.3g} ({difference.where}): {cause}"
-    found = {**figures(difference), "exploration_agrees_with_sampling": as_sampled}
-    sheet.report("PAR303", f"module {module}, {difference.where}", message, found, module=module)
+    evidence = {**figures(difference), "exploration_agrees_with_sampling": as_sampled}
+    module.report("PAR303", difference.where, message, evidence)
 
 
-def _ends(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    env = {name: evidence.need(f"{module}/env/{name}").astype(bool) for name in ("terminated", "truncated")}
-    terminated = _valid(evidence, module, "terminateds").astype(bool)
-    sheet.compare(compare_column(evidence, module, terminated * 1.0, env["terminated"] * 1.0, "terminated"))
-    rows = evidence.rows(module)
-    as_ends = np.flatnonzero(terminated & env["truncated"] & ~env["terminated"])
+def _same_logits(module: ModuleCheck, rollout: Rollout) -> bool:
+    """Whether exploration now gives the logits that actions were sampled from; False where either is not known."""
+    sampled, again = rollout.optional("action_dist_inputs"), (rollout.optional("logits") or {}).get("exploration")
+    if sampled is None or again is None:
+        return False
+    sampled = sampled[module.rows.valid]
+    if sampled.shape != again.shape:
+        return False
+    mask = module.mask
+    kept = np.ones(sampled.shape, bool) if mask is None or mask.shape != sampled.shape else mask
+    return bool(module.difference(np.where(kept, sampled, 0), np.where(kept, again, 0), ""))
+
+
+def _ends(module: ModuleCheck, rollout: Rollout) -> None:
+    valid = module.rows.valid
+    env_terminated, env_truncated = module.rows.terminated.astype(bool), module.rows.truncated.astype(bool)
+    terminated = rollout.terminateds[valid].astype(bool)
+    module.rung.compare(module.difference(terminated * 1.0, env_terminated * 1.0, "terminated"))
+    as_ends = np.flatnonzero(terminated & env_truncated & ~env_terminated)
     counts = {
         "terminated_in_batch": int(terminated.sum()),
-        "terminated_in_environment": int(env["terminated"].sum()),
-        "truncated_in_environment": int(env["truncated"].sum()),
+        "terminated_in_environment": int(env_terminated.sum()),
+        "truncated_in_environment": int(env_truncated.sum()),
     }
     if len(as_ends):
         message = (
             f"{len(as_ends)} of {counts['truncated_in_environment']} truncations of the environment are terminations in "
             "the batch, so nothing is bootstrapped there"
         )
-        where = f"module {module}, {rows(int(as_ends[0]))}"
-        sheet.report("PAR304", where, message, counts, module=module)
-    other = np.flatnonzero((terminated != env["terminated"]) & ~(terminated & env["truncated"]))
+        module.report("PAR304", module.place(int(as_ends[0])), message, counts)
+    other = np.flatnonzero((terminated != env_terminated) & ~(terminated & env_truncated))
     if len(other):
         message = f"{len(other)} terminations in the batch and in the environment differ"
-        sheet.report("PAR305", f"module {module}, {rows(int(other[0]))}", message, counts, module=module)
-    if f"{module}/batch/truncateds" not in evidence.numbers or len(as_ends):
+        module.report("PAR305", module.place(int(other[0])), message, counts)
+    if not rollout.has("truncateds") or len(as_ends):
         return
     # The end of a chunk counts as truncated in the batch, also where the rollout was only cut there.
-    chunk = evidence.need(f"{module}/rows/chunk")
-    last = np.append(np.diff(chunk) != 0, True)
-    # A termination beside it decides: an agent may end in the step that cuts the episode.
-    truncated = _valid(evidence, module, "truncateds").astype(bool) & ~terminated
-    wrong = np.flatnonzero((truncated != env["truncated"]) & ~(truncated & last & ~env["terminated"]))
+    last = np.append(np.diff(module.rows.chunk) != 0, True)
+    # A termination in the same row decides: an agent may end in the step that cuts the episode.
+    truncated = rollout.truncateds[valid].astype(bool) & ~terminated
+    wrong = np.flatnonzero((truncated != env_truncated) & ~(truncated & last & ~env_terminated))
     if len(wrong):
-        sheet.compare(compare_column(evidence, module, truncated * 1.0, env["truncated"] * 1.0, "truncated"))
+        module.rung.compare(module.difference(truncated * 1.0, env_truncated * 1.0, "truncated"))
         message = f"{len(wrong)} truncations in the batch and in the environment differ"
-        sheet.report("PAR305", f"module {module}, {rows(int(wrong[0]))}", message, counts, module=module)
+        module.report("PAR305", module.place(int(wrong[0])), message, counts)
 
 
-def _columns(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    for code, column, name in (("PAR306", "rewards", "reward"), ("PAR307", "actions", "action")):
-        batch, env = _valid(evidence, module, column), evidence.need(f"{module}/env/{name}")
-        difference = compare_column(evidence, module, batch.reshape(env.shape), env, column)
-        if not sheet.compare(difference):
-            message = f"{column} differ by up to {difference.max_abs:.3g} ({difference.where})"
-            sheet.report(code, f"module {module}, {difference.where}", message, figures(difference), module=module)
+def _columns(module: ModuleCheck, rollout: Rollout) -> None:
+    for code, column, batch, env in (
+        ("PAR306", "rewards", rollout.rewards, module.rows.reward),
+        ("PAR307", "actions", rollout.actions, module.rows.action),
+    ):
+        difference = module.difference(batch[module.rows.valid].reshape(env.shape), env, column)
+        message = f"{column} differ by up to {difference.max_abs:.3g} ({difference.where})"
+        module.require(difference, code, message, difference.where)
 
 
-def _observations(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    shown = {name: array for name, array in evidence.numbers.below(f"{module}/env").items() if name.startswith("obs")}
-    if not shown:
-        evidence.need(f"{module}/env/obs")
-    other = []
-    for name, array in shown.items():
-        if name == MASK:
+def _observations(module: ModuleCheck, rollout: Rollout) -> None:
+    unlike = []
+    for name, shown in module.rows.observations.items():
+        if name == MASK_KEY:
             continue
-        if f"{module}/batch/{name}" not in evidence.numbers:
-            other.append(name)
+        batch = rollout.observations.get(name)
+        if batch is None or batch[module.rows.valid].size != shown.size:
+            unlike.append(f"obs/{name}")
             continue
-        batch = _valid(evidence, module, name)
-        if batch.size != array.size:
-            other.append(name)
-            continue
-        difference = compare_column(evidence, module, batch.reshape(array.shape), array, name)
-        if not sheet.compare(difference):
-            message = f"{name} differs by up to {difference.max_abs:.3g} ({difference.where})"
-            sheet.report("PAR308", f"module {module}, {difference.where}", message, figures(difference), module=module)
+        batch = batch[module.rows.valid].reshape(shown.shape)
+        difference = module.difference(batch, shown, f"obs/{name}")
+        message = f"obs/{name} differs by up to {difference.max_abs:.3g} ({difference.where})"
+        if not module.require(difference, "PAR308", message, difference.where):
             return
-    if other:
-        message = f"connectors give the module another structure ({', '.join(other)} not found): not compared"
-        sheet.report("PAR308", f"module {module}", message, {"entries": other}, module=module, severity="warning")
+    if unlike:
+        message = f"connectors give the module another structure ({', '.join(unlike)} not found): not compared"
+        module.report("PAR308", None, message, {"entries": unlike}, severity="warning")
 
 
-def _bootstrap_rows(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    valid = evidence.need(f"{module}/rows/valid")
+def _bootstrap_rows(module: ModuleCheck, rollout: Rollout) -> None:
+    valid, mask = module.rows.valid, rollout.optional("loss_mask")
     if valid.all():
         return
-    mask = evidence.numbers.get(f"{module}/batch/loss_mask")
-    if mask is None or not np.array_equal(mask.astype(bool), valid):
-        learned = int((~valid).sum()) if mask is None else int((mask.astype(bool) & ~valid).sum())
-        left_out = 0 if mask is None else int((~mask.astype(bool) & valid).sum())
+    in_loss = np.ones(len(valid), bool) if mask is None else mask.astype(bool)
+    if not np.array_equal(in_loss, valid):
+        learned, left_out = int((in_loss & ~valid).sum()), int((~in_loss & valid).sum())
         message = f"{learned} bootstrap rows take part in the loss, {left_out} decisions do not"
-        found = {"bootstrap_rows_learned": learned, "decisions_left_out": left_out}
-        sheet.report("PAR311", f"module {module}", message, found, module=module)
+        evidence = {"bootstrap_rows_learned": learned, "decisions_left_out": left_out}
+        module.report("PAR311", None, message, evidence)
 
 
-def _lost(sheet: RungReport, evidence: RungInput) -> None:
-    counts = evidence.fact("decisions", parts=("build", "sample", "batch"))
-    # An action whose reward is still open when the rollout is cut belongs to the next one.
-    open_actions = len(evidence.fact("reset_seeds", parts=("build", "sample")))
-    for agent in evidence.facts.get("agents", []):
-        played, learned = counts[agent]["played"], counts[agent]["learned_from"]
-        if played - learned > open_actions:
-            message = f"agent {agent} made {played} decisions, {played - learned} of them are not in the batch"
-            sheet.report("PAR309", f"agent {agent}", message, counts[agent])
+def _lost(report: RungReport, inputs: RungInput) -> None:
+    context = inputs.context
+    if context.decisions is None or context.sub_environments is None:
+        raise Missing("decisions", ROLLOUT)
+    for agent in context.agents:
+        counts = context.decisions[agent]
+        lost = counts.played - counts.learned_from
+        # An action whose reward is still open when the rollout is cut belongs to the next one.
+        if lost > context.sub_environments:
+            message = f"agent {agent} made {counts.played} decisions, {lost} of them are not in the batch"
+            report.report("PAR309", f"agent {agent}", message, dataclasses.asdict(counts))

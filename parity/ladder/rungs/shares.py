@@ -6,8 +6,10 @@ import dataclasses
 
 import numpy as np
 
-from parity.ladder.rung_input import RungInput
+from parity.ladder.difference import Difference, per_tensor
+from parity.ladder.rung_input import ModuleCheck
 from parity.ladder.tolerances import Tolerance
+from parity.results.capture import Arrays
 
 # Adam divides a gradient by its own size: float32 noise on one that is nearly zero becomes noise on a step of the learning
 # rate. Seen between two correct implementations: 4e-6 on a tensor of 9,216 after five minibatches at a learning rate of 1e-3.
@@ -15,10 +17,8 @@ NOISE_OF_A_STEP = 1e-2
 # A gradient of this part of the largest one is float32's noise on zero (a KL term at equal policies makes such).
 NOTHING = 1e-7
 
-Parameters = dict[str, np.ndarray]
 
-
-def share(toggled: Parameters, sb3: Parameters, before: Parameters) -> float:
+def share(toggled: Arrays, sb3: Arrays, before: Arrays) -> float:
     """‖Δ_toggled - Δ_sb3‖ / ‖Δ_sb3‖ over all parameters, where Δ is the parameters' change."""
     names = [name for name in sb3 if name in before and name in toggled]
     apart = sum(float(((toggled[n].astype(np.float64) - sb3[n]) ** 2).sum()) for n in names)
@@ -26,10 +26,8 @@ def share(toggled: Parameters, sb3: Parameters, before: Parameters) -> float:
     return float(np.sqrt(apart / moved)) if moved > 0 else 0.0
 
 
-def but_noise(
-    ours: Parameters, sb3: Parameters, our_gradients: Parameters, sb3_gradients: Parameters, furthest: float
-) -> Parameters:
-    """``ours`` with SB3's value in every element whose gradient was float noise on zero, on both sides.
+def but_noise(ours: Arrays, sb3: Arrays, our_gradients: Arrays, sb3_gradients: Arrays, furthest: float) -> Arrays:
+    """``ours`` with SB3's value in every element whose gradient was float noise on zero on both sides.
 
     Such an element (the logit of an action that was never legal, say) has a gradient of 0 on one side and of 1e-9 on the
     other, by the order of a sum, and Adam makes a step of it that is a good part of the learning rate. Left as they are:
@@ -45,7 +43,16 @@ def but_noise(
     return cleaned
 
 
-def after_steps(evidence: RungInput, module: str, steps: int = 1) -> Tolerance:
+def after_steps(module: ModuleCheck, steps: int = 1) -> Tolerance:
     """For parameters that the optimiser has moved ``steps`` times: the floor is a hundredth of one element's way."""
-    floor = max(evidence.tolerance.floor, NOISE_OF_A_STEP * evidence.settings(module)["learning_rate"] * steps)
-    return dataclasses.replace(evidence.tolerance, floor=floor)
+    floor = max(module.tolerance.floor, NOISE_OF_A_STEP * module.settings["learning_rate"] * steps)
+    return dataclasses.replace(module.tolerance, floor=floor)
+
+
+def parameters_apart(
+    module: ModuleCheck, ours: Arrays, sb3: Arrays, our_gradients: Arrays, sb3_gradients: Arrays, steps: int = 1
+) -> Difference:
+    """Parameters after ``steps`` of the optimiser, all by the port's names, but for `but_noise`."""
+    furthest = 2 * module.settings["learning_rate"] * steps
+    cleaned = but_noise(ours, sb3, our_gradients, sb3_gradients, furthest)
+    return per_tensor(cleaned, sb3, after_steps(module, steps))

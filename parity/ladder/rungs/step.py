@@ -4,90 +4,66 @@ from __future__ import annotations
 
 import numpy as np
 
-from parity.ladder.difference import per_tensor
-from parity.ladder.rung_input import RungInput, RungReport, figures
-from parity.ladder.rungs.attempt import attempt
+from parity.ladder.rung_input import ModuleCheck, RungInput, RungReport, check_modules
 from parity.ladder.rungs.gradient import without_gradient
-from parity.ladder.rungs.shares import after_steps, but_noise, share
+from parity.ladder.rungs.shares import parameters_apart, share
+from parity.results.capture import Step, captured
 
 
-def step(evidence: RungInput) -> RungReport:
+def step(inputs: RungInput, capture: dict[str, Step]) -> RungReport:
     """Against SB3's step on the same rows; trained parameters move during the update, frozen ones do not."""
-    sheet = RungReport(7)
-    attempt(sheet, _modules, evidence)
-    return sheet
+    report = check_modules(7, inputs, capture, Step, _moves, _against_sb3)
+    for module, facts in inputs.context.modules.items():
+        if not facts.trained:
+            _not_trained(ModuleCheck(inputs, module, report), captured(capture, Step, module))
+    return report
 
 
-def _modules(sheet: RungReport, evidence: RungInput) -> None:
-    for module in evidence.modules():
-        attempt(sheet, _moves, evidence, module)
-        attempt(sheet, _against_sb3, evidence, module)
-    for module in evidence.frozen():
-        attempt(sheet, _stands, evidence, module)
-
-
-def _moves(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    before, after = evidence.need_below(f"{module}/weights"), evidence.need_below(f"{module}/update/last")
-    frozen, still = evidence.about(module)["frozen"], without_gradient(evidence, module)
-    sb3 = evidence.as_ports(module, evidence.numbers.below(f"{module}/sb3/full_sb3/last"))
+def _moves(module: ModuleCheck, step: Step) -> None:
+    before, after, frozen = step.before, step.last, module.facts.frozen
+    unmoved = [name for name in after if np.array_equal(before[name], after[name])]
     # A learning rate near 0, as at the start of a warm-up, is a step that float32 does not take, on SB3's side neither.
+    sb3 = module.by_port_names(step.optional("sb3_last") or {})
     tiny = [name for name, array in sb3.items() if name in before and np.array_equal(array, before[name])]
-    left_out = {*frozen, *still, *tiny}
-    stuck = [name for name in after if name not in left_out and np.array_equal(before[name], after[name])]
-    moved = [name for name in frozen if not np.array_equal(before[name], after[name])]
+    left_out = {*frozen, *without_gradient(module, step.optional("raw") or {}), *tiny}
+    stuck = [name for name in unmoved if name not in left_out]
     if stuck:
         message = f"{len(stuck)} parameters have a gradient and are unchanged after the update: {', '.join(stuck[:4])}"
-        where = f"module {module}, parameter {stuck[0]}"
-        sheet.report("PAR702", where, message, {"parameters": stuck}, module=module)
+        module.report("PAR702", f"parameter {stuck[0]}", message, {"parameters": stuck})
+    moved = [name for name in frozen if name not in unmoved]
     if moved:
         message = f"{len(moved)} parameters with requires_grad=False moved: {', '.join(moved[:4])}"
-        where = f"module {module}, parameter {moved[0]}"
-        sheet.report("PAR703", where, message, {"parameters": moved}, module=module)
+        module.report("PAR703", f"parameter {moved[0]}", message, {"parameters": moved})
 
 
-def _stands(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    before, after = evidence.numbers.below(f"{module}/weights"), evidence.numbers.below(f"{module}/update/last")
-    moved = [name for name in after if not np.array_equal(before[name], after[name])]
+def _not_trained(module: ModuleCheck, step: Step) -> None:
+    after = step.optional("last") or {}
+    moved = [name for name in after if not np.array_equal(step.before[name], after[name])]
     if moved:
-        message = f"module {module} is not trained, and {len(moved)} of its parameters moved: {', '.join(moved[:4])}"
-        where = f"module {module}, parameter {moved[0]}"
-        sheet.report("PAR703", where, message, {"parameters": moved}, module=module)
-
-
-def _against_sb3(sheet: RungReport, evidence: RungInput, module: str) -> None:
-    ours = evidence.counted(module, evidence.need_below(f"{module}/update/first"))
-    before = evidence.need_below(f"{module}/weights")
-    runs = {
-        run: evidence.as_ports(module, evidence.need_below(f"{module}/sb3/{run}/first"))
-        for run in ("first_sb3", "first_advantages", "first_all")
-    }
-    gradient, rate = evidence.numbers.below(f"{module}/update/gradient"), evidence.settings(module)["learning_rate"]
-    direct, explained = (
-        per_tensor(
-            but_noise(
-                ours,
-                runs[run],
-                gradient,
-                evidence.as_ports(module, evidence.numbers.below(f"{module}/sb3/{run}/gradient")),
-                furthest=2 * rate,
-            ),
-            runs[run],
-            after_steps(evidence, module),
+        message = (
+            f"module {module.module} is not trained, and {len(moved)} of its parameters moved: {', '.join(moved[:4])}"
         )
-        for run in ("first_sb3", "first_all")
+        module.report("PAR703", f"parameter {moved[0]}", message, {"parameters": moved})
+
+
+def _against_sb3(module: ModuleCheck, step: Step) -> None:
+    ours = module.without_dead(step.after, step.optional("sensitivity"))
+    sb3, advantages, both = (module.by_port_names(step.entry("sb3", run)) for run in ("sb3", "advantages", "all"))
+    gradients = step.optional("sb3_gradient") or {}
+    direct, explained = (
+        parameters_apart(
+            module, ours, theirs, step.optional("gradient") or {}, module.by_port_names(gradients.get(run, {}))
+        )
+        for run, theirs in (("sb3", sb3), ("all", both))
     )
     if direct:
-        sheet.compare(direct)
-    elif sheet.compare(explained):
-        shares = {"advantages": share(runs["first_advantages"], runs["first_sb3"], before)}
-        shares["adam_eps"] = share(runs["first_all"], runs["first_advantages"], before)
-        for name, value in shares.items():
-            sheet.shares[name] = max(sheet.shares.get(name, 0.0), value)
-        sheet.explained.append(
-            f"{evidence.label(module)}of the step, the port's advantages make {shares['advantages']:.1%} and Adam's epsilon "
-            f"{shares['adam_eps']:.1%}"
+        module.rung.compare(direct)
+        return
+    message = f"parameters differ by up to {explained.max_rel:.3g} of their norm ({explained.where})"
+    if module.require(explained, "PAR701", message, f"parameter {explained.where}"):
+        of_advantages, of_epsilon = share(advantages, sb3, step.before), share(both, advantages, step.before)
+        module.rung.add_share("advantages", of_advantages)
+        module.rung.add_share("adam_eps", of_epsilon)
+        module.rung.explained.append(
+            f"{module.label}of the step, the port's advantages make {of_advantages:.1%} and Adam's epsilon {of_epsilon:.1%}"
         )
-    else:
-        message = f"parameters differ by up to {explained.max_rel:.3g} of their norm ({explained.where})"
-        where = f"module {module}, parameter {explained.where}"
-        sheet.report("PAR701", where, message, figures(explained), module=module)

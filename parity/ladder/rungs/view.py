@@ -3,125 +3,130 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
 from parity.ladder.difference import Difference, elementwise
 from parity.ladder.rung_input import RungInput, RungReport, figures
+from parity.ladder.tolerances import Tolerance
+from parity.results.capture import VIEW, Contract, Missing, View, ViewSide
 
 _WORDS = {
-    "PAR030": ("observations", "what it sees"),
-    "PAR031": ("masks", "what is legal"),
-    "PAR032": ("rewards", "what it is paid"),
-    "PAR033": ("ends", "when an episode ends"),
+    "PAR030": "observations differ by up to {}: the agent does not see the same",
+    "PAR031": "masks differ by up to {}: other actions are legal",
+    "PAR032": "rewards differ by up to {}: the agent is not paid the same",
+    "PAR033": "ends differ by up to {}: episodes do not end in the same step or the same way",
 }
 
 
-def view(sheet: RungReport, evidence: RungInput) -> None:
+def view(report: RungReport, inputs: RungInput, contract: Contract) -> None:
     """Same seed, same actions of the learning agent: same observations, masks, rewards and ends."""
-    if evidence.facts.get("plays_task_env"):
+    if inputs.context.plays_task_env:
         return  # what it plays is the single-agent environment itself; the rollout's rung compares what arrives
-    facts = evidence.fact("view", parts=("build", "view"))
-    where = f"agent {evidence.facts['learning_agent']}"
-    if facts["spaces"] is not None:
-        sheet.report("PAR034", where, f"its observation space: {facts['spaces']}", {"difference": facts["spaces"]})
-    elif facts.get("bounds") is not None:
-        message = f"only the bounds of its observation space differ: {facts['bounds'][:300]}"
-        sheet.report("PAR034", where, message, severity="warning")
-    if facts.get("unreadable_mask"):
-        sheet.report("PAR039", where, facts["unreadable_mask"], module=evidence.learning)
-    for place, times in facts.get("contradictions", {}).items():
-        message = f"{facts['convention']} is used; {place} showed another mask {times} times"
-        sheet.report("PAR038", "single-agent environment", message, {"used": facts["convention"], place: times})
-    unlike = repetition(evidence)
+    view, where = contract.view, f"agent {inputs.context.learning_agent}"
+    if view.spaces is not None:
+        report.report("PAR034", where, f"its observation space: {view.spaces}", {"difference": view.spaces})
+    elif view.bounds is not None:
+        message = f"only the bounds of its observation space differ: {view.bounds[:300]}"
+        report.report("PAR034", where, message, severity="warning")
+    if view.unreadable_mask:
+        report.report("PAR039", where, view.unreadable_mask, module=inputs.learning)
+    for place, times in view.contradictions.items():
+        message = f"{view.convention} is used; {place} showed another mask {times} times"
+        report.report("PAR038", "single-agent environment", message, {"used": view.convention, place: times})
+    unlike = repetition(view, inputs.tolerance)
     if unlike is not None:
         # What the multi-agent side shows or refuses then says nothing about it.
         message = f"two copies of the single-agent environment with one seed and the same actions differ ({unlike})"
-        sheet.report("PAR035", "single-agent environment", message, {"differ": unlike})
+        report.report("PAR035", "single-agent environment", message, {"differ": unlike})
         return
-    if facts.get("unrepeatable"):
-        message = f"two of them on one seed and the same actions differ ({facts['unrepeatable']})"
-        sheet.report("PAR048", "multi-agent environment", message, {"differs": facts["unrepeatable"]})
-    elif facts.get("played_otherwise"):
+    if view.unrepeatable:
+        message = f"two of them on one seed and the same actions differ ({view.unrepeatable})"
+        report.report("PAR048", "multi-agent environment", message, {"differs": view.unrepeatable})
+    elif view.played_otherwise:
         message = (
-            f"the same calls on a new environment give something else than in the rollout ({facts['played_otherwise']})"
+            f"the same calls on a new environment give something else than in the rollout ({view.played_otherwise})"
         )
-        sheet.report("PAR049", "env runner", message, {"differs": facts["played_otherwise"]})
-    for episode, error in facts["stopped"].items():
-        found = {"episodes": len(facts["stopped"]), "exception": error}
-        sheet.report("PAR036", f"{where}, episode {episode}", f"the multi-agent environment raised: {error}", found)
-        break
-    if "view/episode" not in evidence.numbers:
-        if facts["stopped"]:
+        report.report("PAR049", "env runner", message, {"differs": view.played_otherwise})
+    for episode, error in list(view.stopped.items())[:1]:
+        evidence = {"episodes": len(view.stopped), "exception": error}
+        report.report("PAR036", f"{where}, episode {episode}", f"the multi-agent environment raised: {error}", evidence)
+    if view.episode is None:
+        if view.stopped:
             return
-        evidence.need("view/episode")
+        raise Missing("view", VIEW)
+    _compare(report, view, where, inputs.tolerance)
+
+
+def _compare(report: RungReport, view: View, where: str, tolerance: Tolerance) -> None:
+    """One finding for each of observations, masks, rewards and ends."""
     reported: set[str] = set()
-    for code, difference in _differences(evidence, "multi"):
-        if sheet.compare(difference) or code in reported:
+    for code, difference in _differences(view, view.multi, tolerance):
+        if report.compare(difference) or code in reported:
             continue
         reported.add(code)
-        name, meaning = _WORDS[code]
-        message = f"{name} differ by up to {difference.max_abs:.3g} ({difference.where}): {meaning} is not the same"
-        more = _about_masks(evidence) if code == "PAR031" else _Masks("", ())
-        sheet.report(
-            code, f"{where}, {difference.where}", message + more.words, figures(difference), explains=more.explains
-        )
+        message = _WORDS[code].format(f"{difference.max_abs:.3g} ({difference.where})")
+        explains: tuple[str, ...] = ()
+        if code == "PAR031" and _is_inverted(view):
+            message, explains = f"{message}; the mask is inverted, 1 where an action is illegal", ("PAR005",)
+        report.report(code, f"{where}, {difference.where}", message, figures(difference), explains=explains)
 
 
-class _Masks(NamedTuple):
-    words: str
-    explains: tuple[str, ...]
-
-
-def _about_masks(evidence: RungInput) -> _Masks:
-    """What two sides' masks that differ have to do with each other."""
-    single, multi = (evidence.numbers.get(f"view/{side}/mask") for side in ("single", "multi"))
+def _is_inverted(view: View) -> bool:
+    """Whether one side's mask is the other's negation wherever the single-agent environment forbids something."""
+    single, multi = view.single.optional("mask"), view.multi.optional("mask")
     if single is None or multi is None or single.shape != multi.shape:
-        return _Masks("", ())
+        return False
     some = ~single.all(axis=1)
-    inverted = bool(some.any()) and bool((multi[some] != single[some]).all())
-    words = "; it is the other way round, 1 where an action is illegal" if inverted else ""
-    return _Masks(words, ("PAR005",) if inverted else ())
+    return bool(some.any()) and bool((multi[some] != single[some]).all())
 
 
-def repetition(evidence: RungInput) -> str | None:
+def repetition(view: View, tolerance: Tolerance) -> str | None:
     """Where two copies of the single-agent environment part on one seed and the same actions; None if nowhere was seen."""
-    if refused := evidence.facts.get("view", {}).get("unlike"):
-        return f"one refused an action that the other took: {refused}"
-    if "view/episode" not in evidence.numbers:
+    if view.unlike:
+        return f"one refused an action that the other took: {view.unlike}"
+    if view.episode is None:
         return None
-    differences = sorted(_differences(evidence, "again"), key=lambda item: item[0])
+    differences = sorted(_differences(view, view.again, tolerance), key=lambda item: item[0])
     first = next((difference for _, difference in differences if not difference), None)
     return None if first is None else f"by up to {first.max_abs:.3g}, {first.where}"
 
 
-def _differences(evidence: RungInput, side: str) -> Iterator[tuple[str, Difference]]:
-    """Every comparison with ``side``, by the code of its finding."""
-    episodes, steps = evidence.need("view/episode"), evidence.need("view/step")
+def place(view: View, row: int) -> str:
+    """A row of the view, in words."""
+    assert view.episode is not None and view.step is not None
+    return f"episode {int(view.episode[row])}, step {int(view.step[row])}"
 
-    def rows(row: int) -> str:
-        return f"episode {int(episodes[row])}, step {int(steps[row])}"
 
-    single = evidence.need_below("view/single")
-    other = evidence.numbers.below(f"view/{side}")
-    codes = {"mask": "PAR031", "reward": "PAR032", "terminated": "PAR033", "truncated": "PAR033"}
+def _differences(view: View, side: ViewSide, tolerance: Tolerance) -> Iterator[tuple[str, Difference]]:
+    """Every comparison of the single-agent environment with ``side``, by the code of its finding."""
+    single = view.single
+    terminated = single.terminated.astype(bool)
     # Nobody acts at an end, and nobody looks at what follows a termination: a port may show anything there, or nothing.
-    terminated = single["terminated"].astype(bool)
-    unused = {"PAR030": terminated, "PAR031": terminated | single["truncated"].astype(bool)}
-    for name, reference in single.items():
-        code = codes.get(name, "PAR030")
-        label = name.removeprefix("obs/")
-        if name in other:
-            ours, theirs = _numbers(other[name]), _numbers(reference)
+    unused = {"PAR030": terminated, "PAR031": terminated | single.truncated.astype(bool)}
+    for code, name, reference, other in _columns(single, side):
+        if other is not None:
+            ours, theirs = _as_floats(other), _as_floats(reference)
             if code in unused and ours.shape == theirs.shape:
                 ours = np.where(unused[code].reshape(-1, *[1] * (ours.ndim - 1)), theirs, ours)
-            yield code, elementwise(ours, theirs, evidence.tolerance, label, rows)
-        elif evidence.facts["view"]["spaces"] is None:
-            yield code, Difference(np.inf, np.inf, np.inf, f"{label}: missing")
+            yield code, elementwise(ours, theirs, tolerance, name, lambda row: place(view, row))
+        elif view.spaces is None:
+            yield code, Difference(np.inf, np.inf, np.inf, f"{name}: missing")
 
 
-def _numbers(array: np.ndarray) -> np.ndarray:
+def _columns(single: ViewSide, side: ViewSide) -> Iterator[tuple[str, str, np.ndarray, np.ndarray | None]]:
+    """Code of the finding, name, the single-agent environment's column and the other side's, where it has one."""
+    for code, name in (
+        ("PAR032", "reward"), ("PAR033", "terminated"), ("PAR033", "truncated"), ("PAR031", "mask"),
+    ):  # fmt: skip
+        if single.has(name):
+            yield code, name, getattr(single, name), side.optional(name)
+    others = side.optional("observations") or {}
+    for name, reference in single.observations.items():
+        yield "PAR030", name, reference, others.get(name)
+
+
+def _as_floats(array: np.ndarray) -> np.ndarray:
     """Booleans and integers as floats; a trailing axis of 1 is no difference (RLlib keeps Discrete entries ``[B]``)."""
     array = array.astype(np.float64)
     return array[..., 0] if array.ndim == 2 and array.shape[1] == 1 else array

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from parity.capture.scaled_weights import LOGITS, VALUES, factors, grown
+from parity.capture.scaled_weights import LOGITS, VALUES, scale_factors, scaled
 
 
 class Shared(nn.Module):
@@ -51,7 +51,7 @@ def sizes(module: nn.Module) -> tuple[float, float]:
 @pytest.mark.parametrize("module", [Shared(), Apart()], ids=["shared trunk", "two towers"])
 def test_outputs_get_as_far_apart_as_asked(module: nn.Module) -> None:
     before = sizes(module)
-    with grown(module, factors(module, lambda: module(SEEN))):
+    with scaled(module, scale_factors(module, lambda: module(SEEN))):
         spread, largest = sizes(module)
     assert before[0] < LOGITS / 10
     assert LOGITS <= spread < 1.1 * LOGITS
@@ -61,25 +61,25 @@ def test_outputs_get_as_far_apart_as_asked(module: nn.Module) -> None:
 def test_weights_are_what_they_were_afterwards() -> None:
     module = Shared()
     before = {name: each.clone() for name, each in module.state_dict().items()}
-    by = factors(module, lambda: module(SEEN))
-    with contextlib.suppress(ZeroDivisionError), grown(module, by):
+    by = scale_factors(module, lambda: module(SEEN))
+    with contextlib.suppress(ZeroDivisionError), scaled(module, by):
         assert not torch.equal(module.policy.weight, before["policy.weight"])
         raise ZeroDivisionError
     assert all(torch.equal(each, before[name]) for name, each in module.state_dict().items())
 
 
 def test_only_parameters_that_enter_linearly_and_move_one_output_are_multiplied() -> None:
-    shared, apart = (set(factors(m, lambda m=m: m(SEEN))) for m in (Shared(), Apart()))
+    shared, apart = (set(scale_factors(m, lambda m=m: m(SEEN))) for m in (Shared(), Apart()))
     assert shared == {"policy.weight", "value.weight"}  # biases are zero
     assert apart == {"actor.2.weight", "actor.2.bias", "critic.2.weight", "critic.2.bias"}
 
 
 def test_outputs_that_cannot_get_there_end_the_search() -> None:
     module = Shared(bound=5.0)
-    with grown(module, factors(module, lambda: module(SEEN))):
+    with scaled(module, scale_factors(module, lambda: module(SEEN))):
         assert sizes(module)[0] <= 10.0
 
 
 def test_a_network_without_values_grows_its_logits() -> None:
     module = Shared()
-    assert set(factors(module, lambda: (module(SEEN)[0], None))) == {"policy.weight"}
+    assert set(scale_factors(module, lambda: (module(SEEN)[0], None))) == {"policy.weight"}
