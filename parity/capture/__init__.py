@@ -1,4 +1,4 @@
-"""The ladder's numbers of one framework, collected: runs, and judges nothing.
+"""Collects what the ladder compares of one framework: runs it, and judges nothing.
 
 A framework's numbers are collected by the function that is registered under its name, or that of an adapter class it derives
 from, in the entry-point group ``parity.capture``.
@@ -23,10 +23,10 @@ GROUP = "parity.capture"
 
 
 class Collector(Protocol):
-    """One short rollout and update of ``task`` by ``framework``, beside SB3's; nothing is judged.
+    """Collects one short rollout and update of ``task`` by ``framework``, and SB3's on the same rows; nothing is judged.
 
     Args:
-        lockstep: whole iterations to run beside SB3; None runs a few short ones.
+        lockstep: whole iterations to run in lockstep with SB3; None runs a few short ones.
         full: also through the framework's own training loop, with all the processes that the port asks for.
 
     Raises:
@@ -39,7 +39,7 @@ class Collector(Protocol):
 
 
 def collector(framework: Framework) -> Collector | None:
-    """What collects this framework's numbers; None where nothing is registered: its rungs are not applicable."""
+    """The collector that is registered for a framework; None where there is none: its rungs are not applicable."""
     registered = {entry.name: entry for entry in entry_points(group=GROUP)}
     for each in type(framework).__mro__:
         name = each.__dict__.get("name")
@@ -49,7 +49,7 @@ def collector(framework: Framework) -> Collector | None:
 
 
 def collect(task: Task, name: str, device: str, lockstep: int | None = None, full: bool = False) -> Capture | None:
-    """A framework's numbers; what the port raises before there are any is noted like everything else that it raises.
+    """Collects by a framework's collector; what the port raises before it begins is noted like all else that it raises.
 
     None where nothing is registered for the framework. ``lockstep`` and ``full`` as for `Collector`.
 

@@ -67,7 +67,7 @@ class Length:
 
 
 class OutOfStep(Exception):
-    """The sides cannot be laid beside each other; ``str`` says why, for the rung's reason."""
+    """The two sides cannot be compared step by step; ``str`` says why, for the rung's reason."""
 
 
 class Streams:

@@ -20,6 +20,7 @@ from tensordict import TensorDict
 
 from parity import PPOParams, Task
 from parity.capture.module_capture import ModuleCapture, loss_terms
+from parity.capture.moves import Move, fill_rows
 from parity.capture.random_masks import random_masks
 from parity.capture.sb3 import sb3_reference
 from parity.capture.sensitivity import output_sensitivity
@@ -27,14 +28,12 @@ from parity.frameworks import hyperparameters
 from parity.frameworks.base import Framework
 from parity.frameworks.network import sample_observations
 from parity.frameworks.sb3 import build_model
-from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.ladder.correspondence import correspond
 from parity.results.capture import (
     Arrays,
     Capture,
     Configuration,
     Context,
-    Correspondence,
     Decisions,
     ModuleFacts,
     Resets,
@@ -63,7 +62,7 @@ def collect(framework: Framework, task: Task, device: str, lockstep: int | None 
     """Everything of one task, with SB3's weights in the policy; nothing is judged."""
     env = DummyVecEnv([lambda: MaskedEnv(task.env(), task.mask)])
     model = build_model(task, env, 0, "cpu")
-    recording = Recording()
+    recording = Recording(AGENT)
     short = dataclasses.replace(task, ppo=_short(task.ppo))
     torch.manual_seed(0)
     training = Training(short, 0, device, watch=recording.attach)
@@ -155,14 +154,11 @@ def _same_weights(own: ModuleCapture, task: Task, training: Training, sb3: Any) 
     module = training.policy.module
     ours, theirs = ({n: tuple(p.shape) for n, p in part.named_parameters()} for part in (sb3, module))
     pairing = correspond(ours, theirs, task.parameter_map)
-    own.capture.context.correspondence = Correspondence(**dataclasses.asdict(pairing))
+    own.capture.context.correspondence = pairing
     own.facts.reference = "sb3" if pairing.pairs else "module"
     if not pairing.pairs:
-        network = module.network.cpu()
-        return SharedNetworkPolicy(
-            module.observation_space, training.envs[0].action_space, lambda _: task.ppo.learning_rate,
-            network=lambda *_: network, network_seed=None, adam_eps=task.ppo.adam_eps,
-        )  # fmt: skip
+        spaces_of_module = module.observation_space, training.envs[0].action_space
+        return sb3_reference.policy_around(module.network.cpu(), spaces_of_module, task.ppo)
     weights, parameters = dict(sb3.named_parameters()), dict(module.named_parameters())
     with torch.no_grad():
         for name, other in pairing.pairs.items():
@@ -173,22 +169,22 @@ def _same_weights(own: ModuleCapture, task: Task, training: Training, sb3: Any) 
 def _on_random_observations(own: ModuleCapture, training: Training, policy: Any) -> None:
     """On observations that the environment may never show, with one and with many legal actions."""
     module, env = training.policy.module, training.envs[0]
-    drawn = sample_observations(module.observation_space, SPACE_SAMPLES)
+    observations = sample_observations(module.observation_space, SPACE_SAMPLES)
     mask = random_masks(choices(env.action_space), SPACE_SAMPLES)
-    seen = by_entry(drawn, module.observation_space)
+    seen = by_entry(observations, module.observation_space)
     batch = TensorDict({**seen, MASK: torch.as_tensor(mask)}, batch_size=[SPACE_SAMPLES]).to(_device(training))
     with torch.no_grad():
         probability = training.policy.actor.get_dist(batch).probs
         values = training.policy.critic(batch)[VALUE]
     own.fill_random(
-        observations=_observed(drawn),
+        observations=_observed(observations),
         mask=mask,
         logits=_array(_logits(training, batch)),
         probability=_array(probability),
         values=_array(values)[:, 0],
     )
     if own.facts.reference == "sb3":
-        shown = sb3_reference.for_policy(_observed(drawn), policy.observation_space)
+        shown = sb3_reference.for_policy(_observed(observations), policy.observation_space)
         sb3_reference.add_random_reference(own.forward.random, policy, shown)
 
 
@@ -210,23 +206,19 @@ def _given_to_the_loss(rows: Any) -> tuple[Arrays, Arrays]:
 
 def _recorded(own: ModuleCapture, recording: Recording, steps: int, space: spaces.Space) -> Any:
     """The environment's side of the rows, in the batch's order; returns what followed each chunk."""
+    chunks: list[list[Move]] = []
+    for moves in recording.moves:
+        for i, move in enumerate(moves[:steps]):
+            if i == 0 or chunks[-1][-1].terminated or chunks[-1][-1].truncated:
+                chunks.append([])
+            chunks[-1].append(move)
     context, rows = own.capture.context, own.rows
-    moves = [(env, move) for env, each in enumerate(recording.moves) for move in each[:steps]]
-    last = [
-        i + 1 == len(moves) or moves[i + 1][0] != env or move["terminated"] or move["truncated"]
-        for i, (env, move) in enumerate(moves)
-    ]
-    rows.valid = np.ones(len(moves), dtype=bool)
-    rows.chunk = np.concatenate([[0], np.cumsum(last)[:-1]])
-    rows.agent = np.zeros(len(moves), dtype=np.int64)
-    rows.env = np.array([env for env, _ in moves])
-    for name in ("episode", "step", "action", "mask", "reward", "terminated", "truncated"):
-        setattr(rows, name, np.stack([np.asarray(move[name]) for _, move in moves]))
-    rows.observations = _observed(_stack([move["observation"] for _, move in moves], space))
+    fill_rows(context, rows, chunks)
+    rows.observations = _observed(_stack([move.observation for chunk in chunks for move in chunk], space))
     own.capture.contract.resets = Resets(seeds=recording.seeds)
     context.sub_environments = len(recording.seeds)
-    context.decisions = {AGENT: Decisions(played=len(moves), learned_from=own.forward.batch_rows)}
-    return _observed(_stack([move["after"] for (_, move), ends in zip(moves, last, strict=True) if ends], space))
+    context.decisions = {AGENT: Decisions(played=len(rows.valid), learned_from=own.forward.batch_rows)}
+    return _observed(_stack([chunk[-1].after for chunk in chunks], space))
 
 
 def _behaviour(own: ModuleCapture, training: Training, rows: Any) -> None:

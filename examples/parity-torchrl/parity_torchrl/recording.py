@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from parity.capture.moves import Move
 from parity.task.masks import MaskedEnv
 
 
@@ -14,13 +15,13 @@ class Recording:
     """All decisions, by sub-environment; wraps ``reset`` and ``step`` on the instances.
 
     Attributes:
-        moves: per environment, in time order: ``observation``, ``mask``, ``action``, ``reward``, ``terminated``,
-            ``truncated``, ``after`` (what followed), ``episode``, ``step``.
+        moves: per environment, in time order.
         seeds: per environment, what each ``reset`` before an episode was given.
     """
 
-    def __init__(self) -> None:
-        self.moves: list[list[dict[str, Any]]] = []
+    def __init__(self, agent: str) -> None:
+        self._agent = agent
+        self.moves: list[list[Move]] = []
         self.seeds: list[list[int | None]] = []
 
     def attach(self, envs: list[MaskedEnv]) -> None:
@@ -28,11 +29,11 @@ class Recording:
             self._attach(env)
 
     def _attach(self, env: MaskedEnv) -> None:
-        moves: list[dict[str, Any]] = []
+        index, moves = len(self.moves), list[Move]()
         seeds: list[int | None] = []
         self.moves.append(moves)
         self.seeds.append(seeds)
-        reset, step = env.reset, env.step
+        reset, step, agent = env.reset, env.step, self._agent
         now: dict[str, Any] = {"step": 0, "fresh": False}
 
         def recorded_reset(*, seed: int | None = None, options: Any = None) -> Any:
@@ -49,9 +50,19 @@ class Recording:
             observation, reward, terminated, truncated, info = step(action)
             after = copy.deepcopy(observation)
             moves.append(
-                {"observation": now["observation"], "mask": mask, "action": np.array(action), "reward": float(reward)}
-                | {"terminated": bool(terminated), "truncated": bool(truncated) and not terminated, "after": after}
-                | {"episode": len(seeds) - 1, "step": now["step"]}
+                Move(
+                    index,
+                    len(seeds) - 1,
+                    agent,
+                    now["step"],
+                    now["observation"],
+                    mask,
+                    np.array(action),
+                    float(reward),
+                    bool(terminated),
+                    bool(truncated) and not terminated,
+                    after,
+                )
             )
             now.update(observation=after, step=now["step"] + 1, fresh=False)
             return observation, reward, terminated, truncated, info

@@ -1,4 +1,4 @@
-"""The ladder's numbers of a port on RLlib: of its rollout and update, and of SB3's on the same rows."""
+"""Collects what the ladder compares of a port on RLlib: its rollout and update, and SB3's on the same rows."""
 
 from __future__ import annotations
 

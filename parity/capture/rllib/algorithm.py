@@ -124,7 +124,7 @@ def _watch_update(group: Any) -> list[dict[str, Any]]:
 
 
 def _ended(run: AlgorithmRun, group: Any, update: dict[str, Any]) -> None:
-    """What the iteration leaves beside what its last update left: callbacks come after it."""
+    """Parameters and learning rates at the end of the iteration: callbacks come after its last update."""
     rates = _of_learners(group, _learning_rates)[0]
     for module_id, ended in _of_learners(group, _learner_parameters)[0].items():
         module = run.modules[module_id]

@@ -1,4 +1,4 @@
-"""What a module computes by itself: on the rollout, on observations drawn from its space, and when it is disturbed."""
+"""Runs a module by itself: on the rollout, on random observations, with scaled and with disturbed weights."""
 
 from __future__ import annotations
 

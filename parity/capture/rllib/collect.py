@@ -1,4 +1,4 @@
-"""Everything that the ladder compares of one RLlib port: the port's own numbers and SB3's on the same rollout."""
+"""Collects all that the ladder compares of one RLlib port: the port's own numbers and SB3's on the same rollout."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from parity.capture.rllib.pairing import pair_by_trial
 from parity.capture.rllib.rollout import PortRollout, roll_out
 from parity.capture.rllib.view import same_tensors, view
 from parity.capture.sb3 import sb3_reference
-from parity.capture.sb3.sb3_reference import for_policy
+from parity.capture.sb3.sb3_reference import for_policy, policy_around
 from parity.capture.scaled_weights import scale_factors, scaled
 from parity.frameworks import hyperparameters
 from parity.frameworks.network import nested, sample_observations
@@ -30,8 +30,6 @@ from parity.frameworks.rllib.arrays import duplicate, flat
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.module import unmasked_space
 from parity.frameworks.sb3 import build_model, vec_env, with_own_hyperparameters
-from parity.frameworks.sb3.policy import SharedNetworkPolicy
-from parity.ladder.correspondence import Correspondence as LadderCorrespondence
 from parity.ladder.correspondence import correspond
 from parity.results.capture import Arrays, Capture, Configuration, Context, Correspondence, InstalledFormula
 from parity.task import PPOParams, Task
@@ -117,11 +115,11 @@ def _weights(
     return {port.learning_module: weights} if weights else {}, correspondence
 
 
-def _by_trial(policy: Any, module: Any) -> LadderCorrespondence | None:
-    drawn = sample_observations(module.observation_space, TRIED_ROWS)
-    drawn[MASK_KEY] = torch.ones_like(drawn[MASK_KEY])
+def _by_trial(policy: Any, module: Any) -> Correspondence | None:
+    observations = sample_observations(module.observation_space, TRIED_ROWS)
+    observations[MASK_KEY] = torch.ones_like(observations[MASK_KEY])
     sizes = choices(module.action_space)
-    seen = for_policy(flat(drawn), policy.observation_space)
+    seen = for_policy(flat(observations), policy.observation_space)
 
     def normalised(outputs: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         logits, values = outputs
@@ -131,9 +129,9 @@ def _by_trial(policy: Any, module: Any) -> LadderCorrespondence | None:
         policy,
         lambda: normalised(sb3_reference.outputs(policy, seen)),
         module,
-        lambda trial: lambda: normalised(_ModuleAsNetwork(trial)(copy.deepcopy(drawn))),
+        lambda trial: lambda: normalised(_ModuleAsNetwork(trial)(copy.deepcopy(observations))),
     )
-    return LadderCorrespondence(pairs=pairs) if pairs else None
+    return Correspondence(pairs=pairs) if pairs else None
 
 
 def _other_observations(ours: spaces.Space, theirs: spaces.Space) -> str | None:
@@ -171,7 +169,7 @@ def _normalizes(wrapper: Any) -> dict[str, bool]:
 
 
 def rllib_settings(config: Any) -> dict[str, Any]:
-    """What the contract rung reads of the configuration beside the hyperparameters."""
+    """Settings without a counterpart in SB3 that the contract rung reads."""
     return {
         "batch_mode": config.batch_mode,
         "seed": config.seed,
@@ -198,7 +196,7 @@ def rllib_settings(config: Any) -> dict[str, Any]:
 
 
 def _sb3_side(rollout: PortRollout, task: Task, module_id: str, sb3_policy: Any) -> None:
-    """SB3's half of a module's numbers: by its own policy where parameters correspond, else by one around the module."""
+    """SB3's half of the comparison: by its own policy where parameters correspond, else by one around the module."""
     own, context = rollout.of(module_id), rollout.context
     ppo = task.ppo
     with rollout.part(f"settings {module_id}"):
@@ -221,7 +219,8 @@ def _sb3_side(rollout: PortRollout, task: Task, module_id: str, sb3_policy: Any)
             _scaled_weights(own, copied, sb3_policy if direct else None, pairs)
     if copied is not None and module_id in rollout.after:
         with rollout.part(f"sb3 {module_id}"):
-            policy = sb3_policy if direct else _policy_around(copied, ppo)
+            spaces_of_module = copied.observation_space, copied.action_space
+            policy = sb3_policy if direct else policy_around(_ModuleAsNetwork(copied), spaces_of_module, ppo)
             adam_eps = _adam_eps(rollout.learner, module_id)
             sb3_reference.add_reference(own, policy, rollout.after[module_id], ppo, adam_eps)
 
@@ -287,18 +286,6 @@ def _adam_eps(learner: Any, module_id: str) -> float:
     """Adam's epsilon as the port's optimiser has it."""
     _, optimizer = learner.get_optimizers_for_module(module_id)[0]
     return float(optimizer.defaults.get("eps", hyperparameters.TORCH_ADAM_EPS))
-
-
-def _policy_around(module: Any, ppo: PPOParams) -> SharedNetworkPolicy:
-    """SB3's policy with the port's own module as its network: everything but the forward pass is then comparable."""
-    return SharedNetworkPolicy(
-        module.observation_space,
-        module.action_space,
-        lambda _: ppo.learning_rate,
-        network=lambda *_: _ModuleAsNetwork(module),
-        network_seed=None,
-        adam_eps=ppo.adam_eps,
-    )
 
 
 class _ModuleAsNetwork(torch.nn.Module):

@@ -1,4 +1,4 @@
-"""Which parameter of the port is which of SB3's where names and shapes leave several choices: found by trying.
+"""Tries out which parameter of the port is which of SB3's, where names and shapes leave several choices.
 
 Two towers of one size (``policy_net`` and ``value_net`` in SB3, ``p`` and ``v`` in the port) are told apart by what they
 move; among the rest the choice is right that makes both networks compute the same. Where every choice was tried and none

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import hashlib
 from typing import Any
 
@@ -11,35 +10,9 @@ import numpy as np
 import tree
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
+from parity.capture.moves import Move
 from parity.frameworks.rllib.env import shown_mask
 from parity.frameworks.rllib.env_tap import Call, EnvReader
-
-
-@dataclasses.dataclass
-class Move:
-    """One decision of one agent, as the environment saw it.
-
-    Attributes:
-        env, episode, agent, step: sub-environment, number of its episode, agent, number of the agent's decision in it.
-        observation: a copy of what the environment showed the agent before the decision.
-        mask: bool ``[n_logits]``, the mask in it; None where it has none that can be read.
-        action: what reached ``env.step``.
-        reward: the sum of rewards until the agent's next decision or the end.
-        terminated, truncated: whether the episode ended for the agent before its next decision, and how.
-        after: a copy of the agent's next observation; None if the recording ends first.
-    """
-
-    env: int
-    episode: int
-    agent: Any
-    step: int
-    observation: Any
-    mask: np.ndarray | None
-    action: Any
-    reward: float = 0.0
-    terminated: bool = False
-    truncated: bool = False
-    after: Any = None
 
 
 class Recording(EnvReader):

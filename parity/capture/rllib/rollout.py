@@ -23,11 +23,12 @@ from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.utils import force_list
 
 from parity.capture.module_capture import ModuleCapture
+from parity.capture.moves import Move, fill_rows
 from parity.capture.raised import note, part
 from parity.capture.rllib import behaviour
 from parity.capture.rllib.env_contract import EnvContractChecker
 from parity.capture.rllib.hooks import replaced
-from parity.capture.rllib.recording import Move, Recording
+from parity.capture.rllib.recording import Recording
 from parity.capture.rllib.repetition import FirstCalls
 from parity.capture.rllib.stress import stress
 from parity.capture.rllib.update import between_updates, watched_update
@@ -104,12 +105,6 @@ class PortRollout:
     def module(self, module_id: str) -> Any:
         """The learner's module."""
         return self.learner.module[module_id].unwrapped()
-
-    def agent(self, agent: Any) -> int:
-        """The agent's place in `Context.agents`."""
-        if str(agent) not in self.context.agents:
-            self.context.agents.append(str(agent))
-        return self.context.agents.index(str(agent))
 
     def compared(self) -> list[str]:
         """Ids of the trained modules whose actions MaskablePPO has; the learning agent's in any case."""
@@ -367,13 +362,9 @@ def _as_given(given: Any, columns: dict[str, Any], lengths: list[int]) -> Any:
     if shown == rows:
         return given
     if shown == sum(lengths) + len(lengths) and rows == sum(lengths):
-        return take(given, np.flatnonzero(_without_appended(lengths)))
+        decisions = np.delete(np.arange(shown), np.cumsum([length + 1 for length in lengths]) - 1)
+        return take(given, decisions)
     return columns[Columns.OBS]
-
-
-def _without_appended(lengths: list[int]) -> np.ndarray:
-    """Which rows stand for decisions where one is appended to each chunk, bool ``[rows]``."""
-    return np.concatenate([np.arange(length + 1) < length for length in lengths])
 
 
 def _chunks(rollout: PortRollout, episodes: list[Any]) -> dict[str, list[list[Move]]]:
@@ -402,28 +393,12 @@ def _chunks(rollout: PortRollout, episodes: list[Any]) -> dict[str, list[list[Mo
 
 def _identify(rollout: PortRollout, module_id: str, chunks: list[list[Move]], rows: int) -> None:
     """Which row of the batch is which decision. RLlib appends one row per chunk for bootstrapping, with loss_mask False."""
-    lengths = [len(chunk) for chunk in chunks]
     moves = [move for chunk in chunks for move in chunk]
-    if rows == sum(lengths) + len(lengths):
-        valid = _without_appended(lengths)
-    elif rows == sum(lengths):
-        valid = np.ones(rows, dtype=bool)
-    else:
-        rollout.context.unplaced[module_id] = {"batch": rows, "decisions": sum(lengths)}
+    if rows not in (len(moves), len(moves) + len(chunks)):
+        rollout.context.unplaced[module_id] = {"batch": rows, "decisions": len(moves)}
         return
     own = rollout.of(module_id).rows
-    own.valid = valid
-    own.chunk = np.repeat(np.arange(len(lengths)), lengths)
-    own.agent = np.array([rollout.agent(move.agent) for move in moves])
-    own.env = np.array([move.env for move in moves])
-    own.episode = np.array([move.episode for move in moves])
-    own.step = np.array([move.step for move in moves])
-    own.action = np.stack([np.asarray(move.action) for move in moves])
-    own.reward = np.array([move.reward for move in moves])
-    own.terminated = np.array([move.terminated for move in moves])
-    own.truncated = np.array([move.truncated for move in moves])
-    if all(move.mask is not None for move in moves):
-        own.mask = np.stack([move.mask for move in moves if move.mask is not None])
+    fill_rows(rollout.context, own, chunks, appended=rows > len(moves))
     with rollout.part(f"observations {module_id}"):
         own.observations = by_entry(stack([move.observation for move in moves]))
         # Where the recording ends at an agent's last action, what follows is not known; its own observation stands in.

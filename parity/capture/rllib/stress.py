@@ -96,7 +96,7 @@ def _values_kept(module: Any) -> Iterator[list[torch.Tensor]]:
 def _derivatives(
     into: Stress, learner: Any, module_id: str, columns: dict[str, Any], out: Any, total: Any, values: list[Any]
 ) -> None:
-    """Of the loss by what the module gave, beside those of PPO's terms: a loss that logs nothing shows itself here."""
+    """Derivatives of the loss, and of PPO's terms, by the module's outputs: a loss that logs nothing shows itself here."""
     logits, actions = out[Columns.ACTION_DIST_INPUTS], columns[Columns.ACTIONS]
     (by_logits,) = torch.autograd.grad(total, logits, retain_graph=True, allow_unused=True)
     if by_logits is not None:

@@ -44,7 +44,7 @@ def watched_update(capture: Capture, learner: Any, batches: dict[str, dict[str, 
 
 
 def between_updates(capture: Capture, learner: Any, batches: dict[str, dict[str, Any]]) -> None:
-    """Runs another ``learner.update``: what its first step finds, beside what the last update left."""
+    """Runs another ``learner.update``: its first step should find what the last update left."""
     owns = [ModuleCapture(capture, module_id) for module_id in batches]
     apply, seen = learner.apply_gradients, False
 

@@ -22,10 +22,11 @@ from stable_baselines3.common.logger import configure
 from parity.capture.module_capture import ModuleCapture, loss_terms
 from parity.frameworks import hyperparameters
 from parity.frameworks.network import nested, network_input
+from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.results.capture import Arrays, RandomObservations, Rows, ScaledWeights
 from parity.task import PPOParams
 
-# An observation that is no Dict stands under this name, beside its mask.
+# The name of an observation that is no Dict.
 OBSERVATIONS = "observations"
 
 
@@ -33,6 +34,22 @@ def settings(ppo: PPOParams, **others: Any) -> PPOParams:
     """Hyperparameters for `add_reference`: how many rows there are is the rollout's, and stopping early would part the runs."""
     fields = dataclasses.asdict(ppo) | others
     return PPOParams(**fields | {"n_envs": 1, "n_steps": fields["batch_size"], "target_kl": None})
+
+
+def policy_around(
+    network: torch.nn.Module, spaces_: tuple[spaces.Space, spaces.Space], ppo: PPOParams
+) -> SharedNetworkPolicy:
+    """SB3's policy with the port's own network: everything but the forward pass is then comparable.
+
+    ``spaces_``: of observations and of actions.
+    """
+    return SharedNetworkPolicy(
+        *spaces_,
+        lambda _: ppo.learning_rate,
+        network=lambda *_: network,
+        network_seed=None,
+        adam_eps=ppo.adam_eps,
+    )
 
 
 def for_policy(observations: Arrays | np.ndarray, space: spaces.Space) -> Any:
