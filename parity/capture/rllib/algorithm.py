@@ -21,7 +21,7 @@ from parity.capture.rllib.behaviour import as_trained
 from parity.capture.rllib.rollout import PortRollout
 from parity.capture.rllib.update import shortened
 from parity.frameworks.rllib.algorithm import bundles_of, stop
-from parity.frameworks.rllib.arrays import array, flat, parameters, take
+from parity.frameworks.rllib.arrays import array, device_of, flat, parameters, take
 from parity.frameworks.rllib.config import Port
 from parity.results.capture import AlgorithmRun, Replica, ThroughAlgorithm
 from parity.system.ray_session import connect
@@ -211,25 +211,26 @@ def _seed(learner: Any) -> None:
     torch.manual_seed(SEED)
 
 
+def _modules(replica: Any) -> dict[str, Any]:
+    return {str(m): replica.module[m].unwrapped() for m in replica.module.keys()}  # noqa: SIM118
+
+
 def _learner_parameters(learner: Any) -> State:
-    return {str(m): parameters(learner.module[m].unwrapped()) for m in learner.module.keys()}  # noqa: SIM118
+    return {m: parameters(module) for m, module in _modules(learner).items()}
 
 
 def _learning_rates(learner: Any) -> dict[str, list[float]]:
     return {
-        str(m): [
-            float(g["lr"]) for _, optimizer in learner.get_optimizers_for_module(m) for g in optimizer.param_groups
-        ]
-        for m in learner.module.keys()  # noqa: SIM118
+        m: [float(g["lr"]) for _, optimizer in learner.get_optimizers_for_module(m) for g in optimizer.param_groups]
+        for m in _modules(learner)
         if learner.should_module_be_updated(m)
     }
 
 
 def _learner_states(learner: Any) -> dict[str, State]:
-    modules = {str(m): learner.module[m].unwrapped() for m in learner.module.keys()}  # noqa: SIM118
     return {
-        "all": {m: flat(module.get_state()) for m, module in modules.items()},
-        "inference": {m: flat(module.get_state(inference_only=True)) for m, module in modules.items()},
+        "all": {m: flat(module.get_state()) for m, module in _modules(learner).items()},
+        "inference": {m: flat(module.get_state(inference_only=True)) for m, module in _modules(learner).items()},
     }
 
 
@@ -240,12 +241,11 @@ def _runner_name(runner: Any) -> str:
 def _runner_state(runner: Any) -> tuple[str, State] | None:
     if runner.module is None:
         return None
-    modules = {str(m): runner.module[m].unwrapped() for m in runner.module.keys()}  # noqa: SIM118
-    return _runner_name(runner), {m: flat(module.get_state()) for m, module in modules.items()}
+    return _runner_name(runner), {m: flat(module.get_state()) for m, module in _modules(runner).items()}
 
 
 def _logits_of(module: Any, forward: str, observations: Any) -> np.ndarray:
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    device = device_of(module)
     given = tree.map_structure(lambda leaf: torch.as_tensor(np.array(leaf)).to(device), observations)
     with torch.no_grad():
         batch = as_trained(module, given) if forward == "forward_train" else {Columns.OBS: given}

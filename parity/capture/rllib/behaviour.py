@@ -18,7 +18,7 @@ from parity.capture.random_masks import random_actions, random_masks
 from parity.capture.scaled_weights import scaled
 from parity.capture.sensitivity import output_sensitivity
 from parity.frameworks.network import nested, sample_observations
-from parity.frameworks.rllib.arrays import array, flat, probability, take
+from parity.frameworks.rllib.arrays import array, device_of, flat, probability, take
 from parity.results.capture import Arrays, ChosenActions, ScaledWeights
 from parity.task.masks import MASK_KEY, choices
 
@@ -228,7 +228,7 @@ def random_observations_for(own: ModuleCapture, module: Any) -> Any:
         return None
     sizes = own.facts.choices or [observations[MASK_KEY].shape[-1]]
     observations[MASK_KEY] = torch.as_tensor(random_masks(sizes, SPACE_SAMPLES)).to(observations[MASK_KEY])
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    device = device_of(module)
     return tree.map_structure(lambda leaf: leaf.to(device), observations)
 
 

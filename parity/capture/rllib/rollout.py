@@ -33,7 +33,17 @@ from parity.capture.rllib.repetition import FirstCalls
 from parity.capture.rllib.stress import stress
 from parity.capture.rllib.update import between_updates, watched_update
 from parity.errors import CannotStart
-from parity.frameworks.rllib.arrays import array, by_entry, duplicate, flat, named_parameters, parameters, stack, take
+from parity.frameworks.rllib.arrays import (
+    array,
+    by_entry,
+    device_of,
+    duplicate,
+    flat,
+    named_parameters,
+    parameters,
+    stack,
+    take,
+)
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env_tap import EnvReader, tap_sub_environments
 from parity.frameworks.rllib.eval_runner import make_env_runner
@@ -226,7 +236,7 @@ def _synchronise(rollout: PortRollout) -> None:
             ("learner", rollout.module(module_id)),
             ("env runner", rollout.runner.module[module_id].unwrapped()),
         ):
-            device = next((p.device for p in named_parameters(module).values()), torch.device("cpu"))
+            device = device_of(module)
             given = tree.map_structure(lambda leaf, device=device: leaf.detach().clone().to(device), shown)
             with torch.no_grad(), torch.random.fork_rng():
                 torch.manual_seed(0)

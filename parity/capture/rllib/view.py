@@ -27,7 +27,7 @@ from parity.capture.rllib.env_contract import EnvContractChecker
 from parity.capture.rllib.recording import shares_memory
 from parity.capture.rllib.repetition import FirstCalls, first_difference, same
 from parity.errors import CannotStart, one_line
-from parity.frameworks.rllib.arrays import array, by_entry, stack
+from parity.frameworks.rllib.arrays import array, by_entry, device_of, stack
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
 from parity.frameworks.rllib.env_tap import Call, EnvTap
@@ -233,7 +233,7 @@ def _others(single: MaskedEnv, frozen: dict[str, Any], seed: int) -> Others:
 
 def greedy(module: Any, seen: Any, space: spaces.Space) -> Any:
     """The action that a module plays deterministically; ``seen``: one observation."""
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    device = device_of(module)
     with torch.no_grad():
         out = module.forward_inference({Columns.OBS: tree.map_structure(lambda leaf: leaf.to(device), stack([seen]))})
         if Columns.ACTIONS in out:

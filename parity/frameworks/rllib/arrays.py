@@ -78,6 +78,11 @@ def named_parameters(module: Any) -> dict[str, torch.nn.Parameter]:
     return dict(module.named_parameters()) if isinstance(module, torch.nn.Module) else {}
 
 
+def device_of(module: Any) -> torch.device:
+    """Where a module's parameters are; the CPU for one without parameters."""
+    return next((p.device for p in named_parameters(module).values()), torch.device("cpu"))
+
+
 def duplicate(module: Any) -> Any:
     """A deep copy of a module. Tensors that it has computed and kept, such as its last values, are copied without their graph.
 
