@@ -262,9 +262,6 @@ class View:
     distinct_starts: int = 0  # how many different observations the single-agent environment starts with, over the seeds
     convention: str = ""  # where the single-agent environment's mask is taken from
     contradictions: dict[str, int] = field(default_factory=dict)  # place of another mask -> how often it differed
-    silent_modules: dict[str, str] = field(
-        default_factory=dict
-    )  # agent -> what its module raised, so that it played uniformly
     episode: np.ndarray | None = None  # int64 [rows]; None where nothing could be played
     step: np.ndarray | None = None  # int64 [rows]; 0 is the reset
     single: ViewSide = field(default_factory=ViewSide)

@@ -69,9 +69,8 @@ def view(
     first_calls = FirstCalls()
     multi = EnvTap(played, first_calls, checker.reader(played, "beside the single-agent environment"))
     seen = port.agents[port.learning_agent][0]
-    result = capture.contract.view = View(
-        spaces=_spaces_differ(single.observation_space, seen), bounds=_bounds_differ(single.observation_space, seen)
-    )
+    differing, bounds = _spaces_differ(single.observation_space, seen)
+    result = capture.contract.view = View(spaces=differing, bounds=bounds)
     rows = _Rows()
     frozen = _frozen(port, learner)
     deadline = time.monotonic() + SECONDS_OF_A_SEARCH
@@ -97,7 +96,6 @@ def view(
             result.shared_arrays = result.shared_arrays or player.shares_memory
             result.unreadable_mask = result.unreadable_mask or player.unreadable
             for agent, error in player.raised.items():
-                result.silent_modules.setdefault(agent, f"{type(error).__name__}: {one_line(error)}")
                 note(capture.context, f"agent {agent} played at random beside the single-agent environment", error)
         for side, env in (("single", single), ("multi", multi)):
             result.unseeded_starts[side] = _unseeded_starts(capture.context, side, env)
@@ -369,27 +367,20 @@ def same_tensors(a: spaces.Space, b: spaces.Space) -> bool:
     return bool(a == b)
 
 
-def _bounds_differ(single: spaces.Space, multi: spaces.Space) -> str | None:
-    """Where the spaces give the same tensors and have other bounds."""
+def _spaces_differ(single: spaces.Space, multi: spaces.Space) -> tuple[str | None, str | None]:
+    """How the learning agent's space differs from the single-agent environment's: in its tensors, else in bounds alone."""
     if not isinstance(multi, spaces.Dict) or MASK_KEY not in multi.spaces:
-        return None
-    other = unmasked_space(multi)
-    return None if other == single or not same_tensors(other, single) else f"{other}, there {single}"
-
-
-def _spaces_differ(single: spaces.Space, multi: spaces.Space) -> str | None:
-    """What the learning agent's space has other than the single-agent environment's; None where tensors are the same."""
-    if not isinstance(multi, spaces.Dict) or MASK_KEY not in multi.spaces:
-        return f'it has no entry "{MASK_KEY}"'
+        return f'it has no entry "{MASK_KEY}"', None
     other = unmasked_space(multi)
     if same_tensors(other, single):
-        return None
+        return None, None if other == single else f"{other}, there {single}"
     if isinstance(other, spaces.Dict) and isinstance(single, spaces.Dict):
         for key in [*single.spaces, *other.spaces]:
             if key not in other.spaces:
-                return f'entry "{key}" is missing'
+                return f'entry "{key}" is missing', None
             if key not in single.spaces:
-                return f'entry "{key}" is not in the single-agent environment'
+                return f'entry "{key}" is not in the single-agent environment', None
             if not same_tensors(single.spaces[key], other.spaces[key]):
-                return f'entry "{key}" is {other.spaces[key]}, in the single-agent environment {single.spaces[key]}'
-    return f"it is {other}, in the single-agent environment {single}"
+                there = single.spaces[key]
+                return f'entry "{key}" is {other.spaces[key]}, in the single-agent environment {there}', None
+    return f"it is {other}, in the single-agent environment {single}", None
