@@ -58,19 +58,19 @@ _CLASS_NAMES = {
 }
 
 
-def hybrid(text: str, yours: Collection[str], beside: str | None = None) -> Task:
+def hybrid(text: str, yours: Collection[str], near: str | None = None) -> Task:
     """The hybrid of a task file, for the files that ``parity bisect`` writes.
 
     Args:
         text: the task, as ``--task`` says it.
         yours: keys of the parts that are the user's.
-        beside: a file whose folder a relative ``text`` counts from.
+        near: a file whose folder a relative ``text`` counts from.
 
     Raises:
         CannotStart: the task cannot be loaded, or has no such part.
     """
-    if beside is not None and ".py" in text:
-        text = os.path.normpath(Path(beside).parent / text)
+    if near is not None and ".py" in text:
+        text = os.path.normpath(Path(near).parent / text)
     builder = HybridBuilder(tasks.load(tasks.resolve(text)))
     keys = builder.parts.keys
     unknown = [key for key in yours if key not in keys]

@@ -98,7 +98,7 @@ def summarise(result: LadderResult, seconds: float) -> LadderOutcome:
     """The outcome of a ladder that was run."""
     if result:
         return LadderOutcome(True, seconds=seconds)
-    errors = tuple(error for finding in result.found if finding.is_error for error in _errors(finding))
+    errors = tuple(error for finding in result.raw_findings if finding.is_error for error in _errors(finding))
     broken = [(name, rung) for name, rung in result.rungs.items() if rung.status in ("fail", "invalid")]
     if not broken:
         return LadderOutcome(False, min(error.rung for error in errors), None, errors, errors[0].message, seconds)

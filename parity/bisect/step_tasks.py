@@ -287,4 +287,4 @@ def probe_failures(builder: HybridBuilder, name: str) -> list[str]:
         failed = failures(probe, "rllib", with_port(probe, builder.with_fields(port, keys) if keys else port))
         if not any(failure.claim == "it trains" for failure in failed):
             break
-    return [f"{each.claim}: {each.found}" + (f" ({each.cause})" if each.cause else "") for each in failed]
+    return [f"{each.claim}: {each.observed}" + (f" ({each.cause})" if each.cause else "") for each in failed]

@@ -22,7 +22,7 @@ task = hybrid(
     {text!r},
     [
 {parts}    ],
-    beside=__file__,
+    near=__file__,
 )
 '''
 

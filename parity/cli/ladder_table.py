@@ -49,7 +49,7 @@ def print_algorithm(out: Console, seen: Mapping[str, Any] | None) -> None:
     if seen is None:
         return
     processes = [_count(seen["env_runners"], "env runner"), _count(seen["learners"], "learner")]
-    apart = [
+    differences = [
         f"{words} {_number(seen[name])}"
         for words, name in (
             ("weights of its processes", "weights_apart"),
@@ -58,7 +58,7 @@ def print_algorithm(out: Console, seen: Mapping[str, Any] | None) -> None:
         )
         if seen[name] is not None
     ]
-    out.print(Text(f"through Algorithm ({', '.join(processes)}): apart by at most: {', '.join(apart)}"))
+    out.print(Text(f"through Algorithm ({', '.join(processes)}): apart by at most: {', '.join(differences)}"))
 
 
 def print_control(out: Console, control: Mapping[str, Any] | None) -> None:

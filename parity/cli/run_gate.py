@@ -40,8 +40,8 @@ def gate(
     """
     path = baseline or Path(BASELINE_FILE)
     accepted = load_baseline(path)
-    beside = path.parent / WAIVERS_FILE
-    granted = load_waivers(waivers or beside) if waivers is not None or beside.is_file() else []
+    usual = path.parent / WAIVERS_FILE
+    granted = load_waivers(waivers or usual) if waivers is not None or usual.is_file() else []
     study, summary = rejudge(folder)
     bench = load_rounds(folder)
     tasks = tasks_of(study, summary, bench)

@@ -36,8 +36,8 @@ def draw(probs: torch.Tensor, uniforms: torch.Tensor, sizes: Sequence[int]) -> t
         int64 ``[B]`` for one sub-action, else ``[B, len(sizes)]``.
     """
     parts = torch.split(probs, list(sizes), dim=-1)
-    drawn = torch.stack([inverse_cdf(part, uniforms[:, i]) for i, part in enumerate(parts)], dim=-1)
-    return drawn.squeeze(-1) if len(sizes) == 1 else drawn
+    actions = torch.stack([inverse_cdf(part, uniforms[:, i]) for i, part in enumerate(parts)], dim=-1)
+    return actions.squeeze(-1) if len(sizes) == 1 else actions
 
 
 def margins(probs: torch.Tensor, uniforms: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:

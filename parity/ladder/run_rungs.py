@@ -65,20 +65,20 @@ class LadderResult:
 
     Attributes:
         rungs: name -> result, from the first to the last.
-        found: all findings, roots first.
+        raw_findings: all findings, roots first.
     """
 
     rungs: dict[str, RungResult]
-    found: list[RawFinding]
+    raw_findings: list[RawFinding]
 
     def __bool__(self) -> bool:
         """Whether it holds: no rung failed or could not run, and nothing that was found is an error."""
         broken = any(result.status in ("fail", "invalid") for result in self.rungs.values())
-        return not broken and not any(finding.is_error for finding in self.found)
+        return not broken and not any(finding.is_error for finding in self.raw_findings)
 
     def findings(self, task: str, framework: str) -> list[Finding]:
         """For ``summary.json``: roots with their consequences."""
-        return as_findings(self.found, task, framework)
+        return as_findings(self.raw_findings, task, framework)
 
 
 def run_rungs(capture: Capture, declared: Mapping[str, str] | None = None, tolerance: Tolerance = CPU) -> LadderResult:

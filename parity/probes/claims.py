@@ -115,13 +115,13 @@ class Failure:
 
     Attributes:
         claim: in words.
-        found: in words.
+        observed: in words.
         cause: what is known to cause it; None where nothing is.
     """
 
     claim: str
-    found: str
+    observed: str
     cause: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.claim}: {self.found}" + (f"; {self.cause}" if self.cause else "")
+        return f"{self.claim}: {self.observed}" + (f"; {self.cause}" if self.cause else "")

@@ -104,8 +104,8 @@ class TaskContent:
     @property
     def curveless(self) -> list[TrialRow]:
         """Trials without a curve: missing from the figures, so the text has to name them."""
-        drawn = {(curve.framework, curve.seed) for curve in self.curves.seeds}
-        return [row for row in self.trials if (row.summary.framework, row.summary.seed) not in drawn]
+        with_curve = {(curve.framework, curve.seed) for curve in self.curves.seeds}
+        return [row for row in self.trials if (row.summary.framework, row.summary.seed) not in with_curve]
 
     @property
     def score_words(self) -> str:

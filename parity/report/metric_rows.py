@@ -23,9 +23,9 @@ from parity.results.summary import (
 
 @dataclass(frozen=True)
 class Forest:
-    """An interval drawn in a table cell: positions from -1 to 1 of a scale that reaches ``reach`` to both sides."""
+    """An interval drawn in a table cell: positions from -1 to 1 of a scale of ``half_width`` to both sides."""
 
-    reach: float
+    half_width: float
     margin: float
     point: float
     low: float | None
@@ -81,9 +81,9 @@ def metric_rows(
 ) -> list[MetricRow]:
     """One row per port and primary metric, on one scale."""
     metrics = [(port, name, metric) for port, of_port in ports.items() for name, metric in of_port.primary.items()]
-    reach = _reach([metric for _, _, metric in metrics])
+    half_width = _reach([metric for _, _, metric in metrics])
     return [
-        MetricRow(port, name, metric, _forest(metric, reach), robustness.get(port, {}).get(name), tasks=tasks)
+        MetricRow(port, name, metric, _forest(metric, half_width), robustness.get(port, {}).get(name), tasks=tasks)
         for port, name, metric in metrics
     ]
 
@@ -119,8 +119,8 @@ def pooled_rows(summary: Summary, tasks: Mapping[str, list[MetricRow]]) -> Poole
         for task, rows in tasks.items():
             ordered += [replace(row, task=task) for row in rows if (row.port, row.name) == (whole.port, whole.name)]
         ordered.append(whole)
-    reach = _reach([row.metric for row in ordered])
-    return Pooled(pooled, [replace(row, forest=_forest(row.metric, reach)) for row in ordered])
+    half_width = _reach([row.metric for row in ordered])
+    return Pooled(pooled, [replace(row, forest=_forest(row.metric, half_width)) for row in ordered])
 
 
 def _reach(metrics: list[MetricComparison]) -> float:
@@ -132,17 +132,17 @@ def _reach(metrics: list[MetricComparison]) -> float:
     return min(max([2 * margin, *(1.08 * bound for bound in bounds)]), max(6 * margin, 1.2))
 
 
-def _forest(metric: MetricComparison, reach: float) -> Forest | None:
+def _forest(metric: MetricComparison, half_width: float) -> Forest | None:
     if metric.difference is None or not math.isfinite(metric.difference):
         return None
     low, high = metric.interval if metric.interval is not None else (None, None)
 
     def place(value: float | None) -> float | None:
-        return None if value is None or math.isnan(value) else max(-1.0, min(1.0, value / reach))
+        return None if value is None or math.isnan(value) else max(-1.0, min(1.0, value / half_width))
 
     point = place(metric.difference)
     assert point is not None
-    return Forest(reach, (metric.margin or 0.0) / reach, point, place(low), place(high))
+    return Forest(half_width, (metric.margin or 0.0) / half_width, point, place(low), place(high))
 
 
 def undecided_metrics(rows: Sequence[MetricRow]) -> list[str]:

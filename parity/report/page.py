@@ -52,21 +52,21 @@ def _figures(content: Content) -> dict[str, Any]:
     """By task: ``curves[axis][policy]``, ``agent NAME``, ``throughput`` and ``ladder``, where there is something to draw."""
     figures: dict[str, Any] = {}
     for task in content.tasks:
-        drawn: dict[str, Any] = {}
+        made: dict[str, Any] = {}
         if task.curves.value_range() is not None and task.curves.seeds:
             for axis in AXES:
-                drawn[axis] = {policy: curves_figure(task.curves, axis, policy) for policy in POLICIES}
+                made[axis] = {policy: curves_figure(task.curves, axis, policy) for policy in POLICIES}
             for agent in task.curves.agents:
                 curves = task.curves.of_agent(agent)
-                drawn[f"agent {agent}"] = {policy: curves_figure(curves, "steps", policy) for policy in POLICIES}
+                made[f"agent {agent}"] = {policy: curves_figure(curves, "steps", policy) for policy in POLICIES}
         times = [row.times for row in task.throughput if row.times is not None]
         if times:
             figure = throughput_figure(times)
-            drawn["throughput"] = dict.fromkeys(POLICIES, figure)
+            made["throughput"] = dict.fromkeys(POLICIES, figure)
         if task.summary.ladder:
-            drawn["ladder"] = dict.fromkeys(POLICIES, ladder_figure(task.frameworks, task.summary.ladder))
-        if drawn:
-            figures[task.id] = drawn
+            made["ladder"] = dict.fromkeys(POLICIES, ladder_figure(task.frameworks, task.summary.ladder))
+        if made:
+            figures[task.id] = made
     return figures
 
 

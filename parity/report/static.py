@@ -139,7 +139,7 @@ def _forest_plot(rows: list[MetricRow], labels: list[str], frameworks: list[str]
         size = 10 if together else 7
         axes.plot([row.metric.difference], [place], marker=marker(frameworks, row.port), color=shade, markersize=size)
     assert rows[0].forest is not None
-    axes.set_xlim(-rows[0].forest.reach, rows[0].forest.reach)
+    axes.set_xlim(-rows[0].forest.half_width, rows[0].forest.half_width)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks(range(len(rows)), labels)
     axes.grid(visible=False, axis="y")

@@ -64,8 +64,8 @@ def _run(entries: list[Bug | GoodPort], workers: int, out: Console) -> list[Resu
     return [by_name[entry.name] for entry in entries]
 
 
-def _print(found: Score, out: Console) -> None:
-    for title, entries in (("planted bug", found.bugs), ("good port", found.ports)):
+def _print(score: Score, out: Console) -> None:
+    for title, entries in (("planted bug", score.bugs), ("good port", score.ports)):
         if not entries:
             continue
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -75,12 +75,12 @@ def _print(found: Score, out: Console) -> None:
         for each in sorted(entries, key=lambda each: each.outcome not in HOLDS):
             table.add_row(each.name, f"[{STYLES[each.outcome]}]{WORDS[each.outcome]}[/]", _found(each))
         out.print(table)
-    out.print(found.sentence(), highlight=False)
+    out.print(score.sentence(), highlight=False)
 
 
 def _found(each: Entry) -> str:
-    found = " ".join(each.roots or each.rungs)
+    codes = " ".join(each.roots or each.rungs)
     if each.outcome in HOLDS:
-        return found
+        return codes
     expected = f" (expected {' or '.join(each.expected)})" if each.expected else ""
-    return f"{found}{expected}{': ' if each.message else ''}{each.message}"
+    return f"{codes}{expected}{': ' if each.message else ''}{each.message}"

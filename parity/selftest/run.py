@@ -80,15 +80,15 @@ def ladder_of(capture: Capture) -> Ladder:
     from parity.ladder.run_rungs import run_rungs
 
     result = run_rungs(capture)
-    errors = [finding for finding in result.found if finding.is_error]
+    errors = [finding for finding in result.raw_findings if finding.is_error]
     broken = {name: rung for name, rung in result.rungs.items() if rung.status in ("fail", "invalid")}
     return Ladder(
         is_accused=not result,
         rungs=list(broken),
         codes=[finding.code for finding in errors],
         roots=[finding.code for finding in errors if finding.root is None],
-        warnings=[finding.code for finding in result.found if finding.severity == "warning"],
-        messages={finding.code: finding.message for finding in reversed(result.found)},
+        warnings=[finding.code for finding in result.raw_findings if finding.severity == "warning"],
+        messages={finding.code: finding.message for finding in reversed(result.raw_findings)},
         reasons=[f"{name}: {rung.reason}" for name, rung in broken.items()],
     )
 

@@ -85,7 +85,7 @@ def captured(task: Task) -> Capture:
 
 
 def errors(found: LadderResult) -> set[str]:
-    return {each.code for each in found.found if each.is_error and each.root is None}
+    return {each.code for each in found.raw_findings if each.is_error and each.root is None}
 
 
 class NeverSynchronises(RllibPPO):

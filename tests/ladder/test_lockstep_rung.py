@@ -60,7 +60,7 @@ def rung(lockstep: Lockstep | None, view: View | None = None, **context: Any):
     capture = Capture(context=Context(learning_module="picker", learning_agent="picker", **context), lockstep=lockstep)
     capture.contract.view = view
     result = run_rungs(capture)
-    return result.rungs["lockstep"], [each for each in result.found if each.rung == 9]
+    return result.rungs["lockstep"], [each for each in result.raw_findings if each.rung == 9]
 
 
 def test_two_equal_runs_hold_to_the_last_bit():

@@ -53,5 +53,5 @@ def test_a_small_gradient_is_missing_only_where_it_is_not_sb3s(
         gradient.sb3[run]["network.policy.weight"] = unit * small
     for gradients in (gradient.raw, gradient.clipped):
         gradients["pi.weight"] = unit * small * of_sb3s
-    codes = {each.code for each in run_rungs(capture).found}
+    codes = {each.code for each in run_rungs(capture).raw_findings}
     assert ("PAR602" in codes) == named

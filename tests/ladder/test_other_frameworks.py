@@ -48,7 +48,7 @@ def test_hyperparameters_are_told_by_the_frameworks_own_names(outside: Capture) 
     config = outside.context.configuration
     assert config is not None
     config.port = config.port | {"gamma": 0.5}
-    (found,) = [each for each in run_rungs(outside).found if each.code == "PAR010"]
+    (found,) = [each for each in run_rungs(outside).raw_findings if each.code == "PAR010"]
     assert found.fix == f"discount={config.task['gamma']!r}"
     assert not run_rungs(outside)
     assert run_rungs(outside, declared={"discount": "on purpose"})

@@ -100,7 +100,7 @@ def with_native(capture: Capture, **changes: Any) -> Capture:
 def test_a_good_port_is_accused_of_nothing(collected: Collected, name: str, framework: str) -> None:
     judged = run_rungs(collected(name, framework))
     assert judged, broken(judged)
-    assert not [f.code for f in judged.found if f.severity == "error"]
+    assert not [f.code for f in judged.raw_findings if f.severity == "error"]
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -151,7 +151,7 @@ def test_the_reported_mistake_is_one_finding_with_its_consequences(collected: Co
 def test_an_environment_without_a_seed_is_a_warning_and_no_port_is_accused_of_it(collected: Collected) -> None:
     judged = run_rungs(collected("global-generators", "rllib-exact"))
     assert judged
-    assert {f.code: f.severity for f in judged.found} == {"PAR035": "warning"}
+    assert {f.code: f.severity for f in judged.raw_findings} == {"PAR035": "warning"}
     assert judged.rungs["lockstep"].status == "not_applicable"
     assert "PAR035" in (judged.rungs["lockstep"].reason or "")
 
@@ -161,7 +161,7 @@ def test_a_seeded_environment_that_parts_in_lockstep_is_still_an_error(collected
     assert capture.lockstep is not None
     capture.lockstep.port.rewards[0, 3, 0] += 1.0
     judged = run_rungs(capture)
-    assert "PAR902" in [f.code for f in judged.found if f.severity == "error"]
+    assert "PAR902" in [f.code for f in judged.raw_findings if f.severity == "error"]
 
 
 def test_a_port_with_another_layout_still_gets_the_other_rungs(collected: Collected) -> None:
@@ -184,7 +184,7 @@ def test_both_modules_are_compared_where_two_agents_learn(collected: Collected) 
     capture = collected("two-learning-agents", "rllib")
     for module in (LEARNER, CLERK):
         assert capture.update[module].sb3["all"]
-    assert {f.module for f in run_rungs(capture).found if f.code == "PAR810"} == {LEARNER, CLERK}
+    assert {f.module for f in run_rungs(capture).raw_findings if f.code == "PAR810"} == {LEARNER, CLERK}
 
 
 def test_the_rollout_has_ends_cuts_and_masks_of_every_kind(collected: Collected) -> None:
@@ -222,7 +222,7 @@ def test_what_follows_from_a_declared_difference_is_declared(collected: Collecte
 def test_hyperparameters_differ_with_the_code_that_makes_them_equal(collected: Collected) -> None:
     (finding,) = [
         f
-        for f in run_rungs(collected("learning-rate-default--and--lambda-default", "rllib")).found
+        for f in run_rungs(collected("learning-rate-default--and--lambda-default", "rllib")).raw_findings
         if f.code == "PAR010"
     ]
     assert finding.evidence == {
@@ -234,12 +234,12 @@ def test_hyperparameters_differ_with_the_code_that_makes_them_equal(collected: C
 
 def test_a_clamp_that_nothing_reaches_is_a_warning(collected: Collected) -> None:
     judged = run_rungs(with_native(collected("value-clamp-default", "rllib"), vf_clip_param="1e9"))
-    assert [f.severity for f in judged.found if f.code == "PAR011"] == ["warning"]
+    assert [f.severity for f in judged.raw_findings if f.code == "PAR011"] == ["warning"]
 
 
 def test_log_probabilities_say_whether_the_forward_pass_or_the_observation_is_another(collected: Collected) -> None:
     found = {
-        name: next(f for f in run_rungs(collected(name, "rllib")).found if f.code == "PAR303")
+        name: next(f for f in run_rungs(collected(name, "rllib")).raw_findings if f.code == "PAR303")
         for name in ("mask-omitted-in-training", "normalised-for-sampling-only")
     }
     assert found["mask-omitted-in-training"].evidence["exploration_agrees_with_sampling"]
@@ -251,14 +251,16 @@ def test_mask_findings_name_the_method(collected: Collected) -> None:
         ("mask-omitted-in-training", "_forward_train"),
         ("mask-omitted-in-inference", "_forward_inference"),
     ):
-        finding = next(f for f in run_rungs(collected(name, "rllib")).found if f.code == "PAR201")
+        finding = next(f for f in run_rungs(collected(name, "rllib")).raw_findings if f.code == "PAR201")
         assert finding.message.endswith(f"in {method}")
 
 
 def test_values_without_gradient_are_told_from_an_encoder_without(collected: Collected) -> None:
     cut = {
         name: set(
-            next(f for f in run_rungs(collected(name, "rllib")).found if f.code == "PAR602").evidence["parameters"]
+            next(f for f in run_rungs(collected(name, "rllib")).raw_findings if f.code == "PAR602").evidence[
+                "parameters"
+            ]
         )
         for name in ("values-detached", "encoder-detached")
     }
@@ -287,7 +289,7 @@ def test_the_reference_is_gae_with_bootstrap_after_truncation_and_none_after_ter
 def test_a_weight_scale_of_its_own_is_a_warning(collected: Collected) -> None:
     judged = run_rungs(collected("policy-starts-smaller", "rllib"))
     assert judged
-    (finding,) = [f for f in judged.found if f.code == "PAR020"]
+    (finding,) = [f for f in judged.raw_findings if f.code == "PAR020"]
     assert finding.severity == "warning"
     assert "pi.weight" in finding.where
 
@@ -296,6 +298,6 @@ def test_seeds_that_env_runners_share_are_counted(collected: Collected) -> None:
     """Two runners with three sub-environments each: seeds 1, 2, 3 and 2, 3, 4."""
     changes = {"num_env_runners": 2, "num_envs_per_env_runner": 3, "seed": 0}
     judged = run_rungs(with_native(collected("one-agent", "rllib"), **changes))
-    (finding,) = [f for f in judged.found if f.code == "PAR022"]
+    (finding,) = [f for f in judged.raw_findings if f.code == "PAR022"]
     assert finding.evidence["shared_seeds"] == 2
     assert judged

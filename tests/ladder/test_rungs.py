@@ -211,7 +211,7 @@ def test_the_step_rung_sees_what_stands_still_and_what_should(collected: Collect
         capture.step[M].last["pi.bias"][:] = capture.step[M].before["pi.bias"]
 
     judged = run_rungs(changed(good, stuck))
-    assert "PAR702" in [f.code for f in judged.found]
+    assert "PAR702" in [f.code for f in judged.raw_findings]
     assert judged.rungs["step"].status == "fail"
 
 
@@ -223,9 +223,9 @@ def test_a_mask_that_never_changes_is_told_and_fails_nothing(
         capture.context.rows[M].mask[:] = mask
         capture.rollout[M].observations["action_mask"][:] = mask
 
-    assert "PAR037" not in [f.code for f in run_rungs(collected("one-agent", "rllib")).found]
+    assert "PAR037" not in [f.code for f in run_rungs(collected("one-agent", "rllib")).raw_findings]
     judged = run_rungs(changed(collected("one-agent", "rllib"), constant))
-    (told,) = [f for f in judged.found if f.code == "PAR037"]
+    (told,) = [f for f in judged.raw_findings if f.code == "PAR037"]
     assert told.severity == "info"
     assert told.evidence["legal"] == legal and told.evidence["options"] == 6
     assert judged.rungs["contract"].status == "pass"
@@ -236,7 +236,9 @@ def test_masks_that_contradict_each_other_are_a_warning(collected: Collected) ->
         capture.contract.view.contradictions = {"info:action_mask": 7}
 
     assert not collected("one-agent", "rllib").contract.view.contradictions
-    (told,) = [f for f in run_rungs(changed(collected("one-agent", "rllib"), contradict)).found if f.code == "PAR038"]
+    (told,) = [
+        f for f in run_rungs(changed(collected("one-agent", "rllib"), contradict)).raw_findings if f.code == "PAR038"
+    ]
     assert told.severity == "warning"
     assert told.message == "method:action_masks is used; info:action_mask showed another mask 7 times"
 
@@ -251,7 +253,7 @@ def test_a_frozen_module_that_moves_is_seen() -> None:
     assert run_rungs(capture)
     name = next(iter(capture.step[CLERK].last))
     judged = run_rungs(changed(capture, add(("step", CLERK, "last", name), 1e-6)))
-    assert "PAR703" in [f.code for f in judged.found]
+    assert "PAR703" in [f.code for f in judged.raw_findings]
 
 
 def test_each_rung_says_where_and_which_tolerance_would_have_passed(collected: Collected) -> None:

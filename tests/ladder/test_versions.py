@@ -63,7 +63,7 @@ def as_2_47_1(capture: Capture) -> Capture:
 
 
 def found(capture: Capture) -> dict[str, Any]:
-    return {each.code: each for each in run_rungs(capture).found if each.severity == "error"}
+    return {each.code: each for each in run_rungs(capture).raw_findings if each.severity == "error"}
 
 
 def without_update(capture: Capture) -> Capture:
@@ -124,7 +124,7 @@ def test_where_the_rollout_does_not_show_it_there_is_a_warning(collected: Collec
     capture = copy.deepcopy(collected("one-agent", "rllib"))
     capture.installed_formula = AFFECTED
     seen = run_rungs(capture)
-    assert seen and [each.severity for each in seen.found if each.code == "PAR407"] == ["warning"]
+    assert seen and [each.severity for each in seen.raw_findings if each.code == "PAR407"] == ["warning"]
 
 
 def test_the_installed_version_is_asked_and_not_assumed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,9 @@ def configuration_findings(capture: Capture, config: Any, ppo: PPOParams) -> set
         for module, facts in capture.context.modules.items()
     }
     context = dataclasses.replace(capture.context, configuration=noted, modules=modules)
-    return {found.code for found in run_rungs(dataclasses.replace(capture, context=context)).found} & CONFIGURATION
+    return {
+        found.code for found in run_rungs(dataclasses.replace(capture, context=context)).raw_findings
+    } & CONFIGURATION
 
 
 TRAIN = """
@@ -139,7 +141,7 @@ def write(path: Path, text: str) -> Path:
 def test_a_translated_call_passes_the_whole_ladder(tmp_path: Path) -> None:
     source = generated(write(tmp_path / "train.py", TRAIN))
     found = full_ladder(config_of(source), sb3_would_use(TRAIN_ARGUMENTS, n_envs=3))
-    assert found.rungs["contract"].status == "pass", found.found
+    assert found.rungs["contract"].status == "pass", found.raw_findings
     assert found
 
 
@@ -148,7 +150,7 @@ def test_a_translated_call_with_one_value_altered_fails_at_rung_0(tmp_path: Path
     altered = source.replace("gamma=0.9,", "gamma=0.99,")
     assert altered != source
     found = full_ladder(config_of(altered), sb3_would_use(TRAIN_ARGUMENTS, n_envs=3))
-    assert found.rungs["contract"].status == "fail" and "PAR010" in {each.code for each in found.found}
+    assert found.rungs["contract"].status == "fail" and "PAR010" in {each.code for each in found.raw_findings}
 
 
 def test_a_translated_zoo_entry_passes_the_whole_ladder_with_the_exact_learner(tmp_path: Path) -> None:

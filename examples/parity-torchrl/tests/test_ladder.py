@@ -64,7 +64,7 @@ TASKS = {
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_torchrl_computes_what_maskable_ppo_computes(task: Task) -> None:
     result = ladder_of(task)
-    assert result, [each.message for each in result.found if each.is_error]
+    assert result, [each.message for each in result.raw_findings if each.is_error]
     statuses = {name: rung.status for name, rung in result.rungs.items()}
     assert statuses.pop("lockstep") == "not_applicable"
     assert set(statuses.values()) == {"pass"}
@@ -76,7 +76,7 @@ def test_a_rung_without_numbers_says_why() -> None:
 
 def test_a_value_clip_stands_as_untranslated() -> None:
     result = ladder_of(maze_task(ppo=dataclasses.replace(maze_task().ppo, clip_range_vf=0.2)))
-    (finding,) = [each for each in result.found if each.code == "PAR013"]
+    (finding,) = [each for each in result.raw_findings if each.code == "PAR013"]
     assert "clip_range_vf" in finding.message and "larger of the clipped" in finding.message
 
 
@@ -122,4 +122,4 @@ def test_a_defect_of_the_adapter_is_named(name: str, monkeypatch: pytest.MonkeyP
     plant(monkeypatch)
     result = ladder_of(task)
     assert not result
-    assert code in [each.code for each in result.found if each.is_error]
+    assert code in [each.code for each in result.raw_findings if each.is_error]

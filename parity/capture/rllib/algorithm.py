@@ -189,9 +189,9 @@ def _compare_replicas(run: AlgorithmRun, algorithm: Any) -> None:
             # An env runner's module may do without what only training needs.
             wanted = reference["all" if replica.startswith("learner") else "inference"].get(module_id, {})
             names = [name for name in wanted if name in state and wanted[name].shape == state[name].shape]
-            apart = [float(np.abs(state[n].astype(np.float64) - wanted[n]).max(initial=0.0)) for n in names]
+            differences = [float(np.abs(state[n].astype(np.float64) - wanted[n]).max(initial=0.0)) for n in names]
             run.modules[module_id].replicas[replica] = Replica(
-                names=names, missing=[name for name in wanted if name not in names], spread=np.array(apart)
+                names=names, missing=[name for name in wanted if name not in names], spread=np.array(differences)
             )
 
 

@@ -51,13 +51,13 @@ class RawFinding:
         return same and other is not self and other.code in consequences(self.code) | set(self.explains)
 
 
-def settle(found: Sequence[RawFinding], declared: Mapping[str, str]) -> list[RawFinding]:
+def settle(findings: Sequence[RawFinding], declared: Mapping[str, str]) -> list[RawFinding]:
     """Marks what the task declares and finds the root of every finding. Returns all, roots first.
 
     Only errors are roots: a warning hides nothing. Where several errors could have caused a finding, the one of the lowest
     code is named.
     """
-    ordered = sorted(found, key=lambda f: f.code)
+    ordered = sorted(findings, key=lambda f: f.code)
     for each in ordered:
         each.declared = declared.get(each.code, each.declared)
     errors = [f for f in ordered if f.severity == "error"]
@@ -99,25 +99,25 @@ def as_findings(settled: Sequence[RawFinding], task: str, framework: str) -> lis
     ]
 
 
-def _finding(found: RawFinding, following: list[RawFinding], task: str, framework: str) -> Finding:
-    rule = RULES[found.code]
-    extra: dict[str, Any] = {"message": found.message}
-    if found.declared is not None:
-        extra["declared"] = found.declared
+def _finding(finding: RawFinding, following: list[RawFinding], task: str, framework: str) -> Finding:
+    rule = RULES[finding.code]
+    extra: dict[str, Any] = {"message": finding.message}
+    if finding.declared is not None:
+        extra["declared"] = finding.declared
     if following:
         extra["consequence_findings"] = [
             {"code": f.code, "where": f.where, "message": f.message, "evidence": _json(f.evidence)} for f in following
         ]
     return Finding(
-        code=found.code,
-        severity="info" if found.declared is not None else found.severity,
+        code=finding.code,
+        severity="info" if finding.declared is not None else finding.severity,
         title=rule.title,
         task=task,
         framework=framework,
-        where=found.where,
-        evidence=_json(found.evidence),
-        fix=found.fix or rule.fix,
-        consequences=sorted({f.code for f in following} - {found.code}),
+        where=finding.where,
+        evidence=_json(finding.evidence),
+        fix=finding.fix or rule.fix,
+        consequences=sorted({f.code for f in following} - {finding.code}),
         **extra,
     )
 

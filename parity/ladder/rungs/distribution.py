@@ -73,8 +73,8 @@ def _chosen(module: ModuleCheck, chosen: ChosenActions | None) -> None:
                 f"{'most likely action' if rank == 0 else f'action of rank {rank + 1}'} came {int(counts[rank])} times, "
                 f"expected {expected[rank]:.0f}"
             )
-            drawn = {"rank": rank, "picked": int(counts[rank]), "expected": float(expected[rank])}
-            module.report("PAR205", "exploration", message, {"draws": len(picked), **drawn})
+            counted = {"rank": rank, "picked": int(counts[rank]), "expected": float(expected[rank])}
+            module.report("PAR205", "exploration", message, {"draws": len(picked), **counted})
             return
     if chosen.has("log_prob"):
         difference = elementwise(chosen.log_prob, chosen.expected_log_prob, module.tolerance, "log-probability")

@@ -21,9 +21,9 @@ NOTHING = 1e-7
 def share(toggled: Arrays, sb3: Arrays, before: Arrays) -> float:
     """‖Δ_toggled - Δ_sb3‖ / ‖Δ_sb3‖ over all parameters, where Δ is the parameters' change."""
     names = [name for name in sb3 if name in before and name in toggled]
-    apart = sum(float(((toggled[n].astype(np.float64) - sb3[n]) ** 2).sum()) for n in names)
+    squares = sum(float(((toggled[n].astype(np.float64) - sb3[n]) ** 2).sum()) for n in names)
     moved = sum(float(((sb3[n].astype(np.float64) - before[n]) ** 2).sum()) for n in names)
-    return float(np.sqrt(apart / moved)) if moved > 0 else 0.0
+    return float(np.sqrt(squares / moved)) if moved > 0 else 0.0
 
 
 def but_noise(ours: Arrays, sb3: Arrays, our_gradients: Arrays, sb3_gradients: Arrays, furthest: float) -> Arrays:
@@ -37,8 +37,8 @@ def but_noise(ours: Arrays, sb3: Arrays, our_gradients: Arrays, sb3_gradients: A
     cleaned = dict(ours)
     for name in ours.keys() & sb3.keys() & our_gradients.keys() & sb3_gradients.keys():
         peak = np.maximum(np.abs(our_gradients[name]), np.abs(sb3_gradients[name]))
-        apart = np.abs(ours[name].astype(np.float64) - sb3[name])
-        noise = (peak > 0) & (peak <= NOTHING * largest) & (apart <= furthest)
+        difference = np.abs(ours[name].astype(np.float64) - sb3[name])
+        noise = (peak > 0) & (peak <= NOTHING * largest) & (difference <= furthest)
         cleaned[name] = np.where(noise, sb3[name], ours[name])
     return cleaned
 
