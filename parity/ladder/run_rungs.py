@@ -72,7 +72,7 @@ class LadderResult:
     raw_findings: list[RawFinding]
 
     def __bool__(self) -> bool:
-        """Whether it holds: no rung failed or could not run, and nothing that was found is an error."""
+        """Whether it holds: no rung failed or could not run, and no finding is an error."""
         broken = any(result.status in ("fail", "invalid") for result in self.rungs.values())
         return not broken and not any(finding.is_error for finding in self.raw_findings)
 

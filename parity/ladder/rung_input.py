@@ -205,7 +205,7 @@ class ModuleCheck:
 
     @property
     def rows(self) -> Rows:
-        """Empty where the rows of the batch could not be told."""
+        """Empty where it is not known which row of the batch is which decision."""
         return captured(self.inputs.context.rows, Rows, self.module)
 
     @property

@@ -159,9 +159,8 @@ class Rows(Captured):
     OTHER_PARTS: ClassVar = {"observations": OBSERVED}
 
     valid: np.ndarray = ABSENT  # bool [R]; False for rows that are appended for bootstrapping
-    chunk: np.ndarray = (
-        ABSENT  # int64 [V], number of the episode chunk, in time order, cut at every end and at the rollout's
-    )
+    # int64 [V], number of the episode chunk, in time order, cut at every end and at the rollout's
+    chunk: np.ndarray = ABSENT
     agent: np.ndarray = ABSENT  # int64 [V], place in Context.agents
     env: np.ndarray = ABSENT  # int64 [V], sub-environment
     episode: np.ndarray = ABSENT  # int64 [V], number of the sub-environment's episode
@@ -190,13 +189,11 @@ class Configuration:
     task: dict[str, Any]
     sb3: dict[str, Any]
     brought: bool = False  # the task brings a finished SB3 model
-    schedules: dict[str, dict[str, list[float]]] = field(
-        default_factory=dict
-    )  # "sb3", "port" -> name -> values in training
+    # "sb3", "port" -> name -> values in training
+    schedules: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     optimizer: dict[str, str] = field(default_factory=dict)  # "sb3", "port" -> class and options, in words
-    normalizes: dict[str, bool] = field(
-        default_factory=dict
-    )  # what SB3's VecNormalize normalises: observations, rewards
+    # what SB3's VecNormalize normalises: observations, rewards
+    normalizes: dict[str, bool] = field(default_factory=dict)
     names: dict[str, str] | None = None  # PPOParams' name -> the framework's; only these are compared; None: RLlib's
     native: dict[str, Any] = field(default_factory=dict)  # settings of the framework that SB3 has nothing like
     untranslated: list[dict[str, Any]] = field(default_factory=list)  # {"field", "value", "reason"}
@@ -223,9 +220,8 @@ class Context:
     sub_environments: int | None = None  # of the rollout; None where nothing was sampled
     decisions: dict[str, Decisions] | None = None  # by agent; None where nothing was sampled
     played_by: dict[str, dict[str, int]] = field(default_factory=dict)  # agent -> module -> rows
-    unplaced: dict[str, dict[str, int]] = field(
-        default_factory=dict
-    )  # module -> {"batch", "decisions"} that don't fit together
+    # module -> {"batch", "decisions"} that don't fit together
+    unplaced: dict[str, dict[str, int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # sentences: what raised where the collection went on without it
     plays_task_env: bool = False  # what is played is the task's own environment: there is no other view to compare
 
@@ -384,9 +380,8 @@ class Forward(Captured):
     sb3_values: np.ndarray = ABSENT  # [V]
     random: RandomObservations = ABSENT
     scaled: ScaledWeights = ABSENT
-    inputs: Arrays = (
-        ABSENT  # entry -> float64 [2]: how far outputs move, the port's and SB3's, when drawn values change places
-    )
+    # entry -> float64 [2]: how far outputs move, the port's and SB3's, when drawn values change places
+    inputs: Arrays = ABSENT
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
@@ -556,9 +551,8 @@ class Update(Captured):
     sb3_peak: dict[str, Arrays] = ABSENT
     epochs: int = ABSENT
     minibatch_size: int = ABSENT
-    synchronised: Arrays = (
-        ABSENT  # "learner", "env runner" -> logits after the new weights were given to the env runner
-    )
+    # "learner", "env runner" -> logits after the new weights were given to the env runner
+    synchronised: Arrays = ABSENT
     kept_before: Arrays = ABSENT  # parameters and the optimiser's state (PARAM/ENTRY) after the update
     kept_after: Arrays = ABSENT  # the same when the next update first steps
     options: list[dict[str, float]] = ABSENT  # by group of parameters, the optimiser's numbers in this update
@@ -600,9 +594,8 @@ class Lockstep(Captured):
     observations: np.ndarray = ABSENT  # float64 [K, T, E], largest difference of the learning agent's observation
     masks: np.ndarray = ABSENT  # float64 [K, T, E], number of mask entries that differ
     margin: np.ndarray = ABSENT  # float64 [K, T, E], how much a probability would have to be off for another action
-    minibatch_distance: np.ndarray = (
-        ABSENT  # float64 [K, M, P], ‖port - sb3‖₂ after each step, estimated; NaN behind the last
-    )
+    # float64 [K, M, P], ‖port - sb3‖₂ after each step, estimated; NaN behind the last
+    minibatch_distance: np.ndarray = ABSENT
     minibatch_count: np.ndarray = ABSENT  # int64 [K, 2], SB3's and the port's
     distance: np.ndarray = ABSENT  # float64 [K, P], ‖port - sb3‖₂ after each update
     size: np.ndarray = ABSENT  # float64 [K, P], ‖sb3‖₂

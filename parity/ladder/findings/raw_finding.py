@@ -1,13 +1,13 @@
-"""Findings of one port: what was seen, and in which order it is told."""
+"""Findings of one port: what was seen, and in which order it is reported."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from parity.ladder.findings import RULES, consequences
+from parity.results.check import number
 from parity.results.summary import Finding, Severity
 
 
@@ -67,7 +67,7 @@ def settle(findings: Sequence[RawFinding], declared: Mapping[str, str]) -> list[
         each.root = next((f for f in causes if f.declared is None), next(iter(causes), None))
     first: dict[tuple[str, str | None], RawFinding] = {}
     for each in errors:
-        # The same defect seen again in the same module is told once.
+        # The same defect seen again in the same module follows from the first.
         before = first.setdefault((each.code, each.module), each)
         if before is not each and each.root is None and each.declared == before.declared:
             each.root = before
@@ -130,6 +130,4 @@ def _json(value: Any) -> Any:
         return [_json(part) for part in value]
     if hasattr(value, "item"):
         value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-    return value
+    return number(value) if isinstance(value, float) else value

@@ -141,10 +141,8 @@ def _slope_at_logits(module: ModuleCheck, stress: Stress) -> None:
             "surrogate nor the entropy"
         )
     elif abs(policy - 1) > FITS:
-        code, message = (
-            "PAR504",
-            f"the policy term has a weight of {policy:.4g} instead of 1 in the loss that is minimised",
-        )
+        code = "PAR504"
+        message = f"the policy term has a weight of {policy:.4g} instead of 1 in the loss that is minimised"
     else:
         code = "PAR503"
         message = f"the entropy's coefficient in the loss is {-entropy:.4g}, the task's is {settings['ent_coef']:g}"
@@ -153,7 +151,7 @@ def _slope_at_logits(module: ModuleCheck, stress: Stress) -> None:
 
 
 def _slope_at_values(module: ModuleCheck, stress: Stress) -> None:
-    by_values, settings = _finite_or_none(stress.by_values), module.settings
+    by_values, settings = _all_finite(stress.by_values), module.settings
     if not by_values or settings["clip_range_vf"] is not None:
         return
     difference = _slope(module, by_values["total"], [by_values["value"]], [settings["vf_coef"]], "values")
@@ -169,13 +167,11 @@ def _slope_at_values(module: ModuleCheck, stress: Stress) -> None:
     module.report("PAR502", "slope at the values", message, evidence)
 
 
-def _finite_or_none(arrays: Arrays) -> Arrays:
+def _all_finite(arrays: Arrays) -> Arrays:
     """In float64; none of them where one is not finite."""
-    return (
-        {name: array.astype(np.float64) for name, array in arrays.items()}
-        if all(np.isfinite(array).all() for array in arrays.values())
-        else {}
-    )
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        return {}
+    return {name: array.astype(np.float64) for name, array in arrays.items()}
 
 
 def _ratio(stress: Stress) -> np.ndarray:
@@ -184,7 +180,7 @@ def _ratio(stress: Stress) -> np.ndarray:
 
 def _off_the_kinks(stress: Stress, clip: float) -> Arrays:
     """``Stress.by_logits`` without rows whose ratio is so near a bound that noise decides about the slope."""
-    by_logits = _finite_or_none(stress.by_logits)
+    by_logits = _all_finite(stress.by_logits)
     if not by_logits:
         return {}
     ratio = _ratio(stress)
