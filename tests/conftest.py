@@ -66,7 +66,7 @@ QUICK = (
     "gate/", "report/", "verdict/", "translate/test_translate.py", "translate/test_refusals.py", "bisect/test_search.py",
     "ladder/test_capture_file.py", "ladder/test_findings.py", "ladder/test_lockstep_rung.py",
     "probes/test_closed_form.py", "probes/test_probe_judge.py", "envs/test_tiles.py", "test_masks.py", "test_tasks.py",
-    "test_suites.py", "test_listing.py", "test_imports.py", "test_plan_command.py", "test_repeatable.py",
+    "test_suites.py", "test_task_table.py", "test_words.py", "test_imports.py", "test_plan_command.py", "test_repeatable.py",
     "test_evaluation.py",
 )  # fmt: skip
 # Minutes long: begun first, so that no process is still busy with one when the others have ended.
@@ -78,11 +78,38 @@ LONGEST = (
 )  # fmt: skip
 
 
+# Minutes together, for claims that another fast test makes on another port, framework or size: run by `make test-slow`.
+SLOW = (
+    "test_two_faults_of_a_finished_configuration",  # single faults are fast
+    "test_two_rounds_are_measured_with_every_phase",  # one that raises is fast; the judge's tests are
+    "test_a_framework_of_another_distribution_is_trained",  # an adapter that is missing or unknown is fast
+    "test_a_changed_task_is_not_resumed",  # test_bad_input has what --resume refuses
+    "test_what_is_wrong_only_through_algorithm_is_named[learners part]",
+    "test_what_is_wrong_only_through_algorithm_is_named[shrinks weights]",
+    "test_what_is_wrong_only_through_algorithm_is_named[anneals by itself]",
+    "test_a_module_without_its_mask_in_training_fails_the_scaffolds_own_test",  # the scaffold's own test holding is fast
+    "test_a_correct_implementation_solves_it[probe-cooperative",
+    "test_a_correct_implementation_solves_it[probe-time-limit",
+    "test_a_correct_implementation_solves_it[probe-lambda",
+    "test_the_ladder_holds[probe-cooperative",
+    "test_the_ladder_holds_where_an_action_has_several_parts[task1",
+    "test_a_good_port_is_accused_of_nothing[pass-through-connectors-rllib-exact]",
+    "test_a_good_port_is_accused_of_nothing[separate-encoders-rllib-exact]",
+    "test_a_good_port_is_accused_of_nothing[other-bounds-rllib-exact]",
+    "test_a_good_port_is_accused_of_nothing[extra-columns-rllib-exact]",
+    "test_a_good_port_is_accused_of_nothing[minus-infinity-rllib-exact]",
+    "test_nothing_breaks_in_a_good_port_and_in_a_finished_configuration_of_it[as_configuration]",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {}
     for item in items:
         name = item.path.relative_to(TESTS).as_posix()
         order[item] = LONGEST.index(name) if name in LONGEST else len(LONGEST)
+        if item.name.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
         if name.startswith(QUICK) and item.get_closest_marker("slow") is None:
             item.add_marker(pytest.mark.quick)
     items.sort(key=order.__getitem__)

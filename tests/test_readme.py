@@ -18,7 +18,7 @@ ANNOUNCED = {
     "parity report first-look": 3,
     "parity bench --rounds 1 --iterations 1": 3,
 }
-TRAINING = ("parity run", "parity report", "parity bench")
+TRAINING = ("parity run", "parity report", "parity bench", "parity bisect", "parity baseline", "parity gate")
 # Run by CI and by the slow test below, from a clean clone.
 INSTALLING = ("make run", "make test", "python -m venv")
 

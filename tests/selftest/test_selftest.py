@@ -27,11 +27,8 @@ SOME_BUGS = [
     "value-features-detached",
     "truncation-per-agent",
     "observation-a-step-late",
-    "learning-rate-of-the-module",
     "normalised-for-sampling-only",
     "ratio-not-clipped",
-    "gradients-not-clipped",
-    "one-epoch-only",
 ]
 SOME_GOOD_PORTS = ["own-module", "separate-encoders", "two-learning-agents", "turn-based", "nothing-shown-at-the-end"]
 

@@ -111,7 +111,10 @@ def test_an_open_look_adds_the_seeds_of_the_next_and_trains_only_those(trained: 
     assert seeds == [[20, 21, 22], [23, 24], [25, 26, 27], [28, 29]]
     assert summary()["seeds"] == list(range(20, 30))
     assert summary()["sequential"]["look"] == 4 and not summary()["sequential"]["decided"]
-    assert "look 4 of 4, at 10 seeds, leaves it open: 10 seeds are all that was planned" in summary()["sentence"]
+    assert (
+        "interim analysis 4 of 4, at 10 seeds, leaves it open: 10 seeds are all that was planned"
+        in summary()["sentence"]
+    )
 
 
 def test_the_other_plan_looks_at_five_and_ten(trained: Callable[..., Trained]) -> None:
