@@ -75,6 +75,22 @@ def _count(number: int, of: str) -> str:
     return f"{of} in the main process" if number == 0 else f"{number} {of}{'s' if number > 1 else ''}"
 
 
+def print_parameter_map(out: Console, maps: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    """What would make a port comparable, ready to paste: SB3's names with the port's of the same shape."""
+    for framework, candidates in maps.items():
+        out.print(Text(f"To compare {framework}, say in the task which parameter is which:", style="bold"))
+        out.print("parameter_map={", markup=False)
+        used: set[str] = set()
+        for name, others in candidates.items():
+            # Each of the port's once: what is pasted is then a whole map, to be mended where names mislead.
+            first = next((other for other in others if other not in used), "?")
+            used.add(first)
+            rest = [other for other in others if other != first]
+            more = f"  # or {', '.join(rest)}" if rest else "" if others else "  # none has this shape"
+            out.print(f'    "{name}": "{first}",{more}', markup=False, soft_wrap=True)
+        out.print("}", markup=False)
+
+
 def print_findings(out: Console, findings: Sequence[Finding]) -> None:
     """Root causes first, each with what was seen, what follows from it, and the fix."""
     for finding in findings:

@@ -158,10 +158,20 @@ def _show(
         # A pip extra in brackets is no markup.
         out.print(sentence, markup=False)
     broken = [name for name in document.frameworks if name in ladders and not ladders[name]]
-    out.print(_verdict(document, broken))
+    out.print(_verdict(document, broken), markup=False)
+    if not broken:
+        table.print_parameter_map(out, document.parameter_map)
 
 
 def _verdict(document: CheckDocument, broken: Sequence[str]) -> str:
+    if not broken and document.not_compared:
+        others = [name for name in document.frameworks if name not in document.not_compared]
+        reasons = {
+            f"{name} is not compared ({', '.join(rungs)}: {next(iter(rungs.values()))})"
+            for name, rungs in document.not_compared.items()
+        }
+        rest = f"; {in_words(others)} computes what sb3 computes, or the ladder says why not" if others else ""
+        return f"{document.task}: {'; '.join(sorted(reasons))}{rest}."
     if not broken:
         computes = "computes" if len(document.frameworks) == 1 else "compute"
         return f"{document.task}: {in_words(document.frameworks)} {computes} what sb3 computes, or the ladder says why not."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import defaultdict
 
@@ -11,7 +12,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def correspond(sb3: Shapes, port: Shapes, given: dict[str, str] | None = None) -> Correspondence:
-    """Pairs all parameters, or none.
+    """Pairs all parameters, or none; then with the candidates of each.
 
     ``given`` (``Task.parameter_map``) is taken as it is. Otherwise a shape that each side has once is a pair; among
     several of one shape, the name with the most trailing parts in common decides, where that is one name only.
@@ -20,6 +21,21 @@ def correspond(sb3: Shapes, port: Shapes, given: dict[str, str] | None = None) -
         sb3, port: name -> shape, of every parameter.
         given: SB3's name -> the port's name.
     """
+    paired = _paired(sb3, port, given)
+    if paired.pairs:
+        return paired
+    return dataclasses.replace(paired, candidates=candidates(sb3, port))
+
+
+def candidates(sb3: Shapes, port: Shapes) -> dict[str, list[str]]:
+    """SB3's name -> the port's parameters of the same shape, the likeliest by its name first."""
+    return {
+        name: sorted((other for other in port if port[other] == shape), key=lambda other: -_common_tail(name, other))
+        for name, shape in sb3.items()
+    }
+
+
+def _paired(sb3: Shapes, port: Shapes, given: dict[str, str] | None) -> Correspondence:
     if given is not None:
         for name, other in given.items():
             if name not in sb3 or other not in port:

@@ -59,6 +59,10 @@ PARTS = {
 STOPPED = frozenset(code for _, code in PARTS.values())
 
 
+# Rungs that carry the claim that a port computes what SB3 computes: where one of them compared nothing, nobody knows.
+CARRYING = ("forward", "distribution", "gradient", "step", "update")
+
+
 @dataclasses.dataclass(frozen=True)
 class LadderResult:
     """A port's ladder.
@@ -66,10 +70,12 @@ class LadderResult:
     Attributes:
         rungs: name -> result, from the first to the last.
         raw_findings: all findings, roots first.
+        not_compared: rung of `CARRYING` -> why it could not compare the port with SB3.
     """
 
     rungs: dict[str, RungResult]
     raw_findings: list[RawFinding]
+    not_compared: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Whether it holds: no rung failed or could not run, and no finding is an error."""
@@ -115,7 +121,9 @@ def run_rungs(capture: Capture, declared: Mapping[str, str] | None = None, toler
         )
         report.missing = report.missing or [message]
     findings = settle([each for report in reports.values() for each in report.findings], context.declared)
-    return LadderResult({name: _result(report) for name, report in reports.items()}, findings)
+    rungs = {name: _result(report) for name, report in reports.items()}
+    not_compared = {name: why for name in CARRYING if (why := _why_not_compared(rungs[name], reports[name]))}
+    return LadderResult(rungs, findings, not_compared)
 
 
 def rung_of(part: str) -> tuple[str, str]:
@@ -157,6 +165,13 @@ def _status(report: RungReport) -> tuple[RungStatus, str | None]:
     if report.explained:
         return "explained", "; ".join(dict.fromkeys(report.explained))
     return "pass", None
+
+
+def _why_not_compared(result: RungResult, report: RungReport) -> str | None:
+    """Why a rung compared nothing with SB3; None where it did, or where it failed. Declaring a finding is no comparison."""
+    if result.status in ("fail", "invalid") or (report.differences and not report.skipped):
+        return None
+    return "; ".join(report.skipped) or result.reason or "nothing was compared"
 
 
 def _words(finding: RawFinding) -> str:

@@ -149,6 +149,9 @@ class Correspondence:
     reason: str | None = None  # why there is none, in a sentence
     ambiguous: bool = False  # it is for want of telling parameters of one shape apart
     other_network: bool = False  # it is for parameters of another number or shape
+    candidates: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # SB3's name -> the port's of one shape, where not paired
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)

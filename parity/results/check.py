@@ -12,6 +12,8 @@ from parity.results.summary import Finding, RungResult
 class CheckDocument(Stored):
     """One task, checked: ``ladder`` and ``findings`` as in ``summary.json``.
 
+    ``compared`` is false where a rung that carries the claim could not compare a framework with SB3, and ``not_compared`` says
+    which and why, by framework; ``parameter_map`` then has SB3's parameters, each with those of the port that have its shape.
     ``log`` names the file with the tracebacks, null where nothing raised; ``notes`` says what raised where the check went on
     without it; ``trace`` holds the episodes of ``--trace``, by
     framework; ``left_out`` says of default frameworks why the installed versions cannot run them; ``algorithm`` what
@@ -25,6 +27,9 @@ class CheckDocument(Stored):
     ladder: dict[str, dict[str, RungResult]]
     findings: list[Finding]
     exit_code: int
+    compared: bool = True
+    not_compared: dict[str, dict[str, str]] = {}
+    parameter_map: dict[str, dict[str, list[str]]] = {}
     device: str = "cpu"
     log: str | None = None
     left_out: dict[str, str] = {}
@@ -34,7 +39,11 @@ class CheckDocument(Stored):
     control: dict[str, dict[str, Any]] = {}
 
     def to_json(self) -> str:
-        unused = {name for name in ("notes", "trace", "algorithm", "control") if not getattr(self, name)}
+        unused = {
+            name
+            for name in ("not_compared", "parameter_map", "notes", "trace", "algorithm", "control")
+            if not getattr(self, name)
+        }
         return self.model_dump_json(indent=1, exclude=unused)
 
 

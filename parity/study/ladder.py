@@ -7,17 +7,19 @@ from pathlib import Path
 
 from parity import frameworks
 from parity.capture import collect
+from parity.errors import ExitCode
 from parity.ladder.judge import judge
 from parity.ladder.log import write_log
 from parity.results.capture import Capture
 from parity.results.ladder import LADDER_FILE
+from parity.system.console import say
 from parity.system.ray_session import connect
 from parity.system.subprocesses import run_in_subprocess
 from parity.task.registry import TaskRef, load
 
 
 def run_ladder(folder: Path, refs: dict[str, TaskRef], names: list[str], address: str) -> bool:
-    """Compares every framework but the reference with it, on every task; stores and returns whether all of it holds.
+    """Compares every framework but the reference with it, on every task; stores it and returns whether nothing differs.
 
     Args:
         folder: the study.
@@ -35,7 +37,12 @@ def run_ladder(folder: Path, refs: dict[str, TaskRef], names: list[str], address
         documents[task].log, _ = write_log(folder, task, captures)
     stored = {task: json.loads(document.to_json()) for task, document in documents.items()}
     (folder / LADDER_FILE).write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-    return all(document.exit_code == 0 for document in documents.values())
+    for task, document in documents.items():
+        for name, rungs in document.not_compared.items():
+            say(
+                f"{task}: {name} is not compared with {frameworks.REFERENCE} ({', '.join(rungs)}); `parity check` says why"
+            )
+    return all(document.exit_code != ExitCode.DOES_NOT_HOLD for document in documents.values())
 
 
 def _collect_all(refs: dict[str, TaskRef], names: list[str], address: str) -> dict[str, dict[str, Capture | None]]:

@@ -11,7 +11,8 @@ import pytest
 from captures import Collected
 
 from parity.cli import call
-from parity.ladder.run_rungs import RUNGS
+from parity.errors import ExitCode
+from parity.ladder.run_rungs import RUNGS, run_rungs
 from parity.results.capture_file import load, save
 from parity.selftest.good import SORTER as LEARNER
 
@@ -148,3 +149,28 @@ def test_rules_are_listed_and_explained(capsys: pytest.CaptureFixture[str]) -> N
 def test_nan_is_a_string_in_the_document(stored: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["check", "--load", stored("gradient-nan"), "--json"]) == 1
     assert document(capsys)["ladder"]["rllib"]["gradient"]["max_abs"] == "NaN"
+
+
+def test_networks_that_could_not_be_paired_are_not_compared_and_nothing_is_called_equal(
+    stored: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["check", "--load", stored("separate-encoders"), "--json"]) == ExitCode.UNDECIDED
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert (told["compared"], told["exit_code"]) == (False, 3)
+    (rungs,) = told["not_compared"].values()
+    assert set(rungs) == {"forward"} and "parameters" in rungs["forward"]
+    assert "what sb3 computes" not in err and "is not compared (forward:" in " ".join(err.split())
+    assert "parameter_map={" in err and all(f'"{name}":' in err for name in told["parameter_map"]["rllib"])
+
+
+def test_what_was_compared_is_said_to_be(stored: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["check", "--load", stored("one-agent"), "--json"]) == 0
+    told = document(capsys)
+    assert told["compared"] is True and "not_compared" not in told
+
+
+def test_declaring_a_finding_is_no_comparison(collected: Collected) -> None:
+    """A port that differs and is declared holds; one that was not compared is so whatever is declared."""
+    judged = run_rungs(collected("separate-encoders", "rllib"), declared={"PAR026": "another network, on purpose"})
+    assert judged and set(judged.not_compared) == {"forward"}

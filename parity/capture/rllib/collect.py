@@ -111,7 +111,9 @@ def _weights(
     pairs = {} if reason else paired.pairs
     parameters = dict(policy.named_parameters())
     weights = {other: parameters[name].detach() for name, other in pairs.items()}
-    correspondence = Correspondence(pairs=pairs, reason=reason, other_network=paired.other_network)
+    correspondence = Correspondence(
+        pairs=pairs, reason=reason, other_network=paired.other_network, candidates=paired.candidates
+    )
     return {port.learning_module: weights} if weights else {}, correspondence
 
 
