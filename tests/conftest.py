@@ -81,8 +81,10 @@ LONGEST = (
 # Minutes together, for claims that another fast test makes on another port, framework or size: run by `make test-slow`.
 SLOW = (
     "test_two_faults_of_a_finished_configuration",  # single faults are fast
-    "test_two_rounds_are_measured_with_every_phase",  # one that raises is fast; the judge's tests are
+    "test_two_rounds_are_measured_with_every_phase",  # what judges rounds is fast
     "test_a_framework_of_another_distribution_is_trained",  # an adapter that is missing or unknown is fast
+    "test_a_port_that_raises_is_invalid_and_named",  # the bench; a study with such a port is fast
+    "test_every_block_of_the_readme_runs",  # `parity check`, `init`, `plan` and `tasks` have tests of their own
     "test_a_changed_task_is_not_resumed",  # test_bad_input has what --resume refuses
     "test_what_is_wrong_only_through_algorithm_is_named[learners part]",
     "test_what_is_wrong_only_through_algorithm_is_named[shrinks weights]",
@@ -98,6 +100,21 @@ SLOW = (
     "test_a_good_port_is_accused_of_nothing[other-bounds-rllib-exact]",
     "test_a_good_port_is_accused_of_nothing[extra-columns-rllib-exact]",
     "test_a_good_port_is_accused_of_nothing[minus-infinity-rllib-exact]",
+    "test_a_good_port_is_accused_of_nothing[global-generators-rllib-exact]",
+    "test_a_good_port_is_accused_of_nothing[no-time-limit-rllib-exact]",
+    "test_a_good_port_is_accused_of_nothing[other-agent-leaves-rllib-exact]",
+    "test_a_good_port_is_accused_of_nothing[shared-module-rllib-exact]",
+    "test_a_good_port_is_accused_of_nothing[one-agent-rllib-exact]",
+    "test_rllib_exact_needs_no_explanation[pass-through-connectors]",
+    "test_rllib_exact_needs_no_explanation[separate-encoders]",
+    "test_rllib_exact_needs_no_explanation[other-bounds]",
+    "test_rllib_exact_needs_no_explanation[extra-columns]",
+    "test_rllib_exact_needs_no_explanation[minus-infinity]",
+    "test_rllib_exact_needs_no_explanation[global-generators]",
+    "test_rllib_exact_needs_no_explanation[no-time-limit]",
+    "test_rllib_exact_needs_no_explanation[other-agent-leaves]",
+    "test_rllib_exact_needs_no_explanation[shared-module]",
+    "test_rllib_exact_needs_no_explanation[one-agent]",
     "test_nothing_breaks_in_a_good_port_and_in_a_finished_configuration_of_it[as_configuration]",
 )
 
