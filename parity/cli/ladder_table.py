@@ -78,6 +78,8 @@ def _count(number: int, of: str) -> str:
 def print_parameter_map(out: Console, maps: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
     """What would make a port comparable, ready to paste: SB3's names with the port's of the same shape."""
     for framework, candidates in maps.items():
+        if not all(candidates.values()):
+            continue  # a parameter of SB3 has no counterpart at all: no map makes these networks one
         out.print(Text(f"To compare {framework}, say in the task which parameter is which:", style="bold"))
         out.print("parameter_map={", markup=False)
         used: set[str] = set()
@@ -86,7 +88,7 @@ def print_parameter_map(out: Console, maps: Mapping[str, Mapping[str, Sequence[s
             first = next((other for other in others if other not in used), "?")
             used.add(first)
             rest = [other for other in others if other != first]
-            more = f"  # or {', '.join(rest)}" if rest else "" if others else "  # none has this shape"
+            more = f"  # or {', '.join(rest)}" if rest else ""
             out.print(f'    "{name}": "{first}",{more}', markup=False, soft_wrap=True)
         out.print("}", markup=False)
 
