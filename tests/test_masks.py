@@ -214,11 +214,35 @@ def test_the_environment_counts_against_the_mask_of_the_state_that_was_acted_in(
 
 
 @pytest.mark.parametrize(
-    "raw", [[True, False, True], (1, 0, 1), np.array([[1, 0, 1]], np.int8), np.array([1.0, 0.0, 2.0])]
+    "raw",
+    [
+        [True, False, True],
+        (1, 0, 1),
+        np.array([[1, 0, 1]], np.int8),
+        np.array([1.0, 0.0, 2.0]),
+        np.array([1, 0, 1], np.int8),
+        np.array([1, 0, 2], np.uint8),
+        np.array([1, 9, 0, 9, 1], np.int8)[::2],
+        np.array([True, False, True]),
+    ],
 )
 def test_masks_of_any_shape_and_dtype_become_booleans(raw: Any) -> None:
     mask = as_mask(raw, DISCRETE, "env")
     assert mask.dtype == bool and mask.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int64])
+def test_a_mask_that_was_read_does_not_change_with_the_array_that_it_was_read_from(dtype: type) -> None:
+    raw = np.array([1, 0, 1], dtype)
+    mask = as_mask(raw, DISCRETE, "env")
+    raw[:] = 1 - raw.astype(int)
+    assert mask.tolist() == [True, False, True]
+
+
+def test_spaces_that_are_made_anew_at_every_step_are_told_apart() -> None:
+    for _ in range(300):
+        for n in (2, 3, 4):
+            assert n_logits(spaces.Discrete(n)) == n and choices(spaces.MultiDiscrete([n, 2])) == [n, 2]
 
 
 def test_a_list_of_masks_per_sub_action_is_concatenated() -> None:
@@ -226,7 +250,9 @@ def test_a_list_of_masks_per_sub_action_is_concatenated() -> None:
     assert as_mask(raw, MULTI, "env").tolist() == [True, False, False, True, True]
 
 
-@pytest.mark.parametrize("raw", [[1, 0], np.ones(4), None, [], {"a": 1}, [[1, 0], "x"], [0, -1, 0]])
+@pytest.mark.parametrize(
+    "raw", [[1, 0], np.ones(4), None, [], {"a": 1}, [[1, 0], "x"], [0, -1, 0], np.array([1, -1, 0], np.int8)]
+)
 def test_a_mask_that_does_not_fit_is_one_sentence(raw: Any) -> None:
     with pytest.raises(CannotStart, match=r"^The mask of Maze \(method\) ") as stopped:
         as_mask(raw, DISCRETE, "Maze (method)")
