@@ -116,6 +116,17 @@ SLOW = (
     "test_rllib_exact_needs_no_explanation[shared-module]",
     "test_rllib_exact_needs_no_explanation[one-agent]",
     "test_nothing_breaks_in_a_good_port_and_in_a_finished_configuration_of_it[as_configuration]",
+    *(
+        f"test_a_port_of_an_environment_that_shows_observations_and_mask_is_compared_and_holds[{case}]"
+        for case in (
+            "NumberedAisle-bare",
+            "NumberedAisle-brought",
+            "Beside-bare",
+            "Beside-brought",
+            "Nested-bare",
+            "Shelves-brought",
+        )
+    ),
 )
 
 

@@ -36,9 +36,9 @@ from parity.bisect.reference_port import (
     why_not_replaceable,
 )
 from parity.errors import CannotStart, one_line
-from parity.frameworks.rllib.config import Port, build_port, make_env
+from parity.frameworks.rllib.config import Port, build_port, make_env, single_agent_space
 from parity.frameworks.rllib.env import SingleAgentAsMultiAgent
-from parity.frameworks.rllib.module import SharedNetworkModule
+from parity.frameworks.rllib.module import SharedNetworkModule, is_wrapped
 from parity.task import Task
 from parity.task import registry as tasks
 from parity.task.masks import MaskedEnv
@@ -359,7 +359,10 @@ class HybridBuilder:
             pieces.add(NETWORK)
         if pieces >= set(self._pieces):
             return self._module_class
-        return hybrid_module(self._module_class, pieces, self.network, self.task.parameter_map, self._prefix, seed=0)
+        wrapped = is_wrapped(self.agents[self.port.learning_agent][0], single_agent_space(self.task))
+        return hybrid_module(
+            self._module_class, pieces, self.network, self.task.parameter_map, self._prefix, seed=0, wrapped=wrapped
+        )
 
 
 def name_of(keys: Collection[str]) -> str:

@@ -26,8 +26,7 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 
 from parity.frameworks.network import NetworkFactory, build_network, network_input, sample_observations
 from parity.frameworks.rllib.distributions import mask_logits, masked_distribution
-from parity.frameworks.rllib.env import OBSERVATIONS_KEY
-from parity.frameworks.rllib.module import unmasked_space
+from parity.frameworks.rllib.module import unmasked, unmasked_space
 from parity.ladder.correspondence import correspond
 from parity.task.masks import MASK_KEY
 
@@ -52,6 +51,7 @@ def hybrid_module(
     parameter_map: dict[str, str] | None = None,
     prefix: str = "network.",
     seed: int | None = None,
+    wrapped: bool = True,
 ) -> type:
     """The user's class with the pieces that are not in ``yours`` replaced.
 
@@ -62,6 +62,7 @@ def hybrid_module(
         parameter_map: SB3's parameter names -> the module's, where the task gives it.
         prefix: of SB3's names before those of ``network``.
         seed: of the right network's weights, where it has its own.
+        wrapped: see `parity.frameworks.rllib.module.unmasked_space`.
     """
     bases: tuple[type, ...] = (module_class,)
     if VALUE not in yours and not issubclass(module_class, ValueFunctionAPI):
@@ -69,12 +70,14 @@ def hybrid_module(
 
     class Hybrid(*bases):  # type: ignore[misc]
         _in_users_code = False
+        _wrapped = wrapped
 
         def setup(self) -> None:
             super().setup()
             if NETWORK in yours and VALUE in yours:
                 return
-            right = build_network(network, unmasked_space(self.observation_space), self.action_space, seed)
+            space = unmasked_space(self.observation_space, wrapped)
+            right = build_network(network, space, self.action_space, seed)
             own = {name: tuple(p.shape) for name, p in self.named_parameters()}
             theirs = {prefix + name: tuple(p.shape) for name, p in right.named_parameters()}
             pairs = correspond(theirs, own, parameter_map).pairs
@@ -126,8 +129,8 @@ def hybrid_module(
 
 def _right_outputs(module: Any, obs: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits ``[B, n_logits]``, unmasked, and values ``[B]``, as the right network computes them."""
-    space = unmasked_space(module.observation_space)
-    seen = network_input(obs if isinstance(space, spaces.Dict) else obs[OBSERVATIONS_KEY], space)
+    space = unmasked_space(module.observation_space, module._wrapped)
+    seen = network_input(unmasked(obs, module.observation_space, module._wrapped), space)
     if not module._pairs:
         return module.right_network(seen)
     own = dict(module.named_parameters())

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import functools
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -52,7 +52,7 @@ def check_network(network: torch.nn.Module, observation_space: spaces.Space, act
     name = type(network).__name__
     batch = sample_observations(observation_space, 2)
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    batch = {k: v.to(device) for k, v in batch.items()} if isinstance(batch, dict) else batch.to(device)
+    batch = network_input(batch, observation_space, device)
     try:
         with torch.no_grad():
             out = network(batch)
@@ -84,12 +84,14 @@ def sample_observations(observation_space: spaces.Space, batch: int, seed: int =
 
 
 def stack_observations(rows: Sequence[Any], space: spaces.Space) -> Any:
-    """Observations as environments give them, side by side: ``[B, *space.shape]``, a dict of those for a Dict space.
+    """Observations as environments give them, side by side: ``[B, *space.shape]``; dicts and tuples of those as in the space.
 
     Entries that the space does not announce are left out, as Stable-Baselines3's ``DummyVecEnv`` leaves them out.
     """
     if isinstance(space, spaces.Dict):
         return {key: stack_observations([row[key] for row in rows], part) for key, part in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(stack_observations([row[i] for row in rows], part) for i, part in enumerate(space.spaces))
     return np.stack(rows)
 
 
@@ -97,12 +99,15 @@ def network_input(observations: Any, space: spaces.Space, device: torch.device |
     """Batched observations, arrays or tensors of a framework, as the contract delivers them to ``Network.forward``.
 
     ``[B, *space.shape]``; a Box keeps its dtype except that float64 becomes float32, Discrete and MultiDiscrete are
-    int64 (``[B]`` and ``[B, k]``), MultiBinary int8. A Dict keeps the entries of ``space``, in the space's order.
+    int64 (``[B]`` and ``[B, k]``), MultiBinary int8. A Dict keeps the entries of ``space``, in the space's order; Dicts and
+    Tuples within it stay dicts and tuples.
     """
     if isinstance(space, spaces.Dict):
         if not isinstance(observations, Mapping):
             raise TypeError(f"the observation space is a Dict, the observations are a {type(observations).__name__}")
         return {key: network_input(observations[key], part, device) for key, part in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(network_input(observations[i], part, device) for i, part in enumerate(space.spaces))
     tensor = torch.as_tensor(observations, device=device)
     # By the space, not by what arrives: environments return float64 or ints for a float32 Box.
     return tensor.reshape(-1, *(space.shape or ())).to(_dtype(space))
@@ -122,32 +127,86 @@ def _torch_dtype(name: str) -> torch.dtype:
     return torch.float32 if name == "float64" else torch.from_numpy(np.empty(0, name)).dtype
 
 
-def nested(observations: Any) -> Any:
-    """Turns columns by path, ``entry/entry``, into observations of nested Dict spaces; a plain array is returned as it is."""
-    if not isinstance(observations, dict):
-        return observations
-    root: dict[str, Any] = {}
-    for path, part in observations.items():
-        *folders, name = path.split("/")
-        parent = root
-        for folder in folders:
-            parent = parent.setdefault(folder, {})
-        parent[name] = part
-    return root
+def parts_of(space: Any) -> dict[str, Any] | None:
+    """The entries of a Dict or Tuple, a space or a value of one, by name or number; None for anything else."""
+    if isinstance(space, spaces.Dict):
+        return dict(space.spaces)
+    if isinstance(space, Mapping):
+        return dict(space)
+    if isinstance(space, spaces.Tuple | tuple):
+        return {str(i): part for i, part in enumerate(space)}
+    return None
 
 
-def check_observation_space(space: spaces.Space) -> None:
-    """Raises CannotStart for an observation space that SB3 or `network_input` cannot turn into tensors."""
-    parts: dict[str, spaces.Space] = dict(space.spaces) if isinstance(space, spaces.Dict) else {"": space}
-    for key, part in parts.items():
+def by_path(value: Any, space: spaces.Space) -> Any:
+    """A value of a nested space as Stable-Baselines3 takes it, entries by path (``entry/entry``); any other as it is.
+
+    ``value``: an observation, observations side by side, or the space itself; entries that the space lacks are left out.
+    """
+    if not is_nested(space):
+        return value
+    flat = dict(_leaves(value, space, ""))
+    return spaces.Dict(flat) if isinstance(value, spaces.Space) else flat
+
+
+def is_nested(space: spaces.Space) -> bool:
+    """Whether a space is more than one array, or one Dict of arrays: Stable-Baselines3 has no buffer for it."""
+    parts = parts_of(space)
+    return parts is not None and (
+        isinstance(space, spaces.Tuple) or any(parts_of(part) is not None for part in parts.values())
+    )
+
+
+def _leaves(value: Any, space: spaces.Space, path: str) -> Iterator[tuple[str, Any]]:
+    parts = parts_of(space)
+    if parts is None:
+        yield path, value
+        return
+    values = parts_of(value)
+    if values is None:
+        raise TypeError(f"{path or 'the observation'} is a {type(value).__name__}, its space {space}")
+    for name, part in parts.items():
+        yield from _leaves(values[name], part, f"{path}/{name}" if path else str(name))
+
+
+def nested(columns: Any, like: Any, path: str = "") -> Any:
+    """Turns columns by path into dicts and tuples again; a plain array is returned as it is.
+
+    ``like``: a space, or a value of it, whose entries are wanted.
+    """
+    parts = parts_of(like)
+    if parts is None or not isinstance(columns, Mapping):
+        return columns[path] if path and isinstance(columns, Mapping) else columns
+    inner = {name: nested(columns, part, f"{path}/{name}" if path else str(name)) for name, part in parts.items()}
+    return tuple(inner.values()) if isinstance(like, spaces.Tuple | tuple) else inner
+
+
+def copied(observation: Any, space: spaces.Space) -> Any:
+    """An observation with arrays of its own, in dicts and tuples as its space has them."""
+    if isinstance(space, spaces.Dict) and isinstance(observation, Mapping):
+        return {key: copied(part, space.spaces.get(key, spaces.Space())) for key, part in observation.items()}
+    if isinstance(space, spaces.Tuple) and isinstance(observation, list | tuple):
+        return tuple(copied(part, each) for part, each in zip(observation, space.spaces, strict=True))
+    return np.array(observation)
+
+
+def check_observation_space(space: spaces.Space, may_be_nested: bool = True) -> None:
+    """Raises CannotStart for an observation space that SB3 or `network_input` cannot turn into tensors.
+
+    ``may_be_nested``: whether whoever asks can take Dicts and Tuples within a Dict.
+    """
+    if is_nested(space) and not may_be_nested:
+        raise CannotStart(f"The observation space is {space}: use one Dict without Dicts or Tuples in it.")
+    for path, part in _leaves(space, space, ""):
         match part:
             case spaces.Box() | spaces.Discrete() | spaces.MultiBinary():
                 continue
             case spaces.MultiDiscrete() if part.nvec.ndim == 1:
                 continue
-        where = f'entry "{key}" of the observation space' if key else "observation space"
+        where = f'entry "{path}" of the observation space' if path else "observation space"
         raise CannotStart(
-            f"The {where} is {part}: use Box, Discrete, MultiDiscrete (one-dimensional) or MultiBinary, or one Dict of them."
+            f"The {where} is {part}: use Box, Discrete, MultiDiscrete (one-dimensional) or MultiBinary, or Dicts and "
+            "Tuples of them."
         )
 
 
@@ -162,6 +221,7 @@ def weights_hash(parameters: Mapping[str, torch.Tensor]) -> str:
 
 
 def _shapes(batch: Any) -> str:
-    if isinstance(batch, dict):
-        return "{" + ", ".join(f"{k}: {v.dtype} {list(v.shape)}" for k, v in batch.items()) + "}"
+    parts = parts_of(batch)
+    if parts is not None:
+        return "{" + ", ".join(f"{name}: {_shapes(part)}" for name, part in parts.items()) + "}"
     return f"{batch.dtype} {list(batch.shape)}"

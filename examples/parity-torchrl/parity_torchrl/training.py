@@ -97,7 +97,7 @@ def build_loss(task: Task, policy: Policy, device: str) -> Any:
 
 def build_policy(task: Task, env: MaskedEnv, seed: int | None, device: str) -> Policy:
     """Raises CannotStart: the network cannot be built, or its outputs are not the contract's."""
-    check_observation_space(env.observation_space)
+    check_observation_space(env.observation_space, may_be_nested=False)
     if task.network is None:
         raise CannotStart(
             f"Task {task.id} brings both sides whole and no shared network, which torchrl trains: give the task a "

@@ -89,7 +89,7 @@ def forward(own: ModuleCapture, module: Any, columns: dict[str, Any], after: Any
             if after is not None:
                 followed = tree.map_structure(
                     lambda leaf, like: torch.as_tensor(leaf).to(device=like.device, dtype=like.dtype),
-                    nested(after),
+                    nested(after, columns[Columns.OBS]),
                     columns[Columns.OBS],
                 )
                 own.returns.bootstrap = array(module.compute_values({Columns.OBS: followed}))

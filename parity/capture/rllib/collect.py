@@ -19,16 +19,16 @@ from parity.capture.rllib.behaviour import as_trained, outputs_of, random_observ
 from parity.capture.rllib.control import control
 from parity.capture.rllib.pairing import pair_by_trial
 from parity.capture.rllib.rollout import PortRollout, roll_out
-from parity.capture.rllib.view import same_tensors, view
+from parity.capture.rllib.view import view
 from parity.capture.sb3 import sb3_reference
 from parity.capture.sb3.sb3_reference import for_policy, policy_around
 from parity.capture.scaled_weights import scale_factors, scaled
 from parity.frameworks import hyperparameters
-from parity.frameworks.network import nested, sample_observations
+from parity.frameworks.network import by_path, nested, sample_observations
 from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.arrays import duplicate, flat
 from parity.frameworks.rllib.config import Port
-from parity.frameworks.rllib.module import unmasked_space
+from parity.frameworks.rllib.module import is_wrapped, same_tensors, unmasked_space
 from parity.frameworks.sb3 import build_model, vec_env, with_own_hyperparameters
 from parity.ladder.correspondence import correspond
 from parity.results.capture import Arrays, Capture, Configuration, Context, Correspondence, InstalledFormula
@@ -139,7 +139,8 @@ def _by_trial(policy: Any, module: Any) -> Correspondence | None:
 def _other_observations(ours: spaces.Space, theirs: spaces.Space) -> str | None:
     if not isinstance(theirs, spaces.Dict) or MASK_KEY not in theirs.spaces:
         return "the module's observation space has no action_mask"
-    if not same_tensors(unmasked_space(theirs), ours):
+    seen = unmasked_space(theirs, is_wrapped(theirs, ours))
+    if not same_tensors(by_path(seen, seen), ours):
         return "the port observes something else than the single-agent environment shows"
     return None
 
@@ -257,7 +258,9 @@ def _inputs(observations: Arrays, module: Any, policy: Any) -> Arrays:
     for entry in [name for name in observations if name != MASK_KEY]:
         of_sides = []
         for outputs in (
-            lambda seen: network(nested({name: torch.as_tensor(part) for name, part in seen.items()})),
+            lambda seen: network(
+                nested({name: torch.as_tensor(part) for name, part in seen.items()}, module.observation_space)
+            ),
             lambda seen: sb3_reference.outputs(policy, for_policy(seen, policy.observation_space)),
         ):
             with torch.no_grad():

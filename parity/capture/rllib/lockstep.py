@@ -199,6 +199,10 @@ def _difference(ours: Any, theirs: dict[str, np.ndarray], space: spaces.Space, s
         OutOfStep: the port's observation lacks something that SB3's has.
     """
     parts = space.spaces if isinstance(space, spaces.Dict) else {OBSERVATIONS_KEY: space}
+    prefix = f"{OBSERVATIONS_KEY}/"
+    if not all(key in theirs for key in parts) and all(name.startswith(prefix) for name in theirs):
+        # RLlib's own example of masking wraps a whole observation.
+        theirs = {name.removeprefix(prefix): column for name, column in theirs.items()}
     largest = np.zeros(shape)
     for key, entry in parts.items():
         if key not in theirs:

@@ -414,4 +414,4 @@ def _identify(rollout: PortRollout, module_id: str, chunks: list[list[Move]], ro
         # Where the recording ends at an agent's last action, what follows is not known; its own observation stands in.
         ends = [chunk[-1] for chunk in chunks]
         after = stack([end.observation if end.after is None else end.after for end in ends])
-        rollout.after[module_id] = flat(after) if isinstance(after, dict) else array(after)
+        rollout.after[module_id] = flat(after) if isinstance(after, dict | tuple) else array(after)

@@ -15,7 +15,7 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from parity.capture.lockstep_common import GOING, TERMINATED, TRUNCATED, Length, OutOfStep, Rollout, Streams
 from parity.frameworks.base import SEED_STRIDE
 from parity.frameworks.randomness import seeded
-from parity.frameworks.rllib.arrays import array
+from parity.frameworks.rllib.arrays import array, flat
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY
 from parity.frameworks.rllib.eval_runner import make_env_runner
@@ -151,9 +151,7 @@ class PortSide:
         if not isinstance(observations, dict):
             # RLlib's own ActionMaskingTorchRLModule takes its observations apart in the learner's pipeline.
             observations = {OBSERVATIONS_KEY: observations, MASK_KEY: columns[MASK_KEY]}
-        elif isinstance(observations.get(OBSERVATIONS_KEY), dict):
-            observations = {**observations[OBSERVATIONS_KEY], MASK_KEY: observations[MASK_KEY]}
-        seen = {key: by_step(part) for key, part in observations.items()}
+        seen = {key: by_step(part) for key, part in flat(observations).items()}
         masks = seen.pop(MASK_KEY)
         return Rollout(
             observations=seen,

@@ -27,12 +27,13 @@ from parity.capture.rllib.env_contract import EnvContractChecker
 from parity.capture.rllib.recording import shares_memory
 from parity.capture.rllib.repetition import FirstCalls, first_difference, same
 from parity.errors import CannotStart, one_line
+from parity.frameworks.network import copied
 from parity.frameworks.rllib.arrays import array, by_entry, device_of, stack
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
 from parity.frameworks.rllib.env_tap import Call, EnvTap
 from parity.frameworks.rllib.eval_runner import make_played_env
-from parity.frameworks.rllib.module import unmasked_space
+from parity.frameworks.rllib.module import is_wrapped, same_tensors, unmasked_space
 from parity.results.capture import Capture, Context, View, ViewSide
 from parity.task import Task
 from parity.task.masks import MASK_KEY, MaskedEnv, as_mask, is_legal, uniform_legal_action
@@ -69,6 +70,7 @@ def view(
     first_calls = FirstCalls()
     multi = EnvTap(played, first_calls, checker.reader(played, "beside the single-agent environment"))
     seen = port.agents[port.learning_agent][0]
+    wrapped = is_wrapped(seen, single.observation_space)
     differing, bounds = _spaces_differ(single.observation_space, seen)
     result = capture.contract.view = View(spaces=differing, bounds=bounds)
     rows = _Rows()
@@ -83,8 +85,7 @@ def view(
                 rows.seen_both_ends() or rows.spent(most) or result.stopped or result.unlike is not None
             ):
                 break
-            is_dict = isinstance(single.observation_space, spaces.Dict)
-            player = _Player(multi, port.learning_agent, episode, is_dict, _others(single, frozen, episode))
+            player = _Player(multi, port.learning_agent, episode, wrapped, _others(single, frozen, episode))
             try:
                 _episode(rows, episode, single, again, player, most)
             except CannotStart:
@@ -141,8 +142,8 @@ class _Player:
         raised: agent -> what its module raised, so that it played at random.
     """
 
-    def __init__(self, env: Any, agent: str, seed: int, is_dict: bool, others: Others) -> None:
-        self._env, self._agent, self._seed, self._is_dict = env, agent, seed, is_dict
+    def __init__(self, env: Any, agent: str, seed: int, wrapped: bool, others: Others) -> None:
+        self._env, self._agent, self._seed, self._wrapped = env, agent, seed, wrapped
         self._others = others
         self._generator = np.random.default_rng(seed)
         self._shown: dict[str, Any] = {}
@@ -199,9 +200,7 @@ class _Player:
         if not isinstance(observation, dict):
             return np.array(observation)
         rest = {key: tree.map_structure(np.array, part) for key, part in observation.items() if key != MASK_KEY}
-        if list(rest) == [OBSERVATIONS_KEY] and (isinstance(rest[OBSERVATIONS_KEY], dict) or not self._is_dict):
-            return rest[OBSERVATIONS_KEY]
-        return rest
+        return rest[OBSERVATIONS_KEY] if self._wrapped and list(rest) == [OBSERVATIONS_KEY] else rest
 
     def _play(self, agent: str, seen: Any) -> Any:
         space = self._env.get_action_space(agent)
@@ -224,8 +223,12 @@ def _others(single: MaskedEnv, frozen: dict[str, Any], seed: int) -> Others:
     """How the other agents play inside the single-agent environment."""
     game = single.unwrapped
     if isinstance(game, AgainstOpponents):
-        play = game.opponents(seed)
-        return lambda agent, seen, _: play(agent, seen.get(OBSERVATIONS_KEY, seen), {game.mask_key: seen[MASK_KEY]})
+        play, observed = game.opponents(seed), game.game.env.observation_space
+
+        def of_game(agent: Any, seen: Any) -> Any:
+            return seen if isinstance(observed(agent), spaces.Dict) else seen.get(OBSERVATIONS_KEY, seen)
+
+        return lambda agent, seen, _: play(agent, of_game(agent, seen), {game.mask_key: seen[MASK_KEY]})
     return lambda agent, seen, space: greedy(frozen[agent], seen, space) if agent in frozen else None
 
 
@@ -353,25 +356,15 @@ def _own(
     env: MaskedEnv, observation: Any, reward: Any = 0.0, terminated: bool = False, truncated: bool = False
 ) -> _Row:
     """A row of the single-agent environment, copied: it may return the same arrays again."""
-    is_dict = isinstance(observation, dict)
-    copied = {key: np.array(part) for key, part in observation.items()} if is_dict else np.array(observation)
-    return _Row(copied, env.action_masks().copy(), float(reward), bool(terminated), bool(truncated))
-
-
-def same_tensors(a: spaces.Space, b: spaces.Space) -> bool:
-    """Whether a network gets the same tensors from both; bounds of a Box are no part of them."""
-    if isinstance(a, spaces.Dict) and isinstance(b, spaces.Dict):
-        return set(a.spaces) == set(b.spaces) and all(same_tensors(a[key], b[key]) for key in a.spaces)
-    if isinstance(a, spaces.Box) and isinstance(b, spaces.Box):
-        return a.shape == b.shape and a.dtype == b.dtype
-    return bool(a == b)
+    shown = copied(observation, env.observation_space)
+    return _Row(shown, env.action_masks().copy(), float(reward), bool(terminated), bool(truncated))
 
 
 def _spaces_differ(single: spaces.Space, multi: spaces.Space) -> tuple[str | None, str | None]:
     """How the learning agent's space differs from the single-agent environment's: in its tensors, else in bounds alone."""
     if not isinstance(multi, spaces.Dict) or MASK_KEY not in multi.spaces:
         return f'it has no entry "{MASK_KEY}"', None
-    other = unmasked_space(multi)
+    other = unmasked_space(multi, is_wrapped(multi, single))
     if same_tensors(other, single):
         return None, None if other == single else f"{other}, there {single}"
     if isinstance(other, spaces.Dict) and isinstance(single, spaces.Dict):

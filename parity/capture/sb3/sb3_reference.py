@@ -21,7 +21,7 @@ from stable_baselines3.common.logger import configure
 
 from parity.capture.module_capture import ModuleCapture, loss_terms
 from parity.frameworks import hyperparameters
-from parity.frameworks.network import nested, network_input
+from parity.frameworks.network import by_path, network_input
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.results.capture import Arrays, RandomObservations, Rows, ScaledWeights
 from parity.task import PPOParams
@@ -43,20 +43,27 @@ def policy_around(
 
     ``spaces_``: of observations and of actions.
     """
+    observation_space, action_space = spaces_
     return SharedNetworkPolicy(
-        *spaces_,
+        by_path(observation_space, observation_space),
+        action_space,
         lambda _: ppo.learning_rate,
         network=lambda *_: network,
+        network_space=observation_space,
         network_seed=None,
         adam_eps=ppo.adam_eps,
     )
 
 
 def for_policy(observations: Arrays | np.ndarray, space: spaces.Space) -> Any:
-    """Captured observations as the policy with this space takes them: with or without mask and wrapping."""
-    seen = nested(observations)
-    wrapped = isinstance(seen, dict) and OBSERVATIONS in seen and OBSERVATIONS not in getattr(space, "spaces", {})
-    return _arrays(network_input(seen[OBSERVATIONS] if wrapped else seen, space))
+    """Captured observations, by path, as the policy with this space takes them: with or without mask and wrapping."""
+    seen = observations
+    if isinstance(seen, dict) and isinstance(space, spaces.Dict):
+        wrapped = not all(name in seen for name in space.spaces)
+        seen = {name: seen[f"{OBSERVATIONS}/{name}" if wrapped else name] for name in space.spaces}
+    elif isinstance(seen, dict):
+        seen = seen[OBSERVATIONS]
+    return _arrays(network_input(seen, space))
 
 
 def _arrays(tensors: Any) -> Any:

@@ -16,14 +16,14 @@ from ray.rllib.utils.torch_utils import convert_to_torch_tensor
 from parity.frameworks.rllib.pettingzoo import OBSERVATIONS_KEY
 
 
-def flat(columns: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Nested columns as arrays by path, ``entry/entry``; lists (of infos, of ids) are left out.
+def flat(columns: dict[str, Any] | tuple[Any, ...]) -> dict[str, np.ndarray]:
+    """Columns nested in dicts and tuples as arrays by path, ``entry/entry``; lists (of infos, of ids) are left out.
 
     `parity.frameworks.network.nested` is the way back.
     """
     arrays: dict[str, np.ndarray] = {}
-    for name, column in columns.items():
-        if isinstance(column, dict):
+    for name, column in columns.items() if isinstance(columns, dict) else enumerate(columns):
+        if isinstance(column, dict | tuple):
             arrays |= {f"{name}/{key}": value for key, value in flat(column).items()}
         elif isinstance(column, torch.Tensor | np.ndarray):
             arrays[str(name)] = array(column)
@@ -31,8 +31,8 @@ def flat(columns: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def by_entry(observations: Any) -> dict[str, np.ndarray]:
-    """Observations as arrays, by path of their entries; what is no dict stands as ``observations``."""
-    return flat(observations if isinstance(observations, dict) else {OBSERVATIONS_KEY: observations})
+    """Observations as arrays, by path of their entries; a plain one stands as ``observations``."""
+    return flat(observations if isinstance(observations, dict | tuple) else {OBSERVATIONS_KEY: observations})
 
 
 def array(value: Any) -> np.ndarray:

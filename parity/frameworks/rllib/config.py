@@ -24,10 +24,10 @@ from parity.frameworks import hyperparameters
 from parity.frameworks.base import SEED_STRIDE
 from parity.frameworks.network import build_network, check_network, check_observation_space
 from parity.frameworks.rllib.env import agent_spaces, has_choice, learning_agent, make_multi_agent_env
-from parity.frameworks.rllib.module import FlatNetwork, SharedNetworkModule, unmasked_space
+from parity.frameworks.rllib.module import FlatNetwork, SharedNetworkModule, is_wrapped, unmasked_space
 from parity.frameworks.rllib.pettingzoo import inner
 from parity.task import Task
-from parity.task.masks import MASK_KEY
+from parity.task.masks import MASK_KEY, MaskedEnv
 from parity.task.registry import FILE_MODULE_PREFIX
 
 AgentSpaces = dict[str, tuple[gymnasium.Space, gymnasium.Space]]
@@ -178,10 +178,21 @@ def _module_spec(task: Task, agent: str, agents: AgentSpaces, learner: str, seed
         )
     network = task.network if agent == learner or agents[agent] == agents[learner] else FlatNetwork
     assert network is not None
-    space = unmasked_space(observation_space)
+    wrapped = is_wrapped(observation_space, single_agent_space(task)) if agent == learner else True
+    space = unmasked_space(observation_space, wrapped)
     check_observation_space(space)
     check_network(build_network(network, space, action_space, seed), space, action_space)
-    return RLModuleSpec(module_class=SharedNetworkModule, model_config={"network": network, "seed": seed})
+    model_config = {"network": network, "seed": seed, "wrapped": wrapped}
+    return RLModuleSpec(module_class=SharedNetworkModule, model_config=model_config)
+
+
+def single_agent_space(task: Task) -> gymnasium.Space:
+    """The single-agent environment's observation space, without its mask."""
+    env = MaskedEnv(task.env(), task.mask)
+    try:
+        return env.observation_space
+    finally:
+        env.close()
 
 
 def _edited(task: Task, config: PPOConfig) -> PPOConfig:

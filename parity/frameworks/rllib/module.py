@@ -11,7 +11,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 
-from parity.frameworks.network import build_network, network_input
+from parity.frameworks.network import build_network, by_path, network_input, parts_of
 from parity.frameworks.rllib.distributions import mask_logits, masked_distribution
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY
 from parity.task.masks import MASK_KEY, n_logits
@@ -22,14 +22,14 @@ class SharedNetworkModule(TorchRLModule, ValueFunctionAPI):
 
     ``model_config``: ``network``, the factory; ``seed``, an int that alone determines the initial weights, or None;
     ``vf_preds``, whether sampling returns the values of the same forward pass as ``vf_preds`` (`ExactEnvRunner` takes them
-    from there; RLlib's own env runner has no use for them).
-    The observation space is a ``Dict`` with an entry ``action_mask``; the rest is what the network sees (an entry
-    ``observations`` beside the mask alone stands for an observation that is no ``Dict``).
+    from there; RLlib's own env runner has no use for them); ``wrapped``, as `unmasked_space` has it, True where left out.
+    The observation space is a ``Dict`` with an entry ``action_mask``; the rest is what the network sees.
     """
 
     def setup(self) -> None:
         assert isinstance(self.observation_space, spaces.Dict)
-        self._network_space = unmasked_space(self.observation_space)
+        self._wrapped = self.model_config.get("wrapped", True)
+        self._network_space = unmasked_space(self.observation_space, self._wrapped)
         self.network = build_network(
             self.model_config["network"], self._network_space, self.action_space, self.model_config.get("seed")
         )
@@ -55,16 +55,54 @@ class SharedNetworkModule(TorchRLModule, ValueFunctionAPI):
 
     def _logits_and_values(self, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         observations = batch[Columns.OBS]
-        wrapped = list(self.observation_space.spaces.keys() - {MASK_KEY}) == [OBSERVATIONS_KEY]
-        unmasked = observations[OBSERVATIONS_KEY] if wrapped else observations
-        logits, values = self.network(network_input(unmasked, self._network_space))
+        shown = unmasked(observations, self.observation_space, self._wrapped)
+        logits, values = self.network(network_input(shown, self._network_space))
         return mask_logits(logits, observations[MASK_KEY], self.action_space), values
 
 
-def unmasked_space(space: spaces.Dict) -> gymnasium.Space:
-    """The part of an RLlib observation space that the network sees."""
+def unmasked_space(space: spaces.Dict, wrapped: bool = True) -> gymnasium.Space:
+    """The part of an RLlib observation space that the network sees.
+
+    ``wrapped``: whether an entry ``observations`` that is alone beside the mask only holds the observation, see `is_wrapped`.
+    """
     rest = {key: part for key, part in space.spaces.items() if key != MASK_KEY}
-    return rest[OBSERVATIONS_KEY] if list(rest) == [OBSERVATIONS_KEY] else spaces.Dict(rest)
+    return rest[OBSERVATIONS_KEY] if wrapped and list(rest) == [OBSERVATIONS_KEY] else spaces.Dict(rest)
+
+
+def unmasked(observations: Any, space: spaces.Dict, wrapped: bool = True) -> Any:
+    """The part of observations of ``space`` that the network sees; ``wrapped``: as in `unmasked_space`."""
+    is_alone = list(space.spaces.keys() - {MASK_KEY}) == [OBSERVATIONS_KEY]
+    return observations[OBSERVATIONS_KEY] if wrapped and is_alone else observations
+
+
+def is_wrapped(space: gymnasium.Space, single: gymnasium.Space) -> bool:
+    """Whether the entry ``observations`` of an RLlib observation space holds the whole single-agent observation.
+
+    RLlib's own example of masking wraps an observation into ``{"observations": obs, "action_mask": mask}``, and environments
+    are written that show just this: there the entry is part of the observation, which is a Dict for the network too.
+
+    Args:
+        space: with the mask.
+        single: the single-agent environment's space without its mask, or its entries by path.
+    """
+    if not isinstance(space, spaces.Dict):
+        return True
+    wanted = by_path(single, single)
+    inner, outer = (by_path(each, each) for each in (unmasked_space(space, wrapped) for wrapped in (True, False)))
+    if same_tensors(outer, wanted) or same_tensors(inner, wanted):
+        return not same_tensors(outer, wanted)
+    names = wanted.spaces if isinstance(wanted, spaces.Dict) else ()
+    return not (names and all(name.split("/")[0] == OBSERVATIONS_KEY for name in names))
+
+
+def same_tensors(a: spaces.Space, b: spaces.Space) -> bool:
+    """Whether a network gets the same tensors from both; bounds of a Box are no part of them."""
+    ours, theirs = parts_of(a), parts_of(b)
+    if ours is not None and theirs is not None and type(a) is type(b):
+        return set(ours) == set(theirs) and all(same_tensors(ours[key], theirs[key]) for key in ours)
+    if isinstance(a, spaces.Box) and isinstance(b, spaces.Box):
+        return a.shape == b.shape and a.dtype == b.dtype
+    return bool(a == b)
 
 
 class FlatNetwork(torch.nn.Module):
@@ -92,6 +130,8 @@ def _flatten(obs: Any, space: spaces.Space) -> torch.Tensor:
     match space:
         case spaces.Dict():
             return torch.cat([_flatten(obs[key], part) for key, part in space.spaces.items()], dim=-1)
+        case spaces.Tuple():
+            return torch.cat([_flatten(*each) for each in zip(obs, space.spaces, strict=True)], dim=-1)
         case spaces.Discrete():
             return torch.nn.functional.one_hot(obs - int(space.start), int(space.n)).float()
         case spaces.MultiDiscrete():

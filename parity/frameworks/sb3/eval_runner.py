@@ -11,7 +11,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3.common.vec_env import VecNormalize
 
 from parity.frameworks.masked_eval_runner import MaskedEvalRunner
-from parity.frameworks.network import stack_observations
+from parity.frameworks.network import by_path, stack_observations
 from parity.task import Task
 
 
@@ -37,5 +37,6 @@ class Sb3EvalRunner(MaskedEvalRunner):
 
     def _batch(self, rows: Sequence[Any]) -> Any:
         """Observations side by side, as the model gets them."""
-        observations = stack_observations(rows, self.envs[0].observation_space)
+        space = self.envs[0].observation_space
+        observations = by_path(stack_observations(rows, space), space)
         return observations if self._normalizer is None else self._normalizer.normalize_obs(observations)

@@ -17,7 +17,7 @@ from parity.frameworks.base import SEED_STRIDE, Effective, EvalRunner, Framework
 from parity.frameworks.device import synchronizer
 from parity.frameworks.network import check_network
 from parity.frameworks.sb3.eval_runner import Sb3EvalRunner
-from parity.frameworks.sb3.model import build_model, vec_env
+from parity.frameworks.sb3.model import build_model, network_space, vec_env
 from parity.frameworks.stopwatch import Stopwatch
 from parity.task import Task
 from parity.task.masks import MaskCounts
@@ -34,7 +34,7 @@ class Sb3(Framework):
         session = self.open(task, seed=0, device=device, threads=threads)
         try:
             if task.sb3_model is None:
-                check_network(session.model.policy.network, session.env.observation_space, session.env.action_space)
+                check_network(session.model.policy.network, network_space(session.env), session.env.action_space)
             return Effective(
                 hyperparameters=hyperparameters.of_sb3(session.model),
                 untranslated=[],

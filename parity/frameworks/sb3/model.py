@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import gymnasium
 import sb3_contrib
 from pydantic import ValidationError
 from sb3_contrib import MaskablePPO
@@ -20,7 +21,7 @@ from stable_baselines3.common.vec_env import (
 
 from parity.errors import CannotStart, one_line
 from parity.frameworks import hyperparameters
-from parity.frameworks.network import check_observation_space
+from parity.frameworks.network import by_path, check_observation_space, is_nested
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
 from parity.task import Task
 from parity.task.masks import masked_envs
@@ -44,12 +45,31 @@ class UnwrappedMaskablePPO(MaskablePPO):
 def vec_env(task: Task, n: int) -> DummyVecEnv:
     """``n`` of the task's environments, masks in one place, observations as the environment gives them.
 
+    Nested ones are handed over by path, as SB3 has no buffer for them; the network sees them as they are.
+
     Raises:
         CannotStart: the environment cannot be masked, or its observations are none that SB3 knows.
     """
     envs = masked_envs(task.env, task.mask, n)
     check_observation_space(envs[0].observation_space)
-    return DummyVecEnv([lambda env=env: env for env in envs])  # type: ignore[misc]
+    return DummyVecEnv([lambda env=env: ByPath(env) if is_nested(env.observation_space) else env for env in envs])  # type: ignore[misc]
+
+
+class ByPath(gymnasium.ObservationWrapper):
+    """An environment whose nested observations are one Dict of their entries by path."""
+
+    def __init__(self, env: gymnasium.Env) -> None:
+        super().__init__(env)
+        self.observation_space = by_path(env.observation_space, env.observation_space)
+
+    def observation(self, observation: Any) -> Any:
+        return by_path(observation, self.env.observation_space)
+
+
+def network_space(env: Any) -> gymnasium.Space:
+    """What the shared network sees of the environments that `vec_env` made."""
+    first = env.envs[0]
+    return first.env.observation_space if isinstance(first, ByPath) else first.observation_space
 
 
 def build_model(task: Task, env: VecEnv, seed: int, device: str) -> MaskablePPO:
@@ -69,7 +89,12 @@ def build_model(task: Task, env: VecEnv, seed: int, device: str) -> MaskablePPO:
         env,
         seed=seed,
         device=device,
-        policy_kwargs={"network": task.network, "network_seed": seed, "adam_eps": task.ppo.adam_eps},
+        policy_kwargs={
+            "network": task.network,
+            "network_seed": seed,
+            "adam_eps": task.ppo.adam_eps,
+            "network_space": network_space(env),
+        },
         **hyperparameters.to_sb3(task.ppo),
     )
 

@@ -12,7 +12,7 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 
-from parity.frameworks.network import NetworkFactory, build_network, network_input
+from parity.frameworks.network import NetworkFactory, build_network, nested, network_input
 
 
 class SharedNetworkPolicy(MaskableActorCriticPolicy):
@@ -25,6 +25,8 @@ class SharedNetworkPolicy(MaskableActorCriticPolicy):
         network: ``(observation_space, action_space) -> nn.Module``.
         network_seed: seed of the initial weights.
         adam_eps: Adam's epsilon.
+        network_space: the observation space that the network sees, of which ``observation_space`` has the entries by path;
+            None where they are one.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class SharedNetworkPolicy(MaskableActorCriticPolicy):
         network: NetworkFactory,
         network_seed: int | None,
         adam_eps: float,
+        network_space: spaces.Space | None = None,
         **_: Any,
     ) -> None:
         # MaskableActorCriticPolicy.__init__ would build a features extractor, an MLP and heads of its own.
@@ -43,14 +46,15 @@ class SharedNetworkPolicy(MaskableActorCriticPolicy):
         )
         self.share_features_extractor = True
         self.action_dist = make_masked_proba_distribution(action_space)
-        self.network = build_network(network, observation_space, action_space, network_seed)
+        self.network_space = network_space or observation_space
+        self.network = build_network(network, self.network_space, action_space, network_seed)
         self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=adam_eps)
 
     def _distribution(
         self, obs: Any, action_masks: np.ndarray | torch.Tensor | None
     ) -> tuple[MaskableDistribution, torch.Tensor]:
         """The masked distribution and values ``[B]``, from one forward pass."""
-        logits, values = self.network(network_input(obs, self.observation_space, self.device))
+        logits, values = self.network(self._network_input(obs))
         distribution = self.action_dist.proba_distribution(action_logits=logits)
         if action_masks is not None:
             distribution.apply_masking(action_masks)
@@ -74,7 +78,10 @@ class SharedNetworkPolicy(MaskableActorCriticPolicy):
         return self._distribution(obs, action_masks)[0]
 
     def predict_values(self, obs: Any) -> torch.Tensor:
-        return self.network(network_input(obs, self.observation_space, self.device))[1].unsqueeze(-1)
+        return self.network(self._network_input(obs))[1].unsqueeze(-1)
+
+    def _network_input(self, obs: Any) -> Any:
+        return network_input(nested(obs, self.network_space), self.network_space, self.device)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         # Only `policy.save()` asks for it; checkpoints of parity hold the weights and rebuild the rest from the task.
