@@ -5,7 +5,7 @@ The same small problem in each: three shelves, one of which is closed; the open 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -27,7 +27,7 @@ class Shelves(gymnasium.Env):
     """``wrapped``: how the stock is shown under "observations"."""
 
     wrapped: spaces.Space = STOCK
-    beside: dict[str, spaces.Space] = {}
+    beside: ClassVar[dict[str, spaces.Space]] = {}
 
     def __init__(self) -> None:
         self.observation_space = spaces.Dict({"observations": self.wrapped, "action_mask": OPEN, **self.beside})
@@ -79,7 +79,9 @@ class Nested(Shelves):
 class Beside(Shelves):
     """A Tuple beside "observations"."""
 
-    beside = {"place": spaces.Tuple((spaces.Discrete(4), spaces.Box(-1, 1, (2,), np.float32)))}
+    beside: ClassVar[dict[str, spaces.Space]] = {
+        "place": spaces.Tuple((spaces.Discrete(4), spaces.Box(-1, 1, (2,), np.float32)))
+    }
 
     def _beside(self) -> dict[str, Any]:
         return {"place": (self.aisle, np.array([self.aisle / 4, 0.5], np.float32))}
