@@ -29,10 +29,12 @@ def correspond(sb3: Shapes, port: Shapes, given: dict[str, str] | None = None) -
 
 def candidates(sb3: Shapes, port: Shapes) -> dict[str, list[str]]:
     """SB3's name -> the port's parameters of the same shape, the likeliest by its name first."""
-    return {
-        name: sorted((other for other in port if port[other] == shape), key=lambda other: -_common_tail(name, other))
-        for name, shape in sb3.items()
-    }
+    return {name: nearest_names(name, [other for other in port if port[other] == shape]) for name, shape in sb3.items()}
+
+
+def nearest_names(name: str, others: list[str]) -> list[str]:
+    """``others``, those with the most trailing parts in common with ``name`` first."""
+    return sorted(others, key=lambda other: -_common_tail(name, other))
 
 
 def _paired(sb3: Shapes, port: Shapes, given: dict[str, str] | None) -> Correspondence:

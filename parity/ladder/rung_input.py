@@ -247,8 +247,11 @@ class ModuleCheck:
 
     def by_port_names(self, arrays: Mapping[str, np.ndarray]) -> Arrays:
         """SB3's arrays by the port's parameter names."""
-        pairs = self.inputs.correspondence.pairs if self.has_sb3_network else {}
-        return {pairs.get(name) or name.removeprefix("network.module."): array for name, array in arrays.items()}
+        if self.has_sb3_network:
+            # One without a counterpart moves no output.
+            pairs = self.inputs.correspondence.pairs
+            return {pairs[name]: array for name, array in arrays.items() if name in pairs}
+        return {name.removeprefix("network.module."): array for name, array in arrays.items()}
 
     def without_dead(self, arrays: Arrays, sensitivity: Arrays | None) -> Arrays:
         """A port's parameters without those that SB3 does not have and that change no output."""

@@ -266,7 +266,10 @@ class OwnRunner(MultiAgentEnvRunner):
 class SeparateValue(OwnModule):
     def setup(self) -> None:
         super().setup()
-        self.critic = nn.Linear(4, 16)
+        self.critic = nn.Linear(16, 16)
+
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        return self.vf(self.critic(self._features(batch))).squeeze(-1)
 
 
 class Twins(MultiAgentEnv):

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
 from parity.capture.module_capture import ModuleCapture
-from parity.capture.raised import note
 from parity.capture.rllib.algorithm import through_algorithm
 from parity.capture.rllib.behaviour import as_trained, outputs_of, random_observations_for, scaled_weights
 from parity.capture.rllib.control import control
-from parity.capture.rllib.pairing import pair_by_trial
+from parity.capture.rllib.pairing import other_observations, pair_parameters
 from parity.capture.rllib.rollout import PortRollout, roll_out
 from parity.capture.rllib.view import view
 from parity.capture.sb3 import sb3_reference
 from parity.capture.sb3.sb3_reference import for_policy, policy_around
 from parity.capture.scaled_weights import scale_factors, scaled
 from parity.frameworks import hyperparameters
-from parity.frameworks.network import by_path, nested, sample_observations
+from parity.frameworks.network import nested
 from parity.frameworks.rllib import versions
-from parity.frameworks.rllib.arrays import duplicate, flat
 from parity.frameworks.rllib.config import Port
-from parity.frameworks.rllib.module import is_wrapped, same_tensors, unmasked_space
 from parity.frameworks.sb3 import build_model, vec_env, with_own_hyperparameters
-from parity.ladder.correspondence import correspond
 from parity.results.capture import Arrays, Capture, Configuration, Context, Correspondence, InstalledFormula
 from parity.task import PPOParams, Task
-from parity.task.masks import MASK_KEY, choices
+from parity.task.masks import MASK_KEY
 
 # RLlib's methods that compute the phases.
 PHASES = {"exploration": "_forward_exploration", "inference": "_forward_inference", "train": "_forward_train"}
-# Observations on which parameters of one shape are told apart.
-TRIED_ROWS = 16
 
 
 def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Capture:
@@ -98,51 +90,10 @@ def _weights(
 ) -> tuple[dict[str, Any], Correspondence]:
     """Weights for the learning module, and how its parameters correspond to SB3's."""
     module = learner.module[port.learning_module].unwrapped()
-    ours = {name: tuple(p.shape) for name, p in policy.named_parameters()}
-    theirs = {name: tuple(p.shape) for name, p in module.named_parameters()}
-    paired = correspond(ours, theirs, task.parameter_map)
-    if paired.ambiguous and _other_observations(policy.observation_space, module.observation_space) is None:
-        try:
-            paired = _by_trial(policy, duplicate(module).cpu()) or paired
-        except Exception as error:
-            # A module that cannot be run by itself.
-            note(context, "parameters of one shape could not be told apart by trying", error)
-    reason = paired.reason or _other_observations(policy.observation_space, module.observation_space)
-    pairs = {} if reason else paired.pairs
+    correspondence = pair_parameters(context, task, policy, module)
     parameters = dict(policy.named_parameters())
-    weights = {other: parameters[name].detach() for name, other in pairs.items()}
-    correspondence = Correspondence(
-        pairs=pairs, reason=reason, other_network=paired.other_network, candidates=paired.candidates
-    )
+    weights = {other: parameters[name].detach() for name, other in correspondence.pairs.items()}
     return {port.learning_module: weights} if weights else {}, correspondence
-
-
-def _by_trial(policy: Any, module: Any) -> Correspondence | None:
-    observations = sample_observations(module.observation_space, TRIED_ROWS)
-    observations[MASK_KEY] = torch.ones_like(observations[MASK_KEY])
-    sizes = choices(module.action_space)
-    seen = for_policy(flat(observations), policy.observation_space)
-
-    def normalised(outputs: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        logits, values = outputs
-        return torch.cat([part.log_softmax(-1) for part in logits.split(sizes, -1)], -1), values.flatten()
-
-    pairs = pair_by_trial(
-        policy,
-        lambda: normalised(sb3_reference.outputs(policy, seen)),
-        module,
-        lambda trial: lambda: normalised(_ModuleAsNetwork(trial)(copy.deepcopy(observations))),
-    )
-    return Correspondence(pairs=pairs) if pairs else None
-
-
-def _other_observations(ours: spaces.Space, theirs: spaces.Space) -> str | None:
-    if not isinstance(theirs, spaces.Dict) or MASK_KEY not in theirs.spaces:
-        return "the module's observation space has no action_mask"
-    seen = unmasked_space(theirs, is_wrapped(theirs, ours))
-    if not same_tensors(by_path(seen, seen), ours):
-        return "the port observes something else than the single-agent environment shows"
-    return None
 
 
 def _optimizers(sb3: Any, learner: Any, module_id: str) -> dict[str, str]:
@@ -213,7 +164,7 @@ def _sb3_side(rollout: PortRollout, task: Task, module_id: str, sb3_policy: Any)
     if direct and random is not None:
         with rollout.part(f"sb3 space {module_id}"):
             sb3_reference.add_random_reference(random, sb3_policy, for_policy(random.observations, space))
-    same_space = _other_observations(space, rollout.module(module_id).observation_space) is None
+    same_space = other_observations(space, rollout.module(module_id).observation_space) is None
     if is_learning and copied is not None and random is not None and same_space:
         with rollout.part(f"sb3 space {module_id}"):
             own.forward.inputs = _inputs(random.observations, copied, sb3_policy)

@@ -15,6 +15,7 @@ from gymnasium import spaces
 
 from parity.capture.lockstep_common import Length, OutOfStep, Rollout, Streams
 from parity.capture.raised import part
+from parity.capture.rllib.pairing import pair_parameters
 from parity.capture.rllib.side import PortSide
 from parity.capture.sb3.lockstep import Sb3Side
 from parity.frameworks.network import network_input
@@ -23,10 +24,8 @@ from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
 from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
 from parity.frameworks.rllib.exact.learner import ExactPPOLearner
-from parity.ladder.correspondence import correspond
 from parity.results.capture import Context, Lockstep, LockstepSide
 from parity.task import Task
-from parity.task.masks import MASK_KEY
 
 PROJECTIONS = 8
 COLUMNS = ("actions", "values", "log_probs", "advantages", "targets", "rewards", "ends")
@@ -49,7 +48,7 @@ def lockstep(context: Context, task: Task, port: Port, length: Length, seed: int
     with part(context, "lockstep"):
         try:
             with undisturbed():
-                run = LockstepRun(task, port, length, seed, device)
+                run = LockstepRun(task, port, length, seed, device, context)
                 for _ in range(length.iterations):
                     run.iterate()
         except OutOfStep as error:
@@ -78,6 +77,9 @@ def _reason(port: Port) -> str | None:
 class LockstepRun:
     """Both sides, one iteration at a time.
 
+    Args:
+        context: of the rungs before: their pairing of parameters is taken. Without it they are paired anew.
+
     Attributes:
         sb3: `Sb3Side`.
         port: `PortSide`.
@@ -87,7 +89,15 @@ class LockstepRun:
         OutOfStep: no parameters correspond, or the learning agent sees or does something else than SB3's.
     """
 
-    def __init__(self, task: Task, port: Port, length: Length, seed: int = 0, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        task: Task,
+        port: Port,
+        length: Length,
+        seed: int = 0,
+        device: str = "cpu",
+        context: Context | None = None,
+    ) -> None:
         self._steps: dict[str, list[np.ndarray]] = {"sb3": [], "port": []}
         streams = Streams(seed)
         self.iteration = 0
@@ -96,7 +106,7 @@ class LockstepRun:
         self._space = self.sb3.model.observation_space
         if self.sb3.model.get_vec_normalize_env() is not None:
             raise OutOfStep("SB3's side normalises observations or rewards by running statistics")
-        self._pairs = self._correspondence(task)
+        self._pairs = self._correspondence(context or Context(), task)
         self._copy_weights()
         generator = torch.Generator().manual_seed(0)
         self._signs = {
@@ -107,16 +117,12 @@ class LockstepRun:
         self._others = [str(a) for a, (_, s) in port.agents.items() if a != port.learning_agent and has_choice(s)]
         self._kept: dict[str, list[Any]] = {}
 
-    def _correspondence(self, task: Task) -> dict[str, str]:
-        ours = {name: tuple(p.shape) for name, p in self.sb3.parameters.items()}
-        theirs = {name: tuple(p.shape) for name, p in self.port.parameters.items()}
-        correspondence = correspond(ours, theirs, task.parameter_map)
-        if correspondence.reason is not None:
-            raise OutOfStep(correspondence.reason)
-        seen = self.port.module.observation_space
-        if not isinstance(seen, spaces.Dict) or MASK_KEY not in seen.spaces:
-            raise OutOfStep("the module's observation space has no action_mask")
-        return correspondence.pairs
+    def _correspondence(self, context: Context, task: Task) -> dict[str, str]:
+        # Rung 1 has tried what names leave open; a run without it starts from nothing.
+        found = context.correspondence or pair_parameters(context, task, self.sb3.model.policy, self.port.module)
+        if found.reason is not None:
+            raise OutOfStep(found.reason)
+        return found.pairs
 
     def _copy_weights(self) -> None:
         theirs = self.port.parameters

@@ -1,70 +1,122 @@
-"""Tries out which parameter of the port is which of SB3's, where names and shapes leave several choices.
-
-Two towers of one size (``policy_net`` and ``value_net`` in SB3, ``p`` and ``v`` in the port) are told apart by what they
-move; among the rest the choice is right that makes both networks compute the same. Where every choice was tried and none
-does, the networks differ, whatever the right one is.
-"""
+"""Which parameter of a port's module is which of SB3's: by the task's map, by names, else by what each does."""
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+import copy
+import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from gymnasium import spaces
 
-from parity.capture.sensitivity import output_sensitivity
-from parity.frameworks.rllib.arrays import duplicate
-from parity.ladder.correspondence import closest_first
+from parity.capture.pairing import Network, Outputs, find_pairing, unused
+from parity.capture.raised import note
+from parity.capture.rllib.behaviour import has_values, outputs_of
+from parity.capture.sb3 import sb3_reference
+from parity.capture.sb3.sb3_reference import for_policy
+from parity.capture.shown import shown_observations
+from parity.frameworks.network import by_path, network_input, sample_observations
+from parity.frameworks.rllib.arrays import duplicate, flat
+from parity.frameworks.rllib.env import OBSERVATIONS_KEY
+from parity.frameworks.rllib.module import is_wrapped, same_tensors, unmasked_space
+from parity.ladder.correspondence import correspond
+from parity.results.capture import Context, Correspondence
+from parity.task import Task
+from parity.task.masks import MASK_KEY, choices
 
-# More choices than that are not tried: two layers of one size in each of two towers have 4.
-MOST = 240
-# Far above float32's noise on outputs of order 1, far below what exchanged parameters make.
-SAME = 1e-4
-
-Outputs = Callable[[], tuple[torch.Tensor, torch.Tensor]]
+# Observations on which parameters are told apart.
+ROWS = 24
 
 
-def pair_by_trial(policy: Any, ours: Outputs, module: Any, theirs: Callable[[Any], Outputs]) -> dict[str, str] | None:
-    """SB3's name -> the port's; None where the two cannot be matched, or in too many ways.
+def pair_parameters(context: Context, task: Task, policy: Any, module: Any) -> Correspondence:
+    """How the parameters of ``policy``, SB3's, and ``module`` correspond; neither is changed.
 
-    Args:
-        policy, module: the networks; neither is changed.
-        ours: log-probabilities and values of ``policy`` on some observations, float32 ``[B, …]``.
-        theirs: the same of a module that it is given, on the same observations.
+    What raises while pairings are tried is a note: names decide alone then.
     """
-    trial = duplicate(module)
-    groups = list(_groups(policy, ours, trial, theirs(trial)))
-    if any(len(names) != len(others) for names, others in groups):
-        return None
-    ways = math.prod(math.factorial(len(names)) for names, _ in groups)
-    if ways > MOST:
-        return None
-    weights = {name: parameter.detach() for name, parameter in policy.named_parameters()}
-    with torch.no_grad():
-        wanted = ours()
-        first: dict[str, str] | None = None
-        for choice in itertools.product(*(itertools.permutations(closest_first(*group)) for group in groups)):
-            both = zip(groups, choice, strict=True)
-            pairs = {name: other for (names, _), others in both for name, other in zip(names, others, strict=True)}
-            first = first or pairs
-            trial.load_state_dict({other: weights[name] for name, other in pairs.items()}, strict=False)
-            if all(_same(a, b) for a, b in zip(theirs(trial)(), wanted, strict=True)):
-                return pairs
-    return first
+    ours, theirs = ({name: tuple(p.shape) for name, p in network.named_parameters()} for network in (policy, module))
+    by_name = correspond(ours, theirs, task.parameter_map)
+    other = other_observations(policy.observation_space, module.observation_space)
+    if other is not None:
+        return dataclasses.replace(by_name, pairs={}, reason=by_name.reason or other)
+    if task.parameter_map is not None:
+        return by_name
+    try:
+        return _tried(task, policy, module, by_name)
+    except Exception as error:
+        # A module that cannot be run by itself, or an environment that cannot be played.
+        note(context, "parameters are told apart by their names and shapes alone", error)
+        return by_name
 
 
-def _groups(policy: Any, ours: Outputs, module: Any, theirs: Outputs) -> Iterator[tuple[list[str], list[str]]]:
-    """Names of both sides that have one shape and move the same outputs."""
-    groups: dict[Any, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
-    for side, (network, outputs) in enumerate(((policy, ours), (module, theirs))):
-        moved = output_sensitivity(network, outputs)
-        for name, parameter in network.named_parameters():
-            groups[tuple(parameter.shape), tuple(bool(each > 0) for each in moved[name])][side].append(name)
-    yield from groups.values()
+def other_observations(ours: spaces.Space, theirs: spaces.Space) -> str | None:
+    """Why the same observations cannot be given to both sides; None where they can."""
+    if not isinstance(theirs, spaces.Dict) or MASK_KEY not in theirs.spaces:
+        return "the module's observation space has no action_mask"
+    seen = unmasked_space(theirs, is_wrapped(theirs, ours))
+    if not same_tensors(by_path(seen, seen), ours):
+        return "the port observes something else than the single-agent environment shows"
+    return None
 
 
-def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.shape == b.shape and bool(torch.allclose(a, b, rtol=SAME, atol=SAME))
+def _tried(task: Task, policy: Any, module: Any, by_name: Correspondence) -> Correspondence:
+    sets = _observations(task, policy, module)
+    ours, theirs = _networks(policy, module, sets)
+    if by_name.other_network:
+        # What no output depends on is no part of a network.
+        ours, theirs = (dataclasses.replace(each, left_out=unused(each)) for each in (ours, theirs))
+        shapes = [{name: tuple(shape) for name, shape in each.shapes.items()} for each in (ours, theirs)]
+        by_name = correspond(shapes[0], shapes[1])
+        if by_name.other_network:
+            return by_name
+    found = find_pairing(ours, theirs, by_name.pairs)
+    return by_name if found is None else Correspondence(pairs=found.pairs)
+
+
+def _observations(task: Task, policy: Any, module: Any) -> list[dict[str, Any]]:
+    """What the environment shows, then what its space allows, everything legal: as the module takes them."""
+    space = module.observation_space
+    drawn = sample_observations(space, ROWS)
+    shown = shown_observations(task, ROWS)
+    if is_wrapped(space, policy.observation_space):
+        shown = {OBSERVATIONS_KEY: shown}
+    rest = spaces.Dict({key: part for key, part in space.spaces.items() if key != MASK_KEY})
+    mask = torch.ones_like(drawn[MASK_KEY])
+    return [{**network_input(shown, rest), MASK_KEY: mask}, {**drawn, MASK_KEY: mask}]
+
+
+def _networks(policy: Any, module: Any, sets: list[dict[str, Any]]) -> tuple[Network, Network]:
+    policy, module = copy.deepcopy(policy), duplicate(module).cpu()
+    sizes, with_values = choices(module.action_space), has_values(module)
+
+    def normalised(logits: torch.Tensor, values: torch.Tensor | None) -> torch.Tensor:
+        columns = [part.log_softmax(-1) for part in logits.split(sizes, -1)]
+        values = torch.zeros(len(logits)) if values is None or not with_values else values
+        return torch.cat([*columns, values.reshape(len(logits), 1)], -1)
+
+    def of_sb3(observations: dict[str, Any]) -> torch.Tensor:
+        return normalised(*sb3_reference.outputs(policy, for_policy(flat(observations), policy.observation_space)))
+
+    def of_port(observations: dict[str, Any]) -> torch.Tensor:
+        # `outputs_of` gives the module a copy of its own.
+        return normalised(*outputs_of(module, observations))
+
+    networks = ((policy, of_sb3), (module, of_port))
+    ours, theirs = (Network(network, functools.partial(_on_all, of, sets)) for network, of in networks)
+    return ours, theirs
+
+
+def _on_all(of: Callable[[dict[str, Any]], torch.Tensor], sets: list[dict[str, Any]]) -> Outputs:
+    """Outputs on each set; None where the network refuses what the environment may never show."""
+    outputs: Outputs = []
+    for place, observations in enumerate(sets):
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(0)
+            try:
+                outputs.append(of(observations))
+            except Exception:
+                if place == 0:
+                    raise
+                outputs.append(None)
+    return outputs

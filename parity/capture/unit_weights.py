@@ -1,0 +1,80 @@
+"""Draws weights at which a network's layers give numbers of order 1, whatever the size of its observations.
+
+Initial weights hide what a network computes: observations around 400 drive every tanh into saturation, observations of
+1e-3 leave every activation in its linear part, and an output layer close to zero shows neither.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import tree
+
+Tensors = dict[str, torch.Tensor]
+
+
+def drawn(shape: torch.Size, seed: int) -> torch.Tensor:
+    """Normal numbers, float32: in matrices of a variance that keeps the size of what goes through, else of 1/4."""
+    numbers = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    return numbers * (1 / math.sqrt(math.prod(shape[1:])) if len(shape) > 1 else 0.5)
+
+
+def unit_weights(module: torch.nn.Module, run: Callable[[], Any], tied: bool) -> Tensors:
+    """Parameter's name -> values, as left in ``module``: random, and such that each layer's output has a standard size.
+
+    Layer-sequential unit variance (Mishkin and Matas, 2016), in one pass: each submodule that holds a matrix scales it when
+    it is first called.
+
+    Args:
+        run: one forward pass of ``module``.
+        tied: whether all parameters of one shape get the same values; otherwise each gets its own.
+    """
+    named = dict(module.named_parameters())
+    shapes = list(dict.fromkeys(parameter.shape for parameter in named.values()))
+    with torch.no_grad():
+        for place, parameter in enumerate(named.values()):
+            parameter.copy_(drawn(parameter.shape, shapes.index(parameter.shape) if tied else place))
+        with _scaling(module, list(named.values()), tied):
+            run()
+    return {name: parameter.detach().clone() for name, parameter in named.items()}
+
+
+@contextlib.contextmanager
+def _scaling(module: torch.nn.Module, parameters: list[torch.nn.Parameter], tied: bool) -> Iterator[None]:
+    done: set[Any] = set()
+
+    def scale(layer: torch.nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+        matrices = [p for p in layer.parameters(recurse=False) if p.ndim > 1]
+        fresh = [p for p in matrices if (p.shape if tied else id(p)) not in done]
+        if not fresh:
+            return None
+        done.update(p.shape if tied else id(p) for p in fresh)
+        size = _size(output)
+        if not 0 < size < math.inf:
+            return None
+        for matrix in fresh:
+            for other in parameters:
+                if other is matrix or (tied and other.shape == matrix.shape):
+                    other.div_(size)
+        return layer.forward(*args, **kwargs)
+
+    handles = [
+        layer.register_forward_hook(scale, with_kwargs=True)
+        for layer in module.modules()
+        if any(p.ndim > 1 for p in layer.parameters(recurse=False))
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _size(output: Any) -> float:
+    """Root of the mean square of a layer's first tensor."""
+    tensors = [leaf for leaf in tree.flatten(output) if isinstance(leaf, torch.Tensor) and leaf.is_floating_point()]
+    return float(tensors[0].square().mean().sqrt()) if tensors else 0.0
