@@ -5,9 +5,19 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections.abc import Iterator
+from typing import Any
 
 from parity.errors import CannotStart, one_line
 from parity.results.capture import Context, Raised
+
+# Pieces that RLlib puts into every pipeline (AlgorithmConfig.build_env_to_module_connector and the like, ray 2.60.0).
+DEFAULT_CONNECTORS = frozenset({
+    "AddObservationsFromEpisodesToBatch", "AddStatesFromEpisodesToBatch", "AddTimeDimToBatchAndZeroPad",
+    "AddColumnsFromEpisodesToTrainBatch", "AddOneTsToEpisodesAndTruncate", "AgentToModuleMapping",
+    "BatchIndividualItems", "GeneralAdvantageEstimation", "GetActions", "ListifyDataForVectorEnv",
+    "ModuleToAgentUnmapping", "NormalizeAndClipActions", "NumpyToTensor", "RemoveSingleTsTimeRankFromBatch",
+    "TensorToNumpy", "UnBatchToIndividualItems",
+})  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -27,7 +37,39 @@ def part(context: Context, name: str) -> Iterator[None]:
 
 def raised(error: Exception) -> Raised:
     """An exception that is being handled, with its traceback."""
-    return Raised(type=type(error).__name__, message=_message(error), traceback=traceback.format_exc())
+    return Raised(
+        type=type(error).__name__,
+        message=_message(error),
+        traceback=traceback.format_exc(),
+        connector=_connector(error),
+    )
+
+
+def _connector(error: BaseException) -> str:
+    """Class of the port's own connector that RLlib was running or building; "" where there was none.
+
+    A default piece that cannot be built trips over the spaces that a piece before it made: the last of the port's own.
+    """
+    frames = [(frame.f_code.co_name, frame.f_locals.get("self")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    running = [(name, each) for name, each in frames if _is_connector(each)]
+    if not running:
+        return ""
+    last = running[-1][1]
+    if not _is_default(last):
+        return type(last).__name__
+    if any(name == "__call__" for name, _ in running):
+        return ""
+    pieces = [piece for _, each in running for piece in getattr(each, "connectors", ())]
+    before = pieces[: pieces.index(last)] if last in pieces else pieces
+    return next((type(each).__name__ for each in reversed(before) if not _is_default(each)), "")
+
+
+def _is_connector(value: Any) -> bool:
+    return any(base.__name__ == "ConnectorV2" for base in type(value).__mro__)
+
+
+def _is_default(piece: Any) -> bool:
+    return hasattr(piece, "connectors") or type(piece).__name__ in DEFAULT_CONNECTORS
 
 
 def note(context: Context, consequence: str, error: Exception) -> None:

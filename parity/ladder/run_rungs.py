@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from parity.ladder.difference import largest
 from parity.ladder.findings.raw_finding import RawFinding, as_findings, settle
 from parity.ladder.rung_input import RungInput, RungReport
+from parity.ladder.rungs import connectors
 from parity.ladder.rungs.contract import contract
 from parity.ladder.rungs.distribution import distribution
 from parity.ladder.rungs.forward import forward
@@ -112,6 +113,8 @@ def run_rungs(capture: Capture, declared: Mapping[str, str] | None = None, toler
         rung, code = rung_of(part)
         report = reports[rung]
         message = f"{part} raised {error.type}: {error.message}"
+        if error.connector:
+            connectors.stopped(reports["contract"], part, error)
         report.report(
             code,
             f"rung {report.rung} ({rung}), {part}",

@@ -118,6 +118,9 @@ class Raised:
     type: str
     message: str
     traceback: str = ""
+    connector: str = (
+        ""  # class of the port's connector in whose code it was raised, or that made what RLlib's trips over
+    )
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -137,6 +140,8 @@ class ModuleFacts:
     forward_columns: dict[str, list[str]] = field(default_factory=dict)  # phase -> what this forward pass returns
     batch_changed: list[str] = field(default_factory=list)  # entries of its batch that a forward pass changes
     unregistered_tensors: list[list[int]] = field(default_factory=list)  # shapes of those it learns and no module holds
+    # phase -> what the module raised when it was asked for its action distribution's class
+    no_distribution: dict[str, str] = field(default_factory=dict)
     reference: str | None = None  # "sb3": SB3's policy has the same weights; "module": it stands in for SB3's network
     settings: dict[str, Any] | None = None  # hyperparameters that SB3's side of it ran with, by PPOParams' names
 
@@ -200,6 +205,8 @@ class Configuration:
     names: dict[str, str] | None = None  # PPOParams' name -> the framework's; only these are compared; None: RLlib's
     native: dict[str, Any] = field(default_factory=dict)  # settings of the framework that SB3 has nothing like
     untranslated: list[dict[str, Any]] = field(default_factory=list)  # {"field", "value", "reason"}
+    # field that was set and that the framework never reads -> its value in words
+    ignored: dict[str, str] = field(default_factory=dict)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -297,6 +304,18 @@ class Resets:
     shared_arrays: list[str] = field(default_factory=list)  # agents of which successive observations share memory
 
 
+@dataclasses.dataclass(kw_only=True)
+class Connector:
+    """What one of the port's own env-to-module connectors makes of the learning agent's observation space."""
+
+    name: str  # of its class
+    per_agent: bool = True  # what it gives is still an observation for each agent
+    loses_mask: bool = False  # the entry action_mask is there before it and not behind it
+    moves_mask_to: str | None = None  # path of the entry that holds the mask then
+    changes_mask: str | None = None  # the mask's space behind it and before it, where they differ
+    observations: str = ""  # the space that it gives
+
+
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Contract(Captured):
     """Rung 0."""
@@ -313,6 +332,7 @@ class Contract(Captured):
     initial: Arrays = ABSENT  # parameters of the learning module as the port's code initialises it
     weights: Arrays = ABSENT  # the same after SB3's were copied in
     returns: dict[str, Returns] = field(default_factory=dict)  # of the modules that the learner's batch has rows of
+    connectors: list[Connector] = field(default_factory=list)  # the port's own, in their order
 
 
 # --- rungs 1 and 2, forward and distribution

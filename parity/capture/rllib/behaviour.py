@@ -25,6 +25,7 @@ from parity.task.masks import MASK_KEY, choices
 SPACE_SAMPLES = 32
 # Rows on which single parameters are disturbed: enough to reach every input, few enough for large networks.
 SENSITIVITY_ROWS = 64
+PHASES = ("exploration", "inference", "train")
 # Of a module that picks its actions itself: enough to see a bias of a few percent.
 CHOSEN_ROWS = 64
 CHOSEN_TIMES = 64
@@ -33,6 +34,27 @@ CHOSEN_TIMES = 64
 def has_values(module: Any) -> bool:
     """Whether ``compute_values`` can be called; RLlib's loss asks no more than that (ppo_torch_learner.py:96, ray 2.60.0)."""
     return callable(getattr(module, "compute_values", None))
+
+
+def missing_distributions(module: Any) -> dict[str, str]:
+    """Phase -> what the module raises when it is asked for its action distribution's class, in words."""
+    missing = {}
+    for phase in PHASES:
+        try:
+            _getter(module, phase)()
+        except Exception as error:
+            missing[phase] = " ".join([type(error).__name__, *str(error).split()[:20]])
+    return missing
+
+
+def distribution_class(module: Any, phase: str) -> Any:
+    """The module's distribution class in a phase; another phase's where it has none for this one (a finding of rung 0)."""
+    missing = missing_distributions(module)
+    return _getter(module, next((each for each in (phase, *PHASES) if each not in missing), phase))()
+
+
+def _getter(module: Any, phase: str) -> Callable[[], Any]:
+    return getattr(module, f"get_{phase}_action_dist_cls")
 
 
 def as_trained(module: Any, observations: Any) -> dict[str, Any]:
@@ -106,18 +128,18 @@ def _phases(
         trained: as it reaches ``forward_train``; not changed.
     """
     phases = {
-        "exploration": (module.forward_exploration, module.get_exploration_action_dist_cls),
-        "inference": (module.forward_inference, module.get_inference_action_dist_cls),
-        "train": (module.forward_train, module.get_train_action_dist_cls),
+        "exploration": module.forward_exploration,
+        "inference": module.forward_inference,
+        "train": module.forward_train,
     }
     outs, given = {}, trained
-    for phase, (forward_phase, distribution_class) in phases.items():
+    for phase, forward_phase in phases.items():
         given = copy.deepcopy(trained if phase == "train" else batch)
         out = outs[phase] = forward_phase(given)
         if phase == "inference" and Columns.ACTION_DIST_INPUTS not in out and Columns.ACTIONS in out:
             continue  # it picks its actions itself, as RLlib allows where nothing is learned from them
         logits = out[Columns.ACTION_DIST_INPUTS]
-        distribution = distribution_class().from_logits(logits)
+        distribution = distribution_class(module, phase).from_logits(logits)
         add(
             phase,
             logits=array(logits),
@@ -134,7 +156,7 @@ def _chosen(module_id: str, module: Any, batch: dict[str, Any]) -> ChosenActions
     with torch.random.fork_rng():
         torch.manual_seed(0)
         out = module.forward_exploration(copy.deepcopy(many))
-    distribution = module.get_exploration_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
+    distribution = distribution_class(module, "exploration").from_logits(out[Columns.ACTION_DIST_INPUTS])
     actions = torch.as_tensor(out[Columns.ACTIONS])
     chosen = ChosenActions(
         module=module_id,
@@ -186,7 +208,7 @@ def random_observations(own: ModuleCapture, module: Any) -> None:
             raise
         _note_changes(own, before, flat(given))
         logits = out[Columns.ACTION_DIST_INPUTS]
-        distribution = module.get_train_action_dist_cls().from_logits(logits)
+        distribution = distribution_class(module, "train").from_logits(logits)
         own.fill_random(
             observations=flat(observations),
             logits=array(logits),
@@ -246,6 +268,6 @@ def sensitivity(own: ModuleCapture, module: Any, columns: dict[str, Any]) -> Non
 
     def log_probabilities_and_values() -> tuple[torch.Tensor, torch.Tensor | None]:
         logits, values = outputs_of(module, observations)
-        return module.get_train_action_dist_cls().from_logits(logits).logp(actions), values
+        return distribution_class(module, "train").from_logits(logits).logp(actions), values
 
     own.fill_sensitivity(output_sensitivity(module, log_probabilities_and_values))

@@ -13,7 +13,9 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from parity.capture.module_capture import ModuleCapture
 from parity.capture.rllib.algorithm import through_algorithm
 from parity.capture.rllib.behaviour import as_trained, outputs_of, random_observations_for, scaled_weights
+from parity.capture.rllib.connectors import connectors_of
 from parity.capture.rllib.control import control
+from parity.capture.rllib.ignored_fields import ignored_fields
 from parity.capture.rllib.pairing import other_observations, pair_parameters
 from parity.capture.rllib.rollout import PortRollout, roll_out
 from parity.capture.rllib.view import view
@@ -47,6 +49,7 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Captur
     context.phases = dict(PHASES)
     context.declared = dict(task.declared)
     rollout = roll_out(capture, port, lambda learner: _weights(context, task, port, model.policy, learner))
+    capture.contract.connectors = connectors_of(context, port)
     capture.installed_formula = InstalledFormula(**versions.facts())
     context.configuration = _configuration(task, port, model, rollout.learner)
     if task.rllib_module is not None:
@@ -82,6 +85,7 @@ def _configuration(task: Task, port: Port, model: Any, learner: Any) -> Configur
         optimizer=_optimizers(model.policy.optimizer, learner, port.learning_module),
         normalizes=_normalizes(model.get_vec_normalize_env()),
         native=rllib_settings(port.config),
+        ignored=ignored_fields(port.config),
     )
 
 
@@ -176,7 +180,14 @@ def _sb3_side(rollout: PortRollout, task: Task, module_id: str, sb3_policy: Any)
             spaces_of_module = copied.observation_space, copied.action_space
             policy = sb3_policy if direct else policy_around(_ModuleAsNetwork(copied), spaces_of_module, ppo)
             adam_eps = _adam_eps(rollout.learner, module_id)
-            sb3_reference.add_reference(own, policy, rollout.after[module_id], ppo, adam_eps)
+            sb3_reference.add_reference(
+                own,
+                policy,
+                rollout.after[module_id],
+                ppo,
+                adam_eps,
+                None if direct else rollout.connected.get(module_id),
+            )
 
 
 def _scaled_weights(own: ModuleCapture, module: Any, policy: Any | None, pairs: dict[str, str]) -> None:

@@ -45,6 +45,7 @@ from parity.frameworks.rllib.arrays import (
     take,
 )
 from parity.frameworks.rllib.config import Port
+from parity.frameworks.rllib.env import OBSERVATIONS_KEY
 from parity.frameworks.rllib.env_tap import EnvReader, tap_sub_environments
 from parity.frameworks.rllib.eval_runner import make_env_runner
 from parity.results.capture import Capture, Context, Correspondence, Decisions, ModuleFacts, Resets, Step
@@ -72,6 +73,7 @@ class PortRollout:
         modules: ids of the modules that are compared and have rows.
         copies: the modules as they were before the update.
         after: module id -> the observations that followed the last row of each chunk, columns of arrays.
+        connected: module id -> observations of the decisions behind connectors that change their entries, arrays by path.
         checker: reads every environment that is played.
         first_calls: of the first sub-environment.
     """
@@ -87,6 +89,7 @@ class PortRollout:
     modules: list[str] = dataclasses.field(default_factory=list)
     copies: dict[str, Any] = dataclasses.field(default_factory=dict)
     after: dict[str, Any] = dataclasses.field(default_factory=dict)
+    connected: dict[str, Any] = dataclasses.field(default_factory=dict)
     checker: EnvContractChecker = dataclasses.field(default_factory=EnvContractChecker)
     first_calls: FirstCalls = dataclasses.field(default_factory=FirstCalls)
 
@@ -257,13 +260,14 @@ def _module_facts(rollout: PortRollout, module_id: str) -> ModuleFacts:
         choices=_choices(module.action_space),
         distribution_inputs=_distribution_inputs(rollout.context, module),
         mask_in_space=MASK_KEY in getattr(module.observation_space, "spaces", {}),
+        no_distribution=behaviour.missing_distributions(module),
     )
 
 
 def _distribution_inputs(context: Context, module: Any) -> int | None:
     """How many numbers the module's own distribution class takes; None where it does not say."""
     try:
-        distribution = module.get_train_action_dist_cls()
+        distribution = behaviour.distribution_class(module, "train")
         return int(distribution.required_input_dim(space=module.action_space, model_config=module.model_config))
     except Exception as error:
         note(
@@ -415,3 +419,19 @@ def _identify(rollout: PortRollout, module_id: str, chunks: list[list[Move]], ro
         ends = [chunk[-1] for chunk in chunks]
         after = stack([end.observation if end.after is None else end.after for end in ends])
         rollout.after[module_id] = flat(after) if isinstance(after, dict | tuple) else array(after)
+        _as_connected(rollout, module_id)
+
+
+def _as_connected(rollout: PortRollout, module_id: str) -> None:
+    """Where connectors give the module other entries than the environment shows, it can take nothing but what it got."""
+    own, seen = rollout.of(module_id).rows, rollout.seen[module_id][Columns.OBS]
+    decisions, bootstraps = (by_entry(take(seen, np.flatnonzero(rows))) for rows in (own.valid, ~own.valid))
+    shown = own.observations
+    if shown.keys() == decisions.keys() and all(shown[name].size == decisions[name].size for name in shown):
+        return
+    rollout.connected[module_id] = decisions
+    ends = int((np.diff(own.chunk) != 0).sum()) + 1
+    if int((~own.valid).sum()) == ends:
+        rollout.after[module_id] = bootstraps if isinstance(seen, dict | tuple) else bootstraps[OBSERVATIONS_KEY]
+    else:
+        del rollout.after[module_id]

@@ -85,7 +85,9 @@ def add_random_reference(
     into.sb3_logits, into.sb3_values = logits.numpy(), values.flatten().numpy()
 
 
-def add_reference(own: ModuleCapture, policy: Any, after: Any, ppo: PPOParams, adam_eps: float) -> None:
+def add_reference(
+    own: ModuleCapture, policy: Any, after: Any, ppo: PPOParams, adam_eps: float, connected: Arrays | None = None
+) -> None:
     """SB3's side of a module's rungs 1 to 8: what was collected of its rollout and update, computed once more by SB3.
 
     Args:
@@ -94,11 +96,12 @@ def add_reference(own: ModuleCapture, policy: Any, after: Any, ppo: PPOParams, a
         after: observations that followed the last row of each chunk: an array, or entry -> array.
         ppo: of this module, see `settings`.
         adam_eps: epsilon of the module's optimiser.
+        connected: observations of the decisions as the port's connectors made them; the environment's where left out.
     """
     rows, space = own.rows, policy.observation_space
     columns = sum(own.facts.choices or [])
     masks = rows.mask if rows.has("mask") else np.ones((len(rows.reward), columns), dtype=bool)
-    observations = for_policy(rows.observations, space)
+    observations = for_policy(rows.observations if connected is None else connected, space)
     _add_forward(own, policy, observations, masks)
     _add_returns(own, policy, for_policy(after, space), ppo)
     if not own.update.has("rows") or not own.loss.has("advantages"):

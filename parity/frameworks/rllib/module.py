@@ -27,7 +27,8 @@ class SharedNetworkModule(TorchRLModule, ValueFunctionAPI):
     """
 
     def setup(self) -> None:
-        assert isinstance(self.observation_space, spaces.Dict)
+        if not isinstance(self.observation_space, spaces.Dict) or MASK_KEY not in self.observation_space.spaces:
+            raise ValueError(f'the observations have no entry "{MASK_KEY}": {self.observation_space}')
         self._wrapped = self.model_config.get("wrapped", True)
         self._network_space = unmasked_space(self.observation_space, self._wrapped)
         self.network = build_network(

@@ -13,6 +13,26 @@ from parity.results.summary import Severity
 from parity.task.hyperparameter_names import IN_ENV_RUNNERS, RLLIB_NAMES
 
 _DECLARE = "Give the task a value that the framework has, or `declared` with the reason."
+# Field that the new stack never reads -> what does the same there.
+INSTEAD = {
+    "model": "the module's own layers, or config.rl_module(model_config=DefaultModelConfig(...)) for RLlib's default module",
+    "policies": 'config.multi_agent(algorithm_config_overrides_per_module={"<module id>": {...}}) or config.rl_module(...)',
+    "exploration_config": "the module's _forward_exploration and its action distribution explore",
+    "observation_filter": "constants inside the network, the same on both sides",
+    "observation_fn": "do it in the environment",
+    "preprocessor_pref": "do it in the environment, or in the module",
+    "clip_rewards": "clip them in the environment",
+    "lr_schedule": "config.training(lr=[[0, first], [steps, last]])",
+    "entropy_coeff_schedule": "config.training(entropy_coeff=[[0, first], [steps, last]])",
+    "optimizer": "Learner.configure_optimizers_for_module: self.register_optimizer(...)",
+    "action_mask_key": 'name the entry "action_mask", or read the other one in the module',
+    "sgd_minibatch_size": "config.training(minibatch_size=...)",
+    "num_sgd_iter": "config.training(num_epochs=...)",
+    "num_workers": "config.env_runners(num_env_runners=...)",
+    "num_rollout_workers": "config.env_runners(num_env_runners=...)",
+    "num_envs_per_worker": "config.env_runners(num_envs_per_env_runner=...)",
+    "vf_share_layers": "the module's own layers",
+}
 FIELDS_OF = {"PAR011": ("vf_clip_param", "clip_range_vf"), "PAR012": ("use_kl_loss", "kl_coeff")}
 # What the update's rung measures when it is there; `normalize_advantage=False` it does not.
 MEASURED = ("adam_eps", "batch_size", "normalize_advantage")
@@ -34,6 +54,7 @@ def configuration(report: RungReport, inputs: RungInput, contract: Contract) -> 
     _fragments(report, config, declared.get("rollout_fragment_length"))
     _complete_episodes(report, inputs, config.native)
     _stock_runner(report, config.native)
+    _ignored(report, config.ignored)
     fields = {
         each["field"]: each["reason"]
         for each in config.untranslated
@@ -42,6 +63,16 @@ def configuration(report: RungReport, inputs: RungInput, contract: Contract) -> 
     if fields:
         what = "; ".join(f"{name}: {reason}" for name, reason in fields.items())
         report.report("PAR013", "config", what, fields, fix=None if config.native else _DECLARE)
+
+
+def _ignored(report: RungReport, ignored: dict[str, str]) -> None:
+    """Fields that were set and that RLlib's new stack never reads."""
+    if not ignored:
+        return
+    fields = ", ".join(f"{name.replace('/', '.')}={value}" for name, value in ignored.items())
+    instead = dict.fromkeys(now for name in ignored if (now := INSTEAD.get(name.partition("/")[0])) is not None)
+    message = f"set, and without effect on RLlib's new API stack: {fields}"
+    report.report("PAR057", "config", message, dict(ignored), fix="; ".join(instead) or None)
 
 
 def _native(report: RungReport, inputs: RungInput, config: Configuration) -> None:

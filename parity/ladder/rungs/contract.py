@@ -9,6 +9,7 @@ import numpy as np
 from parity.ladder.rung_input import ModuleCheck, RungInput, RungReport
 from parity.ladder.rungs.agents import agents
 from parity.ladder.rungs.configuration import configuration
+from parity.ladder.rungs.connectors import connectors
 from parity.ladder.rungs.legal import empty
 from parity.ladder.rungs.resets import resets
 from parity.ladder.rungs.view import place, view
@@ -24,6 +25,7 @@ def contract(inputs: RungInput, capture: Contract) -> RungReport:
     report = RungReport(0)
     inputs.attempt(report, _modules, report, inputs, capture)
     inputs.attempt(report, configuration, report, inputs, capture)
+    inputs.attempt(report, connectors, report, inputs, capture)
     inputs.attempt(report, agents, report, inputs, capture)
     inputs.attempt(report, resets, report, capture)
     inputs.attempt(report, view, report, inputs, capture)
@@ -39,7 +41,7 @@ def _modules(report: RungReport, inputs: RungInput, capture: Contract) -> None:
         message = f"{unused} is to be trained, and policy_mapping_fn gives it none of the rollout's decisions"
         report.report("PAR025", f"module {unused}", message, {"rows": 0}, module=unused)
     for module in trained:
-        for check in (_value_function, _returned_columns, _decided_masks):
+        for check in (_value_function, _distributions, _returned_columns, _decided_masks):
             inputs.attempt(report, check, module, capture)
 
 
@@ -104,6 +106,18 @@ def _value_function(module: ModuleCheck, capture: Contract) -> None:
         message += "; its method compute_values is not asked there"
     fix = f"class {facts.class_name}(TorchRLModule, ValueFunctionAPI)"
     module.report("PAR003", None, message, evidence, fix=fix)
+
+
+def _distributions(module: ModuleCheck, capture: Contract) -> None:
+    missing = module.facts.no_distribution
+    if not missing:
+        return
+    name = module.facts.class_name
+    methods = {phase: f"get_{phase}_action_dist_cls" for phase in missing}
+    raised = "; ".join(f"{methods[phase]}() raises {error}" for phase, error in missing.items())
+    last = list(methods.values())[-1]
+    fix = f"class {name}(TorchRLModule, ValueFunctionAPI), or in {name}: def {last}(self): return TorchCategorical"
+    module.report("PAR058", None, f"{name} has no action distribution: {raised}", {"phases": list(missing)}, fix=fix)
 
 
 def _returned_columns(module: ModuleCheck, capture: Contract) -> None:

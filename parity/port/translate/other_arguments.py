@@ -65,14 +65,14 @@ _WITHOUT: dict[str, tuple[str, str]] = {
     ),
     "normalize": (
         "observations and rewards arrive as the environment gives them",
-        "observations: in the network, the same for both sides, or .env_runners(env_to_module_connector=...) with "
-        "MeanStdFilter(multi_agent=True), which would also normalise a mask that lies in the observation; rewards: "
-        "gymnasium.wrappers.NormalizeReward in the environment",
+        "observations: inside the network of both sides, by a mean and a spread measured once "
+        "(self.register_buffer(...)); RLlib's MeanStdFilter takes no Dict observation, and so none with its mask. Rewards: "
+        "gymnasium.wrappers.NormalizeReward in the environment of both sides",
     ),
     "frame_stack": (
         "the module sees one observation",
-        "gymnasium.wrappers.FrameStackObservation in the environment of both sides; or the connectors FrameStackingEnvToModule "
-        "and FrameStackingLearner, always both",
+        "gymnasium.wrappers.FrameStackObservation in the environment of both sides, below what adds the mask; RLlib's "
+        "FrameStacking connectors take no Dict observation, and so none with its mask",
     ),
     "env_wrapper": (
         "the environment is what it was registered as",
