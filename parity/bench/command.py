@@ -14,7 +14,7 @@ from rich.table import Table
 from parity.bench.judge import conclude
 from parity.bench.measure import measure
 from parity.bench.options import BenchOptions
-from parity.errors import CannotStart, Interrupted, one_line
+from parity.errors import CannotStart, Interrupted, in_short
 from parity.results import study as files
 from parity.results.bench import BENCH_FILE, BenchFile, BenchRequest, load_bench_file
 from parity.study.preflight import inspect
@@ -104,7 +104,7 @@ def _measure_all(folder: Path, file: BenchFile, refs: dict[str, TaskRef]) -> Non
                 raise
             except Exception as error:
                 (folder / LOG_FILE).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-                file.reason = f"{framework} raised on {task}: {type(error).__name__}: {one_line(error)}"
+                file.reason = f"{framework} raised on {task}: {in_short(error)}"
                 return
             _store(folder, file, "it is not finished")
 

@@ -35,7 +35,7 @@ from parity.bisect.reference_port import (
     sb3_network,
     why_not_replaceable,
 )
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, in_short
 from parity.frameworks.rllib.config import Port, build_port, make_env, single_agent_space
 from parity.frameworks.rllib.env import SingleAgentAsMultiAgent
 from parity.frameworks.rllib.module import SharedNetworkModule, is_wrapped
@@ -83,7 +83,7 @@ def hybrid(text: str, yours: Collection[str], near: str | None = None) -> Task:
 
 def build_error(task: Task, error: Exception) -> str:
     """Which of the task's fields raises ``error`` while the port is built, as a sentence without a full stop."""
-    raised = f"{type(error).__name__}: {one_line(error)}"
+    raised = in_short(error)
     # The configuration is applied last: without the environment alone it could not be.
     without: dict[str, dict[str, Any]] = {
         "your rllib_config": {"rllib_config": None},

@@ -16,7 +16,7 @@ from parity.bisect.parts import PortParts
 from parity.bisect.search import Keys
 from parity.bisect.short_training import Run
 from parity.bisect.steps import Step
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, in_short
 from parity.results.bisect import StepEntry
 from parity.task.registry import TaskRef, load
 
@@ -126,7 +126,7 @@ class TrainHybrid:
                 with closing(session.eval_runner(min(SLOTS, EPISODES))) as runner:
                     end = float(evaluate(runner, EPISODES, deterministic=True).returns.mean())
         except Exception as error:
-            return Run(self.keys, raised=f"{type(error).__name__}: {one_line(error)}")
+            return Run(self.keys, raised=in_short(error))
         return Run(self.keys, end)
 
     def lost(self, code: str, reason: str, seconds: float = 0.0) -> Run:

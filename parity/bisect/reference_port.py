@@ -13,7 +13,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 
-from parity.errors import one_line
+from parity.errors import in_short
 from parity.frameworks.network import NetworkFactory, network_input
 from parity.frameworks.randomness import seeded
 from parity.frameworks.rllib.env import SingleAgentAsMultiAgent
@@ -96,7 +96,7 @@ def why_not_replaceable(observation_space: gymnasium.Space, action_space: gymnas
         n_logits(action_space)
         spaces.flatdim(observation_space)
     except Exception as error:
-        return f"{type(error).__name__}: {one_line(error)}"
+        return in_short(error)
     return None
 
 

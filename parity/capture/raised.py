@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, in_short, one_line, origin_in, root_of
 from parity.results.capture import Context, Raised
 
 # Pieces that RLlib puts into every pipeline (AlgorithmConfig.build_env_to_module_connector and the like, ray 2.60.0).
@@ -36,11 +36,15 @@ def part(context: Context, name: str) -> Iterator[None]:
 
 
 def raised(error: Exception) -> Raised:
-    """An exception that is being handled, with its traceback."""
+    """An exception, with its traceback and the place in the user's code that it comes from."""
+    text = "".join(traceback.format_exception(error))
+    root, origin = root_of(error), origin_in(text)
     return Raised(
-        type=type(error).__name__,
-        message=_message(error),
-        traceback=traceback.format_exc(),
+        type=type(root).__name__,
+        message=one_line(root),
+        traceback=text,
+        place=None if origin is None or origin.is_framework else str(origin),
+        function="" if origin is None else origin.function,
         connector=_connector(error),
     )
 
@@ -78,17 +82,6 @@ def note(context: Context, consequence: str, error: Exception) -> None:
     Args:
         consequence: what the collection does without, as the beginning of the sentence.
     """
-    sentence = f"{consequence}: {type(error).__name__}: {one_line(error)}"
+    sentence = f"{consequence}: {in_short(error)}"
     if sentence not in context.notes:
         context.notes.append(sentence)
-
-
-def _message(error: BaseException) -> str:
-    """On one line; RLlib wraps what an environment raises into a RuntimeError that says nothing itself."""
-    causes = [error]
-    while causes[-1].__cause__ is not None and causes[-1].__cause__ not in causes:
-        causes.append(causes[-1].__cause__)
-    first, *others = causes
-    parts = [" ".join(str(first).split())] if str(first).strip() else []
-    parts += [f"{type(cause).__name__}: {' '.join(str(cause).split())}" for cause in others]
-    return "; from ".join(dict.fromkeys(parts)) if parts else "no message"

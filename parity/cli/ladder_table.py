@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,15 +34,26 @@ def print_ladder(out: Console, framework: str, rungs: Mapping[str, RungResult]) 
     table.add_column("max abs", justify="right", no_wrap=True, min_width=8)
     table.add_column("of tolerance", justify="right", no_wrap=True)
     table.add_column("", ratio=1, overflow="fold")
+    told: dict[str, str] = {}
     for name, result in rungs.items():
         table.add_row(
             f"{result.rung} {name}",
             Text(result.status.replace("_", " "), style=COLOURS[result.status]),
             _number(result.max_abs),
             _number(result.tolerance_needed),
-            Text(_shortened(result.reason)) if result.reason else Text(result.where or "", style="dim"),
+            _why(name, result, told),
         )
     out.print(table)
+
+
+def _why(name: str, result: RungResult, told: dict[str, str]) -> Text:
+    """The reason, told once: further rungs point to the first that has it. ``told``: reason -> that rung."""
+    if not result.reason:
+        return Text(result.where or "", style="dim")
+    first = told.setdefault(result.reason, f"{result.rung} {name}")
+    return (
+        Text(_shortened(result.reason)) if first == f"{result.rung} {name}" else Text(f"as rung {first}", style="dim")
+    )
 
 
 def print_algorithm(out: Console, seen: Mapping[str, Any] | None) -> None:
@@ -94,15 +106,15 @@ def print_parameter_map(out: Console, maps: Mapping[str, Mapping[str, Sequence[s
 
 
 def print_findings(out: Console, findings: Sequence[Finding]) -> None:
-    """Root causes first, each with what was seen, what follows from it, and the fix."""
-    for finding in findings:
+    """Root causes first, each with what was seen, what follows from it, and the fix; once where frameworks share it."""
+    for finding, frameworks in _shared(findings):
         extra = finding.model_extra or {}
         declared = extra.get("declared")
         word = "declared" if declared else finding.severity
         head = Text.assemble(
             (f"{finding.code} ", "bold"),
             (f"{word} ", SEVERITIES[finding.severity]),
-            f"{finding.title} [{finding.framework}]",
+            f"{finding.title} [{', '.join(frameworks)}]",
         )
         out.print(head)
         out.print(Text(f"  {finding.where}: {extra.get('message', '')}"), soft_wrap=False)
@@ -116,6 +128,27 @@ def print_findings(out: Console, findings: Sequence[Finding]) -> None:
             out.print(Text(f"  and so: {', '.join(finding.consequences)}"))
         if finding.severity != "info" and finding.fix:
             out.print(Text(f"  fix: {finding.fix}", style="green"))
+
+
+def _shared(findings: Sequence[Finding]) -> list[tuple[Finding, list[str]]]:
+    """Each finding once with the frameworks that have it, in which only figures and places of rows may differ.
+
+    What follows from it is that of all of them.
+    """
+    shared: dict[tuple[Any, ...], tuple[Finding, list[str]]] = {}
+    for finding in findings:
+        extra = finding.model_extra or {}
+        words = re.sub(r"[\d.]+(e[+-]?\d+)?", "#", f"{finding.where}: {extra.get('message')}")
+        key = (finding.code, finding.severity, words, extra.get("declared"), finding.fix)
+        first, frameworks = shared.setdefault(key, (finding, []))
+        if finding.framework not in frameworks:
+            frameworks.append(finding.framework)
+        elif first is not finding:  # one framework has it twice: in two modules or agents
+            shared[(*key, len(shared))] = (finding, [finding.framework])
+        if first is not finding and set(finding.consequences) - set(first.consequences):
+            both = sorted({*first.consequences, *finding.consequences})
+            shared[key] = (first.model_copy(update={"consequences": both}), frameworks)
+    return list(shared.values())
 
 
 def print_trace(out: Console, framework: str, episodes: Sequence[Mapping[str, Any]]) -> None:

@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, in_short
 
 if TYPE_CHECKING:
     from parity.frameworks.base import Framework
@@ -55,9 +55,7 @@ def get(name: str) -> Framework:
             f"--frameworks {name} needs the package {missing}, which is not installed{_remedy(entry)}."
         ) from error
     except (ImportError, AttributeError) as error:
-        raise CannotStart(
-            f"--frameworks {name} cannot be loaded from {entry.value}: {type(error).__name__}: {one_line(error)}."
-        ) from error
+        raise CannotStart(f"--frameworks {name} cannot be loaded from {entry.value}: {in_short(error)}.") from error
 
 
 def _remedy(entry: EntryPoint) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, in_short
 from parity.frameworks.randomness import seeded
 from parity.task.masks import n_logits
 
@@ -35,8 +35,7 @@ def build_network(
             network = factory(observation_space, action_space)
         except Exception as error:
             raise CannotStart(
-                f"network {name} cannot be built for {observation_space} and {action_space}: "
-                f"{type(error).__name__}: {one_line(error)}."
+                f"network {name} cannot be built for {observation_space} and {action_space}: {in_short(error)}."
             ) from error
     if not isinstance(network, torch.nn.Module):
         raise CannotStart(f"network {name} returned a {type(network).__name__}: return a torch.nn.Module.")
@@ -58,8 +57,7 @@ def check_network(network: torch.nn.Module, observation_space: spaces.Space, act
             out = network(batch)
     except Exception as error:
         raise CannotStart(
-            f"network {name}: forward(obs) raised {type(error).__name__}: {one_line(error)}; obs arrives without the mask, as "
-            f"{_shapes(batch)}."
+            f"network {name}: forward(obs) raised {in_short(error)}; obs arrives without the mask, as {_shapes(batch)}."
         ) from error
     if not (isinstance(out, tuple) and len(out) == 2 and all(isinstance(part, torch.Tensor) for part in out)):
         raise CannotStart(f"network {name}: forward(obs) must return (logits, values), two tensors.")

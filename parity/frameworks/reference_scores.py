@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, in_short
 from parity.frameworks.evaluation import FIRST_EVALUATION_SEED, MAX_EPISODE_STEPS
 from parity.task import Task
 from parity.task.masks import MaskedEnv, uniform_legal_action
@@ -26,9 +26,7 @@ def uniform_legal_returns(task: Task, episodes: int = UNIFORM_EPISODES) -> np.nd
     except CannotStart:
         raise
     except Exception as error:
-        raise CannotStart(
-            f"Task {task.id}: env raised {type(error).__name__}: {one_line(error)}, played by uniform legal actions."
-        ) from error
+        raise CannotStart(f"Task {task.id}: env raised {in_short(error)}, played by uniform legal actions.") from error
     return returns
 
 

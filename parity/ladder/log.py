@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from parity.errors import CannotStart
+from parity.errors import CannotStart, in_words
 from parity.ladder.run_rungs import RUNGS, rung_of
 from parity.results.capture import Capture, Raised
 
 
 def write_log(out: Path, task_id: str, collected: dict[str, Capture | None]) -> tuple[str | None, list[str]]:
-    """Tracebacks of what the ports raised, and one sentence for each framework. Returns the file's name."""
+    """Tracebacks of what the ports raised, and a sentence for each framework, one for those that raised the same.
+
+    Returns the file's name.
+    """
     raised: list[tuple[str, str, Raised]] = [
         (name, part, error)
         for name, capture in collected.items()
@@ -26,8 +29,8 @@ def write_log(out: Path, task_id: str, collected: dict[str, Capture | None]) -> 
     except OSError as error:
         raise CannotStart(f"--out {out}: cannot write there ({error.strerror}); choose another folder.") from error
     firsts = {name: (part, error) for name, part, error in reversed(raised)}
-    return str(path), [
-        f"{name} stopped at rung {list(RUNGS).index(rung_of(part)[0])} ({rung_of(part)[0]}): {error.type}: "
-        f"{error.message[:200]}. Traceback: {path}"
-        for name, (part, error) in firsts.items()
-    ]
+    stopped: dict[str, list[str]] = {}
+    for name, (part, error) in reversed(firsts.items()):
+        rung = rung_of(part)[0]
+        stopped.setdefault(f"stopped at rung {list(RUNGS).index(rung)} ({rung}): {error}.", []).append(name)
+    return str(path), [f"{in_words(names)} {what} Traceback: {path}" for what, names in stopped.items()]

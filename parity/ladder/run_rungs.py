@@ -20,7 +20,7 @@ from parity.ladder.rungs.rollout import rollout
 from parity.ladder.rungs.step import step
 from parity.ladder.rungs.update import update
 from parity.ladder.tolerances import CPU, Tolerance
-from parity.results.capture import Capture
+from parity.results.capture import Capture, Context, Raised
 from parity.results.summary import Finding, RungResult, RungStatus
 
 # In order: what judges the rung, and the fields of `Capture` that it takes besides the context.
@@ -109,24 +109,44 @@ def run_rungs(capture: Capture, declared: Mapping[str, str] | None = None, toler
         else judge(inputs, *(getattr(capture, field) for field in fields))
         for i, (name, (judge, fields)) in enumerate(RUNGS.items())
     }
-    for part, error in context.raised.items():
-        rung, code = rung_of(part)
-        report = reports[rung]
-        message = f"{part} raised {error.type}: {error.message}"
-        if error.connector:
-            connectors.stopped(reports["contract"], part, error)
-        report.report(
-            code,
-            f"rung {report.rung} ({rung}), {part}",
-            message,
-            {"exception": error.type, "message": error.message},
-            module=part.rpartition(" ")[2] if " " in part else None,
-        )
-        report.missing = report.missing or [message]
+    _report_raised(reports, context)
     findings = settle([each for report in reports.values() for each in report.findings], context.declared)
     rungs = {name: _result(report) for name, report in reports.items()}
     not_compared = {name: why for name in CARRYING if (why := _why_not_compared(rungs[name], reports[name]))}
     return LadderResult(rungs, findings, not_compared)
+
+
+def _report_raised(reports: Mapping[str, RungReport], context: Context) -> None:
+    """A finding for each part of the collection that raised; the same exception in a later part follows from the first."""
+    first: dict[tuple[str, str, str | None], RawFinding] = {}
+    for part, error in context.raised.items():
+        rung, code = rung_of(part)
+        report = reports[rung]
+        message = f"{part} raised {error}"
+        if error.connector:
+            connectors.stopped(reports["contract"], part, error)
+        finding = report.report(
+            code,
+            f"{error.place}, at rung {report.rung} ({rung})" if error.place else f"rung {report.rung} ({rung}), {part}",
+            message,
+            {"exception": error.type, "message": error.message, "place": error.place},
+            module=part.rpartition(" ")[2] if " " in part else None,
+            fix=_remedy(error),
+            root=first.get((error.type, error.message, error.place)),
+        )
+        first.setdefault((error.type, error.message, error.place), finding)
+        report.missing = report.missing or [message]
+
+
+def _remedy(error: Raised) -> str | None:
+    """What to do about an exception; None where only its traceback tells."""
+    if error.place is not None:
+        return f"Mend {error.place}; the log has the traceback."
+    if error.type == "NotImplementedError" and error.function:
+        return (
+            f"Define {error.function} in the class that this port brings: RLlib calls it, and its base class has none."
+        )
+    return None
 
 
 def rung_of(part: str) -> tuple[str, str]:

@@ -105,7 +105,7 @@ class RungInput:
         for part in missing.parts:
             for name in (f"{part} {missing.module}", part):
                 if name in self.context.raised:
-                    return f"{name} raised {self.context.raised[name].type}: {self.context.raised[name].message}"
+                    return f"{name} raised {self.context.raised[name]}"
         return f"{missing.module or ''} {missing}".strip()
 
 
@@ -157,22 +157,24 @@ class RungReport:
         fix: str | None = None,
         explains: tuple[str, ...] = (),
         declared: str | None = None,
-    ) -> None:
+        root: RawFinding | None = None,
+    ) -> RawFinding:
         """Adds a finding; the arguments are `RawFinding`'s."""
-        self.findings.append(
-            RawFinding(
-                code=code,
-                rung=self.rung,
-                where=where,
-                message=message,
-                evidence=evidence or {},
-                severity=severity or RULES[code].severity,
-                module=module,
-                fix=fix,
-                explains=explains,
-                declared=declared,
-            )
+        finding = RawFinding(
+            code=code,
+            rung=self.rung,
+            where=where,
+            message=message,
+            evidence=evidence or {},
+            severity=severity or RULES[code].severity,
+            module=module,
+            fix=fix,
+            explains=explains,
+            declared=declared,
+            root=root,
         )
+        self.findings.append(finding)
+        return finding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,11 +282,12 @@ class ModuleCheck:
         message: str,
         at: str | None = None,
         evidence: dict[str, Any] | None = None,
+        fix: str | None = None,
     ) -> bool:
         """Counts a comparison; where it does not hold, adds a finding with its figures. Returns whether it holds."""
         if self.rung.compare(difference):
             return True
-        self.report(code, at, message, {**(evidence or {}), **figures(difference)})
+        self.report(code, at, message, {**(evidence or {}), **figures(difference)}, fix=fix)
         return False
 
 

@@ -8,7 +8,7 @@ from contextlib import closing
 import numpy as np
 
 from parity import frameworks
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, in_short
 from parity.frameworks.base import Session
 from parity.frameworks.evaluation import SLOTS, evaluate
 from parity.probes.claims import Answers, Failure, Probe
@@ -41,7 +41,7 @@ def failures(probe: Probe, framework: str, task: Task | None = None, seed: int =
         raise
     except Exception as error:
         logging.getLogger(__name__).exception("training on %s raised", task.id)
-        answers = Answers(raised=f"{type(error).__name__}: {one_line(error)}")
+        answers = Answers(raised=in_short(error))
     return judge(probe, answers)
 
 

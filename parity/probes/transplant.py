@@ -10,7 +10,7 @@ import dataclasses
 from functools import partial
 from typing import Any
 
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, in_short
 from parity.frameworks import hyperparameters
 from parity.probes.claims import Probe
 from parity.task import Task
@@ -71,7 +71,7 @@ def _edited(task: Task, port: Task, config: Any) -> Any:
             edited = port.rllib_config(config)
         except Exception as error:
             raise CannotStart(
-                f"rllib_config of task {port.id} cannot be applied to {task.id}: {type(error).__name__}: {one_line(error)}."
+                f"rllib_config of task {port.id} cannot be applied to {task.id}: {in_short(error)}."
             ) from error
         if not isinstance(edited, type(config)):
             raise CannotStart(f"rllib_config of task {port.id} returned {type(edited).__name__}, no PPOConfig.")

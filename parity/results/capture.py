@@ -118,9 +118,13 @@ class Raised:
     type: str
     message: str
     traceback: str = ""
-    connector: str = (
-        ""  # class of the port's connector in whose code it was raised, or that made what RLlib's trips over
-    )
+    connector: str = ""  # class of the port's connector that raised it, or that made what RLlib's trips over
+    place: str | None = None  # file, line and function outside of the frameworks, where it passed there
+    function: str = ""  # that raised it
+
+    def __str__(self) -> str:
+        told = self.place is None or self.place in self.message
+        return f"{self.type}: {self.message}" + ("" if told else f" ({self.place})")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -134,6 +138,7 @@ class ModuleFacts:
     trained: bool = True  # the learner updates it
     parameters: dict[str, list[int]] = field(default_factory=dict)  # name -> shape
     frozen: list[str] = field(default_factory=list)  # parameters with requires_grad=False
+    phases: dict[str, str] = field(default_factory=dict)  # phase -> the method that computes it
     choices: list[int] | None = None  # options of each sub-action; None where MaskablePPO has no such actions
     distribution_inputs: int | None = None  # numbers that its distribution class takes; None where it does not say
     mask_in_space: bool = True  # its observation space has an entry action_mask

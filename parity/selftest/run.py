@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Any, Literal
 
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, in_short
 from parity.results.capture import Capture
 from parity.selftest.register import BUGS, GOOD_PORTS, Bug, GoodPort, load
 from parity.task import Task
@@ -139,7 +139,7 @@ def judge(name: str) -> Result:
         entry: Bug | GoodPort = BUGS[name] if name in BUGS else GOOD_PORTS[name]
         expected = tuple(sorted(BUGS[name].caught_by)) if name in BUGS else ()
         outcome: Outcome = "missed" if name in BUGS else "accused"
-        message = f"parity raised {type(error).__name__}: {one_line(error)}"
+        message = f"parity raised {in_short(error)}"
         return Result(name, entry.what, outcome, expected, (), (), (), message)
 
 

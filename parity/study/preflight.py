@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from parity import __version__, frameworks
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, in_short, one_line
 from parity.frameworks.base import Framework
 from parity.results.study import EffectiveConfig, ReferenceScores, TaskRecord
 from parity.system import machine
@@ -107,9 +107,7 @@ def _effective(adapter: Framework, task: Task, device: str, threads: int) -> Eff
         raise
     except Exception as error:
         # A port that raises is a result of the study: its trials will say the same, with the traceback in their logs.
-        return EffectiveConfig(
-            hyperparameters={}, native={"error": f"{type(error).__name__}: {one_line(error)}"}, threads=threads
-        )
+        return EffectiveConfig(hyperparameters={}, native={"error": in_short(error)}, threads=threads)
     return EffectiveConfig.model_validate(dataclasses.asdict(effective))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from parity import frameworks
-from parity.errors import one_line
+from parity.errors import in_short
 from parity.frameworks.base import EvalRunner, Iteration, Session
 from parity.frameworks.evaluation import SLOTS, Evaluation, evaluate
 from parity.results import study as files
@@ -70,7 +70,7 @@ def run_trial(spec: TrialSpec, on_progress: Callable[[int, float], None]) -> Non
     except BaseException as error:
         recorder.log(traceback.format_exc())
         crashed = isinstance(error, Exception)
-        recorder.write("crashed" if crashed else "interrupted", f"{type(error).__name__}: {one_line(error)}")
+        recorder.write("crashed" if crashed else "interrupted", in_short(error))
         raise
     recorder.write("done", None)
 

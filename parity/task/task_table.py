@@ -8,7 +8,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, in_short
 from parity.task.registry import BUILT_IN, load, resolve
 
 # Written by benchmarks/tasks_measured.py from studies; beside the tasks, so that an installed package has it too.
@@ -75,5 +75,5 @@ def _row(name: str) -> Row:
     except CannotStart as error:
         columns["unavailable"] = str(error)
     except Exception as error:
-        columns["unavailable"] = f"{type(error).__name__}: {one_line(error)}."
+        columns["unavailable"] = f"{in_short(error)}."
     return Row(id=name, **columns)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.errors import one_line
+from parity.errors import in_short
 from parity.frameworks.rllib.env_tap import Call, EnvReader
 
 # What ignores its seed, or is changed by somebody, parts at once or after a few steps.
@@ -48,7 +48,7 @@ def first_difference(env: Any, calls: list[Call]) -> str | None:
             try:
                 result = getattr(env, call.method)(*positional, **named)
             except Exception as error:
-                return f"{place}: the second time it raised {type(error).__name__}: {one_line(error)}"
+                return f"{place}: the second time it raised {in_short(error)}"
             for name, ours, theirs in zip(PARTS[call.method], result, call.result, strict=False):
                 if not same(ours, theirs):
                     return f"{name}, {place}"

@@ -20,6 +20,8 @@ import tree
 from ray.rllib.core import COMPONENT_RL_MODULE
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
+from ray.rllib.core.rl_module.rl_module import RLModule
+from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.utils import force_list
 
 from parity.capture.module_capture import ModuleCapture
@@ -256,12 +258,19 @@ def _module_facts(rollout: PortRollout, module_id: str) -> ModuleFacts:
         compute_values=behaviour.has_values(module),
         trained=bool(rollout.learner.should_module_be_updated(module_id)),
         parameters={name: list(p.shape) for name, p in named_parameters(module).items()},
+        phases={phase: _computed_by(module, method) for phase, method in rollout.context.phases.items()},
         frozen=[name for name, p in named_parameters(module).items() if not p.requires_grad],
         choices=_choices(module.action_space),
         distribution_inputs=_distribution_inputs(rollout.context, module),
         mask_in_space=MASK_KEY in getattr(module.observation_space, "spaces", {}),
         no_distribution=behaviour.missing_distributions(module),
     )
+
+
+def _computed_by(module: Any, method: str) -> str:
+    """A phase's method, or ``_forward`` where the class leaves it to RLlib's own, which calls that."""
+    owner = next((each for each in type(module).__mro__ if method in vars(each)), None)
+    return "_forward" if owner in (RLModule, TorchRLModule) else method
 
 
 def _distribution_inputs(context: Context, module: Any) -> int | None:

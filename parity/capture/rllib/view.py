@@ -26,7 +26,7 @@ from parity.capture.raised import note
 from parity.capture.rllib.env_contract import EnvContractChecker
 from parity.capture.rllib.recording import shares_memory
 from parity.capture.rllib.repetition import FirstCalls, first_difference, same
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, in_short
 from parity.frameworks.network import copied
 from parity.frameworks.rllib.arrays import array, by_entry, device_of, stack
 from parity.frameworks.rllib.config import Port
@@ -157,13 +157,13 @@ class _Player:
             self._shown, _ = self._env.reset(seed=self._seed)
             return self._advance(None)
         except Exception as error:
-            raise _Stopped(f"reset(seed={self._seed}): {type(error).__name__}: {one_line(error)}") from error
+            raise _Stopped(f"reset(seed={self._seed}): {in_short(error)}") from error
 
     def step(self, action: Any) -> _Row:
         try:
             return self._advance(action)
         except Exception as error:
-            raise _Stopped(f"step: {type(error).__name__}: {one_line(error)}") from error
+            raise _Stopped(f"step: {in_short(error)}") from error
 
     def _advance(self, action: Any) -> _Row:
         """Steps until the learning agent sees something again, or the episode is over for it."""
@@ -331,7 +331,7 @@ def _episode(rows: _Rows, episode: int, single: MaskedEnv, again: MaskedEnv, pla
         try:
             seen.append(_step(again, action))
         except Exception as error:
-            raise _Unlike(f"{type(error).__name__}: {one_line(error)}") from error
+            raise _Unlike(in_short(error)) from error
         other = player.step(action)
         rows.add(episode, step, single=seen[0], again=seen[1], multi=other)
         if any(row.terminated or row.truncated for row in (*seen, other)):

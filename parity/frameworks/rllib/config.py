@@ -19,7 +19,7 @@ from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.tune.experiment.trial import TRIAL_INFO
 from ray.tune.registry import register_env
 
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, in_short, one_line
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import SEED_STRIDE
 from parity.frameworks.network import build_network, check_network, check_observation_space
@@ -211,7 +211,7 @@ def brought_config(task: Task) -> PPOConfig:
             unknown = [key for key in task.rllib_config if not _is_field(key)]
             config = PPOConfig().update_from_dict(copy.deepcopy(task.rllib_config))
         except Exception as error:
-            raise CannotStart(f"Task {task.id}: rllib_config: {type(error).__name__}: {one_line(error)}.") from error
+            raise CannotStart(f"Task {task.id}: rllib_config: {in_short(error)}.") from error
         if unknown:
             raise CannotStart(
                 f"Task {task.id}: rllib_config has {', '.join(map(repr, unknown))}, no field of the PPOConfig of ray "

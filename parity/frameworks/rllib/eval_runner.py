@@ -20,7 +20,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
-from parity.errors import CannotStart, one_line
+from parity.errors import CannotStart, in_short
 from parity.frameworks.base import EvalRunner
 from parity.frameworks.randomness import PolicyGenerator, undisturbed
 from parity.frameworks.rllib.arrays import by_agent
@@ -162,7 +162,7 @@ def evaluated(port: Port) -> PPOConfig:
     try:
         config = port.config.copy(copy_frozen=False).get_evaluation_config_object()
     except Exception as error:
-        raise CannotStart(f"rllib_config: evaluation_config: {type(error).__name__}: {one_line(error)}.") from error
+        raise CannotStart(f"rllib_config: evaluation_config: {in_short(error)}.") from error
     return config.copy(copy_frozen=False)
 
 

@@ -26,7 +26,7 @@ class RawFinding:
         fix: the rule's, or what to write in this port.
         explains: further codes that follow from this case.
         declared: the reason that the task gives, where it declares the difference.
-        root: the finding that this one follows from.
+        root: the finding that this one follows from; set by the rung only where it is the same exception once more.
     """
 
     code: str
@@ -64,7 +64,7 @@ def settle(findings: Sequence[RawFinding], declared: Mapping[str, str]) -> list[
     for each in errors:
         # A cause that nobody allowed takes precedence: a declared one must not excuse what has another cause too.
         causes = [f for f in errors if f.causes(each) and not _leads_to(each, f)]
-        each.root = next((f for f in causes if f.declared is None), next(iter(causes), None))
+        each.root = each.root or next((f for f in causes if f.declared is None), next(iter(causes), None))
     first: dict[tuple[str, str | None], RawFinding] = {}
     for each in errors:
         # The same defect seen again in the same module follows from the first.

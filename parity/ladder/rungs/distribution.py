@@ -41,7 +41,22 @@ def _phases_of(module: ModuleCheck) -> list[str]:
 
 def _method(module: ModuleCheck, phase: str) -> str:
     """What computes the phase in this framework."""
-    return module.inputs.context.phases.get(phase, phase)
+    return module.facts.phases.get(phase) or module.inputs.context.phases.get(phase, phase)
+
+
+# It samples and computes the log-probability itself where a module gives neither (get_actions.py:67-97, ray 2.60.0).
+_LEAVE_OUT = "Leave actions and action_logp out of what {} returns: from action_dist_inputs alone RLlib computes both."
+
+
+def _one_method(module: ModuleCheck) -> str | None:
+    """What to do where the phases differ; None for the rule's own remedy, where methods differ."""
+    methods = set(module.facts.phases.values())
+    if len(methods) != 1:
+        return None
+    return (
+        f"{methods.pop()} computes all phases: look for what in it depends on the call (self.training, a counter, noise), "
+        "or for the distribution class of one phase"
+    )
 
 
 def _usable(module: ModuleCheck, rows: int) -> np.ndarray:
@@ -74,12 +89,13 @@ def _chosen(module: ModuleCheck, chosen: ChosenActions | None) -> None:
                 f"expected {expected[rank]:.0f}"
             )
             counted = {"rank": rank, "picked": int(counts[rank]), "expected": float(expected[rank])}
-            module.report("PAR205", "exploration", message, {"draws": len(picked), **counted})
+            evidence = {"draws": len(picked), **counted}
+            module.report("PAR205", "exploration", message, evidence, fix=_LEAVE_OUT.format(name))
             return
     if chosen.has("log_prob"):
         difference = elementwise(chosen.log_prob, chosen.expected_log_prob, module.tolerance, "log-probability")
         message = f"{name} returns log-probabilities that are off its distribution's by up to {difference.max_abs:.3g}"
-        module.require(difference, "PAR205", message, "exploration")
+        module.require(difference, "PAR205", message, "exploration", fix=_LEAVE_OUT.format(name))
 
 
 def _scaled_weights(module: ModuleCheck, distribution: Distribution) -> None:
@@ -105,7 +121,7 @@ def _scaled_weights(module: ModuleCheck, distribution: Distribution) -> None:
     for phase, probability in probabilities.items():
         difference = elementwise(probability, probabilities["exploration"], SCALED_WEIGHTS, "drawn observation")
         message = f"{once} probabilities in {phase} and exploration differ by up to {difference.max_abs:.3g}"
-        if not module.require(difference, "PAR205", message, where):
+        if not module.require(difference, "PAR205", message, where, fix=_one_method(module)):
             return
     _chosen(module, numbers.optional("chosen"))
     log_probabilities = legal_log_probabilities(logits, mask, choices)
@@ -140,7 +156,7 @@ def _mask_honoured(module: ModuleCheck, distribution: Distribution) -> None:
     wrong = {phase: p for phase, p in worst.items() if p > IMPOSSIBLE}
     if wrong:
         phases = [phase for phase in PHASES if any(name.startswith(phase) for name in wrong)]
-        methods = ", ".join(_method(module, phase) for phase in phases)
+        methods = ", ".join(dict.fromkeys(_method(module, phase) for phase in phases))
         message = f"an illegal action has a probability of {max(wrong.values()):.3g} in {methods}"
         if forbidden:
             message += f", and {forbidden} legal ones have none: the mask is read in another order, or inverted"
@@ -174,7 +190,7 @@ def _phases_agree(module: ModuleCheck, distribution: Distribution) -> None:
         ours, theirs = np.where(kept, probability, 0.0), np.where(kept, reference, 0.0)
         difference = elementwise(ours, theirs, module.tolerance, "probability", module.place)
         message = f"probabilities in {phase} and exploration differ by up to {difference.max_abs:.3g}"
-        if not module.require(difference, "PAR205", message, f"{phase}, {difference.where}"):
+        if not module.require(difference, "PAR205", message, f"{phase}, {difference.where}", fix=_one_method(module)):
             return
 
 

@@ -108,12 +108,24 @@ def _module(module: ModuleCheck, returns: Returns, installed: InstalledFormula |
     for reference in references:
         difference = module.difference(targets, reference.targets, "value target")
         message = f"value targets differ from {reference.name} by up to {difference.max_abs:.3g} ({difference.where})"
-        if not module.require(difference, "PAR404", message, difference.where, {"against": reference.name}):
+        against = {"against": reference.name}
+        if not module.require(difference, "PAR404", message, difference.where, against, fix=_same_factors(module)):
             _defective_formula(module, returns, difference, installed)
             break
     _advantages(module, returns, references, installed)
     if not references:
         module.rung.misses(f"module {module.module} has no values to compute advantages from")
+
+
+def _same_factors(module: ModuleCheck) -> str | None:
+    """What to do about other targets where gamma and lambda are the task's; None for the rule's own remedy."""
+    own, asked = module.settings, module.inputs.configuration.task
+    if any(own.get(name) != asked.get(name) for name in ("gamma", "gae_lambda")):
+        return None
+    return (
+        "gamma and lambda are the task's: look at what learner connectors do to rewards, ends and values, and whether "
+        "compute_values gives a row the same value in every batch"
+    )
 
 
 def _defective_formula(

@@ -17,6 +17,11 @@ _WORDS = {
     "PAR032": "rewards differ by up to {}: the agent is not paid the same",
     "PAR033": "ends differ by up to {}: episodes do not end in the same step or the same way",
 }
+# Where observations differ too and other agents play: the learning agent is then in other states.
+_OTHERS_PLAY = (
+    "See PAR030 first: in another state other masks and rewards are right. Let both sides play the other agents alike, or "
+    'Task(..., declared={{"{}": "the other agents draw their actions by other dice"}})'
+)
 
 
 def view(report: RungReport, inputs: RungInput, contract: Contract) -> None:
@@ -55,13 +60,16 @@ def view(report: RungReport, inputs: RungInput, contract: Contract) -> None:
         if view.stopped:
             return
         raise Missing("view", VIEW)
-    _compare(report, view, where, inputs.tolerance)
+    several = contract.has("env_contract") and len(contract.env_contract.possible) > 1
+    _compare(report, view, where, inputs.tolerance, several)
 
 
-def _compare(report: RungReport, view: View, where: str, tolerance: Tolerance) -> None:
-    """One finding for each of observations, masks, rewards and ends."""
+def _compare(report: RungReport, view: View, where: str, tolerance: Tolerance, several: bool) -> None:
+    """One finding for each of observations, masks, rewards and ends. ``several``: other agents play in it too."""
     reported: set[str] = set()
-    for code, difference in _differences(view, view.multi, tolerance):
+    differences = list(_differences(view, view.multi, tolerance))
+    others_play = several and any(code == "PAR030" and not difference for code, difference in differences)
+    for code, difference in differences:
         if report.compare(difference) or code in reported:
             continue
         reported.add(code)
@@ -69,7 +77,8 @@ def _compare(report: RungReport, view: View, where: str, tolerance: Tolerance) -
         explains: tuple[str, ...] = ()
         if code == "PAR031" and _is_inverted(view):
             message, explains = f"{message}; the mask is inverted, 1 where an action is illegal", ("PAR005",)
-        report.report(code, f"{where}, {difference.where}", message, figures(difference), explains=explains)
+        fix = _OTHERS_PLAY.format(code) if others_play and code != "PAR030" else None
+        report.report(code, f"{where}, {difference.where}", message, figures(difference), fix=fix, explains=explains)
 
 
 def _is_inverted(view: View) -> bool:

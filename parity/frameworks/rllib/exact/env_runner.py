@@ -161,7 +161,8 @@ class ExactEnvRunner(MultiAgentEnvRunner):
             )
             for module_id, output in outputs.items():
                 if self._gives_values(module_id, to_module[module_id]):
-                    if Columns.VF_PREDS not in output:
+                    if not ((self.module[module_id].model_config or {}).get("vf_preds") and Columns.VF_PREDS in output):
+                        # Of a brought module's own ``vf_preds`` RLlib reads nothing, whatever shape or values they have.
                         output[Columns.VF_PREDS] = values_of(self.module[module_id], to_module[module_id])
                     output[Columns.VALUES_BOOTSTRAPPED] = torch.zeros_like(output[Columns.VF_PREDS])
                 if explore and module_id in self.uniforms:
