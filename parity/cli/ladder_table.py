@@ -141,10 +141,11 @@ def _shared(findings: Sequence[Finding]) -> list[tuple[Finding, list[str]]]:
         words = re.sub(r"[\d.]+(e[+-]?\d+)?", "#", f"{finding.where}: {extra.get('message')}")
         key = (finding.code, finding.severity, words, extra.get("declared"), finding.fix)
         first, frameworks = shared.setdefault(key, (finding, []))
-        if finding.framework not in frameworks:
-            frameworks.append(finding.framework)
+        framework = str(finding.framework)
+        if framework not in frameworks:
+            frameworks.append(framework)
         elif first is not finding:  # one framework has it twice: in two modules or agents
-            shared[(*key, len(shared))] = (finding, [finding.framework])
+            shared[(*key, len(shared))] = (finding, [framework])
         if first is not finding and set(finding.consequences) - set(first.consequences):
             both = sorted({*first.consequences, *finding.consequences})
             shared[key] = (first.model_copy(update={"consequences": both}), frameworks)

@@ -30,7 +30,7 @@ def write_log(out: Path, task_id: str, collected: dict[str, Capture | None]) -> 
         raise CannotStart(f"--out {out}: cannot write there ({error.strerror}); choose another folder.") from error
     firsts = {name: (part, error) for name, part, error in reversed(raised)}
     stopped: dict[str, list[str]] = {}
-    for name, (part, error) in reversed(firsts.items()):
+    for name, (part, first) in reversed(firsts.items()):
         rung = rung_of(part)[0]
-        stopped.setdefault(f"stopped at rung {list(RUNGS).index(rung)} ({rung}): {error}.", []).append(name)
+        stopped.setdefault(f"stopped at rung {list(RUNGS).index(rung)} ({rung}): {first}.", []).append(name)
     return str(path), [f"{in_words(names)} {what} Traceback: {path}" for what, names in stopped.items()]

@@ -122,7 +122,7 @@ def _report_raised(reports: Mapping[str, RungReport], context: Context) -> None:
     for part, error in context.raised.items():
         rung, code = rung_of(part)
         report = reports[rung]
-        message = f"{part} raised {error}"
+        message = f"{part} raised {error.type}: {error.message}"
         if error.connector:
             connectors.stopped(reports["contract"], part, error)
         finding = report.report(
@@ -135,7 +135,7 @@ def _report_raised(reports: Mapping[str, RungReport], context: Context) -> None:
             root=first.get((error.type, error.message, error.place)),
         )
         first.setdefault((error.type, error.message, error.place), finding)
-        report.missing = report.missing or [message]
+        report.missing = report.missing or [f"{part} raised {error}"]
 
 
 def _remedy(error: Raised) -> str | None:

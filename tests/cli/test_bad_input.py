@@ -145,7 +145,7 @@ TASKS = {
     "environment that raises": (
         "class Bad(Maze):\n    def reset(self, **_):\n        raise RuntimeError('two\\nlines')\n"
         "task = maze_task(env=Bad, mask='method:action_masks')",
-        "Task maze: env raised RuntimeError: two lines, played by uniform legal actions.",
+        "Task maze: env raised RuntimeError: two lines (my_port.py, line ",
     ),
     "wrong logits": (
         "task = maze_task(network=WrongLogits)",

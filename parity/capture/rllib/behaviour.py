@@ -108,22 +108,21 @@ def forward(own: ModuleCapture, module: Any, columns: dict[str, Any], after: Any
             # The batch of the training pass, as RLlib's loss has it.
             shared = module.compute_values(given, embeddings=outs["train"].get(Columns.EMBEDDINGS))
             own.forward.values = array(shared)
-            if after is not None and _same_structure(nested(after), columns[Columns.OBS]):
-                followed = tree.map_structure(
-                    lambda leaf, like: torch.as_tensor(leaf).to(device=like.device, dtype=like.dtype),
-                    nested(after, columns[Columns.OBS]),
-                    columns[Columns.OBS],
-                )
+            followed = None if after is None else _like(after, columns[Columns.OBS])
+            if followed is not None:
                 own.returns.bootstrap = array(module.compute_values({Columns.OBS: followed}))
 
 
-def _same_structure(observations: Any, given: Any) -> bool:
-    """Whether connectors left the observations' structure as it is: rung 3 says so where they do not."""
+def _like(observations: Any, given: Any) -> Any:
+    """Columns of arrays as tensors in the structure of ``given``; None where connectors made another one, as rung 3 says."""
     try:
-        tree.assert_same_structure(observations, given)
-    except (ValueError, TypeError):
-        return False
-    return True
+        parts = nested(observations, given)
+        tree.assert_same_structure(parts, given)
+    except (KeyError, ValueError, TypeError):
+        return None
+    return tree.map_structure(
+        lambda leaf, like: torch.as_tensor(leaf).to(device=like.device, dtype=like.dtype), parts, given
+    )
 
 
 def _phases(

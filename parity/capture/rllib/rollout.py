@@ -28,6 +28,7 @@ from parity.capture.module_capture import ModuleCapture
 from parity.capture.moves import Move, fill_rows
 from parity.capture.raised import note, part
 from parity.capture.rllib import behaviour
+from parity.capture.rllib.env_check import checked_by_rllib
 from parity.capture.rllib.env_contract import EnvContractChecker
 from parity.capture.rllib.hooks import replaced
 from parity.capture.rllib.recording import Recording
@@ -188,6 +189,7 @@ def roll_out(capture: Capture, port: Port, initial: Initial) -> PortRollout:
 
 def _build(rollout: PortRollout, initial: Initial) -> None:
     config, contract, context = rollout.port.config.copy(copy_frozen=False), rollout.capture.contract, rollout.context
+    contract.env_check = checked_by_rllib(rollout.port)
     envs = min(SUB_ENVIRONMENTS, config.num_envs_per_env_runner)
     config.num_env_runners = 0
     config.num_learners = 0

@@ -43,6 +43,8 @@ class Port:
         learning_module: the module that plays it.
         agents: agent id -> (observation space, action space).
         is_reference_module: whether the learning agent plays parity's own module.
+        checks_environment: whether the user's configuration lets RLlib check environments. ``config`` never does: the check
+            plays random actions, illegal ones too, so that the same port would stop or not by chance.
     """
 
     config: PPOConfig
@@ -50,6 +52,7 @@ class Port:
     learning_module: str
     agents: AgentSpaces
     is_reference_module: bool
+    checks_environment: bool = False
 
 
 def build_port(task: Task, seed: int, device: str) -> Port:
@@ -83,7 +86,9 @@ def build_port(task: Task, seed: int, device: str) -> Port:
             "config.api_stack(enable_rl_module_and_learner=True, enable_env_runner_and_connector_v2=True)."
         )
     module = config.policy_mapping_fn(agent, MultiAgentEpisode())
-    return Port(config, agent, module, agents, task.rllib_module is None and not is_whole(task))
+    checks_environment = not config.disable_env_checking
+    config.disable_env_checking = True
+    return Port(config, agent, module, agents, task.rllib_module is None and not is_whole(task), checks_environment)
 
 
 def is_whole(task: Task) -> bool:

@@ -23,6 +23,11 @@ _CODES: dict[str, tuple[str, Severity]] = {
 
 def agents(report: RungReport, inputs: RungInput, contract: Contract) -> None:
     """Spaces, agents, rewards, last observations and ends, as they were seen while the environment was played."""
+    for actions, error in contract.env_check.items():
+        code = "PAR060" if actions == "illegal" else "PAR061"
+        where = error.place or "multi-agent environment"
+        message = f"on {actions} actions the environment raised {error.type}: {error.message}"
+        report.report(code, where, message, {"exception": error.type, "message": error.message})
     if not contract.has("env_contract"):
         return  # it could not be opened: that is a finding of its own
     env_contract = contract.env_contract
