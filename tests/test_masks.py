@@ -245,9 +245,24 @@ def test_spaces_that_are_made_anew_at_every_step_are_told_apart() -> None:
             assert n_logits(spaces.Discrete(n)) == n and choices(spaces.MultiDiscrete([n, 2])) == [n, 2]
 
 
-def test_a_list_of_masks_per_sub_action_is_concatenated() -> None:
-    raw = [np.array([1, 0]), np.array([0, 1, 1])]
-    assert as_mask(raw, MULTI, "env").tolist() == [True, False, False, True, True]
+def test_a_list_of_masks_of_one_length_per_sub_action_is_concatenated() -> None:
+    raw = [np.array([1, 0]), np.array([0, 1])]
+    assert as_mask(raw, spaces.MultiDiscrete([2, 2]), "env").tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        [np.array([1, 0]), np.array([0, 1, 1])],
+        ([1, 0], [0, 1, 1]),
+        {"move": np.array([1, 0]), "take": np.array([0, 1, 1])},
+        np.array([[1, 0], [0, 1, 1]], dtype=object),
+    ],
+)
+def test_masks_per_sub_action_that_make_no_array_are_one_sentence(raw: Any) -> None:
+    """Concatenated here, they would hide that MaskablePPO itself stops at them."""
+    with pytest.raises(CannotStart, match=r"a row for each sub-action, of 2 and 3 entries: .*np\.concatenate"):
+        as_mask(raw, MULTI, "env")
 
 
 @pytest.mark.parametrize(

@@ -42,23 +42,38 @@ def build_network(
     return network
 
 
-def check_network(network: torch.nn.Module, observation_space: spaces.Space, action_space: spaces.Space) -> None:
-    """Checks shapes and dtypes of one forward pass on two sampled observations.
+def check_network(
+    network: torch.nn.Module,
+    observation_space: spaces.Space,
+    action_space: spaces.Space,
+    shown: Callable[[], Any] | None = None,
+) -> None:
+    """Checks shapes and dtypes of one forward pass on two observations.
+
+    Args:
+        shown: gives two that the environment shows, side by side: a network need not take all that a loose space allows.
 
     Raises:
         CannotStart: ``forward`` raised, or returned something else than ``(logits [B, n_logits], values [B])``, float32.
     """
     name = type(network).__name__
-    batch = sample_observations(observation_space, 2)
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    batch = network_input(batch, observation_space, device)
+    batch = sample_observations(observation_space, 2)
     try:
-        with torch.no_grad():
-            out = network(batch)
+        out = _forward(network, network_input(batch, observation_space, device))
     except Exception as error:
-        raise CannotStart(
-            f"network {name}: forward(obs) raised {in_short(error)}; obs arrives without the mask, as {_shapes(batch)}."
-        ) from error
+        refused: Exception | None = error
+        if shown is not None:
+            try:
+                batch = network_input(shown(), observation_space, device)
+                out, refused = _forward(network, batch), None
+            except Exception as error_on_shown:
+                refused = error_on_shown
+        if refused is not None:
+            raise CannotStart(
+                f"network {name}: forward(obs) raised {in_short(refused)}; obs arrives without the "
+                f"mask, as {_shapes(batch)}."
+            ) from refused
     if not (isinstance(out, tuple) and len(out) == 2 and all(isinstance(part, torch.Tensor) for part in out)):
         raise CannotStart(f"network {name}: forward(obs) must return (logits, values), two tensors.")
     logits, values = out
@@ -71,6 +86,11 @@ def check_network(network: torch.nn.Module, observation_space: spaces.Space, act
             raise CannotStart(f"network {name}: {label} have shape {list(part.shape)} for 2 observations; {remedy}.")
         if part.dtype != torch.float32:
             raise CannotStart(f"network {name}: {label} are {part.dtype}; return torch.float32.")
+
+
+def _forward(network: torch.nn.Module, batch: Any) -> Any:
+    with torch.no_grad():
+        return network(batch)
 
 
 def sample_observations(observation_space: spaces.Space, batch: int, seed: int = 0) -> Any:

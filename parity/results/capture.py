@@ -5,7 +5,7 @@ class, and nothing else. Reading a number that was not collected raises `Missing
 there; ``optional`` reads one that a framework need not have.
 
 In the shapes below ``R`` counts the rows of the learner's batch of a module, bootstrap rows included; ``V`` those of them that
-stand for decisions; ``S`` observations drawn from the module's space; ``n`` is the number of logits.
+stand for decisions; ``S`` observations drawn within what the environment showed; ``n`` is the number of logits.
 """
 
 from __future__ import annotations
@@ -348,7 +348,7 @@ class Contract(Captured):
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class RandomObservations(Captured):
-    """The module on observations drawn from its space, half of them with one legal action."""
+    """The module on observations drawn within what the environment showed, half of them with one legal action."""
 
     PARTS = SPACE
     OTHER_PARTS: ClassVar = {"sb3_logits": SB3_SPACE, "sb3_values": SB3_SPACE}
@@ -410,6 +410,9 @@ class Forward(Captured):
     sb3_logits: np.ndarray = ABSENT  # [V, n], before masking
     sb3_values: np.ndarray = ABSENT  # [V]
     random: RandomObservations = ABSENT
+    unseen: RandomObservations = (
+        ABSENT  # the same where elements vary that were constant in the rollout, if both can take it
+    )
     scaled: ScaledWeights = ABSENT
     # entry -> float64 [2]: how far outputs move, the port's and SB3's, when drawn values change places
     inputs: Arrays = ABSENT

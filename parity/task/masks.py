@@ -9,14 +9,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from parity.errors import CannotStart
+from parity.errors import CannotStart, in_words
 
 MASK_KEY = "action_mask"
 MASK_METHOD = "action_masks"
@@ -163,11 +163,14 @@ def is_empty(mask: np.ndarray, action_space: spaces.Space) -> bool:
 
 def uniform_legal_action(
     mask: np.ndarray, action_space: spaces.Space, generator: np.random.Generator
-) -> np.ndarray | int:
-    """Draws every sub-action uniformly from what ``mask`` (bool ``[n_logits]``) allows; from all where it allows nothing."""
+) -> np.ndarray | np.int64:
+    """Draws every sub-action uniformly from what ``mask`` (bool ``[n_logits]``) allows; from all where it allows nothing.
+
+    As both frameworks hand actions over: an int64 of NumPy, no Python integer, or an int64 array ``[k]``.
+    """
     branches = split_by_branch(mask, choices(action_space))
     picked = [generator.choice(np.flatnonzero(branch if branch.any() else ~branch)) for branch in branches]
-    return np.array(picked, dtype=action_space.dtype) if action_space.shape else int(picked[0])
+    return np.array(picked, dtype=np.int64) if action_space.shape else np.int64(picked[0])
 
 
 def as_mask(raw: Any, action_space: spaces.Space, where: str) -> np.ndarray:
@@ -179,6 +182,11 @@ def as_mask(raw: Any, action_space: spaces.Space, where: str) -> np.ndarray:
     actions = _maskable(action_space)
     if (plain := actions.read(raw)) is not None:
         return plain
+    if (rows := _rows_of_branches(raw)) is not None:
+        raise CannotStart(
+            f"The mask of {where} has a row for each sub-action, of {rows} entries: return one row of {actions.n_logits}, "
+            "np.concatenate(rows), as MaskablePPO takes it."
+        )
     try:
         flat = np.concatenate([np.asarray(part).reshape(-1) for part in raw]) if isinstance(raw, list | tuple) else None
         numbers = np.asarray(raw if flat is None else flat).reshape(-1)
@@ -195,6 +203,19 @@ def as_mask(raw: Any, action_space: spaces.Space, where: str) -> np.ndarray:
             "return one entry per action (sub-actions concatenated)."
         )
     return mask
+
+
+def _rows_of_branches(raw: Any) -> str | None:
+    """Lengths of a mask's rows, in words, where they differ or have names: no framework makes one array of them."""
+    rows: Sequence[Any] | None = None
+    if isinstance(raw, Mapping):
+        rows = list(raw.values())
+    elif isinstance(raw, list | tuple) or (isinstance(raw, np.ndarray) and raw.dtype == object):
+        rows = list(raw)
+    sizes = [np.size(row) for row in rows or ()]
+    return (
+        in_words([str(size) for size in sizes]) if len(set(sizes)) > 1 or (isinstance(raw, Mapping) and sizes) else None
+    )
 
 
 def _method(env: gymnasium.Env, name: str) -> Callable[[], Any] | None:

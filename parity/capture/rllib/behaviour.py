@@ -13,13 +13,14 @@ from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 
+from parity.capture.draws import draw_within, vary_constants
 from parity.capture.module_capture import ModuleCapture, add_entry
 from parity.capture.random_masks import random_actions, random_masks
 from parity.capture.scaled_weights import scaled
 from parity.capture.sensitivity import output_sensitivity
 from parity.frameworks.network import nested, sample_observations
 from parity.frameworks.rllib.arrays import array, device_of, flat, probability, take
-from parity.results.capture import Arrays, ChosenActions, ScaledWeights
+from parity.results.capture import Arrays, ChosenActions, RandomObservations, ScaledWeights
 from parity.task.masks import MASK_KEY, choices
 
 SPACE_SAMPLES = 32
@@ -200,11 +201,18 @@ def unregistered_tensors(module: Any, registered: set[int], columns: dict[str, A
     return list(shapes.values())
 
 
-def random_observations(own: ModuleCapture, module: Any) -> None:
-    """The module on observations that the environment may never show, with one and with many legal actions."""
-    observations = random_observations_for(own, module)
-    if observations is None:
-        return
+def random_observations(own: ModuleCapture, module: Any, shown: Any) -> None:
+    """The module on observations that the environment has not shown, with one and with many legal actions.
+
+    ``shown``: as in `random_observations_for`.
+    """
+    observations = random_observations_for(own, module, shown)
+    if observations is not None:
+        own.forward.random = own.distribution.random = on_drawn(own, module, observations)
+
+
+def on_drawn(own: ModuleCapture, module: Any, observations: Any) -> RandomObservations:
+    """The module's training pass on observations that were drawn."""
     with torch.no_grad():
         given = as_trained(module, observations)
         before = flat(copy.deepcopy(given))
@@ -217,20 +225,21 @@ def random_observations(own: ModuleCapture, module: Any) -> None:
         _note_changes(own, before, flat(given))
         logits = out[Columns.ACTION_DIST_INPUTS]
         distribution = distribution_class(module, "train").from_logits(logits)
-        own.fill_random(
+        outputs = RandomObservations(
+            module=own.module,
             observations=flat(observations),
             logits=array(logits),
             mask=array(observations[MASK_KEY]),
             probability=array(probability(distribution)),
         )
         if has_values(module):
-            values = module.compute_values(given, embeddings=out.get(Columns.EMBEDDINGS))
-            own.forward.random.values = array(values)
+            outputs.values = array(module.compute_values(given, embeddings=out.get(Columns.EMBEDDINGS)))
+    return outputs
 
 
-def scaled_weights(own: ModuleCapture, module: Any, factors: Mapping[str, float]) -> ScaledWeights:
+def scaled_weights(own: ModuleCapture, module: Any, factors: Mapping[str, float], shown: Any) -> ScaledWeights:
     """The module with its weights multiplied, on random observations, in each of its phases."""
-    observations = random_observations_for(own, module)
+    observations = random_observations_for(own, module, shown)
     mask = array(observations[MASK_KEY]).astype(bool)
     actions = random_actions(mask, choices(module.action_space))
     batch = {Columns.OBS: observations}
@@ -251,15 +260,54 @@ def scaled_weights(own: ModuleCapture, module: Any, factors: Mapping[str, float]
     return into
 
 
-def random_observations_for(own: ModuleCapture, module: Any) -> Any:
-    """Observations of the module's space, masks with one and with many legal actions; None where it has no mask."""
-    observations = sample_observations(module.observation_space, SPACE_SAMPLES)
+def random_observations_for(own: ModuleCapture, module: Any, shown: Any) -> Any:
+    """Observations as a module gets them, masks with one and with many legal actions; None where it has no mask.
+
+    Args:
+        shown: what the environment showed the module, arrays ``[N, …]``, nested: nothing else is drawn, see
+            `parity.capture.draws`. None where nothing is known: any of the module's space then.
+    """
+    if shown is None:
+        observations = sample_observations(module.observation_space, SPACE_SAMPLES)
+    else:
+        observations = tree.map_structure(torch.as_tensor, draw_within(shown, SPACE_SAMPLES))
     if not isinstance(observations, dict) or MASK_KEY not in observations:
         return None
     sizes = own.facts.choices or [observations[MASK_KEY].shape[-1]]
-    observations[MASK_KEY] = torch.as_tensor(random_masks(sizes, SPACE_SAMPLES)).to(observations[MASK_KEY])
+    mask = torch.as_tensor(random_masks(sizes, SPACE_SAMPLES))
     device = device_of(module)
-    return tree.map_structure(lambda leaf: leaf.to(device), observations)
+    copies = _copies_of_the_mask(shown)
+    return tree.map_structure_with_path(
+        lambda path, leaf: (mask.reshape(leaf.shape).to(leaf) if path in copies else leaf).to(device), observations
+    )
+
+
+def unseen_observations_for(own: ModuleCapture, module: Any, shown: Any) -> Any:
+    """The same with other values where all that was shown was the same; None where nothing was."""
+    observations = random_observations_for(own, module, shown)
+    if shown is None or observations is None:
+        return None
+    possible = tree.map_structure(array, sample_observations(module.observation_space, SPACE_SAMPLES))
+    varied = vary_constants(shown, tree.map_structure(array, observations), possible)
+    if varied is None:
+        return None
+    return tree.map_structure(
+        lambda leaf, like: torch.as_tensor(leaf).to(like), {**varied, MASK_KEY: observations[MASK_KEY]}, observations
+    )
+
+
+def _copies_of_the_mask(shown: Any) -> set[tuple[Any, ...]]:
+    """Paths of the mask and of entries that repeat it, as wrapped environments do: they keep to one mask."""
+    own: tuple[Any, ...] = (MASK_KEY,)
+    if shown is None:
+        return {own}
+    mask = shown[MASK_KEY].reshape(len(shown[MASK_KEY]), -1)
+    varies = bool((mask != mask[0]).any())
+    return {own} | {
+        path
+        for path, leaf in tree.flatten_with_path(shown)
+        if varies and leaf.size == mask.size and np.array_equal(leaf.reshape(mask.shape), mask)
+    }
 
 
 def _note_changes(own: ModuleCapture, before: Arrays, now: Arrays) -> None:

@@ -11,8 +11,16 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
 from parity.capture.module_capture import ModuleCapture
+from parity.capture.raised import note
 from parity.capture.rllib.algorithm import through_algorithm
-from parity.capture.rllib.behaviour import as_trained, outputs_of, random_observations_for, scaled_weights
+from parity.capture.rllib.behaviour import (
+    as_trained,
+    on_drawn,
+    outputs_of,
+    random_observations_for,
+    scaled_weights,
+    unseen_observations_for,
+)
 from parity.capture.rllib.connectors import connectors_of
 from parity.capture.rllib.control import control
 from parity.capture.rllib.ignored_fields import ignored_fields
@@ -168,13 +176,15 @@ def _sb3_side(rollout: PortRollout, task: Task, module_id: str, sb3_policy: Any)
     if direct and random is not None:
         with rollout.part(f"sb3 space {module_id}"):
             sb3_reference.add_random_reference(random, sb3_policy, for_policy(random.observations, space))
+    if direct and copied is not None:
+        _unseen(rollout, own, copied, sb3_policy)
     same_space = other_observations(space, rollout.module(module_id).observation_space) is None
     if is_learning and copied is not None and random is not None and same_space:
         with rollout.part(f"sb3 space {module_id}"):
             own.forward.inputs = _inputs(random.observations, copied, sb3_policy)
     if copied is not None and own.facts.mask_in_space:
         with rollout.part(f"scaled weights {module_id}"):
-            _scaled_weights(own, copied, sb3_policy if direct else None, pairs)
+            _scaled_weights(own, copied, sb3_policy if direct else None, pairs, rollout.shown(module_id))
     if copied is not None and module_id in rollout.after:
         with rollout.part(f"sb3 {module_id}"):
             spaces_of_module = copied.observation_space, copied.action_space
@@ -190,18 +200,39 @@ def _sb3_side(rollout: PortRollout, task: Task, module_id: str, sb3_policy: Any)
             )
 
 
-def _scaled_weights(own: ModuleCapture, module: Any, policy: Any | None, pairs: dict[str, str]) -> None:
-    """Both sides on random observations with scaled weights; SB3's where parameters correspond (``policy`` is not None)."""
+def _unseen(rollout: PortRollout, own: ModuleCapture, module: Any, policy: Any) -> None:
+    """Both sides where entries vary that were constant in the rollout: one that is left out shows nowhere else."""
+    try:
+        observations = unseen_observations_for(own, module, rollout.shown(own.module))
+        if observations is None:
+            return
+        unseen = on_drawn(own, module, observations)
+        sb3_reference.add_random_reference(unseen, policy, for_policy(unseen.observations, policy.observation_space))
+    except Exception as error:
+        # Values that the environment does not show may be none that the networks take: nobody is accused.
+        note(
+            rollout.context, "what was constant in the rollout could not be varied to compare the networks there", error
+        )
+        return
+    own.forward.unseen = unseen
+
+
+def _scaled_weights(own: ModuleCapture, module: Any, policy: Any | None, pairs: dict[str, str], shown: Any) -> None:
+    """Both sides on random observations with scaled weights; SB3's where parameters correspond (``policy`` is not None).
+
+    ``shown``: what the environment showed the module.
+    """
     random = own.forward.random
     mask = torch.as_tensor(random.mask).bool()
     if policy is None:
-        shown = random_observations_for(own, module)
-        scaled_weights(own, module, scale_factors(module, lambda: _centred(*outputs_of(module, shown), mask)))
+        given = random_observations_for(own, module, shown)
+        factors = scale_factors(module, lambda: _centred(*outputs_of(module, given), mask))
+        scaled_weights(own, module, factors, shown)
         return
     seen = for_policy(random.observations, policy.observation_space)
     factors = scale_factors(policy, lambda: _centred(*sb3_reference.outputs(policy, seen), mask))
     factors = {name: factor for name, factor in factors.items() if name in pairs}
-    into = scaled_weights(own, module, {pairs[name]: factor for name, factor in factors.items()})
+    into = scaled_weights(own, module, {pairs[name]: factor for name, factor in factors.items()}, shown)
     with scaled(policy, factors):
         sb3_reference.add_random_reference(into, policy, seen)
 

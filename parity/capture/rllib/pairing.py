@@ -16,11 +16,11 @@ from parity.capture.raised import note
 from parity.capture.rllib.behaviour import has_values, outputs_of
 from parity.capture.sb3 import sb3_reference
 from parity.capture.sb3.sb3_reference import for_policy
-from parity.capture.shown import shown_observations
 from parity.frameworks.network import by_path, network_input, sample_observations
 from parity.frameworks.rllib.arrays import duplicate, flat
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY
 from parity.frameworks.rllib.module import is_wrapped, same_tensors, unmasked_space
+from parity.frameworks.shown import shown_observations
 from parity.ladder.correspondence import correspond
 from parity.results.capture import Context, Correspondence
 from parity.task import Task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,12 @@ class Recording(EnvReader):
         self._shown: dict[Any, Any] = {}  # agent -> a copy of the observation that it has not acted on yet
         self._latest: dict[Any, Move] = {}  # agent -> its last move, while the episode goes on for it
         self._given: dict[Any, Any] = {}  # agent -> its last observation itself
+
+    def shown(self) -> Iterator[tuple[Any, Any]]:
+        """Agents and what they observed, acted on or not."""
+        for (_, agent), moves in self.moves.items():
+            yield from ((agent, move.observation) for move in moves if move.observation is not None)
+        yield from self._shown.items()
 
     def before(self, call: Call) -> None:
         if call.method == "reset":

@@ -22,6 +22,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
+from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.utils import force_list
 
 from parity.capture.module_capture import ModuleCapture
@@ -51,6 +52,7 @@ from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY
 from parity.frameworks.rllib.env_tap import EnvReader, tap_sub_environments
 from parity.frameworks.rllib.eval_runner import make_env_runner
+from parity.frameworks.rllib.module import same_tensors
 from parity.results.capture import Capture, Context, Correspondence, Decisions, ModuleFacts, Resets, Step
 from parity.task.masks import MASK_KEY, choices
 
@@ -122,6 +124,25 @@ class PortRollout:
         """The learner's module."""
         return self.learner.module[module_id].unwrapped()
 
+    def shown(self, module_id: str) -> Any:
+        """What the environment showed a module, behind the connectors: arrays ``[N, …]``, nested; None where it is not known.
+
+        Where the learner has no batch of it, what its agents saw, if connectors leave the module their observation space.
+        """
+        if module_id in self.seen:
+            seen = self.seen[module_id]
+            rows = self.of(module_id).decisions(len(seen[Columns.ACTIONS]))
+            return tree.map_structure(array, take(seen[Columns.OBS], rows))
+        module, mapping = self.module(module_id), self.port.config.policy_mapping_fn
+        observations = [
+            observation
+            for recording in self.recordings
+            for agent, observation in recording.shown()
+            if mapping(agent, MultiAgentEpisode()) == module_id
+            and same_tensors(self.port.agents[agent][0], module.observation_space)
+        ]
+        return tree.map_structure(array, stack(observations)) if observations else None
+
     def compared(self) -> list[str]:
         """Ids of the trained modules whose actions MaskablePPO has; the learning agent's in any case."""
         return [
@@ -154,17 +175,17 @@ def roll_out(capture: Capture, port: Port, initial: Initial) -> PortRollout:
         _build(rollout, initial)
     if rollout.learner is None:
         return rollout
-    for module_id in rollout.compared():
-        # Before the rollout: a port that plays illegal actions may not survive it.
-        with rollout.part(f"space {module_id}"):
-            behaviour.random_observations(rollout.of(module_id), rollout.module(module_id))
     episodes: list[Any] = []
     with rollout.part("sample"):
         episodes = _sample(rollout)
-    if not episodes:
-        return rollout
-    with rollout.part("batch"):
-        _batch(rollout, episodes)
+    if episodes:
+        with rollout.part("batch"):
+            _batch(rollout, episodes)
+    for module_id in rollout.compared():
+        # Also where the rollout has stopped: what the module does there may say why.
+        with rollout.part(f"space {module_id}"):
+            own, module = rollout.of(module_id), rollout.module(module_id)
+            behaviour.random_observations(own, module, rollout.shown(module_id))
     for module_id in rollout.modules:
         own, module, columns = rollout.of(module_id), rollout.module(module_id), rollout.seen[module_id]
         with rollout.part(f"forward {module_id}"):

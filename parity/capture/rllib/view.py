@@ -242,7 +242,7 @@ def greedy(module: Any, seen: Any, space: spaces.Space) -> Any:
         else:
             policy = module.get_inference_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
             action = array(policy.to_deterministic().sample())[0]
-    return action if space.shape else int(action)
+    return action
 
 
 def _frozen(port: Port, learner: Any) -> dict[str, Any]:

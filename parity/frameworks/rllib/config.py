@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import logging
 import sys
 from typing import Any
@@ -26,6 +27,7 @@ from parity.frameworks.network import build_network, check_network, check_observ
 from parity.frameworks.rllib.env import agent_spaces, has_choice, learning_agent, make_multi_agent_env
 from parity.frameworks.rllib.module import FlatNetwork, SharedNetworkModule, is_wrapped, unmasked_space
 from parity.frameworks.rllib.pettingzoo import inner
+from parity.frameworks.shown import shown_observations
 from parity.task import Task
 from parity.task.masks import MASK_KEY, MaskedEnv
 from parity.task.registry import FILE_MODULE_PREFIX
@@ -186,7 +188,8 @@ def _module_spec(task: Task, agent: str, agents: AgentSpaces, learner: str, seed
     wrapped = is_wrapped(observation_space, single_agent_space(task)) if agent == learner else True
     space = unmasked_space(observation_space, wrapped)
     check_observation_space(space)
-    check_network(build_network(network, space, action_space, seed), space, action_space)
+    shown = functools.partial(shown_observations, task, 2) if network is task.network else None
+    check_network(build_network(network, space, action_space, seed), space, action_space, shown)
     model_config = {"network": network, "seed": seed, "wrapped": wrapped}
     return RLModuleSpec(module_class=SharedNetworkModule, model_config=model_config)
 

@@ -124,8 +124,13 @@ def _check_mask(
     """Checks that an agent's mask has an entry for each of its actions."""
     mask = observation_space.spaces.get(MASK_KEY) if isinstance(observation_space, spaces.Dict) else None
     wanted = mask_size(action_space)
-    if mask is None or mask.shape is None or wanted is None:
+    if mask is None or wanted is None:
         return
+    if mask.shape is None:
+        raise CannotStart(
+            f'Task {task_id}: {env} has a mask of agent "{agent}" in {mask}: make it one array of {wanted} entries, '
+            f"Box(0, 1, ({wanted},), np.int8), the sub-actions' concatenated."
+        )
     size = int(np.prod(mask.shape))
     if size != wanted:
         raise CannotStart(

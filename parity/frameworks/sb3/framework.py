@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from parity.frameworks.device import synchronizer
 from parity.frameworks.network import check_network
 from parity.frameworks.sb3.eval_runner import Sb3EvalRunner
 from parity.frameworks.sb3.model import build_model, network_space, vec_env
+from parity.frameworks.shown import shown_observations
 from parity.frameworks.stopwatch import Stopwatch
 from parity.task import Task
 from parity.task.masks import MaskCounts
@@ -34,7 +36,8 @@ class Sb3(Framework):
         session = self.open(task, seed=0, device=device, threads=threads)
         try:
             if task.sb3_model is None:
-                check_network(session.model.policy.network, network_space(session.env), session.env.action_space)
+                network, shown = session.model.policy.network, functools.partial(shown_observations, task, 2)
+                check_network(network, network_space(session.env), session.env.action_space, shown)
             return Effective(
                 hyperparameters=hyperparameters.of_sb3(session.model),
                 untranslated=[],

@@ -8,7 +8,7 @@ from parity.ladder.difference import Difference, elementwise
 from parity.ladder.rung_input import ModuleCheck, RungInput, RungReport, check_modules, finite_rows, scaled
 from parity.ladder.rungs.legal import legal_log_probabilities
 from parity.ladder.tolerances import SCALED_WEIGHTS, Tolerance
-from parity.results.capture import Forward
+from parity.results.capture import Forward, RandomObservations
 
 # Far above float32's noise on outputs of order 1.
 SOME = 1e-4
@@ -62,7 +62,7 @@ def _outputs_without_rollout(module: ModuleCheck, forward: Forward) -> None:
         used = outputs if column == "values" else np.where(mask.astype(bool), outputs, 0.0)
         bad = int((~finite_rows(used)).sum())
         if bad:
-            message = f"{column} of {bad} of {len(used)} observations drawn from the space are not finite"
+            message = f"{column} of {bad} of {len(used)} drawn observations are not finite"
             module.report("PAR106", column, message, {"rows": bad})
 
 
@@ -140,20 +140,27 @@ def _against_sb3(module: ModuleCheck, forward: Forward) -> None:
 
 
 def _random_observations(module: ModuleCheck, forward: Forward) -> None:
-    """The same on observations drawn from the space: inputs that were constant in the rollout show here."""
+    """The same on drawn observations, also where elements vary that were constant in the rollout."""
     if not module.has_sb3_network or not module.facts.mask_in_space:
         return
-    random = forward.random
-    mask = random.mask.astype(bool)
-    logits, reference = random.logits, random.sb3_logits
+    _drawn(module, forward.random, "on drawn observations")
+    unseen = forward.optional("unseen")
+    # Values that no rollout has shown may be none that either network is made for.
+    if unseen is not None and np.isfinite(unseen.sb3_logits).all() and np.isfinite(unseen.sb3_values).all():
+        _drawn(module, unseen, "where elements of the observation vary that were constant in the rollout")
+
+
+def _drawn(module: ModuleCheck, outputs: RandomObservations, where: str) -> None:
+    mask = outputs.mask.astype(bool)
+    logits, reference = outputs.logits, outputs.sb3_logits
     if logits.shape == reference.shape:
         ours, theirs = (legal_log_probabilities(each, mask, module.choices) for each in (logits, reference))
         difference = _on_random(ours, theirs, module.tolerance)
-        message = f"logits differ by up to {difference.max_abs:.3g} on observations drawn from the space"
+        message = f"logits differ by up to {difference.max_abs:.3g} {where}"
         module.require(difference, "PAR101", message, difference.where)
-    if module.facts.compute_values and random.values.shape == random.sb3_values.shape:
-        difference = _on_random(random.values, random.sb3_values, module.tolerance)
-        message = f"values differ by up to {difference.max_abs:.3g} on observations drawn from the space"
+    if module.facts.compute_values and outputs.values.shape == outputs.sb3_values.shape:
+        difference = _on_random(outputs.values, outputs.sb3_values, module.tolerance)
+        message = f"values differ by up to {difference.max_abs:.3g} {where}"
         module.require(difference, "PAR102", message, difference.where)
 
 

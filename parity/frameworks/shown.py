@@ -16,7 +16,7 @@ APART = 3
 
 
 def shown_observations(task: Task, rows: int, seed: int = 0) -> Any:
-    """Observations of uniformly random legal play without their mask, an array or a dict of arrays ``[rows, …]``."""
+    """Observations of uniformly random legal play without their mask: arrays ``[rows, …]``, nested as the space is."""
     generator = np.random.default_rng(seed)
     kept = []
     with undisturbed():
@@ -26,9 +26,8 @@ def shown_observations(task: Task, rows: int, seed: int = 0) -> Any:
             for step in range(rows * APART):
                 if step % APART == 0:
                     kept.append(observation)
-                observation, _, terminated, truncated, _ = env.step(
-                    uniform_legal_action(env.action_masks(), env.action_space, generator)
-                )
+                action = uniform_legal_action(env.action_masks(), env.action_space, generator)
+                observation, _, terminated, truncated, _ = env.step(action)
                 if terminated or truncated:
                     observation, _ = env.reset()
             return stack_observations(kept, env.observation_space)
