@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -69,8 +69,16 @@ def elementwise(
     )
 
 
-def per_tensor(values: dict[str, np.ndarray], references: dict[str, np.ndarray], tolerance: Tolerance) -> Difference:
-    """Each tensor's ‖a - b‖₂ within ``relative`` of ‖b‖₂, or below ``floor``; the worst tensor is named."""
+def per_tensor(
+    values: dict[str, np.ndarray],
+    references: dict[str, np.ndarray],
+    tolerance: Tolerance,
+    floors: Mapping[str, float] | None = None,
+) -> Difference:
+    """Each tensor's ‖a - b‖₂ within ``relative`` of ‖b‖₂, or below ``floor``; the worst tensor is named.
+
+    ``floors``: tensors that have a floor of their own, where that is larger.
+    """
     worst = NONE
     for name in [*references, *(name for name in values if name not in references)]:
         if name not in values or name not in references:
@@ -82,11 +90,12 @@ def per_tensor(values: dict[str, np.ndarray], references: dict[str, np.ndarray],
             return Difference(math.nan, math.nan, math.inf, f"{name}: not finite")
         distance, size = float(np.linalg.norm(a - b)), float(np.linalg.norm(b))
         relative = distance / size if size > 0 else (0.0 if distance == 0 else math.inf)
-        needed = min(relative / tolerance.relative, distance / tolerance.floor)
+        floor = max(tolerance.floor, (floors or {}).get(name, 0.0))
+        needed = min(relative / tolerance.relative, distance / floor)
         largest = float(np.abs(a - b).max(initial=0.0))
         worst = Difference(
             max(worst.max_abs, largest),
-            max(worst.max_rel, relative if distance > tolerance.floor else 0.0),
+            max(worst.max_rel, relative if distance > floor else 0.0),
             max(worst.tolerance_needed, needed),
             name if needed > worst.tolerance_needed else worst.where,
         )

@@ -542,6 +542,9 @@ class Gradient(Captured):
     clipped: Arrays = ABSENT
     sensitivity: Arrays = ABSENT  # float64 [2]: how far log-probs and values move when the parameter is disturbed
     sb3: dict[str, Arrays] = ABSENT  # RUN -> SB3's, clipped, by SB3's names
+    # SB3's name -> float64 [N], ‖·‖₂: how far SB3's own computation ends from itself where its weights start a few floats
+    # away; empty where the two sides are so near that nobody asks
+    noise: Arrays = field(default_factory=dict)
     stretched: Arrays = ABSENT  # a gradient far above the bound of clipping
     stretched_clipped: Arrays = ABSENT
     minibatches: int = ABSENT
@@ -564,6 +567,7 @@ class Step(Captured):
     sensitivity: Arrays = ABSENT  # see Gradient
     sb3: dict[str, Arrays] = ABSENT  # RUN -> SB3's parameters after the first step, by SB3's names
     sb3_gradient: dict[str, Arrays] = ABSENT  # RUN -> SB3's gradient of it
+    noise: Arrays = field(default_factory=dict)  # as Gradient's
     sb3_last: Arrays = ABSENT  # SB3's after the whole update as SB3 does it
 
 
@@ -583,6 +587,7 @@ class Update(Captured):
     sensitivity: Arrays = ABSENT  # see Gradient
     sb3: dict[str, Arrays] = ABSENT  # RUN -> SB3's parameters after the update, by SB3's names
     sb3_peak: dict[str, Arrays] = ABSENT
+    noise: Arrays = field(default_factory=dict)  # as Gradient's
     epochs: int = ABSENT
     minibatch_size: int = ABSENT
     # "learner", "env runner" -> logits after the new weights were given to the env runner

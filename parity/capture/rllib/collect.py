@@ -197,6 +197,7 @@ def _sb3_side(rollout: PortRollout, task: Task, module_id: str, sb3_policy: Any)
                 ppo,
                 adam_eps,
                 None if direct else rollout.connected.get(module_id),
+                pairs if direct else None,
             )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,19 @@ from parity.capture.module_capture import ModuleCapture, loss_terms
 from parity.frameworks import hyperparameters
 from parity.frameworks.network import by_path, network_input
 from parity.frameworks.sb3.policy import SharedNetworkPolicy
-from parity.results.capture import Arrays, RandomObservations, Rows, ScaledWeights
+from parity.ladder.tolerances import CPU
+from parity.results.capture import Arrays, Gradient, LossTerms, RandomObservations, Rows, ScaledWeights, Step, Update
 from parity.task import PPOParams
 
+# An update that lies on a kink crosses it in four of ten such copies (measured: a packed LSTM, 12 minibatches), so that all
+# of them miss it once in 150 times.
+MOVES, FLOATS = 10, 4
+# In units of the tolerance: nobody asks for the noise of sides that are nearer.
+NEAR = 0.1
+# Losses of the first minibatch that differ by more than this part differ for another reason than noise.
+SAME_LOSS = 1e-3
+# Before the module's own parameter names in a policy around it.
+AROUND_THE_MODULE = "network.module."
 # The name of an observation that is no Dict.
 OBSERVATIONS = "observations"
 
@@ -86,7 +97,13 @@ def add_random_reference(
 
 
 def add_reference(
-    own: ModuleCapture, policy: Any, after: Any, ppo: PPOParams, adam_eps: float, connected: Arrays | None = None
+    own: ModuleCapture,
+    policy: Any,
+    after: Any,
+    ppo: PPOParams,
+    adam_eps: float,
+    connected: Arrays | None = None,
+    pairs: Mapping[str, str] | None = None,
 ) -> None:
     """SB3's side of a module's rungs 1 to 8: what was collected of its rollout and update, computed once more by SB3.
 
@@ -97,6 +114,7 @@ def add_reference(
         ppo: of this module, see `settings`.
         adam_eps: epsilon of the module's optimiser.
         connected: observations of the decisions as the port's connectors made them; the environment's where left out.
+        pairs: the policy's parameter names -> the module's, where the policy is not one around the module itself.
     """
     rows, space = own.rows, policy.observation_space
     columns = sum(own.facts.choices or [])
@@ -118,7 +136,7 @@ def add_reference(
         epochs=own.update.epochs,
         adam_eps=adam_eps,
     )
-    _add_updates(own, policy, observations, masks, port, ppo)
+    _add_updates(own, policy, observations, masks, port, ppo, pairs or {})
 
 
 def _add_forward(own: ModuleCapture, policy: MaskableActorCriticPolicy, observations: Any, masks: np.ndarray) -> None:
@@ -189,6 +207,7 @@ def _add_updates(
     masks: np.ndarray,
     port: PortUpdate,
     ppo: PPOParams,
+    pairs: Mapping[str, str],
 ) -> None:
     """Updates by ``MaskablePPO.train`` from the same weights: one step on the port's first minibatch, and whole ones.
 
@@ -204,11 +223,11 @@ def _add_updates(
         "action_masks": masks.astype(np.float32),
     }
 
-    def run(minibatches: list[np.ndarray], ports_advantages: bool, adam_eps: float) -> _Updated:
+    def run(minibatches: list[np.ndarray], ports_advantages: bool, adam_eps: float, start: Any = policy) -> _Updated:
         normalize = ppo.normalize_advantage and not ports_advantages
         its_ppo = dataclasses.replace(ppo, adam_eps=adam_eps, normalize_advantage=normalize)
         advantages = port.advantages if ports_advantages else raw
-        return _Trainer(copy.deepcopy(policy), observations, its_ppo).run(
+        return _Trainer(copy.deepcopy(start), observations, its_ppo).run(
             minibatches, columns | {"advantages": advantages}
         )
 
@@ -231,6 +250,61 @@ def _add_updates(
     own.update.sb3 = {name: each.last for name, each in whole.items()}
     own.update.sb3_peak = {name: each.peak for name, each in whole.items()}
     own.step.sb3_last = whole["sb3"].last
+    # The run of SB3's that has the port's losses: with none of the port's differences, or with all. Elsewhere it is no noise.
+    nearest = next((run for run in ("sb3", "all") if _same_loss(own.loss.terms, own.loss.sb3[run])), None)
+    if nearest is None:
+        return
+    compared: list[tuple[Gradient | Step | Update, str, _Updated, Callable[[_Updated], Arrays]]] = [
+        (own.gradient, "clipped", first[nearest], lambda updated: updated.gradient),
+        (own.step, "after", first[nearest], lambda updated: updated.first),
+        (own.update, "last", whole[nearest], lambda updated: updated.last),
+    ]
+    distance = max(_distance(rung.optional(ours) or {}, of(theirs), pairs) for rung, ours, theirs, of in compared)
+    if distance < NEAR:
+        return
+    arguments = (dealt, False, ppo.adam_eps) if nearest == "sb3" else (port.minibatches, True, port.adam_eps)
+    moved = [run(*arguments, start) for start in _moved_by_floats(policy)]
+    for rung, _, unmoved, of in compared:
+        rung.noise = {
+            name: np.array([float(np.linalg.norm(of(each)[name].astype(np.float64) - array)) for each in moved])
+            for name, array in of(unmoved).items()
+        }
+
+
+def _same_loss(ours: LossTerms, theirs: LossTerms) -> bool:
+    """Whether the terms of the first minibatch agree roughly; a term that the learner does not log says nothing."""
+    pairs = [(getattr(ours, name)[:1], getattr(theirs, name)[:1]) for name in ("policy", "value", "entropy")]
+    return all(np.allclose(a, b, rtol=SAME_LOSS, atol=SAME_LOSS) for a, b in pairs if np.isfinite(a).all())
+
+
+def _distance(ours: Arrays, theirs: Arrays, pairs: Mapping[str, str]) -> float:
+    """The largest distance of two tensors, in units of the tolerance."""
+    names = {name: pairs.get(name) or name.removeprefix(AROUND_THE_MODULE) for name in theirs}
+    together = [(ours[names[name]], array) for name, array in theirs.items() if names[name] in ours]
+    sizes = [
+        (float(np.linalg.norm(a.astype(np.float64) - b)), float(np.linalg.norm(b)))
+        for a, b in together
+        if a.shape == b.shape
+    ]
+    return max((distance / (CPU.relative * size + CPU.floor) for distance, size in sizes), default=0.0)
+
+
+def _moved_by_floats(policy: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    """Copies whose every weight is moved up or down by a few floats: what another order of a sum does to a computation.
+
+    One weight alone reaches a few units; where a unit or a ratio of PPO's lies on its kink, only noise in all of them shows it.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(MOVES):
+        moved = copy.deepcopy(policy)
+        with torch.no_grad():
+            for parameter in moved.parameters():
+                size = parameter.abs()
+                float_apart = torch.nextafter(size, torch.full_like(size, float("inf"))) - size
+                floats = torch.randint(1, FLOATS + 1, parameter.shape, generator=generator)
+                sign = 2 * torch.randint(0, 2, parameter.shape, generator=generator) - 1
+                parameter.add_(float_apart * floats * sign)
+        yield moved
 
 
 def _is_sb3s(port: PortUpdate, rows: int) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from parity.ladder.difference import per_tensor
 from parity.ladder.rung_input import ModuleCheck, RungInput, RungReport, check_modules
-from parity.ladder.rungs.shares import NOTHING
+from parity.ladder.rungs.shares import NOTHING, noise_floors, say_noise
 from parity.results.capture import Arrays, Gradient
 
 # A gradient that is cut is not within a tenth of the right one.
@@ -104,7 +104,10 @@ def _against_sb3(module: ModuleCheck, gradient: Gradient) -> None:
     ours = trained(gradient.clipped)
     sb3, with_ports = (trained(module.by_port_names(gradient.entry("sb3", run))) for run in ("sb3", "advantages"))
     ours |= {name: np.zeros_like(array) for name, array in sb3.items() if name not in ours and not array.any()}
-    direct, explained = (per_tensor(ours, theirs, module.tolerance) for theirs in (sb3, with_ports))
+    floors = noise_floors(module, gradient.noise)
+    direct, explained = (per_tensor(ours, theirs, module.tolerance, floors) for theirs in (sb3, with_ports))
+    for difference, theirs in ((direct, sb3), (explained, with_ports)):
+        say_noise(module, floors, difference, per_tensor(ours, theirs, module.tolerance))
     if direct:
         module.rung.compare(direct)
         return

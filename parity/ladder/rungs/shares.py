@@ -14,6 +14,8 @@ from parity.results.capture import Arrays
 # Adam divides a gradient by its own size: float32 noise on one that is nearly zero becomes noise on a step of the learning
 # rate. Seen between two correct implementations: 4e-6 on a tensor of 9,216 after five minibatches at a learning rate of 1e-3.
 NOISE_OF_A_STEP = 1e-2
+# Two correct computations may lie on either side of a third.
+BESIDE_ITSELF = 2.0
 # A gradient of this part of the largest one is float32's noise on zero (a KL term at equal policies makes such).
 NOTHING = 1e-7
 
@@ -49,10 +51,39 @@ def after_steps(module: ModuleCheck, steps: int = 1) -> Tolerance:
     return dataclasses.replace(module.tolerance, floor=floor)
 
 
+def noise_floors(module: ModuleCheck, noise: Arrays) -> dict[str, float]:
+    """Parameter -> how far apart two correct computations may end, by the port's names: the one rule for rungs 6 to 8.
+
+    SB3's own computation is repeated from weights that are a few floats away (``noise``, see
+    `parity.results.capture.Gradient`), and nobody is asked to come nearer to it than it comes to itself. What is large there is
+    no error: a unit, or a ratio of PPO's, lies on its kink, or Adam divides a gradient of float noise by its own size. The
+    reference is repeated and not the port, so that a port's mistake cannot widen its own bound.
+    """
+    return {name: BESIDE_ITSELF * float(each.max(initial=0.0)) for name, each in module.by_port_names(noise).items()}
+
+
+def say_noise(module: ModuleCheck, floors: dict[str, float], difference: Difference, without: Difference) -> None:
+    """Notes why a difference holds that the tolerances alone would not have allowed."""
+    if difference and not without:
+        module.rung.explained.append(
+            f"{module.label}{without.where} is {without.tolerance_needed:.2g} tolerances from SB3's, and SB3's own ends as far "
+            f"from itself ({max(floors.values()):.2g}) where its weights start a few floats away"
+        )
+
+
 def parameters_apart(
-    module: ModuleCheck, ours: Arrays, sb3: Arrays, our_gradients: Arrays, sb3_gradients: Arrays, steps: int = 1
+    module: ModuleCheck,
+    ours: Arrays,
+    sb3: Arrays,
+    our_gradients: Arrays,
+    sb3_gradients: Arrays,
+    steps: int = 1,
+    noise: Arrays | None = None,
 ) -> Difference:
-    """Parameters after ``steps`` of the optimiser, all by the port's names, but for `but_noise`."""
+    """Parameters after ``steps`` of the optimiser, all by the port's names, but for `but_noise` and `noise_floors`."""
     furthest = 2 * module.settings["learning_rate"] * steps
-    cleaned = but_noise(ours, sb3, our_gradients, sb3_gradients, furthest)
-    return per_tensor(cleaned, sb3, after_steps(module, steps))
+    cleaned, tolerance = but_noise(ours, sb3, our_gradients, sb3_gradients, furthest), after_steps(module, steps)
+    floors = noise_floors(module, noise or {})
+    difference = per_tensor(cleaned, sb3, tolerance, floors)
+    say_noise(module, floors, difference, per_tensor(cleaned, sb3, tolerance))
+    return difference

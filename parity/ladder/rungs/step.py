@@ -52,7 +52,12 @@ def _against_sb3(module: ModuleCheck, step: Step) -> None:
     gradients = step.optional("sb3_gradient") or {}
     direct, explained = (
         parameters_apart(
-            module, ours, theirs, step.optional("gradient") or {}, module.by_port_names(gradients.get(run, {}))
+            module,
+            ours,
+            theirs,
+            step.optional("gradient") or {},
+            module.by_port_names(gradients.get(run, {})),
+            noise=step.noise,
         )
         for run, theirs in (("sb3", sb3), ("all", both))
     )
