@@ -127,6 +127,18 @@ SLOW = (
             "Shelves-brought",
         )
     ),
+    "test_a_port_of_several_agents_is_compared_and_holds[two-policies",
+    "test_a_port_of_several_agents_is_compared_and_holds[shared-bare",
+    "test_a_port_of_several_agents_is_compared_and_holds[shared-by-its-own",
+    "test_a_port_of_several_agents_is_compared_and_holds[shared-in-turns",
+    "test_a_port_of_several_agents_is_compared_and_holds[self-play]",
+    "test_a_port_of_several_agents_is_compared_and_holds[self-play-in-turns",
+    "test_a_port_of_several_agents_is_compared_and_holds[right-leaves]",
+    "test_a_port_of_several_agents_is_compared_and_holds[right-leaves-shared",
+    "test_a_port_of_several_agents_is_compared_and_holds[left-leaves-shared",
+    "test_ids_within_a_box_of_loose_bounds_accuse_nobody[bare]",
+    "test_the_evaluator_plays_the_learning_agent_by_the_learning_module[left-leaves]",
+    "test_the_evaluator_plays_the_learning_agent_by_the_learning_module[right-comes-later]",
 )
 
 

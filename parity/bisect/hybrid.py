@@ -38,6 +38,7 @@ from parity.bisect.reference_port import (
 from parity.errors import CannotStart, in_short
 from parity.frameworks.rllib.config import Port, build_port, make_env, single_agent_space
 from parity.frameworks.rllib.env import SingleAgentAsMultiAgent
+from parity.frameworks.rllib.mapping import is_trained
 from parity.frameworks.rllib.module import SharedNetworkModule, is_wrapped
 from parity.task import Task
 from parity.task import registry as tasks
@@ -344,7 +345,7 @@ class HybridBuilder:
             specs = {module: copy.deepcopy(self._specs[module]) for module in theirs.policies} | by_module
             without_agent = set(specs) - {self._module_of(agent) for agent in self.agents}
             modules = {self._module_of(agent) for agent in trained}
-            modules |= {module for module in without_agent if _is_trained(module, theirs)}
+            modules |= {module for module in without_agent if is_trained(theirs, module)}
             config.policies_to_train = theirs.policies_to_train if TRAINED in keys else sorted(modules, key=str)
         if SPECIFICATION in keys:
             config._rl_module_spec = theirs._rl_module_spec
@@ -383,15 +384,10 @@ def _pieces_among(keys: Collection[str]) -> list[str]:
     return [key.removeprefix(f"{MODULE}.") for key in sorted(keys) if key.startswith(f"{MODULE}.")]
 
 
-def _is_trained(module: str, config: PPOConfig) -> bool:
-    asked = config.policies_to_train
-    return asked is None or (asked(module) if callable(asked) else module in asked)
-
-
 def _trained_agents(port: Port, agents: Agents) -> list[str]:
     """The agents whose modules the configuration trains."""
     mapping = port.config.policy_mapping_fn
-    return [agent for agent in agents if _is_trained(mapping(agent, MultiAgentEpisode()), port.config)]
+    return [agent for agent in agents if is_trained(port.config, mapping(agent, MultiAgentEpisode()))]
 
 
 def _value_in_words(config: PPOConfig, field: str) -> str:

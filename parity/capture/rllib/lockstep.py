@@ -18,12 +18,14 @@ from parity.capture.raised import part
 from parity.capture.rllib.pairing import pair_parameters
 from parity.capture.rllib.side import PortSide
 from parity.capture.sb3.lockstep import Sb3Side
+from parity.errors import in_words
 from parity.frameworks.network import network_input
 from parity.frameworks.randomness import undisturbed
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
 from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
 from parity.frameworks.rllib.exact.learner import ExactPPOLearner
+from parity.frameworks.rllib.mapping import modules_of
 from parity.results.capture import Context, Lockstep, LockstepSide
 from parity.task import Task
 
@@ -71,6 +73,9 @@ def _reason(port: Port) -> str | None:
     if runner is None or not issubclass(runner, ExactEnvRunner):
         name = "RLlib's env runner" if runner is None else f"the port's own {runner.__name__}"
         return f"{name} samples rollouts of another length and order than SB3's"
+    modules = modules_of(port.config, port.learning_agent)
+    if len(modules) > 1:
+        return f"policy_mapping_fn lets {in_words(modules)} play agent {port.learning_agent} in turn, SB3's policy plays always"
     return None
 
 

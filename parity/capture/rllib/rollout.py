@@ -22,7 +22,6 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
-from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.utils import force_list
 
 from parity.capture.module_capture import ModuleCapture
@@ -52,6 +51,7 @@ from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY
 from parity.frameworks.rllib.env_tap import EnvReader, tap_sub_environments
 from parity.frameworks.rllib.eval_runner import make_env_runner
+from parity.frameworks.rllib.mapping import modules_of
 from parity.frameworks.rllib.module import same_tensors
 from parity.results.capture import Capture, Context, Correspondence, Decisions, ModuleFacts, Resets, Step
 from parity.task.masks import MASK_KEY, choices
@@ -133,14 +133,13 @@ class PortRollout:
             seen = self.seen[module_id]
             rows = self.of(module_id).decisions(len(seen[Columns.ACTIONS]))
             return tree.map_structure(array, take(seen[Columns.OBS], rows))
-        module, mapping = self.module(module_id), self.port.config.policy_mapping_fn
-        observations = [
-            observation
-            for recording in self.recordings
-            for agent, observation in recording.shown()
-            if mapping(agent, MultiAgentEpisode()) == module_id
-            and same_tensors(self.port.agents[agent][0], module.observation_space)
-        ]
+        space = self.module(module_id).observation_space
+        agents = {
+            agent
+            for agent, (observed, _) in self.port.agents.items()
+            if module_id in modules_of(self.port.config, agent) and same_tensors(observed, space)
+        }
+        observations = [seen for each in self.recordings for agent, seen in each.shown() if agent in agents]
         return tree.map_structure(array, stack(observations)) if observations else None
 
     def compared(self) -> list[str]:

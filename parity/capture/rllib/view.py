@@ -20,7 +20,6 @@ import torch
 import tree
 from gymnasium import spaces
 from ray.rllib.core.columns import Columns
-from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from parity.capture.raised import note
 from parity.capture.rllib.env_contract import EnvContractChecker
@@ -33,6 +32,7 @@ from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
 from parity.frameworks.rllib.env_tap import Call, EnvTap
 from parity.frameworks.rllib.eval_runner import make_played_env
+from parity.frameworks.rllib.mapping import episode_played_by
 from parity.frameworks.rllib.module import is_wrapped, same_tensors, unmasked_space
 from parity.results.capture import Capture, Context, View, ViewSide
 from parity.task import Task
@@ -147,6 +147,7 @@ class _Player:
         self._others = others
         self._generator = np.random.default_rng(seed)
         self._shown: dict[str, Any] = {}
+        self._left: set[Any] = set()  # agents that nobody acts for any more, though their last observation may be shown
         self._last: Any = None
         self.shares_memory = False
         self.unreadable: str | None = None
@@ -171,11 +172,14 @@ class _Player:
         for _ in range(MOST_STEPS):
             if action is not None or self._agent not in self._shown:
                 actions = {
-                    agent: self._play(agent, seen) for agent, seen in self._shown.items() if agent != self._agent
+                    agent: self._play(agent, seen)
+                    for agent, seen in self._shown.items()
+                    if agent != self._agent and agent not in self._left
                 }
                 if action is not None:
                     actions[self._agent], action = action, None
                 self._shown, rewards, terminateds, truncateds, _ = self._env.step(actions)
+                self._left |= {agent for part in (terminateds, truncateds) for agent, ended in part.items() if ended}
                 reward += float(rewards.get(self._agent, 0.0))
                 terminated = bool(terminateds.get("__all__") or terminateds.get(self._agent))
                 truncated = bool(truncateds.get("__all__") or truncateds.get(self._agent)) and not terminated
@@ -248,10 +252,11 @@ def greedy(module: Any, seen: Any, space: spaces.Space) -> Any:
 def _frozen(port: Port, learner: Any) -> dict[str, Any]:
     """Modules of the other agents that have a choice and are not trained: SB3's environment plays these too, or none."""
     modules = {}
+    episode = episode_played_by(port.config, port.learning_agent, port.learning_module)
     for agent, (_, space) in port.agents.items():
         if learner is None or agent == port.learning_agent or not has_choice(space):
             continue
-        module_id = port.config.policy_mapping_fn(agent, MultiAgentEpisode())
+        module_id = episode.module_for(agent)
         if module_id in learner.module and not learner.should_module_be_updated(module_id):
             modules[agent] = learner.module[module_id].unwrapped()
     return modules

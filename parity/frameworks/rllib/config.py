@@ -16,15 +16,15 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.env_context import EnvContext
-from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.tune.experiment.trial import TRIAL_INFO
 from ray.tune.registry import register_env
 
-from parity.errors import CannotStart, in_short, one_line
+from parity.errors import CannotStart, in_short, in_words, one_line
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import SEED_STRIDE
 from parity.frameworks.network import build_network, check_network, check_observation_space
 from parity.frameworks.rllib.env import agent_spaces, has_choice, learning_agent, make_multi_agent_env
+from parity.frameworks.rllib.mapping import learning_module, modules_of
 from parity.frameworks.rllib.module import FlatNetwork, SharedNetworkModule, is_wrapped, unmasked_space
 from parity.frameworks.rllib.pettingzoo import inner
 from parity.frameworks.shown import shown_observations
@@ -79,7 +79,7 @@ def build_port(task: Task, seed: int, device: str) -> Port:
         config = _reference_config(task, agents, agent, seed, device)
         given = config.env
         if task.rllib_config is not None:
-            config = _edited(task, config)
+            config = _edited(task, config, agents, agent)
         if config.env != given:
             agents, agent = _agents(make_env(config), task)
     if not (config.enable_rl_module_and_learner and config.enable_env_runner_and_connector_v2):
@@ -87,7 +87,7 @@ def build_port(task: Task, seed: int, device: str) -> Port:
             f"Task {task.id}: rllib_config is on RLlib's old API stack; parity compares the new one: "
             "config.api_stack(enable_rl_module_and_learner=True, enable_env_runner_and_connector_v2=True)."
         )
-    module = config.policy_mapping_fn(agent, MultiAgentEpisode())
+    module = learning_module(config, agent)
     checks_environment = not config.disable_env_checking
     config.disable_env_checking = True
     return Port(config, agent, module, agents, task.rllib_module is None and not is_whole(task), checks_environment)
@@ -203,13 +203,40 @@ def single_agent_space(task: Task) -> gymnasium.Space:
         env.close()
 
 
-def _edited(task: Task, config: PPOConfig) -> PPOConfig:
+def _edited(task: Task, config: PPOConfig, agents: AgentSpaces, learner: str) -> PPOConfig:
+    """The configuration as the user's function leaves it. What parity's own said of modules that it replaces goes."""
+    specs, trained = config._rl_module_spec, config.policies_to_train
     edited = task.rllib_config(config)
     if not isinstance(edited, PPOConfig):
         raise CannotStart(
             f"Task {task.id}: rllib_config returned {type(edited).__name__}; return the PPOConfig that it was given."
         )
+    policies = set(edited.policies)
+    if policies == set(agents):
+        return edited
+    if edited.policy_mapping_fn is _agent_is_module and not policies >= set(agents):
+        raise CannotStart(
+            f"Task {task.id}: rllib_config names the policies {in_words(sorted(map(str, policies)))} and not which agent plays "
+            "which: give policy_mapping_fn in the same config.multi_agent(...)."
+        )
+    if edited.policies_to_train == trained and not policies >= set(trained):
+        edited.policies_to_train = None
+    if edited._rl_module_spec is specs:
+        edited.rl_module(rl_module_spec=_by_policy(edited, specs, agents, learner))
     return edited
+
+
+def _by_policy(config: PPOConfig, specs: MultiRLModuleSpec, agents: AgentSpaces, learner: str) -> MultiRLModuleSpec:
+    """parity's specifications, of agents, for the policies that play these; the learning agent's goes first.
+
+    A policy that plays nobody, such as one that is added to a league later, gets the learning agent's, as it may be its copy.
+    """
+    of_policy = {}
+    players = {agent: modules_of(config, agent) for agent in (learner, *agents)}
+    for policy in config.policies:
+        agent = next((agent for agent, modules in players.items() if policy in modules), learner)
+        of_policy[policy] = copy.copy(specs.rl_module_specs[agent])
+    return MultiRLModuleSpec(rl_module_specs=of_policy)
 
 
 def brought_config(task: Task) -> PPOConfig:

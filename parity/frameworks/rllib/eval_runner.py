@@ -27,6 +27,7 @@ from parity.frameworks.rllib.arrays import by_agent
 from parity.frameworks.rllib.config import Port, make_env
 from parity.frameworks.rllib.env import agent_spaces, has_choice, masked_observation
 from parity.frameworks.rllib.env_tap import EnvTap, MaskAudit
+from parity.frameworks.rllib.mapping import episode_played_by, modules_of
 from parity.task.masks import MaskCounts, choices
 
 
@@ -79,14 +80,20 @@ class RllibEvalRunner(EvalRunner):
         self._audits[slot].counts = self.counts
         with self._generator.drawing():
             observations, infos = self._envs[slot].reset(seed=seed)
-        self._episodes[slot] = self._episode(observations, infos)
+            # A policy_mapping_fn may draw, too.
+            self._episodes[slot] = self._episode(observations, infos)
 
     def _episode(self, observations: dict[Any, Any], infos: dict[Any, Any]) -> MultiAgentEpisode:
         """A new episode that starts with these observations."""
-        episode = MultiAgentEpisode(
-            observation_space={agent: space for agent, (space, _) in self._agents.items()},
-            action_space={agent: space for agent, (_, space) in self._agents.items()},
-            agent_to_module_mapping_fn=self._config.policy_mapping_fn,
+        episode = episode_played_by(
+            self._config,
+            self._port.learning_agent,
+            self._port.learning_module,
+            lambda: MultiAgentEpisode(
+                observation_space={agent: space for agent, (space, _) in self._agents.items()},
+                action_space={agent: space for agent, (_, space) in self._agents.items()},
+                agent_to_module_mapping_fn=self._config.policy_mapping_fn,
+            ),
         )
         # Copies, as RLlib's own vector environment makes them: an environment may return the same arrays at every step.
         episode.add_env_reset(observations=copy.deepcopy(observations), infos=infos)
@@ -173,10 +180,10 @@ def _check_learner(port: Port, config: PPOConfig, agents: dict[Any, Any]) -> Non
             f"rllib_config: the environment of evaluation_config has no agent {port.learning_agent}, whose return is "
             f"compared with SB3's; it has {', '.join(map(str, agents))}."
         )
-    module = config.policy_mapping_fn(port.learning_agent, MultiAgentEpisode())
-    if module != port.learning_module:
+    modules = modules_of(config, port.learning_agent)
+    if port.learning_module not in modules:
         raise CannotStart(
-            f"rllib_config: evaluation_config lets module {module} play agent {port.learning_agent}, which is trained as "
+            f"rllib_config: evaluation_config lets module {modules[0]} play agent {port.learning_agent}, which is trained as "
             f"{port.learning_module}: map the other agents only."
         )
 

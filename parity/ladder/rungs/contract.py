@@ -66,10 +66,12 @@ def _is_trained(module: ModuleCheck, capture: Contract) -> None:
 
 
 def _plays(module: ModuleCheck, capture: Contract) -> None:
-    agent = module.inputs.context.learning_agent
-    played_by = module.inputs.context.played_by.get(agent, {})
+    agent, by_agent = module.inputs.context.learning_agent, module.inputs.context.played_by
+    played_by = by_agent.get(agent, {})
     elsewhere = {other: rows for other, rows in played_by.items() if other != module.module and rows}
-    if elsewhere and module.module in played_by:
+    # In self-play it takes another seat meanwhile.
+    has_other_seats = any(module.module in modules for other, modules in by_agent.items() if other != agent)
+    if elsewhere and module.module in played_by and not has_other_seats:
         message = (
             f"policy_mapping_fn gives {sum(elsewhere.values())} of {sum(played_by.values())} decisions of agent "
             f"{agent} to {', '.join(elsewhere)}"
