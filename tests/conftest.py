@@ -139,6 +139,9 @@ SLOW = (
     "test_ids_within_a_box_of_loose_bounds_accuse_nobody[bare]",
     "test_the_evaluator_plays_the_learning_agent_by_the_learning_module[left-leaves]",
     "test_the_evaluator_plays_the_learning_agent_by_the_learning_module[right-comes-later]",
+    "test_what_a_callback_changes_is_named_with_the_callback[given1",  # other callbacks of the same kind
+    "test_what_a_callback_changes_is_named_with_the_callback[given3",
+    "test_a_callback_that_logs_or_counts_is_accused_of_nothing[Counts",
 )
 
 

@@ -25,7 +25,7 @@ from parity.results.summary import Finding, RungResult, RungStatus
 
 # In order: what judges the rung, and the fields of `Capture` that it takes besides the context.
 RUNGS: dict[str, tuple[Callable[..., RungReport], tuple[str, ...]]] = {
-    "contract": (contract, ("contract",)),
+    "contract": (contract, ("contract", "algorithm")),
     "forward": (forward, ("forward",)),
     "distribution": (distribution, ("distribution",)),
     "rollout": (rollout, ("rollout", "algorithm")),

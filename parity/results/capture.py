@@ -673,6 +673,20 @@ class ThroughAlgorithm(Captured):
 
 
 @dataclasses.dataclass(kw_only=True)
+class CallbackChange:
+    """What one of the port's callbacks of ``Algorithm`` changed."""
+
+    callback: str  # its name
+    what: str  # "environment", "weights", "settings" or "self-play" (which modules there are, and who plays which)
+    where: str  # the environment, the module or "config", in words
+    names: list[str] = field(default_factory=list)  # a few of the attributes, parameters or fields
+    plays_otherwise: bool | None = (
+        None  # whether the environment and a copy from before part on the same seeds and actions
+    )
+    changes_in_play: bool = False  # playing changes all these attributes by itself: counters, say
+
+
+@dataclasses.dataclass(kw_only=True)
 class AlgorithmRun:
     """One iteration of the port's own Algorithm (rungs 3 and 8); None where it did not get so far."""
 
@@ -681,6 +695,8 @@ class AlgorithmRun:
     env_runners: int | None = None  # processes; 0 where the main process does the work
     learners: int | None = None
     sub_environments: int | None = None  # of all env runners
+    iterations: int = 0  # in which callbacks were watched
+    callbacks: list[CallbackChange] = field(default_factory=list)
     modules: dict[str, ThroughAlgorithm] = field(default_factory=dict)
 
 

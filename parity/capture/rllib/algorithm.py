@@ -17,6 +17,7 @@ import torch
 import tree
 from ray.rllib.core.columns import Columns
 
+from parity.capture.rllib import callback_watch
 from parity.capture.rllib.behaviour import as_trained
 from parity.capture.rllib.rollout import PortRollout
 from parity.capture.rllib.update import shortened
@@ -29,6 +30,8 @@ from parity.system.ray_session import connect
 # Rows of the rollout that every replica is shown.
 ROWS = 32
 SEED = 0
+# For callbacks that do something in one of the first iterations and not in the very first one.
+FURTHER_ITERATIONS = 3
 
 State = dict[str, dict[str, np.ndarray]]
 
@@ -40,15 +43,25 @@ def through_algorithm(rollout: PortRollout) -> None:
     config.evaluation_interval = None
     config.min_time_s_per_iteration = None
     config.min_sample_timesteps_per_iteration = config.min_train_timesteps_per_iteration = 0
+    has_callbacks = callback_watch.has_own(config)
+    if has_callbacks and rollout.port.config.evaluation_interval:
+        config.evaluation_interval = 1
     connect(None, sum(bundle.get("CPU", 0.0) for bundle in bundles_of(config)), set())
-    algorithm = config.build_algo()
+    watch = callback_watch.CallbackWatch()
+    with watch.watching():
+        algorithm = config.build_algo()
     run = rollout.capture.algorithm = AlgorithmRun(asked=int(algorithm.config.total_train_batch_size))
+    run.callbacks = watch.changes
     for module_id in rollout.context.modules:
         run.modules[module_id] = ThroughAlgorithm(module=module_id)
         if module_id in rollout.capture.forward:
             run.modules[module_id].phase_logits = rollout.capture.forward[module_id].optional("logits")
     try:
-        _iteration(rollout, run, algorithm)
+        with watch.watching():
+            _iteration(rollout, run, algorithm)
+            for _ in range(FURTHER_ITERATIONS if has_callbacks else 0):
+                algorithm.train()
+        run.iterations = algorithm.iteration
     finally:
         stop(algorithm)
     run.env_runners, run.learners = config.num_env_runners, config.num_learners

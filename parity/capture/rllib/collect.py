@@ -12,6 +12,7 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
 from parity.capture.module_capture import ModuleCapture
 from parity.capture.raised import note
+from parity.capture.rllib import callback_watch
 from parity.capture.rllib.algorithm import through_algorithm
 from parity.capture.rllib.behaviour import (
     as_trained,
@@ -73,6 +74,8 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Captur
     with rollout.part("view"):
         view(capture, task, port, rollout.learner, rollout.checker, rollout.first_calls.calls)
     capture.contract.env_contract = rollout.checker.result()
+    if not full and callback_watch.has_own(port.config):
+        context.notes.append("what its callbacks change between iterations is seen by `parity check --full` alone")
     if full and not context.raised:
         with rollout.part("algorithm"):
             through_algorithm(rollout)

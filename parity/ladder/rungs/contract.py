@@ -8,19 +8,20 @@ import numpy as np
 
 from parity.ladder.rung_input import ModuleCheck, RungInput, RungReport
 from parity.ladder.rungs.agents import agents
+from parity.ladder.rungs.callbacks import callbacks
 from parity.ladder.rungs.configuration import configuration
 from parity.ladder.rungs.connectors import connectors
 from parity.ladder.rungs.legal import empty
 from parity.ladder.rungs.resets import resets
 from parity.ladder.rungs.view import place, view
-from parity.results.capture import Contract
+from parity.results.capture import AlgorithmRun, Contract
 
 # A factor of two in the spread of a weight matrix is no longer the same initialisation drawn with another seed.
 SAME_SCALE = 2.0
 COMPUTED_BY_RLLIB = ("advantages", "value_targets")
 
 
-def contract(inputs: RungInput, capture: Contract) -> RungReport:
+def contract(inputs: RungInput, capture: Contract, through_algorithm: AlgorithmRun | None = None) -> RungReport:
     """Whether the port is what was asked for, and shows the learning agent what the single-agent environment shows."""
     report = RungReport(0)
     inputs.attempt(report, _modules, report, inputs, capture)
@@ -29,6 +30,7 @@ def contract(inputs: RungInput, capture: Contract) -> RungReport:
     inputs.attempt(report, agents, report, inputs, capture)
     inputs.attempt(report, resets, report, capture)
     inputs.attempt(report, view, report, inputs, capture)
+    inputs.attempt(report, callbacks, report, through_algorithm)
     return report
 
 
