@@ -17,10 +17,7 @@ LOAD_INTERVAL_S = 0.3
 
 
 def measure(ref: TaskRef, task_id: str, framework: str, round_: int, request: BenchRequest, address: str) -> Round:
-    """Trains from seed ``round_``; to be called in a fresh process.
-
-    Args:
-        address: of the Ray that a port's further processes run on.
+    """Trains from seed ``round_``, a port's further processes on the Ray at ``address``; to be called in a fresh process.
 
     Raises:
         CannotStart: the framework cannot run the task.

@@ -40,14 +40,6 @@ def run_bisect(
 ) -> int:
     """Finds the parts of one port that break the ladder, prints them and returns the exit code.
 
-    Args:
-        task: as ``--task`` says it.
-        out: folder below which the document and task files are written.
-        workers: processes; None for one per core, up to two.
-        climb: whether to take steps from a probe to the whole port instead of exchanging parts.
-        train: environment steps of short trainings; None trains nothing.
-        as_json: whether to print the document on stdout.
-
     Raises:
         CannotStart: bad input.
     """

@@ -7,7 +7,7 @@ from parity.bisect.parts import PortParts
 from parity.bisect.search import Culprit, Keys, SearchResult
 from parity.bisect.sentence import notes, sentence
 from parity.errors import ExitCode
-from parity.results.bisect import BisectDocument, CulpritEntry, HybridEntry, PartEntry
+from parity.results.bisect import BisectDocument, CulpritEntry, HybridEntry
 
 
 def document_of(parts: PortParts, result: SearchResult) -> BisectDocument:
@@ -17,7 +17,7 @@ def document_of(parts: PortParts, result: SearchResult) -> BisectDocument:
         sentence=sentence(parts, result),
         exit_code=ExitCode.HOLDS if result.port.holds and result.reference.holds else ExitCode.DOES_NOT_HOLD,
         notes=notes(parts, result),
-        parts=[PartEntry.model_validate(part) for part in parts.parts],
+        parts=list(parts.parts),
         culprits=[_culprit(parts, culprit) for culprit in result.culprits],
         then=[_culprit(parts, culprit) for culprit in result.then],
         made_good=[_culprit(parts, culprit) for culprit in result.made_good],

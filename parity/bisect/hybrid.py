@@ -60,12 +60,7 @@ _CLASS_NAMES = {
 
 
 def hybrid(text: str, yours: Collection[str], near: str | None = None) -> Task:
-    """The hybrid of a task file, for the files that ``parity bisect`` writes.
-
-    Args:
-        text: the task, as ``--task`` says it.
-        yours: keys of the parts that are the user's.
-        near: a file whose folder a relative ``text`` counts from.
+    """The hybrid of a task file, for the files that ``parity bisect`` writes; ``near``: where a relative ``text`` counts from.
 
     Raises:
         CannotStart: the task cannot be loaded, or has no such part.

@@ -33,10 +33,7 @@ _log = logging.getLogger("parity.bisect")
 
 @dataclasses.dataclass(frozen=True)
 class FindParts:
-    """Finds the parts of the port, or which field of the task raises while the port is built.
-
-    Args:
-        text: the task, as ``--task`` says it.
+    """Finds the parts of the port, or which field of the task raises while the port is built. ``text``: the task's ``--task``.
 
     ``run`` raises:
         CannotStart: the task cannot be loaded, or its environment cannot be played, whatever the port does.
@@ -141,9 +138,7 @@ class UniformLegalReturn:
         from parity.frameworks.reference_scores import uniform_legal_returns
 
         task = builder(ref).task
-        return (
-            task.reference["uniform_legal"] if task.reference is not None else float(uniform_legal_returns(task).mean())
-        )
+        return task.reference["uniform_legal"] if task.reference else float(uniform_legal_returns(task).mean())
 
     def lost(self, code: str, reason: str, seconds: float = 0.0) -> float:
         raise RuntimeError(reason)

@@ -27,15 +27,11 @@ Identity = tuple[str, str]
 
 @dataclasses.dataclass(frozen=True)
 class LadderError:
-    """One error of a ladder.
+    """One error of a ladder: what the finding and its rule say.
 
     Attributes:
         code: of the finding, or `REFUSED`, `DIED`, `HUNG`.
         about: what it is about where one code says several things: a field of the configuration, an exception; else "".
-        rung: number of the rung that saw it.
-        title: the rule's.
-        message: what was seen, with figures.
-        fix: what to do about it.
         is_root: whether it follows from no other.
     """
 
@@ -59,15 +55,7 @@ class LadderError:
 
 @dataclasses.dataclass(frozen=True)
 class LadderOutcome:
-    """The ladder of a hybrid.
-
-    Attributes:
-        holds: whether nothing breaks.
-        rung, rung_name: the first rung that breaks; None where all hold.
-        errors: roots first.
-        reason: of the first rung that breaks.
-        seconds: wall clock.
-    """
+    """The ladder of a hybrid: the first rung that breaks and its reason, None and "" where all hold; errors, roots first."""
 
     holds: bool
     rung: int | None = None

@@ -6,29 +6,10 @@ import dataclasses
 from collections.abc import Collection
 
 from parity.errors import in_words
+from parity.results.bisect import Part
 
 # Kinds, in the order in which culprits are told: code before numbers.
 KINDS = ("module", "environment", "agents", "connector", "class", "setting")
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """One part of a port that the reference port has too, so that the two can be exchanged.
-
-    Attributes:
-        key: its name in files and messages, as ``module.value`` or ``lr``.
-        label: for a sentence; names the user's own class or value.
-        kind: one of `KINDS`.
-        group: key of the group that is exchanged as a whole first; None for a part that is exchanged by itself.
-        yours, reference: both values of a setting, in words; None for code.
-    """
-
-    key: str
-    label: str
-    kind: str
-    group: str | None = None
-    yours: str | None = None
-    reference: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

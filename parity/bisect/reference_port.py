@@ -32,11 +32,6 @@ class SingleAgentAmongOthers(SingleAgentAsMultiAgent):
     The other agents see observations drawn from their own spaces, in which their masks allow everything, and are paid
     nothing. So they cannot influence the learning agent, and the port's modules, mapping and ``policies_to_train`` find the
     agents that they name.
-
-    Args:
-        env: the single-agent environment.
-        agent: the learning agent.
-        agents: all agents of the port, with their spaces.
     """
 
     def __init__(self, env: MaskedEnv, agent: str, agents: Agents) -> None:

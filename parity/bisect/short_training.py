@@ -23,16 +23,10 @@ REFERENCE: Keys = frozenset()
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training.
-
-    Attributes:
-        keys: the user's parts in the reference port.
-        end: mean return of deterministic play after training; NaN where it raised.
-        raised: what it raised, else None.
-    """
+    """One training of the reference port with these parts of the user's."""
 
     keys: Keys
-    end: float = math.nan
+    end: float = math.nan  # mean return of deterministic play after training; NaN where it raised
     raised: str | None = None
 
 

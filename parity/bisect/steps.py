@@ -25,13 +25,7 @@ LADDER_STEPS = {
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One step.
-
-    Attributes:
-        key: its name; of a probe, the probe's id.
-        words: what stands there.
-        is_probe: whether a policy is trained on a probe and asked, instead of a ladder.
-    """
+    """One step; where it ``is_probe``, a policy is trained on the probe ``key`` and asked, instead of a ladder."""
 
     key: str
     words: str

@@ -37,13 +37,7 @@ class Job(Protocol[T_co]):
 
 
 class WorkerPool:
-    """Worker processes for one task.
-
-    Args:
-        ref: the task.
-        log: file for everything that the processes print.
-        processes: how many; None for one per core, up to two.
-    """
+    """Worker processes for one task: one per core, up to two, unless a number is asked for. What they print goes to ``log``."""
 
     def __init__(self, ref: TaskRef, log: str, processes: int | None = None) -> None:
         self._ref = ref
@@ -66,12 +60,7 @@ class WorkerPool:
         on_done: Callable[[int, T], None] = lambda index, result: None,
         longest_s: float = LONGEST_S,
     ) -> list[T]:
-        """Does the jobs and returns their results in order.
-
-        Args:
-            on_done: called as each job ends with its index and result.
-            longest_s: seconds after which a job's process is ended.
-        """
+        """Does the jobs and returns their results in order; ``on_done`` is called with a job's place and result as it ends."""
         waiting = list(enumerate(jobs))
         results: dict[int, T] = {}
         free = list(self._workers)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from parity.cli.options import DEFAULT_OUT, Count, Json, Out, default_task
+from parity.cli.options import Count, Json, Out, default_task
+from parity.system.options import DEFAULT_OUT
 
 
 def bisect(
@@ -16,7 +16,7 @@ def bisect(
     train: Annotated[Count, Parameter(validator=validators.Number(gte=1))] = None,
     climb: Annotated[bool, Parameter(negative="")] = False,
     workers: Annotated[Count, Parameter(validator=validators.Number(gte=1))] = None,
-    out: Out = None,
+    out: Out = DEFAULT_OUT,
     json: Json = False,
 ) -> int:
     """Exchange the parts of a port with the reference port's one by one, and name those that break.
@@ -43,4 +43,4 @@ def bisect(
 
     if task is None:
         task = default_task("parity bisect")
-    return run_bisect(task, Path(out if out is not None else DEFAULT_OUT), workers, climb, train, json)
+    return run_bisect(task, out, workers, climb, train, json)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from parity.cli.options import DEFAULT_OUT, Json, Out, Requirements
+from parity.cli.options import Json, Requirements, Studies, Study
+from parity.system.options import DEFAULT_OUT
 
 
 def gate(
-    study: str | None = None,
+    study: Study = None,
     /,
     *,
-    baseline: str | None = None,
+    baseline: Path | None = None,
     require: Requirements = None,
-    waivers: str | None = None,
+    waivers: Path | None = None,
     throughput: Literal["bench", "observed"] = "bench",
-    out: Out = None,
+    out: Studies = DEFAULT_OUT,
     json: Json = False,
 ) -> int:
     """Hold a stored study against itself and against an accepted baseline: may this go out?
@@ -26,8 +27,6 @@ def gate(
 
     Parameters
     ----------
-    study
-        A study's folder, or its name under --out. Default: the newest.
     baseline
         The file that `parity baseline accept` writes. Default: parity-baseline.json in the current folder.
     require
@@ -37,32 +36,23 @@ def gate(
     throughput
         bench: compare bench.json where baseline and study have one. observed: also what was seen while trials shared the
         machine (six seeds are the least that can tell).
-    out
-        Folder of studies. Default: results.
     json
         Print summary.json with the field gate on stdout, and nothing else there.
     """
     from parity.cli.run_gate import gate as gate_study
     from parity.results.study import find_study
 
-    return gate_study(
-        find_study(study, Path(out or DEFAULT_OUT)),
-        Path(baseline) if baseline is not None else None,
-        require or (),
-        Path(waivers) if waivers is not None else None,
-        throughput,
-        as_json=json,
-    )
+    return gate_study(find_study(study, out), baseline, require or (), waivers, throughput, as_json=json)
 
 
 def accept(
-    study: str | None = None,
+    study: Study = None,
     /,
     *,
     reason: str,
     by: str | None = None,
-    baseline: str | None = None,
-    out: Out = None,
+    baseline: Path | None = None,
+    out: Studies = DEFAULT_OUT,
     json: Json = False,
 ) -> int:
     """Make a stored study the baseline that later ones are held against. Its raw values go into a file to be reviewed.
@@ -71,26 +61,16 @@ def accept(
 
     Parameters
     ----------
-    study
-        A study's folder, or its name under --out. Default: the newest.
     reason
         Why: it stands in the file, and in every report that is gated with it.
     by
         Who accepts it. Default: git config user.name, else the user's name.
     baseline
         The file to write; what it holds now goes into its history. Default: parity-baseline.json in the current folder.
-    out
-        Folder of studies. Default: results.
     json
         Print the baseline on stdout, and nothing else there.
     """
     from parity.cli.run_gate import accept_baseline
     from parity.results.study import find_study
 
-    return accept_baseline(
-        find_study(study, Path(out or DEFAULT_OUT)),
-        reason,
-        by,
-        Path(baseline) if baseline is not None else None,
-        as_json=json,
-    )
+    return accept_baseline(find_study(study, out), reason, by, baseline, as_json=json)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter, Token
 
 from parity.study.options import Requirement, RunOptions
-from parity.system.options import DEFAULT_OUT as _DEFAULT_OUT
+from parity.system.options import DEFAULT_OUT
 
 Model = TypeVar("Model")
 AllOf = Annotated[Model, Parameter(name="*")]
 """The fields of a model, each as an option of its own."""
-
-DEFAULT_OUT = str(_DEFAULT_OUT)
 
 
 def _whole(type_: Any, tokens: Sequence[Token]) -> int:
@@ -25,7 +24,11 @@ def _whole(type_: Any, tokens: Sequence[Token]) -> int:
 Count = Annotated[int | None, Parameter(converter=_whole)]
 Names = list[str] | None
 Requirements = list[Requirement] | None
-Out = Annotated[str | None, Parameter(name="--out")]
+Out = Annotated[Path, Parameter(name="--out", show_default=False)]
+Studies = Annotated[
+    Path, Parameter(name="--out", show_default=False, help=f"Folder of studies. Default: {DEFAULT_OUT}.")
+]
+Study = Annotated[str | None, Parameter(help="A study's folder, or its name under --out. Default: the newest.")]
 Json = Annotated[bool, Parameter(name="--json")]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter, validators
@@ -14,7 +13,7 @@ def selftest(
     *,
     only: Names = None,
     workers: Annotated[Count, Parameter(validator=validators.Number(gte=1))] = None,
-    out: Out = None,
+    out: Out | None = None,
     json: Json = False,
 ) -> int:
     """Plant known bugs in a good port, and say how many the ladder catches and where; and whom it accuses wrongly.
@@ -32,4 +31,4 @@ def selftest(
     """
     from parity.selftest.command import run_selftest
 
-    return run_selftest(only, workers, None if out is None else Path(out), json)
+    return run_selftest(only, workers, out, json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 
-from parity.gate.changes import Tasks, changes
+from parity.gate.changes import Tasks, changes, claim
 from parity.gate.learning_claims import learning_claims
 from parity.gate.throughput_claims import ThroughputSource, measured_speed, observed_speed
 from parity.results.baseline import Baseline, RungBaseline, TaskBaseline
@@ -45,14 +45,7 @@ def _presence(baseline: Tasks, study: Tasks) -> Iterator[Claim]:
         elif pair not in then:
             status, words = "not_compared", "is not in the baseline: nothing to compare it with"
         name, framework = pair
-        yield Claim(
-            id=f"{name}.{framework}.present",
-            kind="present",
-            status=status,
-            message=f"{framework} on {name} {words}",
-            task=name,
-            framework=framework,
-        )
+        yield claim(name, framework, "present", status, f"{framework} on {name} {words}")
 
 
 def _definition_changes(then: TaskBaseline, now: TaskBaseline) -> list[Change]:
@@ -72,8 +65,7 @@ def _definition(name: str, differences: list[Change]) -> Claim:
             f"{name} is another task since the baseline ({', '.join(map(str, differences))}): scores and throughput "
             "cannot be compared; `parity baseline accept` makes this study the baseline"
         )
-    status: Status = "fail" if differences else "pass"
-    return Claim(id=f"{name}.definition", kind="definition", status=status, message=message, task=name)
+    return claim(name, None, "definition", "fail" if differences else "pass", message)
 
 
 def _ladder(baseline: Tasks, summary: Summary) -> Iterator[Claim]:
@@ -86,13 +78,13 @@ def _ladder(baseline: Tasks, summary: Summary) -> Iterator[Claim]:
             for rung in dict.fromkeys([*now, *then]):
                 result, before = now.get(rung), then.get(rung)
                 status, words = _rung(result, before)
-                yield Claim(
-                    id=f"{name}.{framework}.ladder.{rung}",
-                    kind="ladder",
-                    status=status,
-                    message=f"rung {rung} of {framework} on {name} {words}",
-                    task=name,
-                    framework=framework,
+                message = f"rung {rung} of {framework} on {name} {words}"
+                yield claim(
+                    name,
+                    framework,
+                    f"ladder.{rung}",
+                    status,
+                    message,
                     # A failed rung makes the study INVALID; what is meant to differ is declared in the task.
                     waivable=result is None or result.status not in ("fail", "invalid"),
                     figures={

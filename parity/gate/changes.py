@@ -1,4 +1,4 @@
-"""What is another value in the study than in its baseline: versions, machine, configuration."""
+"""What is another value in the study than in its baseline: versions, machine, configuration; and the claim on a change."""
 
 from __future__ import annotations
 
@@ -7,12 +7,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from parity.results.baseline import FrameworkBaseline, TaskBaseline
-from parity.results.gate import Change, show
+from parity.results.gate import Change, Claim, Status, show
 
 Tasks = Mapping[str, TaskBaseline]
 
 # Listed first, in this order: what decides most about the numbers.
 FIRST = ("ray", "stable-baselines3", "sb3-contrib", "torch", "gymnasium", "python", "parity", "study schema")
+
+
+def claim(task: str | None, framework: str | None, what: str, status: Status, message: str, **fields: Any) -> Claim:
+    """``what`` is the end of the claim's id, behind task and framework, and begins with its kind; no task: all together."""
+    return Claim(
+        id=".".join(filter(None, [task or "pooled", framework, what])),
+        kind=what.partition(".")[0],
+        status=status,
+        message=message,
+        task=task,
+        framework=framework,
+        **fields,
+    )
 
 
 def version_changes(baseline: Mapping[str, str], study: Mapping[str, str]) -> list[Change]:

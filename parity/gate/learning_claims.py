@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from parity.gate.changes import Tasks, in_both
+from parity.gate.changes import Tasks, claim, in_both
 from parity.gate.learning import LearningChange, Runs, judge_family, judge_pooled
 from parity.results.baseline import FrameworkBaseline, TaskBaseline
 from parity.results.gate import Claim, Status
@@ -23,14 +23,8 @@ def learning_claims(
         elif any(trial.reason is not None for trial in summary.tasks[name].trials_of(framework)):
             reason = "it has trials that cannot be judged"
         if reason is not None:
-            yield Claim(
-                id=f"{name}.{framework}.learning",
-                kind="learning",
-                status="not_compared",
-                message=f"{framework} on {name} is not compared with its baseline: {reason}",
-                task=name,
-                framework=framework,
-            )
+            message = f"{framework} on {name} is not compared with its baseline: {reason}"
+            yield claim(name, framework, "learning", "not_compared", message)
             continue
         for metric in METRIC_WORDS:
             family[name, framework, metric] = _runs(baseline[name], then, now, metric)
@@ -45,7 +39,7 @@ def learning_claims(
         yield _claim(name, framework, metric, change, required, f"on {name}")
     for (framework, metric), change in zip(together, judge_pooled(list(together.values())), strict=True):
         tasks = f"over {len(together[framework, metric])} tasks together"
-        yield _claim("pooled", framework, metric, change, require, tasks)
+        yield _claim(None, framework, metric, change, require, tasks)
 
 
 def _runs(task: TaskBaseline, then: FrameworkBaseline, now: FrameworkBaseline, metric: str) -> Runs:
@@ -61,7 +55,7 @@ def _runs(task: TaskBaseline, then: FrameworkBaseline, now: FrameworkBaseline, m
 
 
 def _claim(
-    name: str, framework: str, metric: str, change: LearningChange, require: Collection[str], where: str
+    task: str | None, framework: str, metric: str, change: LearningChange, require: Collection[str], where: str
 ) -> Claim:
     decided = change.verdict is not Verdict.INCONCLUSIVE
     status: Status = "fail" if change.verdict is Verdict.WORSE else "pass" if decided else "open"
@@ -71,12 +65,5 @@ def _claim(
     if missing and status != "fail":
         status, required = "undecided", f"; required: {' and '.join(missing)}"
     words = f"{METRIC_WORDS[metric]}: {change.verdict}, {change.words}{required}"
-    return Claim(
-        id=f"{name}.{framework}.learning.{metric}",
-        kind="learning",
-        status=status,
-        message=f"{framework} {where} against its own baseline, {words}",
-        task=None if name == "pooled" else name,
-        framework=framework,
-        figures=change.figures,
-    )
+    message = f"{framework} {where} against its own baseline, {words}"
+    return claim(task, framework, f"learning.{metric}", status, message, figures=change.figures)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from parity.gate.changes import changes
+from parity.gate.changes import changes, claim
 from parity.results.baseline import TaskBaseline
 from parity.results.gate import Claim, Status
 from parity.results.summary import SB3
@@ -21,16 +21,16 @@ def measured_speed(name: str, then: TaskBaseline, now: TaskBaseline) -> Iterator
     if a is None and b is None:
         return
     if a is None:
-        yield _claim(name, None, "throughput", "not_compared", f"throughput on {name} is not in the baseline")
+        yield claim(name, None, "throughput", "not_compared", f"throughput on {name} is not in the baseline")
         return
     if b is None:
         remedy = f"measure it: parity bench --task {name} --study STUDY"
-        yield _claim(name, None, "throughput", "fail", f"throughput on {name} is in the baseline; {remedy}")
+        yield claim(name, None, "throughput", "fail", f"throughput on {name} is in the baseline; {remedy}")
         return
     asked = ", ".join(map(str, changes(a.asked, b.asked)))
     if asked:
         words = f"was measured otherwise than in the baseline ({asked}); measure it as it was"
-        yield _claim(name, None, "throughput", "fail", f"throughput on {name} {words}")
+        yield claim(name, None, "throughput", "fail", f"throughput on {name} {words}")
         return
     for port in dict.fromkeys([*a.ports, *b.ports]):
         what = f"throughput of {port} over {SB3} on {name}"
@@ -39,7 +39,7 @@ def measured_speed(name: str, then: TaskBaseline, now: TaskBaseline) -> Iterator
         what = f"throughput of {framework} on {name}, in steps per second"
         if a.machine != b.machine:
             message = f"{what}, is not compared: other machine"
-            yield _claim(name, framework, "throughput.rate", "not_compared", message)
+            yield claim(name, framework, "throughput.rate", "not_compared", message)
         else:
             rates = a.rounds.get(framework, []), b.rounds.get(framework, [])
             yield _speed_claim(name, framework, "throughput.rate", what, *rates)
@@ -74,23 +74,4 @@ def _speed_claim(
         status, words = "fail", f" is {times}"
     else:
         status, words = "pass", f": {speed.study:.3g}, in the baseline {speed.baseline:.3g}"
-    return _claim(task, framework, id_end, status, what + words, speed.figures)
-
-
-def _claim(
-    task: str,
-    framework: str | None,
-    id_end: str,
-    status: Status,
-    message: str,
-    figures: dict[str, float | None] | None = None,
-) -> Claim:
-    return Claim(
-        id=".".join(filter(None, [task, framework, id_end])),
-        kind=id_end.split(".")[0],
-        status=status,
-        message=message,
-        task=task,
-        framework=framework,
-        figures=figures or {},
-    )
+    return claim(task, framework, id_end, status, what + words, figures=speed.figures)

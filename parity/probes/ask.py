@@ -22,11 +22,8 @@ def failures(probe: Probe, framework: str, task: Task | None = None, seed: int =
     What the port or the framework raises while it trains is such a failure.
 
     Args:
-        probe: what is asked.
-        framework: name of an adapter.
         task: the probe's task with something of a port in it (`parity.probes.transplant.with_port`); None for the probe's
             own, which every correct implementation solves.
-        seed: of the trial.
 
     Raises:
         CannotStart: the framework cannot run this task at all.

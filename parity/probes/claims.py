@@ -18,25 +18,15 @@ ENOUGH = 0.8
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """Where the policy is asked.
-
-    Attributes:
-        observation: as the task's environment gives it, without a mask.
-        mask: bool ``[n_logits]``.
-    """
+    """Where the policy is asked: an observation as the task's environment gives it, without a mask."""
 
     observation: np.ndarray
-    mask: np.ndarray
+    mask: np.ndarray  # bool [n_logits]
 
 
 @dataclasses.dataclass(frozen=True)
 class Symptom:
-    """A wrong answer with a known cause.
-
-    Attributes:
-        answer: the value or probability that the policy gives.
-        cause: what is wrong then.
-    """
+    """A wrong answer, the value or probability that the policy gives, with a known cause."""
 
     answer: float
     cause: str
@@ -92,32 +82,20 @@ class Probe:
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """What a trained policy says and does on a probe.
-
-    Attributes:
-        values: by state.
-        probabilities: by state, float64 ``[n_logits]``.
-        returns: float64 ``[episodes]``, of deterministic play.
-        illegal: illegal actions in training and play.
-        raised: type and message of what training or play raised; the rest is then empty.
-    """
+    """What a trained policy says, by state, and does on a probe."""
 
     values: dict[str, float] = dataclasses.field(default_factory=dict)
-    probabilities: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    returns: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
-    illegal: int = 0
-    raised: str | None = None
+    probabilities: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # float64 [n_logits]
+    returns: np.ndarray = dataclasses.field(
+        default_factory=lambda: np.empty(0)
+    )  # float64 [episodes], deterministic play
+    illegal: int = 0  # actions in training and play
+    raised: str | None = None  # type and message of what training or play raised; the rest is then empty
 
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """A claim that does not hold.
-
-    Attributes:
-        claim: in words.
-        observed: in words.
-        cause: what is known to cause it; None where nothing is.
-    """
+    """A claim that does not hold, what was observed, and what is known to cause that, all in words."""
 
     claim: str
     observed: str

@@ -13,6 +13,7 @@ from scipy import stats
 
 from parity.results.study import StudyRecord, agent_column, agents_of
 from parity.results.summary import TaskSummary
+from parity.verdict.statistics import normalised_score
 
 Floats = NDArray[np.float64]
 Policy = Literal["deterministic", "sampled"]
@@ -127,9 +128,9 @@ class TaskCurves:
 
     def score(self, returns: Floats) -> Floats:
         """Normalised score; NaN where the task has no scale."""
-        if self.full_score_return is None or self.uniform_legal is None or self.full_score_return <= self.uniform_legal:
+        if self.full_score_return is None or self.uniform_legal is None:
             return np.full_like(returns, np.nan)
-        return (returns - self.uniform_legal) / (self.full_score_return - self.uniform_legal)
+        return normalised_score(returns, self.uniform_legal, self.full_score_return)
 
     def value_range(self) -> tuple[float, float] | None:
         """What the return axis shows: every seed of both policies and the anchors, but not all of a wide interval."""

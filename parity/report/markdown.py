@@ -13,12 +13,7 @@ from parity.results.gate import Gate
 
 
 def markdown_report(content: Content, figures: Mapping[str, Mapping[str, str]], pooled_figure: str | None) -> str:
-    """The text of ``report.md``.
-
-    Args:
-        figures: the files of each task, as ``write_figures`` returns them.
-        pooled_figure: the file of the figure of all tasks together; None where there is none.
-    """
+    """The text of ``report.md``; ``figures`` are the files of each task, as ``write_figures`` returns them."""
     template = markdown_environment().get_template("report.md")
     return template.render(
         content=content,

@@ -16,14 +16,8 @@ BROKEN = ("fail", "invalid")
 
 @dataclass(frozen=True)
 class RungPoint:
-    """One rung of one framework.
-
-    Attributes:
-        rung: its number.
-        label: number and name.
-        used: factor on the tolerance that would have passed, within the scale.
-        holds: whether the rung does.
-        words: status, figures and reason, for a reader who points at it.
+    """One rung of one framework. ``used``: factor on the tolerance that would have passed, within the scale; ``words``: status,
+    figures and reason, for a reader who points at it.
     """
 
     rung: int

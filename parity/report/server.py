@@ -37,11 +37,7 @@ _TYPES = {
 def serve(out: Path, study: str | None, port: int, browser: bool) -> int:
     """Serves the studies under ``out`` until Ctrl-C, and opens one, or the page that lists all. Returns the exit code.
 
-    Args:
-        out: folder of studies.
-        study: a study's folder or its name under ``out``; a folder elsewhere is served with its neighbours.
-        port: port on 127.0.0.1, 0 for a free one.
-        browser: open the user's browser.
+    A study's folder elsewhere than under ``out`` is served with its neighbours.
 
     Raises:
         CannotStart: there is no such study or folder, or the port is taken.

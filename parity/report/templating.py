@@ -12,24 +12,10 @@ from markupsafe import Markup
 from parity.report import text
 from parity.report.gate import STATUS_WORDS
 
-_FILTERS = {
-    "number": text.number,
-    "fixed": text.fixed,
-    "signed": text.signed,
-    "interval": text.interval,
-    "count": text.count,
-    "duration": text.duration,
-    "megabytes": text.megabytes,
-    "setting": text.setting,
-    "p_value": text.p_value,
-    "date": text.date,
-    "tone": text.tone,
-    "learns_words": text.LEARNS_WORDS.__getitem__,
-    "plural": text.plural,
-    "share": text.share,
-    "of_runs": text.of_runs,
-    "percent": text.percent,
-}
+_FILTERS = (
+    "number", "fixed", "signed", "interval", "count", "duration", "megabytes", "setting", "p_value", "date", "tone",
+    "learns_words", "plural", "share", "of_runs", "percent",
+)  # fmt: skip
 
 
 @cache
@@ -77,6 +63,6 @@ def _environment(**options: Any) -> Environment:
         keep_trailing_newline=True,
         **options,
     )
-    environment.filters |= _FILTERS
+    environment.filters |= {name: getattr(text, name) for name in _FILTERS}
     environment.globals["gate_words"] = STATUS_WORDS
     return environment

@@ -19,11 +19,6 @@ VERDICT_WORDS = {
     Verdict.INCONCLUSIVE: "These runs do not decide whether the port learns as well as SB3.",
     Verdict.INVALID: "These runs cannot be judged; whatever the figures below look like, they are no comparison.",
 }
-LEARNS_WORDS = {
-    Learns.LEARNS: "LEARNS",
-    Learns.DOES_NOT_LEARN: "DOES NOT LEARN",
-    Learns.UNDECIDED: "UNDECIDED",
-}
 METRIC_MEANINGS = {
     "final": "mean of the evaluations in the last tenth of the training",
     "auc": "mean of the whole curve, from step 0 on",
@@ -61,6 +56,10 @@ TONES: dict[str, str] = {
 }
 
 
+def learns_words(learns: Learns) -> str:
+    return learns.replace("_", " ")
+
+
 def tone(word: Any) -> str:
     return TONES.get(word, "plain")
 
@@ -85,19 +84,19 @@ def number(value: float, digits: int = 4) -> str:
 
 
 @_dash_for_unknown
-def fixed(value: float, decimals: int = 2) -> str:
+def fixed(value: float) -> str:
     """For scores: the same number of decimals everywhere, so that a column can be read down."""
-    return number(value) if math.isinf(value) else _typographic(f"{value:.{decimals}f}")
+    return number(value) if math.isinf(value) else _typographic(f"{value:.2f}")
 
 
 @_dash_for_unknown
-def signed(value: float, decimals: int = 2) -> str:
-    return number(value) if math.isinf(value) else _typographic(f"{value:+.{decimals}f}")
+def signed(value: float) -> str:
+    return number(value) if math.isinf(value) else _typographic(f"{value:+.2f}")
 
 
 @_dash_for_unknown
-def interval(bounds: tuple[float, float], decimals: int = 2) -> str:
-    return f"{signed(bounds[0], decimals)} to {signed(bounds[1], decimals)}" if all(map(known, bounds)) else UNKNOWN
+def interval(bounds: tuple[float, float]) -> str:
+    return f"{signed(bounds[0])} to {signed(bounds[1])}" if all(map(known, bounds)) else UNKNOWN
 
 
 @_dash_for_unknown

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 
-class PartEntry(BaseModel):
-    """A part of the port: ``key`` names it, ``yours`` and ``reference`` are the values of a setting."""
+@dataclass(frozen=True)
+class Part:
+    """One part of a port that the reference port has too, so that the two can be exchanged.
 
-    model_config = ConfigDict(from_attributes=True)
+    Attributes:
+        key: its name in files and messages, as ``module.value`` or ``lr``.
+        label: for a sentence; names the user's own class or value.
+        kind: one of `parity.bisect.parts.KINDS`.
+        group: key of the group that is exchanged as a whole first; None for a part that is exchanged by itself. Not stored.
+        yours, reference: both values of a setting, in words; None for code.
+    """
 
     key: str
     label: str
     kind: str
+    group: Annotated[str | None, Field(exclude=True)] = None
     yours: str | None = None
     reference: str | None = None
 
@@ -108,7 +117,7 @@ class BisectDocument(BaseModel):
     sentence: str
     exit_code: int
     notes: list[str] = []
-    parts: list[PartEntry] = []
+    parts: list[Part] = []
     culprits: list[CulpritEntry] = []
     then: list[CulpritEntry] = []
     made_good: list[CulpritEntry] = []

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from dataclasses import field
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -49,9 +49,10 @@ ABSENT: Any = None
 """The default of a field that a collector fills in."""
 
 
+@dataclass_transform(kw_only_default=True, eq_default=False)
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Captured:
-    """Numbers of one kind. Reading a field that was not filled in raises `Missing`.
+    """Numbers of one kind, in a dataclass. Reading a field that was not filled in raises `Missing`.
 
     ``PARTS``: those that its numbers pass through; ``OTHER_PARTS``: of single fields, where it is another way.
     """
@@ -60,6 +61,9 @@ class Captured:
     OTHER_PARTS: ClassVar[dict[str, Parts]] = {}
 
     module: str | None = None
+
+    def __init_subclass__(cls) -> None:
+        dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)
@@ -164,7 +168,6 @@ class Correspondence:
     )  # SB3's name -> the port's of one shape, where not paired
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Rows(Captured):
     """Which decision each row of a module's batch is, and the environment's side of it, written down in the environment."""
 
@@ -201,7 +204,6 @@ class Configuration:
     port: dict[str, Any]
     task: dict[str, Any]
     sb3: dict[str, Any]
-    brought: bool = False  # the task brings a finished SB3 model
     # "sb3", "port" -> name -> values in training
     schedules: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     optimizer: dict[str, str] = field(default_factory=dict)  # "sb3", "port" -> class and options, in words
@@ -244,7 +246,6 @@ class Context:
 # --- rung 0, contract
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class ViewSide(Captured):
     """What the learning agent meets on one side: a row per decision and one per end, rewards and ends as they led there."""
 
@@ -321,7 +322,6 @@ class Connector:
     observations: str = ""  # the space that it gives
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Contract(Captured):
     """Rung 0."""
 
@@ -346,7 +346,6 @@ class Contract(Captured):
 # --- rungs 1 and 2, forward and distribution
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class RandomObservations(Captured):
     """The module on observations drawn within what the environment showed, half of them with one legal action."""
 
@@ -362,7 +361,6 @@ class RandomObservations(Captured):
     sb3_values: np.ndarray = ABSENT  # [S]
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class ChosenActions(Captured):
     """What a module that picks its actions itself picks, each row many times, beside its distribution."""
 
@@ -374,7 +372,6 @@ class ChosenActions(Captured):
     probability: np.ndarray = ABSENT  # [N, n]
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class ScaledWeights(Captured):
     """The random observations with weights scaled so that outputs span the range that they reach in training."""
 
@@ -392,7 +389,6 @@ class ScaledWeights(Captured):
     chosen: ChosenActions = ABSENT
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Forward(Captured):
     """Rung 1, of one module."""
 
@@ -418,7 +414,6 @@ class Forward(Captured):
     inputs: Arrays = ABSENT
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Distribution(Captured):
     """Rung 2, of one module."""
 
@@ -438,7 +433,6 @@ class Distribution(Captured):
 # --- rungs 3 and 4, rollout and returns
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Rollout(Captured):
     """Rung 3, of one module: what the loss sees, against the environment's side in `Rows`."""
 
@@ -457,7 +451,6 @@ class Rollout(Captured):
     logits: Arrays = ABSENT  # phase -> [V, n]
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Returns(Captured):
     """Rung 4, of one module."""
 
@@ -487,7 +480,6 @@ class InstalledFormula:
 # the port's, "all" with all three.
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class LossTerms(Captured):
     """Of each minibatch, float64 ``[minibatches]``, without coefficients but for the total; NaN where a learner logs none."""
 
@@ -499,7 +491,6 @@ class LossTerms(Captured):
     total: np.ndarray = ABSENT
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Stress(Captured):
     """One loss with log-probs moved so that ratios spread from 1/2 to 2, on the weights after the update."""
 
@@ -518,7 +509,6 @@ class Stress(Captured):
     by_values: Arrays = field(default_factory=dict)
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Loss(Captured):
     """Rung 5, of one module."""
 
@@ -531,7 +521,6 @@ class Loss(Captured):
     stress: Stress = ABSENT
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Gradient(Captured):
     """Rung 6, of one module: by parameter, of the first minibatch."""
 
@@ -550,7 +539,6 @@ class Gradient(Captured):
     minibatches: int = ABSENT
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Step(Captured):
     """Rung 7, of one module; of one that is not trained, ``before`` and ``last`` alone."""
 
@@ -571,7 +559,6 @@ class Step(Captured):
     sb3_last: Arrays = ABSENT  # SB3's after the whole update as SB3 does it
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Update(Captured):
     """Rung 8, of one module: a whole update of at most a dozen minibatches."""
 
@@ -601,7 +588,6 @@ class Update(Captured):
 # --- rung 9, lockstep; through Algorithm; the control of a device
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class LockstepSide(Captured):
     """One side's rollouts, ``[K, T, E]``: K iterations, T steps, E sub-environments."""
 
@@ -616,7 +602,6 @@ class LockstepSide(Captured):
     ends: np.ndarray = ABSENT  # int8: 0 goes on, 1 terminated, 2 truncated
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Lockstep(Captured):
     """Rung 9: K iterations from one stream of randomness; M steps of the optimiser in each, P parameters."""
 
@@ -652,7 +637,6 @@ class Replica:
     spread: np.ndarray  # float64 [names], largest difference of each
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class ThroughAlgorithm(Captured):
     """One module, through ``Algorithm``; a replica is ``learner I`` or ``env runner I``."""
 
@@ -700,7 +684,6 @@ class AlgorithmRun:
     modules: dict[str, ThroughAlgorithm] = field(default_factory=dict)
 
 
-@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Control(Captured):
     """One module on the CPU and on another device: what the device alone does to logits, values and the gradient."""
 

@@ -90,7 +90,8 @@ def _typed(hint: Any, stored: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if dataclasses.is_dataclass(hint):
         assert isinstance(hint, type)
         hints = get_type_hints(hint)
-        return hint(**{name: _typed(hints[name], each, arrays) for name, each in stored.items()})
+        # A field that an earlier parity stored and nothing read any more is left out.
+        return hint(**{name: _typed(hints[name], each, arrays) for name, each in stored.items() if name in hints})
     arguments = get_args(hint)
     if get_origin(hint) in (Union, types.UnionType):
         (other,) = [each for each in arguments if each is not type(None)]

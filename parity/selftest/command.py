@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from parity.selftest.register import Bug, GoodPort, select
-from parity.selftest.run import Result, run
-from parity.selftest.score import HOLDS, WORDS, Entry, Score, score, write
+from parity.selftest.run import Entry, run
+from parity.selftest.score import HOLDS, WORDS, Score, score, write
 from parity.system.machine import cores
 
 STYLES = {"caught": "green", "clear": "green", "missed": "bold red", "accused": "bold red", "wrong rung": "yellow"}
@@ -21,12 +21,6 @@ def run_selftest(
     only: list[str] | None = None, workers: int | None = None, out: Path | None = None, as_json: bool = False
 ) -> int:
     """Runs the ladder of every entry, prints the score and returns the exit code.
-
-    Args:
-        only: names of bugs and good ports; None for all.
-        workers: processes; None for as many as there are cores.
-        out: folder for ``selftest.json`` and ``selftest.md``; None writes nothing.
-        as_json: whether to print the document on stdout.
 
     Raises:
         CannotStart: an unknown name, or a folder that cannot be written.
@@ -45,8 +39,8 @@ def run_selftest(
     return scored.exit_code
 
 
-def _run(entries: list[Bug | GoodPort], workers: int, out: Console) -> list[Result]:
-    by_name: dict[str, Result] = {}
+def _run(entries: list[Bug | GoodPort], workers: int, out: Console) -> list[Entry]:
+    by_name: dict[str, Entry] = {}
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),

@@ -6,7 +6,7 @@ Multi-agent: the same agent beside a second one with a single action. The module
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -20,11 +20,14 @@ from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from torch import nn
 from torch.nn.functional import one_hot
 
+from parity.frameworks.rllib.module import FlatNetwork
 from parity.task import PPOParams, Task
 
 SORTER, CLERK = "sorter", "clerk"
@@ -93,7 +96,7 @@ class Sorting(gymnasium.Env):
 class SortingTogether(MultiAgentEnv):
     """``Sorting`` for agent ``sorter``; ``clerk`` acts at the same time and can do one thing only.
 
-    What bugs change are small methods: ``observed``, ``mask``, ``paid``, ``ends``.
+    What bugs change are small methods: ``entries``, ``observed``, ``mask``, ``paid``, ``ends``.
     """
 
     def __init__(self, env: Any = None) -> None:
@@ -101,12 +104,16 @@ class SortingTogether(MultiAgentEnv):
         self.env = cast(Any, Sorting() if env is None else env)
         self.possible_agents = [SORTER, CLERK]
         self.agents = list(self.possible_agents)
-        seen = dict(self.env.observation_space.spaces)
+        label = self.env.observation_space["label"]
         self.observation_spaces = {
-            SORTER: spaces.Dict(seen | {MASK: spaces.Box(0, 1, (SHELVES,), np.int8)}),
-            CLERK: spaces.Dict({"label": seen["label"], MASK: spaces.Box(0, 1, (1,), np.int8)}),
+            SORTER: spaces.Dict(self.entries()),
+            CLERK: spaces.Dict({"label": label, MASK: spaces.Box(0, 1, (1,), np.int8)}),
         }
         self.action_spaces = {SORTER: self.env.action_space, CLERK: spaces.Discrete(1)}
+
+    def entries(self) -> dict[str, Any]:
+        """Spaces of what the sorter observes."""
+        return {**self.env.observation_space.spaces, MASK: spaces.Box(0, 1, (SHELVES,), np.int8)}
 
     def mask(self) -> np.ndarray:
         return self.env.action_masks().astype(np.int8)
@@ -159,6 +166,14 @@ def initialise(module: nn.Module, logits: nn.Module, value: nn.Module) -> None:
             nn.init.orthogonal_(layer.weight, gain=gains.get(layer, 2**0.5))
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
+
+
+class FlatNet(FlatNetwork):
+    """Hidden layers over everything that is seen, whatever that is."""
+
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        super().__init__(observation_space, action_space)
+        initialise(self, self.policy, self.value)
 
 
 class SorterModule(TorchRLModule, ValueFunctionAPI):
@@ -241,6 +256,20 @@ def with_config(port: Task, edit: Callable[[PPOConfig], PPOConfig]) -> Task:
     """``port`` with a further change of its RLlib configuration, after those that it has."""
     before: Any = port.rllib_config
     return replace(port, rllib_config=edit if before is None else lambda config: edit(before(config)))
+
+
+def with_modules(config: PPOConfig, classes: Mapping[str, type], agents: Mapping[str, str] | None = None) -> PPOConfig:
+    """``config`` with modules of these classes, by id; ``agents``: by id the agent whose spaces the module has."""
+    env = SortingTogether()
+    specs = {
+        name: RLModuleSpec(
+            module_class=module,
+            observation_space=env.observation_spaces[agents[name]] if agents else None,
+            action_space=env.action_spaces[agents[name]] if agents else None,
+        )
+        for name, module in classes.items()
+    }
+    return config.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
 
 
 def with_class(port: Task, cls: type) -> Task:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import importlib
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -36,11 +37,7 @@ PARTS = (
 class Bug:
     """One thing wrong in an otherwise good port.
 
-    Attributes:
-        name: that of the function or class, with hyphens.
-        what: the bug in a sentence.
-        caught_by: names of rungs or codes of findings that may catch it; a catch elsewhere is one at the wrong rung.
-        plant: given the good port, returns it with the bug in it.
+    ``caught_by``: names of rungs or codes of findings that may catch it; a catch elsewhere is one at the wrong rung.
     """
 
     name: str
@@ -51,14 +48,7 @@ class Bug:
 
 @dataclasses.dataclass(frozen=True)
 class GoodPort:
-    """A port that nobody may accuse.
-
-    Attributes:
-        name: that of the function or class, with hyphens.
-        what: what is unusual about it, in a sentence.
-        make: the port.
-        frameworks: those that it is judged under; one with a learner of its own cannot be made exact.
-    """
+    """A port that nobody may accuse, under any of ``frameworks``; ``what`` is unusual about it."""
 
     name: str
     what: str
@@ -86,14 +76,37 @@ def bug(what: str, *caught_by: str, name: str | None = None) -> Callable:
     return register
 
 
-def good_port(what: str, frameworks: tuple[str, ...] = ("rllib", "rllib-exact")) -> Callable:
+def wrong(method: str, what: str, *caught_by: str) -> Callable:
+    """Marks a function of a `planted` class as a bug: what stands in the place of ``method``."""
+
+    def mark(function: Any) -> Any:
+        function.bug = (method, what, caught_by)
+        return function
+
+    return mark
+
+
+def planted(cls: type) -> type:
+    """Registers a bug for each marked function of a class that is derived from a part of the good port."""
+    for function in list(vars(cls).values()):
+        if hasattr(function, "bug"):
+            method, what, caught_by = function.bug
+            name = "".join(map(str.capitalize, function.__name__.split("_")))
+            variant = type(name, (cls,), {method: function, "__module__": cls.__module__})
+            # Where pickle looks for it.
+            setattr(sys.modules[cls.__module__], name, variant)
+            bug(what, *caught_by)(variant)
+    return cls
+
+
+def good_port(what: str, name: str | None = None) -> Callable:
     """Registers a good port: a function ``make() -> port``, or a class that replaces a part of the usual one."""
 
     def register(made: Any) -> Any:
-        name = _name(made)
-        assert name not in GOOD_PORTS, name
+        key = name or _name(made)
+        assert key not in GOOD_PORTS, key
         make = functools.partial(_good_port_with, made) if isinstance(made, type) else made
-        GOOD_PORTS[name] = GoodPort(name, what, make, frameworks)
+        GOOD_PORTS[key] = GoodPort(key, what, make)
         return made
 
     return register

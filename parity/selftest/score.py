@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from parity.errors import CannotStart, ExitCode
-from parity.selftest.run import Outcome, Result
+from parity.selftest.run import Entry, Outcome
 
 FILE = "selftest.json"
 PAGE = "selftest.md"
@@ -21,19 +21,6 @@ WORDS: dict[Outcome, str] = {
     "clear": "clear",
 }
 HOLDS = ("caught", "clear")
-
-
-class Entry(BaseModel):
-    """One planted bug or good port; fields as `parity.selftest.run.Result` has them."""
-
-    name: str
-    what: str
-    outcome: Outcome
-    expected: list[str]
-    roots: list[str]
-    findings: list[str]
-    rungs: list[str]
-    message: str
 
 
 class Score(BaseModel):
@@ -64,28 +51,13 @@ class Score(BaseModel):
         return self.model_dump_json(indent=1)
 
 
-def score(results: list[Result], seconds: float) -> Score:
+def score(results: list[Entry], seconds: float) -> Score:
     """The score of all results, in the order of the register."""
     import parity
     from parity.system.machine import describe
 
-    def entries(outcomes: tuple[str, ...]) -> list[Entry]:
-        return [
-            Entry(
-                name=each.name,
-                what=each.what,
-                outcome=each.outcome,
-                expected=list(each.expected),
-                roots=list(each.roots),
-                findings=list(each.codes),
-                rungs=list(each.rungs),
-                message=each.message,
-            )
-            for each in results
-            if each.outcome in outcomes
-        ]
-
-    bugs, ports = entries(("caught", "missed", "wrong rung")), entries(("clear", "accused"))
+    bugs = [each for each in results if each.outcome in ("caught", "missed", "wrong rung")]
+    ports = [each for each in results if each.outcome in ("clear", "accused")]
     counts = {outcome: sum(each.outcome == outcome for each in results) for outcome in WORDS}
     holds = all(each.outcome in HOLDS for each in results)
     return Score(

@@ -21,11 +21,7 @@ from parity.task.registry import TaskRef, load
 def run_ladder(folder: Path, refs: dict[str, TaskRef], names: list[str], address: str) -> bool:
     """Compares every framework but the reference with it, on every task; stores it and returns whether nothing differs.
 
-    Args:
-        folder: the study.
-        refs: task id -> where it is defined.
-        names: the study's frameworks; without the reference among them nothing is compared.
-        address: of the Ray that ports run on.
+    ``names``: the study's frameworks, without the reference among which nothing is compared; ``address``: of the ports' Ray.
     """
     others = [name for name in names if name != frameworks.REFERENCE]
     if frameworks.REFERENCE not in names or not others:

@@ -30,15 +30,7 @@ from parity.task.registry import TaskRef
 
 @dataclasses.dataclass(frozen=True)
 class Preflight:
-    """What a study or a bench would run.
-
-    Attributes:
-        device: "cpu" or "cuda".
-        tasks: task id -> what a study stores of it.
-        refs: task id -> where it is defined.
-        versions: of parity and of the packages behind the frameworks.
-        machine: the hardware and the system, see `parity.system.machine.describe`.
-    """
+    """What a study or a bench would run: ``tasks`` and ``refs`` by task id, versions of parity and of the packages behind."""
 
     device: str
     tasks: dict[str, TaskRecord]
@@ -55,10 +47,9 @@ def inspect(
     threads: int,
     out: Path | None = None,
 ) -> Preflight:
-    """Tries the tasks on the frameworks called ``names``, in a fresh process.
+    """Tries the tasks, as ``--task`` names them, on the frameworks called ``names``, in a fresh process.
 
     Args:
-        arguments: the tasks, as ``--task`` names them.
         steps: environment steps of a trial; None for every task's own.
         out: a folder that has to be writable.
 

@@ -27,11 +27,9 @@ from parity.task.registry import TaskRef, load
 
 @dataclasses.dataclass(frozen=True)
 class TrialSpec:
-    """What a trial's process has to know.
+    """What a trial's process has to know; ``processes`` and ``bundles`` as in `parity.frameworks.base.Effective`.
 
-    Attributes:
-        threads: torch threads. More than one rarely pays with networks of this size, and trials run side by side.
-        processes: of the trial, see `parity.frameworks.base.Effective`, as ``bundles``.
+    More than one torch thread rarely pays with networks of this size, and trials run side by side.
     """
 
     ref: TaskRef

@@ -24,17 +24,11 @@ MASK_METHOD = "action_masks"
 
 @dataclasses.dataclass
 class MaskCounts:
-    """Counts of decisions that were checked against the environment's mask.
-
-    Attributes:
-        decisions: actions that were checked.
-        violations: actions that the mask forbade.
-        empty: decisions for which the mask allowed nothing at all.
-    """
+    """Counts of decisions that were checked against the environment's mask."""
 
     decisions: int = 0
-    violations: int = 0
-    empty: int = 0
+    violations: int = 0  # actions that the mask forbade
+    empty: int = 0  # decisions for which it allowed nothing at all
 
     def check(self, mask: np.ndarray, action: Any, action_space: spaces.Space) -> None:
         """Counts one decision. ``mask``: bool ``[n_logits]``; ``action``: an element of ``action_space``."""

@@ -17,18 +17,10 @@ MEASURED_FILE = "measured.json"
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One task.
+    """One task; ``steps``, ``margin``, ``reference`` and ``mask`` are those of `Task`.
 
-    Attributes:
-        id: its name on the command line.
-        steps: environment steps of a trial.
-        margin: of equivalence, in normalised score.
-        reference: ``uniform_legal``, ``best`` and ``source``, or None.
-        mask: where its environment shows the mask, as ``Task.mask`` spells it.
-        action_space: as Gymnasium prints it.
-        seconds: framework -> wall-clock seconds of one trial; None where it was not measured.
-        measured_on: the machine of ``seconds``.
-        unavailable: one sentence that says why it cannot be run here; None if it can.
+    ``seconds``: framework -> wall-clock seconds of one trial, on the machine ``measured_on``; None where it was not measured.
+    ``unavailable``: one sentence that says why it cannot be run here; None if it can.
     """
 
     id: str

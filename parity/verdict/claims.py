@@ -46,27 +46,17 @@ _RUNGS: dict[RungStatus, Status] = {"fail": "fail", "invalid": "fail", "not_appl
 
 @dataclass(frozen=True)
 class StudyClaim:
-    """One claim, and whether it holds.
-
-    Attributes:
-        status: as in ``gate.json``.
-        words: figures and reasons.
-        task: None for what is claimed of all tasks together.
-        framework: None for what is claimed of no single framework.
-        name: of several claims of a kind: the seed, metric, rung or code of the finding.
-        judged: False where the claim fails because there was nothing that could be judged.
-        verdict: of a comparison; ``metric`` and ``finding``: what such a claim is about.
-    """
+    """One claim, and whether it holds: ``status`` as in ``gate.json``, ``words`` with figures and reasons."""
 
     kind: Kind
     status: Status
     words: str = ""
-    task: str | None = None
-    framework: str | None = None
-    name: str = ""
-    judged: bool = True
-    verdict: Verdict | None = None
-    metric: MetricComparison | None = None
+    task: str | None = None  # None for what is claimed of all tasks together
+    framework: str | None = None  # None for what is claimed of no single framework
+    name: str = ""  # of several claims of a kind: the seed, metric, rung or code of the finding
+    judged: bool = True  # False where the claim fails because there was nothing that could be judged
+    verdict: Verdict | None = None  # of a comparison
+    metric: MetricComparison | None = None  # what such a claim is about
     finding: Finding | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""How many seeds and tasks does a decision take? Power of the equivalence test, by formula.
+"""How many seeds does a decision take? Power of the equivalence test, by formula.
 
 The formula is for one metric, and for normal runs of one standard deviation. ``parity.verdict.simulation`` simulates what
 a study will really be asked: both primary metrics, WORSE after Holm's correction.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +18,6 @@ from parity.verdict.statistics import ALPHA, Floats
 POWER = 0.8
 # Nobody trains more; a figure above it says that this route is closed.
 MOST_SEEDS = 1000
-MOST_TASKS = 100
 
 
 def tost_power(
@@ -55,25 +53,10 @@ def seeds_for(
         return None
     if sd <= 1e-9 * margin:
         return 2
-    return _fewest(
-        lambda n: float(tost_power(n, margin, sd, difference, tasks, alpha)) >= power, range(2, MOST_SEEDS + 1)
-    )
-
-
-def tasks_for(
-    margin: float, sd: float, seeds: int, difference: float = 0.0, power: float = POWER, alpha: float = ALPHA
-) -> int | None:
-    """The fewest tasks, of ``seeds`` seeds per framework each, with which ``tost_power`` reaches ``power``.
-
-    None where ``seeds_for`` is None for the like reasons, the most being ``MOST_TASKS``, and for fewer than two seeds.
-    """
-    if seeds < 2 or not math.isfinite(sd) or not abs(difference) < margin:
-        return None
-    if sd <= 1e-9 * margin:
-        return 1
-    return _fewest(
-        lambda k: float(tost_power(seeds, margin, sd, difference, k, alpha)) >= power, range(1, MOST_TASKS + 1)
-    )
+    # More seeds never have less power.
+    numbers = range(2, MOST_SEEDS + 1)
+    place = bisect_left(numbers, power, key=lambda n: float(tost_power(n, margin, sd, difference, tasks, alpha)))
+    return numbers[place] if place < len(numbers) else None
 
 
 def seeds_needed(
@@ -99,9 +82,3 @@ def seeds_needed(
     weights = [a.shape[1] - 1, b.shape[1] - 1]
     variance = np.average([np.var(a, axis=1, ddof=1).mean(), np.var(b, axis=1, ddof=1).mean()], weights=weights)
     return seeds_for(margin, math.sqrt(variance), difference, power, tasks=a.shape[0], alpha=alpha)
-
-
-def _fewest(suffices: Callable[[int], bool], numbers: range) -> int | None:
-    """The first number that suffices, where more suffices whenever less does."""
-    place = bisect_left(numbers, True, key=suffices)
-    return numbers[place] if place < len(numbers) else None

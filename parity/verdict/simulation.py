@@ -15,7 +15,7 @@ from parity.results.summary import Verdict
 from parity.verdict.pooled_statistics import pooled_difference
 from parity.verdict.power import POWER, seeds_for
 from parity.verdict.sequential import DEFAULT_LOOKS, InterimAnalysis, SeedCounts, alpha_per_analysis, decided
-from parity.verdict.statistics import CONFIDENCE, Floats, holm_rows, interval_verdicts, welch_difference
+from parity.verdict.statistics import CONFIDENCE, Floats, holm, interval_verdicts, welch_difference
 
 # Final score and area under the curve of one run go together: 0.8 to 0.9 on the stored runs of ``tiles``.
 METRIC_CORRELATION = 0.8
@@ -38,7 +38,7 @@ def primary_verdicts(
     else:
         test = pooled_difference(a, b, margin, confidence)
     verdicts = interval_verdicts(test.low, test.high, margin)
-    below = (verdicts == Verdict.WORSE) & (holm_rows(test.p_worse) <= (1 - confidence) / 2)
+    below = (verdicts == Verdict.WORSE) & (holm(test.p_worse) <= (1 - confidence) / 2)
     verdicts = np.where((verdicts == Verdict.WORSE) & ~below, Verdict.INCONCLUSIVE, verdicts)
     return np.select(
         [(verdicts == verdict).any(axis=1) for verdict in (Verdict.WORSE, Verdict.INCONCLUSIVE, Verdict.BETTER)],

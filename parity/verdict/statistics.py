@@ -1,7 +1,7 @@
 """The statistics behind every verdict: pure functions on arrays, each with its source and its contract.
 
-The unit is one training run; arrays hold one number per run, in normalised score unless said otherwise. Functions that
-take ``axis`` work on many simulated studies at once. ``tests/verdict`` holds size, power and coverage by simulation.
+The unit is one training run; arrays hold one number per run, in normalised score unless said otherwise, with leading axes
+for many simulated studies at once. ``tests/verdict`` holds size, power and coverage by simulation.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def normalised_score(returns: ArrayLike, uniform_legal: float, best: float) -> F
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of ``port`` minus mean of ``reference``; every field has the shape of the data without ``axis``.
+    """Mean of ``port`` minus mean of ``reference``; every field has the shape of the data without its last axis.
 
     ``low`` and ``high`` bound the two-sided interval at ``confidence``; ``p_equivalence`` is TOST's p-value for the
     margin, ``p_worse`` that of the one-sided test against "not worse". NaN where an arm has fewer than two runs.
@@ -68,7 +68,7 @@ class Difference:
 
 
 def welch_difference(
-    reference: ArrayLike, port: ArrayLike, margin: float, confidence: float = CONFIDENCE, axis: int = -1
+    reference: ArrayLike, port: ArrayLike, margin: float, confidence: float = CONFIDENCE
 ) -> Difference:
     """Welch's t-interval of ``mean(port) - mean(reference)``, and two one-sided tests against ``margin``.
 
@@ -80,16 +80,16 @@ def welch_difference(
     """
     a, b = np.asarray(reference, np.float64), np.asarray(port, np.float64)
     with _quiet():
-        both = stats.ttest_ind(b, a, equal_var=False, axis=axis)
+        both = stats.ttest_ind(b, a, equal_var=False, axis=-1)
         interval = both.confidence_interval(confidence)
 
         def p_below(shift: float, side: str) -> Floats:
-            test: Any = stats.ttest_ind(b - shift, a, equal_var=False, axis=axis, alternative=side)
+            test: Any = stats.ttest_ind(b - shift, a, equal_var=False, axis=-1, alternative=side)
             return np.asarray(test.pvalue)
 
         above_lower, below_upper, worse = p_below(-margin, "greater"), p_below(margin, "less"), p_below(0.0, "less")
     return Difference(
-        estimate=np.mean(b, axis=axis) - np.mean(a, axis=axis),
+        estimate=np.mean(b, axis=-1) - np.mean(a, axis=-1),
         low=np.asarray(interval.low),
         high=np.asarray(interval.high),
         confidence=confidence,
@@ -116,16 +116,11 @@ def interval_verdict(low: float, high: float, margin: float) -> Verdict:
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """Holm's adjusted p-values of one family, in the order given; NaNs stay NaN and are no part of the family.
+    """Holm's adjusted p-values of families ``[..., family]``, in the order given; NaNs stay NaN and are no part of theirs.
 
     Rejecting where the adjusted value is at most alpha keeps the chance of any false rejection in the family at alpha,
     whatever the dependence. Source: Holm 1979.
     """
-    return holm_rows(np.asarray(p_values, np.float64).reshape(1, -1))[0]
-
-
-def holm_rows(p_values: ArrayLike) -> Floats:
-    """``holm`` of every row of ``[..., family]``: many simulated families at once."""
     p = np.asarray(p_values, np.float64)
     # NaN sorts last, so the family of a row is its first places.
     order = np.argsort(p, axis=-1)
@@ -191,19 +186,19 @@ def p_above_start(final_returns: ArrayLike, first_returns: ArrayLike) -> float:
     return p
 
 
-def collapsed(scores: ArrayLike, threshold: float = COLLAPSED_BELOW) -> NDArray[np.bool_]:
-    """Which runs have collapsed: a final score below ``threshold``. NaN counts as collapsed, never as fine."""
-    return ~(np.asarray(scores, np.float64) >= threshold)
+def collapsed(scores: ArrayLike) -> NDArray[np.bool_]:
+    """Which runs have collapsed: a final score below ``COLLAPSED_BELOW``. NaN counts as collapsed, never as fine."""
+    return ~(np.asarray(scores, np.float64) >= COLLAPSED_BELOW)
 
 
-def more_collapses(reference: ArrayLike, port: ArrayLike, threshold: float = COLLAPSED_BELOW) -> int:
+def more_collapses(reference: ArrayLike, port: ArrayLike) -> int:
     """Collapsed runs of the port beyond those of the reference; more than one is WORSE whatever the means say.
 
     The rule is for references that do not collapse. Where every run of either framework collapses with chance q, it
     accuses an equal port, per task, in 0.4 % (q = 0.02), 1.8 % (0.05) and 5.1 % (0.1) of studies at 5 seeds, in 5.5 %
     (0.05) and 12 % (0.1) at 10 seeds: exact, from two binomials.
     """
-    return int(collapsed(port, threshold).sum()) - int(collapsed(reference, threshold).sum())
+    return int(collapsed(port).sum()) - int(collapsed(reference).sum())
 
 
 def kaplan_meier_median(steps: ArrayLike, censored: ArrayLike) -> float:

@@ -11,9 +11,10 @@ from gymnasium import spaces
 
 from parity.capture.rllib.env_contract import EnvContractChecker, misfit
 from parity.frameworks.rllib.env_tap import EnvTap
+from parity.ladder.run_rungs import run_rungs
 from parity.selftest.good import SORTER
 from parity.selftest.register import BUGS, load
-from parity.selftest.run import judge_bug, ladder_of
+from parity.selftest.run import judge_bug
 
 load()
 BOX = spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -134,12 +135,12 @@ def test_bounds_and_dtype_are_told_from_structure(space: Any, value: Any, found:
 
 @pytest.mark.parametrize("name", ["one-last-observation-for-two", "rewards-by-other-ids"])
 def test_a_breach_is_the_root_of_the_rollout_that_it_stops(name: str, collected: Collected) -> None:
-    result = judge_bug(BUGS[name], ladder_of(collected(name)))
+    result = judge_bug(BUGS[name], run_rungs(collected(name)))
     assert result.outcome == "caught", result
     assert "rollout" in result.rungs and "PAR312" not in result.roots, result
 
 
 def test_a_third_agent_that_never_appears_is_a_risk_and_no_error(collected: Collected) -> None:
-    result = judge_bug(BUGS["agent-never-appears"], ladder_of(collected("agent-never-appears")))
-    assert result.rungs == () and result.codes == ("PAR046",)
+    result = judge_bug(BUGS["agent-never-appears"], run_rungs(collected("agent-never-appears")))
+    assert result.rungs == [] and result.findings == ["PAR046"]
     assert SORTER not in result.message

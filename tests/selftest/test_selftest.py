@@ -12,10 +12,10 @@ from captures import Collected
 
 from parity.cli import call
 from parity.ladder.findings import RULES
-from parity.ladder.run_rungs import RUNGS
+from parity.ladder.run_rungs import RUNGS, run_rungs
 from parity.selftest.good import good_port
 from parity.selftest.register import BUGS, GOOD_PORTS, Bug, GoodPort, load
-from parity.selftest.run import Result, judge_bug, judge_good_port, ladder_of
+from parity.selftest.run import Entry, judge_bug, judge_good_port
 from parity.selftest.score import score
 
 load()
@@ -33,12 +33,12 @@ SOME_BUGS = [
 SOME_GOOD_PORTS = ["own-module", "separate-encoders", "two-learning-agents", "turn-based", "nothing-shown-at-the-end"]
 
 
-def judged(name: str, collected: Collected) -> Result:
+def judged(name: str, collected: Collected) -> Entry:
     """As a worker process of the command judges it, on numbers that other tests may have needed too."""
     if name in BUGS:
-        return judge_bug(BUGS[name], ladder_of(collected(name)))
+        return judge_bug(BUGS[name], run_rungs(collected(name)))
     good = GOOD_PORTS[name]
-    return judge_good_port(good, [ladder_of(collected(name, framework)) for framework in good.frameworks])
+    return judge_good_port(good, [run_rungs(collected(name, framework)) for framework in good.frameworks])
 
 
 @pytest.mark.parametrize("name", SOME_BUGS)
@@ -62,21 +62,21 @@ def test_the_rest_of_the_register(name: str, collected: Collected) -> None:
 
 def test_a_bug_that_changes_nothing_is_missed(collected: Collected) -> None:
     entry = Bug("nothing", "", frozenset({"PAR201", "distribution"}), lambda good: good)
-    result = judge_bug(entry, ladder_of(collected("own-module")))
+    result = judge_bug(entry, run_rungs(collected("own-module")))
     assert result.outcome == "missed"
     assert score([result], 0.0).exit_code == 1
 
 
 def test_a_catch_elsewhere_is_at_the_wrong_rung(collected: Collected) -> None:
     planted = dataclasses.replace(BUGS["reward-scaled"], caught_by=frozenset({"PAR201", "gradient"}))
-    result = judge_bug(planted, ladder_of(collected("reward-scaled")))
-    assert result.outcome == "wrong rung" and result.roots == ("PAR032",)
+    result = judge_bug(planted, run_rungs(collected("reward-scaled")))
+    assert result.outcome == "wrong rung" and result.roots == ["PAR032"]
     assert score([result], 0.0).exit_code == 1
 
 
 def test_a_good_port_with_a_bug_is_accused(collected: Collected) -> None:
     broken = GoodPort("broken", "", lambda: BUGS["reward-scaled"].plant(good_port()), ("rllib",))
-    result = judge_good_port(broken, [ladder_of(collected("reward-scaled"))])
+    result = judge_good_port(broken, [run_rungs(collected("reward-scaled"))])
     assert result.outcome == "accused"
     found = score([result], 0.0)
     assert found.false_alarms == 1 and found.exit_code == 1

@@ -59,7 +59,7 @@ def test_worse_under_no_difference_is_at_most_five_percent_of_the_family_of_both
 
     p = pooled_difference(scores(), scores(), 0.1).p_worse
     assert np.mean((p <= s.ALPHA).any(axis=1)) > 0.065
-    assert 0.03 < np.mean((s.holm_rows(p) <= s.ALPHA).any(axis=1)) <= beyond(0.05)
+    assert 0.03 < np.mean((s.holm(p) <= s.ALPHA).any(axis=1)) <= beyond(0.05)
 
 
 def test_tasks_and_all_together_are_two_families_and_one_of_them_errs_in_at_most_seven_and_a_half_percent() -> None:
@@ -71,8 +71,8 @@ def test_tasks_and_all_together_are_two_families_and_one_of_them_errs_in_at_most
         return math.sqrt(0.8) * shared + math.sqrt(0.2) * own
 
     a, b = scores(), scores()
-    alone = s.holm_rows(s.welch_difference(a, b, 0.1).p_worse.reshape(STUDIES, -1)).min(axis=1) <= s.ALPHA
-    together = s.holm_rows(pooled_difference(a, b, 0.1).p_worse).min(axis=1) <= s.ALPHA
+    alone = s.holm(s.welch_difference(a, b, 0.1).p_worse.reshape(STUDIES, -1)).min(axis=1) <= s.ALPHA
+    together = s.holm(pooled_difference(a, b, 0.1).p_worse).min(axis=1) <= s.ALPHA
     assert max(alone.mean(), together.mean()) <= beyond(0.05)
     assert 0.05 < (alone | together).mean() <= 0.075
 

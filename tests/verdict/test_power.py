@@ -74,8 +74,6 @@ def test_pooled_margins_of_the_table_are_reached_with_eighty_percent(tasks: int,
 def test_tasks_are_cheaper_than_seeds() -> None:
     alone, four = power.seeds_for(MARGIN, CV), power.seeds_for(MARGIN, CV, tasks=4)
     assert (alone, four) == (16, 4)
-    tasks = power.tasks_for(MARGIN, CV, seeds=5)
-    assert tasks == 4
     assert power.tost_power(5, MARGIN, CV, tasks=4) >= power.POWER > power.tost_power(5, MARGIN, CV, tasks=3)
 
 
@@ -98,13 +96,10 @@ def test_more_tasks_reach_a_power_that_no_number_of_seeds_on_one_task_does() -> 
 )
 def test_no_number_where_none_would_do(sd: float, difference: float) -> None:
     assert power.seeds_for(MARGIN, sd, difference) is None
-    assert power.tasks_for(MARGIN, sd, 5, difference) is None
 
 
 def test_limits_of_a_plan() -> None:
     assert power.seeds_for(MARGIN, 0.0) == 2
-    assert power.tasks_for(MARGIN, 0.0, 3) == 1
-    assert power.tasks_for(MARGIN, 0.1, 1) is None
 
 
 def test_both_metrics_take_a_little_power_and_simulation_says_how_many_seeds_that_costs() -> None:

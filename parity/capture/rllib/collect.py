@@ -88,7 +88,6 @@ def _configuration(task: Task, port: Port, model: Any, learner: Any) -> Configur
         port=hyperparameters.of_rllib(port.config),
         task=dataclasses.asdict(task.ppo),
         sb3=hyperparameters.of_sb3(model),
-        brought=task.sb3_model is not None,
         schedules={
             "sb3": hyperparameters.schedules_of_sb3(model),
             "port": hyperparameters.schedules_of_rllib(port.config, task.steps),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
-from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from parity.frameworks.sb3 import build_model
-from parity.selftest.good import CLERK, SORTER, ClerkModule, SorterModule, SortingTogether, with_config
+from parity.selftest.good import CLERK, SORTER, ClerkModule, SorterModule, with_config, with_modules
 from parity.selftest.register import bug
 from parity.task import Task
 
@@ -24,8 +23,14 @@ def _config(name: str, what: str, edit: Edit, *caught_by: str) -> None:
     bug(what, *caught_by, name=name)(lambda good: with_config(good, edit))
 
 
-def _training(name: str, what: str, *caught_by: str, **settings: Any) -> None:
-    _config(name, what, lambda config: config.training(**settings), *caught_by)
+def _settings(method: str, name: str, what: str, *caught_by: str, **settings: Any) -> None:
+    """``method``: of PPOConfig."""
+    _config(name, what, lambda config: getattr(config, method)(**settings), *caught_by)
+
+
+_training = partial(_settings, "training")
+_multi_agent = partial(_settings, "multi_agent")
+_env_runners = partial(_settings, "env_runners")
 
 
 def _default(name: str, what: str, *caught_by: str, fields: list[str]) -> None:
@@ -36,7 +41,7 @@ def _default(name: str, what: str, *caught_by: str, fields: list[str]) -> None:
 
 def _module_override(name: str, what: str, *caught_by: str, **settings: Any) -> None:
     own = {SORTER: PPOConfig.overrides(**settings)}
-    _config(name, what, lambda config: config.multi_agent(algorithm_config_overrides_per_module=own), *caught_by)
+    _multi_agent(name, what, *caught_by, algorithm_config_overrides_per_module=own)
 
 
 _default("learning-rate-default", "the learning rate is left at its default", "PAR010", fields=["lr"])
@@ -84,9 +89,9 @@ _module_override("clip-of-the-module", "the module has a clip range of its own",
 
 @bug("complete_episodes with a seed: every sample starts the same episodes (D2)", "PAR014")
 def complete_episodes_with_a_seed(good: Task) -> Task:
-    return dataclasses.replace(
+    return replace(
         good,
-        ppo=dataclasses.replace(good.ppo, n_envs=1, n_steps=256),
+        ppo=replace(good.ppo, n_envs=1, n_steps=256),
         rllib_config=lambda config: config.env_runners(batch_mode="complete_episodes"),
     )
 
@@ -97,18 +102,8 @@ _config(
     lambda config: config.env_runners(batch_mode="complete_episodes").debugging(seed=None),
     "PAR016",
 )
-_config(
-    "policies-to-train-wrong",
-    "policies_to_train names the other module",
-    lambda config: config.multi_agent(policies_to_train=[CLERK]),
-    "PAR006",
-)
-_config(
-    "policies-to-train-empty",
-    "policies_to_train is empty",
-    lambda config: config.multi_agent(policies_to_train=[]),
-    "PAR006",
-)
+_multi_agent("policies-to-train-wrong", "policies_to_train names the other module", "PAR006", policies_to_train=[CLERK])
+_multi_agent("policies-to-train-empty", "policies_to_train is empty", "PAR006", policies_to_train=[])
 
 
 @bug("every second episode goes to another module, by policy_mapping_fn", "PAR006")
@@ -121,89 +116,46 @@ def mapping_by_episode(good: Task) -> Task:
 
 @bug("the learning agent's decisions go to another module, by policy_mapping_fn", "PAR002", "PAR006")
 def mapping_to_another_module(good: Task) -> Task:
-    class Spare(SorterModule):
-        """Of the same shape, as a self-play opponent has it."""
+    def mapped(agent_id: Any, *_: Any, **__: Any) -> str:
+        return "spare" if agent_id == SORTER else agent_id
 
-    def edit(config: PPOConfig) -> PPOConfig:
-        return _three_modules(config, Spare).multi_agent(
-            policy_mapping_fn=lambda agent_id, *_, **__: "spare" if agent_id == SORTER else agent_id
-        )
+    return with_config(good, lambda config: _three_modules(config, Other).multi_agent(policy_mapping_fn=mapped))
 
-    return with_config(good, edit)
+
+class Other(SorterModule):
+    """Of the same shape: a self-play opponent, or the module of an earlier version of the port."""
 
 
 def _three_modules(config: PPOConfig, spare: type = SorterModule) -> PPOConfig:
     """A third module of the learning agent's shape."""
-    env = SortingTogether()
     classes = {SORTER: SorterModule, CLERK: ClerkModule, "spare": spare}
-    agents = {SORTER: SORTER, CLERK: CLERK, "spare": SORTER}
-    specs = {
-        name: RLModuleSpec(
-            module_class=module,
-            observation_space=env.observation_spaces[agents[name]],
-            action_space=env.action_spaces[agents[name]],
-        )
-        for name, module in classes.items()
-    }
-    return config.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs)).multi_agent(
-        policies=set(classes), policies_to_train=[SORTER, "spare"]
-    )
+    edited = with_modules(config, classes, {SORTER: SORTER, CLERK: CLERK, "spare": SORTER})
+    return edited.multi_agent(policies=set(classes), policies_to_train=[SORTER, "spare"])
 
 
-@bug("the spec's key is a typing error: RLlib falls back to its default module", "PAR002", "PAR001")
-def module_spec_missing(good: Task) -> Task:
-    def edit(config: PPOConfig) -> PPOConfig:
-        return config.rl_module(
-            rl_module_spec=MultiRLModuleSpec(
-                rl_module_specs={
-                    "sortre": RLModuleSpec(module_class=SorterModule),
-                    CLERK: RLModuleSpec(module_class=ClerkModule),
-                }
-            )
-        )
-
-    return with_config(good, edit)
-
-
-@bug("a later .rl_module() replaces the module by another one", "PAR002")
-def module_replaced(good: Task) -> Task:
-    class Other(SorterModule):
-        """The module of an earlier version of the port."""
-
-    def edit(config: PPOConfig) -> PPOConfig:
-        return config.rl_module(
-            rl_module_spec=MultiRLModuleSpec(
-                rl_module_specs={
-                    SORTER: RLModuleSpec(module_class=Other),
-                    CLERK: RLModuleSpec(module_class=ClerkModule),
-                }
-            )
-        )
-
-    return with_config(good, edit)
-
-
+_config(
+    "module-spec-missing",
+    "the spec's key is a typing error: RLlib falls back to its default module",
+    lambda config: with_modules(config, {"sortre": SorterModule, CLERK: ClerkModule}),
+    "PAR002",
+    "PAR001",
+)
+_config(
+    "module-replaced",
+    "a later .rl_module() replaces the module by another one",
+    lambda config: with_modules(config, {SORTER: Other, CLERK: ClerkModule}),
+    "PAR002",
+)
 _config(
     "skip-nan-gradients",
     "torch_skip_nan_gradients, which lets NaN into the weights (D6)",
     lambda config: config.update_from_dict({"torch_skip_nan_gradients": True}),
     "PAR017",
 )
-_config(
-    "agent-steps",
-    "rollouts are counted in agent steps: half as long",
-    lambda config: config.multi_agent(count_steps_by="agent_steps"),
-    "PAR021",
-    "PAR010",
+_multi_agent(
+    "agent-steps", "rollouts are counted in agent steps: half as long", "PAR021", "PAR010", count_steps_by="agent_steps"
 )
-_config(
-    "exploration-off",
-    "exploration is off: rollouts are greedy",
-    lambda config: config.env_runners(explore=False),
-    "PAR303",
-    "PAR010",
-    "PAR307",
-)
+_env_runners("exploration-off", "exploration is off: rollouts are greedy", "PAR303", "PAR010", "PAR307", explore=False)
 
 
 @bug("a callback adds a bonus to every reward at the end of an episode", "PAR306")
@@ -214,12 +166,7 @@ class CallbackChangesRewards(RLlibCallback):
             mine.rewards[-1] = mine.rewards[-1] + 0.1
 
 
-_config(
-    "short-fragments",
-    "rollouts are cut into fragments of 16 steps",
-    lambda config: config.env_runners(rollout_fragment_length=16),
-    "PAR010",
-)
+_env_runners("short-fragments", "rollouts are cut into fragments of 16 steps", "PAR010", rollout_fragment_length=16)
 _training("minibatches-in-order", "minibatches are never shuffled", "PAR010", shuffle_batch_per_epoch=False)
 
 
@@ -233,7 +180,7 @@ class CallbackChangesEnvironments(RLlibCallback):
 @bug("the SB3 model that is brought trains with another gamma than the port", "PAR010")
 def gamma_of_the_brought_sb3_model(good: Task) -> Task:
     def model(env: Any, seed: int, device: str) -> Any:
-        other = dataclasses.replace(good, ppo=dataclasses.replace(good.ppo, gamma=0.8))
+        other = replace(good, ppo=replace(good.ppo, gamma=0.8))
         return build_model(other, env, seed, device)
 
-    return dataclasses.replace(good, sb3_model=model)
+    return replace(good, sb3_model=model)

@@ -12,7 +12,7 @@ from ray.rllib.core.learner.learner import ENTROPY_KEY, POLICY_LOSS_KEY, VF_LOSS
 from ray.rllib.evaluation.postprocessing import Postprocessing
 
 from parity.selftest.good import MASK, SORTER, with_class
-from parity.selftest.register import bug
+from parity.selftest.register import bug, planted, wrong
 from parity.task import Task
 
 
@@ -76,96 +76,91 @@ class _SilentLoss(_OwnLoss):
         pass
 
 
-@bug("the sign of the advantages is wrong", "PAR501", "PAR603")
-class AdvantageSign(_OwnLoss):
-    def advantage(self, batch: Any) -> torch.Tensor:
+@planted
+class Losses(_OwnLoss):
+    """Bugs of single terms of the loss."""
+
+    @wrong("advantage", "the sign of the advantages is wrong", "PAR501", "PAR603")
+    def advantage_sign(self, batch: Any) -> torch.Tensor:
         return -super().advantage(batch)
 
-
-@bug("the ratio is not clipped", "loss", "update", "PAR801", "PAR501")
-class RatioNotClipped(_OwnLoss):
-    def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
+    @wrong("surrogate", "the ratio is not clipped", "loss", "update", "PAR801", "PAR501")
+    def ratio_not_clipped(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
         return advantage * ratio
 
-
-@bug("only the clipped ratio is used, without the minimum", "loss", "update")
-class MinimumLeftOut(_OwnLoss):
-    def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
+    @wrong("surrogate", "only the clipped ratio is used, without the minimum", "loss", "update")
+    def minimum_left_out(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
         return advantage * torch.clamp(ratio, 1 - clip, 1 + clip)
 
-
-@bug("the larger of the two surrogates is taken", "loss", "update")
-class MaximumForMinimum(_OwnLoss):
-    def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
+    @wrong("surrogate", "the larger of the two surrogates is taken", "loss", "update")
+    def maximum_for_minimum(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
         return torch.max(advantage * ratio, advantage * torch.clamp(ratio, 1 - clip, 1 + clip))
 
-
-@bug("the ratio is old over new", "PAR603", "loss", "gradient")
-class RatioInverted(_OwnLoss):
-    def ratio(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
+    @wrong("ratio", "the ratio is old over new", "PAR603", "loss", "gradient")
+    def ratio_inverted(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
         return torch.exp(batch[Columns.ACTION_LOGP] - logp)
 
-
-@bug("the old log-prob is the present one: the ratio is always 1", "loss", "update")
-class OldLogProbIsThePresentOne(_OwnLoss):
-    def ratio(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
+    @wrong("ratio", "the old log-prob is the present one: the ratio is always 1", "loss", "update")
+    def old_log_prob_is_the_present_one(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
         return torch.exp(logp - logp.detach())
 
-
-@bug("the ratio is the new probability alone", "PAR501")
-class RatioWithoutTheOldPolicy(_OwnLoss):
-    def ratio(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
+    @wrong("ratio", "the ratio is the new probability alone", "PAR501")
+    def ratio_without_the_old_policy(self, logp: torch.Tensor, batch: Any) -> torch.Tensor:
         return torch.exp(logp)
 
-
-@bug("the sign of the entropy term is wrong", "PAR504", "PAR603", "PAR503")
-class EntropySignInTheLoss(_OwnLoss):
-    def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
+    @wrong("total", "the sign of the entropy term is wrong", "PAR504", "PAR603", "PAR503")
+    def entropy_sign_in_the_loss(
+        self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any
+    ) -> torch.Tensor:
         return policy + config.vf_loss_coeff * value + config.entropy_coeff * entropy
 
-
-@bug("the entropy is that of the unmasked logits", "PAR503", "PAR603")
-class EntropyOfUnmaskedLogits(_OwnLoss):
-    def entropy(self, policy: Any, batch: Any) -> torch.Tensor:
+    @wrong("entropy", "the entropy is that of the unmasked logits", "PAR503", "PAR603")
+    def entropy_of_unmasked_logits(self, policy: Any, batch: Any) -> torch.Tensor:
         module = self.module[SORTER].unwrapped()
         logits = module.pi(module.features(batch[Columns.OBS]))
         return torch.distributions.Categorical(logits=logits).entropy()
 
-
-@bug("the value error is absolute, not squared", "PAR502")
-class ValueErrorAbsolute(_OwnLoss):
-    def value_error(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+    @wrong("value_error", "the value error is absolute, not squared", "PAR502")
+    def value_error_absolute(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
         return super().value_error(values, batch).sqrt()
 
-
-@bug("values [B, 1] against targets [B]: all pairs", "PAR502")
-class ValueErrorOverAllPairs(_OwnLoss):
-    def value_error(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+    @wrong("value_error", "values [B, 1] against targets [B]: all pairs", "PAR502")
+    def value_error_over_all_pairs(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
         return ((values[:, None] - batch[Postprocessing.VALUE_TARGETS][None, :]) ** 2).mean(dim=1)
+
+    @wrong("total", "a term for the size of the weights that nobody asked for", "PAR504", "PAR603")
+    def weight_decay_in_the_loss(
+        self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any
+    ) -> torch.Tensor:
+        weights = sum(p.square().sum() for p in self.module[SORTER].unwrapped().parameters())
+        return super().total(policy, value, entropy, config) + 1e-3 * weights
+
+    @wrong("mean", "bootstrap rows are learned from", "PAR501", "PAR502", "PAR603")
+    def bootstrap_rows_learned(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+        return values.mean()
+
+    @wrong("mean", "terms are summed, not averaged", "PAR501", "PAR502", "PAR603")
+    def sums_instead_of_means(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+        return super().mean(values, batch) * len(values)
+
+    @wrong("mean", "the loss leaves out half of the decisions", "PAR501", "PAR502", "PAR603")
+    def half_of_the_rows(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
+        return super().mean(values * (torch.arange(len(values)) % 2), batch) * 2
+
+    @wrong("advantage", "the loss is detached from the policy where the advantage is negative", "PAR501", "PAR603")
+    def good_moves_only(self, batch: Any) -> torch.Tensor:
+        return super().advantage(batch).clamp(min=0)
+
+    @wrong("total", "gradients are scaled by the number of minibatches", "PAR603", "PAR504")
+    def loss_scaled(
+        self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any
+    ) -> torch.Tensor:
+        return super().total(policy, value, entropy, config) / 12
 
 
 @bug("the value is regressed on the advantages", "PAR502")
 def value_target_is_the_advantage(good: Task) -> Task:
     return _edited_batch(good, lambda batch: {Postprocessing.VALUE_TARGETS: batch[Postprocessing.ADVANTAGES]})
-
-
-@bug("a term for the size of the weights that nobody asked for", "PAR504", "PAR603")
-class WeightDecayInTheLoss(_OwnLoss):
-    def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
-        weights = sum(p.square().sum() for p in self.module[SORTER].unwrapped().parameters())
-        return super().total(policy, value, entropy, config) + 1e-3 * weights
-
-
-@bug("bootstrap rows are learned from", "PAR501", "PAR502", "PAR603")
-class BootstrapRowsLearned(_OwnLoss):
-    def mean(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
-        return values.mean()
-
-
-@bug("terms are summed, not averaged", "PAR501", "PAR502", "PAR603")
-class SumsInsteadOfMeans(_OwnLoss):
-    def mean(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
-        return super().mean(values, batch) * len(values)
 
 
 @bug("advantages are 0 where few actions are legal", "PAR501", "PAR603")
@@ -178,10 +173,55 @@ def advantages_zeroed_for_some_rows(good: Task) -> Task:
     )
 
 
-@bug("gradients are never clipped: the learner's own postprocess_gradients leaves it out", "PAR603", "gradient")
-class GradientsNotClipped(PPOTorchLearner):
-    def postprocess_gradients(self, gradients_dict: Any) -> Any:
+@planted
+class Learners(PPOTorchLearner):
+    """Bugs of RLlib's own learner."""
+
+    @wrong(
+        "postprocess_gradients",
+        "gradients are never clipped: the learner's own postprocess_gradients leaves it out",
+        "PAR603",
+        "gradient",
+    )
+    def gradients_not_clipped(self, gradients_dict: Any) -> Any:
         return {parameter: g for parameter, g in gradients_dict.items() if g is not None}
+
+    @wrong("compute_gradients", "gradients are kept from minibatch to minibatch", "PAR801")
+    def gradients_accumulate(self, loss_per_module: Any, **kwargs: Any) -> Any:
+        sum(loss_per_module.values()).backward()
+        return {pid: p.grad for pid, p in self._params.items()}
+
+    @wrong("update", "the learner makes one epoch, whatever it is told", "PAR803")
+    def one_epoch_only(self, *args: Any, **kwargs: Any) -> Any:
+        return super().update(*args, **{**kwargs, "num_epochs": 1})
+
+    @wrong("_create_iterator_if_necessary", "every minibatch holds the same rows", "PAR803")
+    def one_minibatch_again_and_again(self, **kwargs: Any) -> Any:
+        iterator = super()._create_iterator_if_necessary(**kwargs)
+        batches = list(iterator)
+        return [batches[0]] * len(batches)
+
+    @wrong("before_gradient_based_update", "Adam starts anew with each update", "PAR808")
+    def adam_starts_anew(self, *, timesteps: dict[str, Any]) -> None:
+        for optimizer in self._named_optimizers.values():
+            optimizer.state.clear()
+        super().before_gradient_based_update(timesteps=timesteps)
+
+    @wrong("before_gradient_based_update", "weights are pulled back to the last update's after each update", "PAR808")
+    def weights_averaged_between_updates(self, *, timesteps: dict[str, Any]) -> None:
+        parameters = list(self.module[SORTER].parameters())
+        with torch.no_grad():
+            for parameter, before in zip(parameters, getattr(self, "kept", parameters), strict=True):
+                parameter.lerp_(before.clone(), 0.5)
+        self.kept = [parameter.detach().clone() for parameter in parameters]
+        super().before_gradient_based_update(timesteps=timesteps)
+
+    @wrong("after_gradient_based_update", "the learning rate falls to a hundredth after the first update", "PAR808")
+    def learning_rate_falls_by_itself(self, *, timesteps: dict[str, Any]) -> None:
+        super().after_gradient_based_update(timesteps=timesteps)
+        for optimizer in self._named_optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = 2e-5
 
 
 class _OtherOptimiser(PPOTorchLearner):
@@ -201,67 +241,31 @@ class _OtherOptimiser(PPOTorchLearner):
         )
 
 
-@bug("the optimiser has the heads only", "PAR702", "PAR701", "PAR602")
-class OptimiserOverAPart(_OtherOptimiser):
-    def parameters(self, module: Any) -> list[torch.nn.Parameter]:
+@planted
+class Optimisers(_OtherOptimiser):
+    """Bugs of the optimiser."""
+
+    @wrong("parameters", "the optimiser has the heads only", "PAR702", "PAR701", "PAR602")
+    def optimiser_over_a_part(self, module: Any) -> list[torch.nn.Parameter]:
         return [parameter for name, parameter in module.named_parameters() if not name.startswith("eyes")]
 
-
-@bug("another optimiser", "PAR701")
-class AnotherOptimiser(_OtherOptimiser):
-    def optimiser(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
+    @wrong("optimiser", "another optimiser", "PAR701")
+    def another_optimiser(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(parameters, lr=lr)
 
-
-@bug("weight decay in the optimiser", "PAR701")
-class WeightDecayInTheOptimiser(_OtherOptimiser):
-    def optimiser(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
+    @wrong("optimiser", "weight decay in the optimiser", "PAR701")
+    def weight_decay_in_the_optimiser(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, lr=lr, weight_decay=0.1)
 
-
-@bug("Adam's betas are those of another paper", "PAR801", "PAR701")
-class OtherBetas(_OtherOptimiser):
-    def optimiser(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
+    @wrong("optimiser", "Adam's betas are those of another paper", "PAR801", "PAR701")
+    def other_betas(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, lr=lr, betas=(0.5, 0.9))
 
-
-@bug("gradients are kept from minibatch to minibatch", "PAR801")
-class GradientsAccumulate(PPOTorchLearner):
-    def compute_gradients(self, loss_per_module: Any, **kwargs: Any) -> Any:
-        sum(loss_per_module.values()).backward()
-        return {pid: p.grad for pid, p in self._params.items()}
-
-
-@bug("the learner makes one epoch, whatever it is told", "PAR803")
-class OneEpochOnly(PPOTorchLearner):
-    def update(self, *args: Any, **kwargs: Any) -> Any:
-        return super().update(*args, **{**kwargs, "num_epochs": 1})
-
-
-@bug("the loss leaves out half of the decisions", "PAR501", "PAR502", "PAR603")
-class HalfOfTheRows(_OwnLoss):
-    def mean(self, values: torch.Tensor, batch: Any) -> torch.Tensor:
-        return super().mean(values * (torch.arange(len(values)) % 2), batch) * 2
-
-
-@bug("every minibatch holds the same rows", "PAR803")
-class OneMinibatchAgainAndAgain(PPOTorchLearner):
-    def _create_iterator_if_necessary(self, **kwargs: Any) -> Any:
-        iterator = super()._create_iterator_if_necessary(**kwargs)
-        batches = list(iterator)
-        return [batches[0]] * len(batches)
-
-
-@bug("the loss is detached from the policy where the advantage is negative", "PAR501", "PAR603")
-class GoodMovesOnly(_OwnLoss):
-    def advantage(self, batch: Any) -> torch.Tensor:
-        return super().advantage(batch).clamp(min=0)
-
-
-@bug("gradients are scaled by the number of minibatches", "PAR603", "PAR504")
-class LossScaled(_OwnLoss):
-    def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
-        return super().total(policy, value, entropy, config) / 12
+    @wrong("optimiser", "weights decay in a second group of parameters", "PAR010")
+    def decay_in_a_second_group(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        first, *rest = parameters
+        groups: list[dict[str, Any]] = [{"params": [first]}, {"params": rest, "weight_decay": 0.1}]
+        return torch.optim.Adam(groups, lr=lr)
 
 
 @bug("a loss of one's own that logs nothing does not clip the ratio", "PAR501")
@@ -280,39 +284,3 @@ class SilentLossWithHalfTheValueError(_SilentLoss):
 class SilentLossWithTheEntropysSign(_SilentLoss):
     def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
         return policy + config.vf_loss_coeff * value + config.entropy_coeff * entropy
-
-
-@bug("Adam starts anew with each update", "PAR808")
-class AdamStartsAnew(PPOTorchLearner):
-    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        for optimizer in self._named_optimizers.values():
-            optimizer.state.clear()
-        super().before_gradient_based_update(timesteps=timesteps)
-
-
-@bug("weights are pulled back to the last update's after each update", "PAR808")
-class WeightsAveragedBetweenUpdates(PPOTorchLearner):
-    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        parameters = list(self.module[SORTER].parameters())
-        with torch.no_grad():
-            for parameter, before in zip(parameters, getattr(self, "kept", parameters), strict=True):
-                parameter.lerp_(before.clone(), 0.5)
-        self.kept = [parameter.detach().clone() for parameter in parameters]
-        super().before_gradient_based_update(timesteps=timesteps)
-
-
-@bug("the learning rate falls to a hundredth after the first update", "PAR808")
-class LearningRateFallsByItself(PPOTorchLearner):
-    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        super().after_gradient_based_update(timesteps=timesteps)
-        for optimizer in self._named_optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = 2e-5
-
-
-@bug("weights decay in a second group of parameters", "PAR010")
-class DecayInASecondGroup(_OtherOptimiser):
-    def optimiser(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
-        first, *rest = parameters
-        groups: list[dict[str, Any]] = [{"params": [first]}, {"params": rest, "weight_decay": 0.1}]
-        return torch.optim.Adam(groups, lr=lr)

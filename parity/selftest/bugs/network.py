@@ -9,67 +9,58 @@ from ray.rllib.core.columns import Columns
 from torch import nn
 
 from parity.selftest.good import SHELVES, SorterModule
-from parity.selftest.register import bug
+from parity.selftest.register import bug, planted, wrong
 
 
-@bug("the picture is not scaled", "PAR101", "PAR102")
-class PictureNotScaled(SorterModule):
-    def picture(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+@planted
+class Networks(SorterModule):
+    """Bugs of what the network makes of its inputs."""
+
+    @wrong("picture", "the picture is not scaled", "PAR101", "PAR102")
+    def picture_not_scaled(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
         return obs["picture"].float()
 
-
-@bug("the picture is divided by 255 as an integer: it is black", "PAR101", "PAR102", "PAR602", "PAR604")
-class PictureDividedAsInteger(SorterModule):
-    def picture(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+    @wrong(
+        "picture", "the picture is divided by 255 as an integer: it is black", "PAR101", "PAR102", "PAR602", "PAR604"
+    )
+    def picture_divided_as_integer(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
         return (obs["picture"].to(torch.uint8) // 255).float()
 
-
-@bug("height and width of the picture are swapped", "PAR101", "PAR102")
-class PictureTransposed(SorterModule):
-    def picture(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+    @wrong("picture", "height and width of the picture are swapped", "PAR101", "PAR102")
+    def picture_transposed(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
         return super().picture(obs).transpose(-1, -2)
 
-
-@bug("the picture is reshaped where its axes should be permuted", "PAR101", "PAR102")
-class PictureReshaped(SorterModule):
-    def picture(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+    @wrong("picture", "the picture is reshaped where its axes should be permuted", "PAR101", "PAR102")
+    def picture_reshaped(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
         picture = super().picture(obs)
         return picture.permute(0, 2, 3, 1).reshape(picture.shape)
 
-
-@bug("the last action goes in as a number instead of one-hot", "PAR101", "PAR102")
-class NumberInsteadOfOneHot(SorterModule):
-    def last(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+    @wrong("last", "the last action goes in as a number instead of one-hot", "PAR101", "PAR102")
+    def number_instead_of_one_hot(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
         number = obs["last"].float().reshape(-1, 1)
         return torch.cat([number, torch.zeros(len(number), SHELVES - 1)], dim=1)
+
+    @wrong("features", "two inputs are concatenated in the other order", "PAR101", "PAR102")
+    def inputs_in_another_order(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        pictures = torch.relu(self.eyes(self.picture(obs))).flatten(1)
+        numbers = torch.tanh(self.counter(torch.cat([self.last(obs), obs["label"].float()], dim=1)))
+        return torch.cat([pictures, numbers], dim=1)
+
+    @wrong("features", "another activation", "PAR101", "PAR102")
+    def another_activation(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        pictures = nn.functional.elu(self.eyes(self.picture(obs))).flatten(1)
+        numbers = torch.tanh(self.counter(torch.cat([obs["label"].float(), self.last(obs)], dim=1)))
+        return torch.cat([pictures, numbers], dim=1)
+
+    @wrong("features", "features in half precision", "PAR101", "PAR102")
+    def half_precision(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        return super().features(obs).to(torch.bfloat16).float()
 
 
 @bug("an entry of the observation is left out, where the network corresponds to SB3's", "PAR101", "PAR102")
 class InputLeftOut(SorterModule):
     def last(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
         return torch.zeros_like(super().last(obs))
-
-
-@bug("two inputs are concatenated in the other order", "PAR101", "PAR102")
-class InputsInAnotherOrder(SorterModule):
-    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-        pictures = torch.relu(self.eyes(self.picture(obs))).flatten(1)
-        numbers = torch.tanh(self.counter(torch.cat([self.last(obs), obs["label"].float()], dim=1)))
-        return torch.cat([pictures, numbers], dim=1)
-
-
-@bug("another activation", "PAR101", "PAR102")
-class AnotherActivation(SorterModule):
-    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-        pictures = nn.functional.elu(self.eyes(self.picture(obs))).flatten(1)
-        numbers = torch.tanh(self.counter(torch.cat([obs["label"].float(), self.last(obs)], dim=1)))
-        return torch.cat([pictures, numbers], dim=1)
-
-
-@bug("features in half precision", "PAR101", "PAR102")
-class HalfPrecision(SorterModule):
-    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-        return super().features(obs).to(torch.bfloat16).float()
 
 
 class _TwoEncoders(SorterModule):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,6 @@ from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPP
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.inference_only_api import InferenceOnlyAPI
-from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from parity.selftest.good import (
     CLERK,
@@ -27,8 +25,10 @@ from parity.selftest.good import (
     SorterModule,
     Sorting,
     SortingTogether,
+    with_modules,
 )
 from parity.selftest.good import good_port as port
+from parity.selftest.ports.environments import sorting
 from parity.selftest.register import good_port
 from parity.task import Task
 
@@ -146,19 +146,14 @@ class TerminationsByName(SortingTogether):
 
 @good_port("the environment declares its observations with other bounds, which no network sees")
 class OtherBounds(SortingTogether):
-    def __init__(self) -> None:
-        super().__init__()
-        space = dict(self.observation_spaces[SORTER].spaces)
-        space["label"] = spaces.Box(-np.inf, np.inf, space["label"].shape, np.float32)
-        self.observation_spaces[SORTER] = spaces.Dict(space)
+    def entries(self) -> dict[str, Any]:
+        return super().entries() | {"label": spaces.Box(-np.inf, np.inf, (4,), np.float32)}
 
 
 @good_port("the mask is bool in the space and in the observation")
 class MaskOfBools(SortingTogether):
-    def __init__(self) -> None:
-        super().__init__()
-        space = dict(self.observation_spaces[SORTER].spaces)
-        self.observation_spaces[SORTER] = spaces.Dict(space | {MASK: spaces.Box(0, 1, (SHELVES,), np.bool_)})  # type: ignore[arg-type]
+    def entries(self) -> dict[str, Any]:
+        return super().entries() | {MASK: spaces.Box(0, 1, (SHELVES,), np.bool_)}  # type: ignore[arg-type]
 
     def mask(self) -> np.ndarray:
         return self.env.action_masks().astype(bool)
@@ -166,20 +161,16 @@ class MaskOfBools(SortingTogether):
 
 @good_port("the mask is float32, as RLlib's example has it")
 class MaskOfFloats(SortingTogether):
-    def __init__(self) -> None:
-        super().__init__()
-        space = dict(self.observation_spaces[SORTER].spaces)
-        self.observation_spaces[SORTER] = spaces.Dict(space | {MASK: spaces.Box(0.0, 1.0, (SHELVES,), np.float32)})
+    def entries(self) -> dict[str, Any]:
+        return super().entries() | {MASK: spaces.Box(0.0, 1.0, (SHELVES,), np.float32)}
 
     def mask(self) -> np.ndarray:
         return self.env.action_masks().astype(np.float32)
 
 
-@good_port("another environment than the task's class: strict, it raises at an illegal action")
-def strict_environment() -> Task:
-    return replace(
-        port(), env=lambda: Sorting(strict=True), multi_agent_env=lambda: SortingTogether(Sorting(strict=True))
-    )
+good_port(
+    "another environment than the task's class: strict, it raises at an illegal action", name="strict-environment"
+)(partial(sorting, strict=True))
 
 
 @good_port("other hyperparameters than the task's, all of them declared")
@@ -202,31 +193,24 @@ def declared_reward() -> Task:
 
 @good_port("one environment, lambda 1, no entropy, no value clipping, advantages as they are")
 def other_hyperparameters() -> Task:
-    ppo = dataclasses.replace(PPO, n_envs=1, n_steps=256, gae_lambda=1.0, ent_coef=0.0, gamma=0.99, batch_size=32)
+    ppo = replace(PPO, n_envs=1, n_steps=256, gae_lambda=1.0, ent_coef=0.0, gamma=0.99, batch_size=32)
     return replace(port(), ppo=ppo)
 
 
 @good_port("a last minibatch that is shorter")
 def short_last_minibatch() -> Task:
-    return replace(port(), ppo=dataclasses.replace(PPO, batch_size=48))
+    return replace(port(), ppo=replace(PPO, batch_size=48))
 
 
 @good_port("one minibatch of everything")
 def one_minibatch() -> Task:
-    return replace(port(), ppo=dataclasses.replace(PPO, batch_size=256))
+    return replace(port(), ppo=replace(PPO, batch_size=256))
 
 
 def _module_ids(config: PPOConfig, names: dict[str, str]) -> PPOConfig:
     """Modules of other names than the agents'."""
-    env = SortingTogether()
-    classes = {SORTER: SorterModule, CLERK: ClerkModule}
-    specs = {
-        names[agent]: RLModuleSpec(
-            module_class=module, observation_space=env.observation_spaces[agent], action_space=env.action_spaces[agent]
-        )
-        for agent, module in classes.items()
-    }
-    return config.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs)).multi_agent(
+    classes = {names[SORTER]: SorterModule, names[CLERK]: ClerkModule}
+    return with_modules(config, classes, {module: agent for agent, module in names.items()}).multi_agent(
         policies=set(names.values()),
         policy_mapping_fn=lambda agent, *_, **__: names[agent],
         policies_to_train=[names[SORTER]],
@@ -274,10 +258,9 @@ class SortingForConfig(SortingTogether):
 
 @good_port("complete episodes of one environment, without a seed")
 def complete_episodes() -> Task:
-    ppo = dataclasses.replace(PPO, n_envs=1, n_steps=256)
     return replace(
         port(),
-        ppo=ppo,
+        ppo=replace(PPO, n_envs=1, n_steps=256),
         rllib_config=lambda config: config.env_runners(batch_mode="complete_episodes").debugging(seed=None),
     )
 
@@ -387,17 +370,14 @@ def remembers_its_episodes() -> Task:
 @good_port("observations stand below an entry of their own, as RLlib's own masked module wants them")
 def observations_below_an_entry() -> Task:
     class Env(SortingTogether):
-        def __init__(self) -> None:
-            super().__init__()
-            shown = dict(self.observation_spaces[SORTER].spaces)
-            mask = shown.pop(MASK)
-            self.observation_spaces[SORTER] = spaces.Dict({MASK: mask, "observations": spaces.Dict(shown)})
+        def entries(self) -> dict[str, Any]:
+            shown = super().entries()
+            return {MASK: shown.pop(MASK), "observations": spaces.Dict(shown)}
 
         def observed(self, seen: dict[str, Any]) -> dict[str, Any]:
             shown = super().observed(seen)
             rest = dict(shown[SORTER])
-            mask = rest.pop(MASK)
-            return {**shown, SORTER: {MASK: mask, "observations": rest}}
+            return {**shown, SORTER: {MASK: rest.pop(MASK), "observations": rest}}
 
     class Module(SorterModule):
         def features(self, obs: dict[str, Any]) -> torch.Tensor:

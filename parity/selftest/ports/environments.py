@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.wrappers import TransformObservation
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
-from torch import nn
 
 from parity.selftest.good import (
     MASK,
     PPO,
     SHELVES,
+    FlatNet,
     Sorting,
     SortingTogether,
-    initialise,
 )
 from parity.selftest.good import good_port as port
 from parity.selftest.register import good_port
@@ -30,22 +31,17 @@ from parity.task import registry as tasks
 from parity.task.masks import MaskedEnv
 
 
-@good_port("episodes of 400 to 600 steps: none ends within a rollout")
-def long_episodes() -> Task:
-    env = lambda: Sorting(length=(400, 600))  # noqa: E731
-    return replace(port(), env=env, multi_agent_env=lambda: SortingTogether(env()))
+def sorting(**options: Any) -> Task:
+    """The usual port with other options of its environment, on both sides."""
+    return replace(port(), env=lambda: Sorting(**options), multi_agent_env=lambda: SortingTogether(Sorting(**options)))
 
 
-@good_port("episodes of one step")
-def short_episodes() -> Task:
-    env = lambda: Sorting(length=(1, 1))  # noqa: E731
-    return replace(port(), env=env, multi_agent_env=lambda: SortingTogether(env()))
-
-
-@good_port("no time limit")
-def no_time_limit() -> Task:
-    env = lambda: Sorting(limit=False)  # noqa: E731
-    return replace(port(), env=env, multi_agent_env=lambda: SortingTogether(env()))
+for _name, _what, _options in (
+    ("long-episodes", "episodes of 400 to 600 steps: none ends within a rollout", {"length": (400, 600)}),
+    ("short-episodes", "episodes of one step", {"length": (1, 1)}),
+    ("no-time-limit", "no time limit", {"limit": False}),
+):
+    good_port(_what, name=_name)(partial(sorting, **_options))
 
 
 class _Lights(gymnasium.Env):
@@ -78,25 +74,8 @@ class _Lights(gymnasium.Env):
         return seen, reward, self.t >= self.length, False, info
 
 
-class _LightsNetwork(nn.Module):
-    def __init__(self, observation_space: Any, action_space: Any) -> None:
-        super().__init__()
-        n = 2 * action_space.n if isinstance(action_space, spaces.MultiBinary) else int(action_space.nvec.sum())
-        parts: list[Any] = (
-            list(observation_space.values()) if isinstance(observation_space, spaces.Dict) else [observation_space]
-        )
-        self.hidden = nn.Linear(sum(int(np.prod(part.shape)) for part in parts), 16)
-        self.policy, self.value = nn.Linear(16, n), nn.Linear(16, 1)
-        initialise(self, self.policy, self.value)
-
-    def forward(self, obs: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        parts = [part.float() for part in obs.values()] if isinstance(obs, dict) else [obs]
-        hidden = torch.tanh(self.hidden(torch.cat(parts, dim=-1)))
-        return self.policy(hidden), self.value(hidden).squeeze(-1)
-
-
 def _lights(action_space: spaces.Space, is_box: bool = False) -> Task:
-    return Task(id="lights", env=lambda: _Lights(action_space, is_box), network=_LightsNetwork, ppo=PPO, steps=2048)
+    return Task(id="lights", env=lambda: _Lights(action_space, is_box), network=FlatNet, ppo=PPO, steps=2048)
 
 
 @good_port("a MultiDiscrete action, the mask in info")
@@ -133,35 +112,10 @@ def box_observation() -> Task:
     return _lights(spaces.MultiDiscrete([3, 3]), is_box=True)
 
 
-class _FlatSorting(gymnasium.Env):
+def _flat_sorting() -> gymnasium.Env:
     """``Sorting`` with one vector as its observation."""
-
-    def __init__(self) -> None:
-        self.inner = Sorting()
-        self.action_space = self.inner.action_space
-        self.observation_space = spaces.Box(-1.0, 1.0, (4,), np.float32)
-
-    def action_masks(self) -> np.ndarray:
-        return self.inner.action_masks()
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
-        seen, info = self.inner.reset(seed=seed)
-        return seen["label"], info
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        seen, *rest = self.inner.step(action)
-        return seen["label"], *rest
-
-
-class _FlatNetwork(nn.Module):
-    def __init__(self, observation_space: Any, action_space: Any) -> None:
-        super().__init__()
-        self.hidden, self.policy, self.value = nn.Linear(4, 16), nn.Linear(16, SHELVES), nn.Linear(16, 1)
-        initialise(self, self.policy, self.value)
-
-    def forward(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        hidden = torch.tanh(self.hidden(obs))
-        return self.policy(hidden), self.value(hidden).squeeze(-1)
+    inner = Sorting()
+    return TransformObservation(inner, lambda seen: seen["label"], inner.observation_space["label"])  # type: ignore[index]
 
 
 class _FlatTogether(MultiAgentEnv):
@@ -169,7 +123,7 @@ class _FlatTogether(MultiAgentEnv):
 
     def __init__(self) -> None:
         super().__init__()
-        self.env = MaskedEnv(_FlatSorting())
+        self.env = MaskedEnv(_flat_sorting())
         self.possible_agents = ["only"]
         self.agents = ["only"]
         space = {"observations": self.env.observation_space, MASK: spaces.Box(0.0, 1.0, (SHELVES,), np.float32)}
@@ -190,24 +144,23 @@ class _FlatTogether(MultiAgentEnv):
 
 class _FlatModule(TorchRLModule, ValueFunctionAPI):
     def setup(self) -> None:
-        self.body, self.pi, self.vf = nn.Linear(4, 16), nn.Linear(16, SHELVES), nn.Linear(16, 1)
-        initialise(self, self.pi, self.vf)
+        self.net = FlatNet(self.observation_space["observations"], self.action_space)
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         obs = batch[Columns.OBS]
-        logits = self.pi(torch.tanh(self.body(obs["observations"])))
+        logits, _ = self.net(obs["observations"])
         return {Columns.ACTION_DIST_INPUTS: logits + torch.clamp(torch.log(obs[MASK]), min=-3.4e38)}
 
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-        return self.vf(torch.tanh(self.body(batch[Columns.OBS]["observations"]))).squeeze(-1)
+        return self.net(batch[Columns.OBS]["observations"])[1]
 
 
 @good_port("one Box beside its mask, own environment and module, as RLlib's example has it")
 def box_beside_its_mask() -> Task:
     return Task(
         id="flat",
-        env=_FlatSorting,
-        network=_FlatNetwork,
+        env=_flat_sorting,
+        network=FlatNet,
         ppo=PPO,
         steps=2048,
         multi_agent_env=_FlatTogether,
@@ -215,25 +168,14 @@ def box_beside_its_mask() -> Task:
     )
 
 
-def _built_in(name: str) -> Task:
+def built_in(name: str) -> Task:
     return tasks.load(tasks.resolve(name))
 
 
-@good_port("built-in task tiles")
-def tiles() -> Task:
-    return _built_in("tiles")
-
-
-@good_port("built-in task tiles-time-limit")
-def tiles_time_limit() -> Task:
-    return _built_in("tiles-time-limit")
-
-
-@good_port("built-in task tiles-resolution: the other agent has a fixed policy")
-def tiles_resolution() -> Task:
-    return _built_in("tiles-resolution")
-
-
-@good_port("built-in task tiles-two-learners: the other agent changes the world, which SB3's environment does not have")
-def tiles_two_learners() -> Task:
-    return _built_in("tiles-two-learners")
+for _name, _what in {
+    "tiles": "",
+    "tiles-time-limit": "",
+    "tiles-resolution": ": the other agent has a fixed policy",
+    "tiles-two-learners": ": the other agent changes the world, which SB3's environment does not have",
+}.items():
+    good_port(f"built-in task {_name}{_what}", name=_name)(partial(built_in, _name))

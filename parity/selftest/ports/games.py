@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium import spaces
 from gymnasium.utils import seeding
 from pettingzoo import AECEnv, ParallelEnv
 from ray.rllib.env.wrappers.pettingzoo_env import PettingZooEnv
-from torch import nn
 
-from parity.selftest.good import MASK, PPO, SORTER, Sorting, SortingNetwork, initialise
+from parity.selftest.good import MASK, PPO, SORTER, FlatNet, Sorting, SortingNetwork
+from parity.selftest.ports.environments import built_in
 from parity.selftest.register import good_port
 from parity.task import Task
-from parity.task import registry as tasks
 from parity.task.pettingzoo import AgainstOpponents
 
 FIRST, SECOND = "first", "second"
@@ -201,26 +200,6 @@ class SortingAtOnce(ParallelEnv):
         return observations, rewards, terminations, truncations, infos
 
 
-class FlatNet(nn.Module):
-    """One hidden layer over everything that is seen; Discrete entries one-hot."""
-
-    def __init__(self, observation_space: Any, action_space: Any) -> None:
-        super().__init__()
-        self.space = observation_space
-        self.hidden = nn.Linear(spaces.flatdim(observation_space), 32)
-        self.policy, self.value = nn.Linear(32, int(action_space.n)), nn.Linear(32, 1)
-        initialise(self, self.policy, self.value)
-
-    def forward(self, obs: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        parts = obs if isinstance(obs, dict) else {"": obs}
-        columns = [
-            nn.functional.one_hot(part, int(self.space[key].n)).float() if part.dtype == torch.int64 else part
-            for key, part in parts.items()
-        ]
-        hidden = torch.tanh(self.hidden(torch.cat(columns, dim=-1)))
-        return self.policy(hidden), self.value(hidden).squeeze(-1)
-
-
 @good_port("self-play: both players of a PettingZoo AEC game learn, SB3 plays one of them against uniform moves")
 def self_play() -> Task:
     return Task(
@@ -275,14 +254,11 @@ def parallel_environment() -> Task:
     )
 
 
-@good_port("built-in task tictactoe-selfplay: both agents learn, and are evaluated against another opponent")
-def tictactoe_selfplay() -> Task:
-    return tasks.load(tasks.resolve("tictactoe-selfplay"))
-
-
-@good_port("built-in task connect-four: an AEC game against uniform moves")
-def connect_four() -> Task:
-    return tasks.load(tasks.resolve("connect-four"))
+for _name, _what in {
+    "tictactoe-selfplay": "both agents learn, and are evaluated against another opponent",
+    "connect-four": "an AEC game against uniform moves",
+}.items():
+    good_port(f"built-in task {_name}: {_what}", name=_name)(partial(built_in, _name))
 
 
 @good_port("an AEC game without a time limit in RLlib's own PettingZoo wrapper")
