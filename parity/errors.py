@@ -172,10 +172,10 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 1].rstrip()}…"
 
 
-def in_words(items: Sequence[object], conjunction: str = "and") -> str:
+def in_words(items: Sequence[object]) -> str:
     """A list in a sentence: "a", "a and b", "a, b and c"."""
     *first, last = map(str, items)
-    return f"{', '.join(first)} {conjunction} {last}" if first else last
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def first_refusal(error: ValidationError) -> tuple[Any, str]:

@@ -80,6 +80,29 @@ LONGEST = (
 
 # Minutes together, for claims that another fast test makes on another port, framework or size: run by `make test-slow`.
 SLOW = (
+    "test_a_good_port_is_accused_of_nothing[finished-configuration-rllib-exact]",
+    "test_a_good_port_is_accused_of_nothing[large-returns-rllib-exact]",
+    "test_rllib_exact_needs_no_explanation[finished-configuration]",
+    "test_rllib_exact_needs_no_explanation[large-returns]",
+    # The same finding is first in another broken port.
+    "test_the_cause_of_a_broken_port_is_named_first[no-value-function-api]",
+    "test_the_cause_of_a_broken_port_is_named_first[mask-multiplied]",
+    "test_the_cause_of_a_broken_port_is_named_first[mask-inverted-in-environment]",
+    "test_the_exact_learner_hides_no_broken_port[values-detached]",
+    "test_the_exact_learner_hides_no_broken_port[gradient-nan]",
+    # RLlib solves these, and SB3 the others: no probe is unsolvable, and both adapters solve some.
+    "test_a_correct_implementation_solves_it[probe-observation-sb3",
+    "test_a_correct_implementation_solves_it[probe-forced-sb3",
+    "test_a_correct_implementation_solves_it[probe-mask-by-action-sb3",
+    "test_a_correct_implementation_solves_it[probe-previous-step-sb3",
+    "test_a_correct_implementation_solves_it[probe-other-agent-sb3",
+    "test_a_correct_implementation_solves_it[probe-competitive-sb3",
+    # Evaluation and checkpoints are code that rllib-exact has from rllib, whose own tests are fast.
+    "TestRllibExact::test_evaluation_does_not_change_training[GlobalMaze",
+    "TestRllibExact::test_evaluation_depends_on_its_seeds_alone",
+    "TestRllibExact::test_an_eval_runner_",
+    "TestRllibExact::test_a_checkpoint_restores_to_the_same_masked_actions",
+    "TestRllibExact::test_a_mask_of_one_legal_action_is_always_obeyed[False]",
     "test_two_faults_of_a_finished_configuration",  # single faults are fast
     "test_two_rounds_are_measured_with_every_phase",  # what judges rounds is fast
     "test_a_framework_of_another_distribution_is_trained",  # an adapter that is missing or unknown is fast
@@ -151,7 +174,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         name = item.path.relative_to(TESTS).as_posix()
         order[item] = LONGEST.index(name) if name in LONGEST else len(LONGEST)
-        if item.name.startswith(SLOW):
+        # With the name of its class, where it has one.
+        if item.nodeid.partition("::")[2].startswith(SLOW):
             item.add_marker(pytest.mark.slow)
         if name.startswith(QUICK) and item.get_closest_marker("slow") is None:
             item.add_marker(pytest.mark.quick)

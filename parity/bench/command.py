@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from parity.bench.judge import conclude
@@ -19,7 +19,7 @@ from parity.results import study as files
 from parity.results.bench import BENCH_FILE, BenchFile, BenchRequest, load_bench_file
 from parity.study.preflight import inspect
 from parity.system import machine
-from parity.system.console import console, say
+from parity.system.console import console, progress, say
 from parity.system.subprocesses import run_in_subprocess
 from parity.task.registry import TaskRef, resolve
 
@@ -127,14 +127,13 @@ def _store(folder: Path, file: BenchFile, reason: str | None) -> None:
 @contextlib.contextmanager
 def _progress(total: int) -> Iterator[Callable[[str], None]]:
     """Yields a function that announces the next measurement: a bar on a terminal, a line elsewhere."""
-    out = console()
     columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
+    with progress(*columns) as bar:
         line = bar.add_task("", total=total, completed=-1)
 
         def begins(what: str) -> None:
             bar.update(line, advance=1, description=what)
-            if not out.is_terminal:
+            if bar.disable:
                 say(what)
 
         yield begins

@@ -10,6 +10,7 @@ from parity.bench.sentence import sentence
 from parity.errors import ExitCode
 from parity.results.bench import BenchFile, Ratio, Round, TaskBench, Throughput
 from parity.results.summary import SB3, PhaseSeconds
+from parity.verdict.statistics import WIDE_CONFIDENCE
 from parity.verdict.throughput import judge_speed, throughput_ratio
 
 
@@ -71,9 +72,9 @@ def _ratio(port: Sequence[Round], reference: Sequence[Round]) -> Ratio:
     ratio, speed = throughput_ratio(a, b), judge_speed(baseline=b, study=a)
     return Ratio(
         estimate=ratio.estimate,
-        interval=(ratio.low, ratio.high) if ratio.rounds > 1 else None,
-        confidence=ratio.confidence,
-        rounds=ratio.rounds,
+        interval=(ratio.low, ratio.high) if len(pairs) > 1 else None,
+        confidence=WIDE_CONFIDENCE,
+        rounds=len(pairs),
         slower=speed.slower,
         p_slower=speed.p,
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from parity import probes
@@ -24,7 +24,7 @@ from parity.bisect.task_files import DOCUMENT_FILE, LOG_FILE, check_command, mak
 from parity.bisect.worker_pool import WorkerPool
 from parity.errors import CannotStart, ExitCode
 from parity.results.bisect import BisectDocument, StepEntry
-from parity.system.console import console
+from parity.system.console import console, progress
 from parity.task import registry as tasks
 
 _STYLES = {"holds": "green", "breaks": "bold red", "not applicable": "dim"}
@@ -51,8 +51,9 @@ def run_bisect(
     log = folder / LOG_FILE
     terminal = console()
     result: SearchResult | None = None
-    with WorkerPool(ref, str(log), workers) as pool, _progress(terminal) as progress:
-        show = functools.partial(progress.update, progress.add_task("taking the port apart", total=None))
+    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TextColumn("ladders"), TimeElapsedColumn())
+    with WorkerPool(ref, str(log), workers) as pool, progress(SpinnerColumn(), *columns) as shown:
+        show = functools.partial(shown.update, shown.add_task("taking the port apart", total=None))
         (parts,) = pool.run([FindParts(task)])
         if parts.build_error is not None:
             sentence = f"{parts.build_error[0].upper()}{parts.build_error[1:]}."
@@ -142,19 +143,6 @@ def _take_steps(parts: PortParts, pool: WorkerPool, show: Callable[..., None]) -
 
 def _short(keys: Keys) -> str:
     return ", ".join(sorted(keys)) or "none" if len(keys) <= 2 else f"{len(keys)} parts"
-
-
-def _progress(terminal: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        MofNCompleteColumn(),
-        TextColumn("ladders"),
-        TimeElapsedColumn(),
-        console=terminal,
-        transient=True,
-        disable=not terminal.is_terminal,
-    )
 
 
 def _print_steps(terminal: Console, document: BisectDocument, steps: Sequence[StepEntry]) -> None:

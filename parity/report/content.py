@@ -11,7 +11,6 @@ from parity.report import text
 from parity.report.configuration import ConfigRow, config_rows, runtime_rows
 from parity.report.curves import TaskCurves
 from parity.report.gate import GateSection, gate_section
-from parity.report.interim import interim_words
 from parity.report.metric_rows import MetricRow, Pooled, metric_rows, pooled_rows, ports_of, undecided_metrics
 from parity.report.rungs import ladder_words
 from parity.report.throughput import PhaseTimes, measured, phase_times
@@ -22,6 +21,7 @@ from parity.results.summary import (
     Learns,
     Metrics,
     ObservedThroughput,
+    SequentialStatus,
     Summary,
     TaskSummary,
     TrialSummary,
@@ -176,7 +176,8 @@ class Content:
 
     @property
     def interim_words(self) -> str | None:
-        return interim_words(self.summary.sequential, self.summary.verdict)
+        sequential = self.summary.sequential
+        return None if sequential is None else _interim_words(sequential, self.summary.verdict)
 
     @property
     def verdict_words(self) -> str:
@@ -316,6 +317,29 @@ def _end(curves: TaskCurves, framework: str) -> str | None:
     if mean is None:
         return None
     return f"{framework} ends at {text.number(mean.mean[-1], 3)} ({text.plural(mean.runs, 'complete seed')})"
+
+
+def _interim_words(status: SequentialStatus, verdict: Verdict) -> str:
+    """The interim analysis of a sequential study, its error rate, and what stopping there saved, in sentences."""
+    *before, last = map(str, status.looks)
+    words = (
+        f"Seeds are added between interim analyses, at {', '.join(before)} and {last} per framework; this is interim "
+        f"analysis {status.look} of {len(status.looks)}. Each tests at {100 * status.alpha:.3g} %, with "
+        f"{text.percent(status.confidence)} intervals: a port that is worse by the whole margin is called EQUIVALENT at any "
+        "of them in at most 5 % of studies."
+    )
+    if verdict is Verdict.INVALID:
+        return words
+    if not status.decided:
+        rest = "It was the last." if status.last else f"The next is at {status.looks[status.look]} seeds."
+        return f"{words} It decided nothing. {rest}"
+    if status.last:
+        return f"{words} It decided, as the last."
+    seeds, trials = text.plural(status.seeds_saved, "seed"), text.plural(status.trials_saved, "trial")
+    saved = f"{seeds} per framework and task, {trials}"
+    if text.known(status.seconds_saved):
+        saved += f", about {text.duration(status.seconds_saved)} of running time added up"
+    return f"{words} It decided, and the study stopped here; that saved {saved}."
 
 
 def evidence(finding: Finding) -> list[tuple[str, str]]:

@@ -10,10 +10,9 @@ stand for decisions; ``S`` observations drawn within what the environment showed
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from dataclasses import field
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -94,14 +93,6 @@ class Captured:
             parts = self.OTHER_PARTS.get(name, self.PARTS)
             raise Missing(f"{type(self).__name__}.{name} of {key}", parts, self.module)
         return entries[key]
-
-    def but(self, **changes: Any) -> Self:
-        """A shallow copy with other values in some fields."""
-        other = copy.copy(self)
-        for name, value in changes.items():
-            assert name in type(self).__dataclass_fields__, name
-            setattr(other, name, value)
-        return other
 
 
 C = TypeVar("C", bound=Captured)

@@ -6,12 +6,13 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from parity.selftest.register import Bug, GoodPort, select
 from parity.selftest.run import Entry, run
 from parity.selftest.score import HOLDS, WORDS, Score, score, write
+from parity.system.console import progress
 from parity.system.machine import cores
 
 STYLES = {"caught": "green", "clear": "green", "missed": "bold red", "accused": "bold red", "wrong rung": "yellow"}
@@ -29,7 +30,7 @@ def run_selftest(
     entries: list[Bug | GoodPort] = [*bugs, *ports]
     console = Console(stderr=True)
     start = time.perf_counter()
-    results = _run(entries, workers or cores(), console)
+    results = _run(entries, workers or cores())
     scored = score(results, time.perf_counter() - start)
     _print(scored, console)
     if out is not None:
@@ -39,22 +40,14 @@ def run_selftest(
     return scored.exit_code
 
 
-def _run(entries: list[Bug | GoodPort], workers: int, out: Console) -> list[Entry]:
+def _run(entries: list[Bug | GoodPort], workers: int) -> list[Entry]:
     by_name: dict[str, Entry] = {}
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=out,
-        transient=True,
-        disable=not out.is_terminal,
-    ) as progress:
-        task = progress.add_task("climbing", total=len(entries))
+    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with progress(TextColumn("{task.description}"), *columns) as bar:
+        task = bar.add_task("climbing", total=len(entries))
         for result in run(entries, workers):
             by_name[result.name] = result
-            progress.advance(task)
+            bar.advance(task)
     return [by_name[entry.name] for entry in entries]
 
 

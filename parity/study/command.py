@@ -64,16 +64,12 @@ def _request(options: RunOptions, preflight: Preflight) -> files.Request:
     first = options.seed_start
     return files.Request(
         tasks=list(preflight.tasks),
-        frameworks=options.frameworks,
         # A sequential study begins with the seeds of its first interim analysis.
         seeds=list(range(first, first + (looks[0] if looks else options.seeds))),
-        steps=options.steps,
         device=preflight.device,
-        threads=options.threads,
-        require=list(options.require),
         task_arguments=options.task,
-        suite=options.suite,
         looks=looks,
+        **options.model_dump(include={"frameworks", "steps", "threads", "require", "suite"}),
     )
 
 

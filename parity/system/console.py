@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 
 # Wide enough for every row of a table on one line.
 PLAIN_WIDTH = 120
@@ -14,6 +15,12 @@ def console(stderr: bool = True) -> Console:
     """Everything for people goes to stderr, but what a command is asked to list."""
     out = Console(stderr=stderr, highlight=False)
     return out if out.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
+
+
+def progress(*columns: ProgressColumn) -> Progress:
+    """Columns that go when they have ended, and are not shown where stderr is no terminal."""
+    out = console()
+    return Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
 
 
 def say(text: str) -> None:

@@ -8,8 +8,6 @@ in the environment's returns; the normalised score is linear, so scores of metri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
@@ -39,18 +37,10 @@ def auc(curve: pd.DataFrame, horizon: int) -> float:
     return float(np.trapezoid(y, x) / horizon)
 
 
-@dataclass(frozen=True)
-class Reached:
-    """When a run first reached a threshold; where ``censored``, ``steps`` is the last at which it was seen below."""
-
-    steps: int
-    censored: bool
-
-
-def steps_to_threshold(curve: pd.DataFrame, threshold: float) -> Reached:
-    """The first evaluation with ``return_mean >= threshold``, else censored at the last evaluation.
+def steps_to_threshold(curve: pd.DataFrame, threshold: float) -> tuple[int, bool]:
+    """Steps of the first evaluation with ``return_mean >= threshold``, False; else of the last, and True: censored there.
 
     The resolution is that of the evaluations: no interpolation between two of them.
     """
     reached = curve.loc[curve["return_mean"] >= threshold, "steps"]
-    return Reached(int(reached.iloc[0]), False) if len(reached) else Reached(int(curve["steps"].iloc[-1]), True)
+    return (int(reached.iloc[0]), False) if len(reached) else (int(curve["steps"].iloc[-1]), True)

@@ -220,9 +220,8 @@ def _steps_to_threshold(runs: TaskRuns, frameworks: Sequence[str]) -> StepsToThr
         rows[framework] = []
         for run in runs.of_framework(framework):
             if run.curve is not None:
-                reached = metrics.steps_to_threshold(run.curve, runs.scale.value(threshold))
-                row = StepsToThreshold.Run(seed=run.seed, steps=reached.steps, censored=reached.censored)
-                rows[framework].append(row)
+                steps, censored = metrics.steps_to_threshold(run.curve, runs.scale.value(threshold))
+                rows[framework].append(StepsToThreshold.Run(seed=run.seed, steps=steps, censored=censored))
     arms = {name: ([row.steps for row in arm], [row.censored for row in arm]) for name, arm in rows.items()}
     medians: dict[str, float | None] = {name: kaplan_meier_median(*arm) for name, arm in arms.items()}
     return StepsToThreshold(

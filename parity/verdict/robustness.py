@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,10 +14,9 @@ from parity.results.summary import PRIMARY, SB3, Robustness
 from parity.verdict.metrics import THRESHOLD_OF_SB3
 from parity.verdict.permutation import permutation_test
 from parity.verdict.pooled_statistics import p_tasks_differ, satterthwaite_difference
-from parity.verdict.statistics import ALPHA, Floats
+from parity.verdict.statistics import ALPHA, WIDE_CONFIDENCE, Estimate, Floats
 from parity.verdict.task_runs import TaskRuns
 
-IQM_CONFIDENCE = 0.95
 RESAMPLES = 2_000
 
 
@@ -45,7 +43,7 @@ def _of_metric(tasks: Sequence[TaskRuns], port: str, metric: str, alpha: float) 
             "permutation_exact": permutation.exact,
             "iqm_difference": middle.estimate,
             "iqm_interval": None if math.isnan(middle.low + middle.high) else (middle.low, middle.high),
-            "iqm_confidence": middle.confidence,
+            "iqm_confidence": WIDE_CONFIDENCE,
             "probability_of_improvement": probability_of_improvement(reference, arm),
         }
         sizes = [{len(scores) for scores in scores_by_task} for scores_by_task in (reference, arm)]
@@ -86,24 +84,13 @@ def iqm(scores: ArrayLike, axis: int = -1) -> Floats:
     return np.asarray(stats.trim_mean(np.asarray(scores, np.float64), 0.25, axis=axis))
 
 
-@dataclass(frozen=True)
-class IqmDifference:
-    """IQM of the port's runs minus that of the reference's, over all tasks; ``low`` and ``high`` at ``confidence``."""
-
-    estimate: float
-    low: float
-    high: float
-    confidence: float
-
-
 def iqm_difference(
     reference: Sequence[ArrayLike],
     port: Sequence[ArrayLike],
-    confidence: float = IQM_CONFIDENCE,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> IqmDifference:
-    """BCa bootstrap interval of the difference of interquartile means; one ``[n]`` of scores per task and arm.
+) -> Estimate:
+    """IQM of the port's runs minus that of the reference's, with a BCa interval; one ``[n]`` of scores per task and arm.
 
     Runs are resampled within their task and framework, so every resample is a study of the same design; ``seed`` makes
     the interval repeatable. A bootstrap of few runs is too narrow: on normal runs the 95 % interval covers 80 % with 3
@@ -121,17 +108,17 @@ def iqm_difference(
 
     estimate = float(difference(*samples)) if samples and all(arm.size for arm in samples) else math.nan
     if math.isnan(estimate) or min(arm.size for arm in samples) < 2:
-        return IqmDifference(estimate, math.nan, math.nan, confidence)
+        return Estimate(estimate, math.nan, math.nan)
     if all(np.ptp(arm) == 0 for arm in samples):
-        return IqmDifference(estimate, estimate, estimate, confidence)
+        return Estimate(estimate, estimate, estimate)
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         interval = stats.bootstrap(
             samples,
             difference,
             n_resamples=resamples,
-            confidence_level=confidence,
+            confidence_level=WIDE_CONFIDENCE,
             method="BCa",
             rng=np.random.default_rng(seed),
         ).confidence_interval
-    return IqmDifference(estimate, float(interval.low), float(interval.high), confidence)
+    return Estimate(estimate, float(interval.low), float(interval.high))

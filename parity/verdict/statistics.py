@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 # TOST at 5 %: equivalence at level alpha is the (1 - 2 alpha) interval inside the margin.
 ALPHA = 0.05
 CONFIDENCE = 1 - 2 * ALPHA
+# Of intervals beside the verdict: throughput, interquartile means.
+WIDE_CONFIDENCE = 0.95
 # One seed against uniform-legal play: many seeds are tested, and a false "learned" is worse than a missed one.
 ALPHA_LEARNED = 0.01
 # A run below this share of the way from uniform-legal play to the best has collapsed: it has not learned the task.
@@ -65,6 +67,14 @@ class Difference:
     confidence: float
     p_equivalence: Floats
     p_worse: Floats
+
+
+class Estimate(NamedTuple):
+    """A figure and its two-sided 95 % interval, whose bounds are NaN where there are too few runs for one."""
+
+    estimate: float
+    low: float
+    high: float
 
 
 def welch_difference(

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-CONFIDENCE = 0.95
+from parity.verdict.statistics import WIDE_CONFIDENCE, Estimate
+
 # Both are needed: the first alone finds differences that nobody minds, the second alone finds noise.
 P_SLOWER = 0.002
 FACTOR_SLOWER = 1.1
@@ -24,18 +25,7 @@ LEAST_ROUNDS = 6
 MOST_EXACT = 20
 
 
-@dataclass(frozen=True)
-class RatioInterval:
-    """``low`` and ``high`` are NaN with fewer than two rounds."""
-
-    estimate: float
-    low: float
-    high: float
-    confidence: float
-    rounds: int
-
-
-def throughput_ratio(port: ArrayLike, reference: ArrayLike, confidence: float = CONFIDENCE) -> RatioInterval:
+def throughput_ratio(port: ArrayLike, reference: ArrayLike) -> Estimate:
     """Geometric mean of ``port / reference`` round by round, with Student's t-interval of its logarithm.
 
     Pairing by rounds takes out what slows the whole machine down for a while. A percentile bootstrap of six rounds covers
@@ -55,10 +45,8 @@ def throughput_ratio(port: ArrayLike, reference: ArrayLike, confidence: float = 
     mean = float(logs.mean())
     half = np.nan
     if rounds > 1:
-        half = float(stats.t.ppf((1 + confidence) / 2, rounds - 1) * logs.std(ddof=1) / np.sqrt(rounds))
-    return RatioInterval(
-        float(np.exp(mean)), float(np.exp(mean - half)), float(np.exp(mean + half)), confidence, rounds
-    )
+        half = float(stats.t.ppf((1 + WIDE_CONFIDENCE) / 2, rounds - 1) * logs.std(ddof=1) / np.sqrt(rounds))
+    return Estimate(float(np.exp(mean)), float(np.exp(mean - half)), float(np.exp(mean + half)))
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,6 @@ def test_a_number_that_was_not_collected_raises_and_says_what_it_passes_through(
     assert raised.value.what == "Forward.values" and raised.value.module == "policy/0"
     assert raised.value.parts == ("build", "sample", "batch", "observations", "forward")
     assert forward.optional("values") is None and forward.has("logits") and not forward.has("logits", "values")
-    assert forward.but(values=np.ones(1)).values == 1.0 and forward.optional("values") is None
 
 
 def test_what_is_no_capture_is_one_sentence(tmp_path: Path) -> None:

@@ -48,7 +48,9 @@ def same(**fields: Any) -> Lockstep:
         sb3_element=zero + 0.5,
         port_element=zero + 0.5,
     )
-    return lockstep.but(**fields)
+    for name, value in fields.items():
+        setattr(lockstep, name, value)
+    return lockstep
 
 
 def part(lockstep: Lockstep) -> Divergence:

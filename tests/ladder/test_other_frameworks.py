@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 from captures import Collected
@@ -23,8 +24,8 @@ def outside(collected: Collected) -> Capture:
     context.not_applicable = {"lockstep": "no stream of randomness"}
     for facts in context.modules.values():
         facts.runner_class, facts.forward_columns, facts.batch_changed = None, {}, []
-    contract = capture.contract
-    capture.contract = contract.but(view=None, asked_module=None, resets=Resets(seeds=contract.resets.seeds))
+    contract: Any = capture.contract
+    contract.view, contract.asked_module, contract.resets = None, None, Resets(seeds=contract.resets.seeds)
     capture.installed_formula = capture.lockstep = None
     return capture
 

@@ -207,9 +207,6 @@ class Modules(SorterModule):
 
 @bug("one layer of the encoder is detached", "PAR602")
 class OneLayerDetached(SorterModule):
-    def last(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-        return super().last(obs)
-
     def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
         with torch.no_grad():
             pictures = torch.relu(self.eyes(self.picture(obs))).flatten(1)
