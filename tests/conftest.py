@@ -100,7 +100,7 @@ SLOW = (
     # Evaluation and checkpoints are code that rllib-exact has from rllib, whose own tests are fast.
     "TestRllibExact::test_evaluation_does_not_change_training[GlobalMaze",
     "TestRllibExact::test_evaluation_depends_on_its_seeds_alone",
-    "TestRllibExact::test_an_eval_runner_",
+    "TestRllibExact::test_an_eval_runner_plays_the_policy_as_it_stands",
     "TestRllibExact::test_a_checkpoint_restores_to_the_same_masked_actions",
     "TestRllibExact::test_a_mask_of_one_legal_action_is_always_obeyed[False]",
     "test_two_faults_of_a_finished_configuration",  # single faults are fast
