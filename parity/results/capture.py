@@ -136,7 +136,8 @@ class ModuleFacts:
     phases: dict[str, str] = field(default_factory=dict)  # phase -> the method that computes it
     choices: list[int] | None = None  # options of each sub-action; None where MaskablePPO has no such actions
     distribution_inputs: int | None = None  # numbers that its distribution class takes; None where it does not say
-    mask_in_space: bool = True  # its observation space has an entry action_mask
+    mask_in_space: bool = True  # its observation space has an entry for the mask
+    mask_key: str = "action_mask"  # the name of that entry
     forward_columns: dict[str, list[str]] = field(default_factory=dict)  # phase -> what this forward pass returns
     batch_changed: list[str] = field(default_factory=list)  # entries of its batch that a forward pass changes
     unregistered_tensors: list[list[int]] = field(default_factory=list)  # shapes of those it learns and no module holds

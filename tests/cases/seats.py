@@ -230,3 +230,58 @@ PORTS = {
     "left-leaves-shared": task("left-leaves-shared", LeftLeaves, AtTheLeftForAWhile, rllib_config=shared),
     "right-comes-later": task("right-comes-later", RightComesLater, rllib_config=shared),
 }
+
+
+class LegalAtTheLeft(AtTheLeft):
+    mask = "legal"
+
+
+class LegalCounter(Counter):
+    mask = "legal"
+
+
+class LegalModule(Module):
+    mask = "legal"
+
+
+class LegalInTurns(InTurns):
+    mask = "legal"
+
+
+def finished_legal() -> PPOConfig:
+    """The same with masks where the module looks for them: nowhere an entry ``action_mask``."""
+    register_env("legal-counter", lambda config: LegalCounter(config))
+    spec = RLModuleSpec(
+        module_class=LegalModule,
+        observation_space=seat_space("legal"),
+        action_space=spaces.Discrete(DISHES),
+        model_config={},
+    )
+    config = finished().environment("legal-counter")
+    return config.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs={"main": spec, "past": spec}))
+
+
+class AvailCounter(Counter):
+    """Beside a single-agent environment whose mask has the usual name."""
+
+    mask = "avail_actions"
+
+
+class AvailModule(Module):
+    mask = "avail_actions"
+
+
+PORTS_OF_OTHER_KEYS = {
+    "named-by-the-task": task(
+        "legal", LegalCounter, LegalAtTheLeft, mask="obs:legal", rllib_module=LegalModule,
+        other_modules={"right": LegalModule},
+    ),
+    "shared": task(
+        "legal-shared", LegalInTurns, LegalAtTheLeft, mask="obs:legal", rllib_module=LegalModule,
+        other_modules={"right": LegalModule}, rllib_config=shared,
+    ),
+    "finished": task("legal-finished", LegalCounter, LegalAtTheLeft, mask="obs:legal", rllib_config=finished_legal()),
+    "told-by-its-form": task(
+        "avail", AvailCounter, rllib_module=AvailModule, other_modules={"right": AvailModule}
+    ),
+}  # fmt: skip

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from climb import accused, climb
 from ray.rllib.algorithms.ppo import PPOConfig
-from seats import PORTS, Module, main_on_either_seat, self_play, task
+from seats import PORTS, PORTS_OF_OTHER_KEYS, LegalModule, Module, main_on_either_seat, self_play, task
 
 from parity import Task
 from parity.errors import CannotStart
@@ -87,3 +89,30 @@ def _always_past(config: PPOConfig) -> PPOConfig:
 def test_decisions_that_are_not_learned_from_are_named(edit: Any, code: str) -> None:
     broken: Task = task("broken", rllib_config=edit, rllib_module=Module)
     assert accused(climb(broken))[0] == code
+
+
+@pytest.mark.parametrize("name", PORTS_OF_OTHER_KEYS)
+def test_masks_may_stand_where_the_module_looks_for_them(name: str) -> None:
+    document = climb(PORTS_OF_OTHER_KEYS[name])
+    assert document.exit_code == 0, document.findings
+    assert document.compared and accused(document) == []
+
+
+class _IgnoresTheMask(LegalModule):
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return super()._forward({"obs": {**batch["obs"], "legal": torch.ones_like(batch["obs"]["legal"])}})
+
+
+def test_a_module_that_ignores_its_mask_under_another_name_is_seen() -> None:
+    named = PORTS_OF_OTHER_KEYS["named-by-the-task"]
+    assert accused(climb(dataclasses.replace(named, rllib_module=_IgnoresTheMask)))[0] == "PAR201"
+
+
+def test_masks_under_another_name_are_counted_in_training_and_evaluation() -> None:
+    session = Rllib().open(PORTS_OF_OTHER_KEYS["told-by-its-form"], seed=0, device="cpu", threads=1)
+    session.train(PORTS_OF_OTHER_KEYS["told-by-its-form"].ppo.rollout_steps, lambda _: None)
+    evaluation = evaluate(session.eval_runner(2), 2, deterministic=False)
+    counts = session.sampling_masks()
+    session.close()
+    assert counts.decisions > 0 and counts.violations == 0 and counts.empty == 0
+    assert evaluation.masks.decisions > 0 and evaluation.masks.violations == 0

@@ -21,7 +21,7 @@ from parity.capture.sensitivity import output_sensitivity
 from parity.frameworks.network import nested, sample_observations
 from parity.frameworks.rllib.arrays import array, device_of, flat, probability, take
 from parity.results.capture import Arrays, ChosenActions, RandomObservations, ScaledWeights
-from parity.task.masks import MASK_KEY, choices
+from parity.task.masks import choices
 
 SPACE_SAMPLES = 32
 # Rows on which single parameters are disturbed: enough to reach every input, few enough for large networks.
@@ -229,7 +229,7 @@ def on_drawn(own: ModuleCapture, module: Any, observations: Any) -> RandomObserv
             module=own.module,
             observations=flat(observations),
             logits=array(logits),
-            mask=array(observations[MASK_KEY]),
+            mask=array(observations[own.facts.mask_key]),
             probability=array(probability(distribution)),
         )
         if has_values(module):
@@ -240,7 +240,7 @@ def on_drawn(own: ModuleCapture, module: Any, observations: Any) -> RandomObserv
 def scaled_weights(own: ModuleCapture, module: Any, factors: Mapping[str, float], shown: Any) -> ScaledWeights:
     """The module with its weights multiplied, on random observations, in each of its phases."""
     observations = random_observations_for(own, module, shown)
-    mask = array(observations[MASK_KEY]).astype(bool)
+    mask = array(observations[own.facts.mask_key]).astype(bool)
     actions = random_actions(mask, choices(module.action_space))
     batch = {Columns.OBS: observations}
     into = own.forward.scaled = own.distribution.scaled = ScaledWeights(module=own.module, mask=mask, actions=actions)
@@ -271,12 +271,13 @@ def random_observations_for(own: ModuleCapture, module: Any, shown: Any) -> Any:
         observations = sample_observations(module.observation_space, SPACE_SAMPLES)
     else:
         observations = tree.map_structure(torch.as_tensor, draw_within(shown, SPACE_SAMPLES))
-    if not isinstance(observations, dict) or MASK_KEY not in observations:
+    mask_key = own.facts.mask_key
+    if not isinstance(observations, dict) or mask_key not in observations:
         return None
-    sizes = own.facts.choices or [observations[MASK_KEY].shape[-1]]
+    sizes = own.facts.choices or [observations[mask_key].shape[-1]]
     mask = torch.as_tensor(random_masks(sizes, SPACE_SAMPLES))
     device = device_of(module)
-    copies = _copies_of_the_mask(shown)
+    copies = _copies_of_the_mask(shown, mask_key)
     return tree.map_structure_with_path(
         lambda path, leaf: (mask.reshape(leaf.shape).to(leaf) if path in copies else leaf).to(device), observations
     )
@@ -292,16 +293,18 @@ def unseen_observations_for(own: ModuleCapture, module: Any, shown: Any) -> Any:
     if varied is None:
         return None
     return tree.map_structure(
-        lambda leaf, like: torch.as_tensor(leaf).to(like), {**varied, MASK_KEY: observations[MASK_KEY]}, observations
+        lambda leaf, like: torch.as_tensor(leaf).to(like),
+        {**varied, own.facts.mask_key: observations[own.facts.mask_key]},
+        observations,
     )
 
 
-def _copies_of_the_mask(shown: Any) -> set[tuple[Any, ...]]:
+def _copies_of_the_mask(shown: Any, mask_key: str) -> set[tuple[Any, ...]]:
     """Paths of the mask and of entries that repeat it, as wrapped environments do: they keep to one mask."""
-    own: tuple[Any, ...] = (MASK_KEY,)
+    own: tuple[Any, ...] = (mask_key,)
     if shown is None:
         return {own}
-    mask = shown[MASK_KEY].reshape(len(shown[MASK_KEY]), -1)
+    mask = shown[mask_key].reshape(len(shown[mask_key]), -1)
     varies = bool((mask != mask[0]).any())
     return {own} | {
         path

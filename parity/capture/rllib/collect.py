@@ -38,7 +38,6 @@ from parity.frameworks.rllib.config import Port
 from parity.frameworks.sb3 import build_model, vec_env, with_own_hyperparameters
 from parity.results.capture import Arrays, Capture, Configuration, Context, Correspondence, InstalledFormula
 from parity.task import PPOParams, Task
-from parity.task.masks import MASK_KEY
 
 # RLlib's methods that compute the phases.
 PHASES = {"exploration": "_forward_exploration", "inference": "_forward_inference", "train": "_forward_train"}
@@ -104,7 +103,7 @@ def _weights(
 ) -> tuple[dict[str, Any], Correspondence]:
     """Weights for the learning module, and how its parameters correspond to SB3's."""
     module = learner.module[port.learning_module].unwrapped()
-    correspondence = pair_parameters(context, task, policy, module)
+    correspondence = pair_parameters(context, task, policy, module, port.mask_key)
     parameters = dict(policy.named_parameters())
     weights = {other: parameters[name].detach() for name, other in correspondence.pairs.items()}
     return {port.learning_module: weights} if weights else {}, correspondence
@@ -180,10 +179,10 @@ def _sb3_side(rollout: PortRollout, task: Task, module_id: str, sb3_policy: Any)
             sb3_reference.add_random_reference(random, sb3_policy, for_policy(random.observations, space))
     if direct and copied is not None:
         _unseen(rollout, own, copied, sb3_policy)
-    same_space = other_observations(space, rollout.module(module_id).observation_space) is None
+    same_space = other_observations(space, rollout.module(module_id).observation_space, own.facts.mask_key) is None
     if is_learning and copied is not None and random is not None and same_space:
         with rollout.part(f"sb3 space {module_id}"):
-            own.forward.inputs = _inputs(random.observations, copied, sb3_policy)
+            own.forward.inputs = _inputs(random.observations, copied, sb3_policy, own.facts.mask_key)
     if copied is not None and own.facts.mask_in_space:
         with rollout.part(f"scaled weights {module_id}"):
             _scaled_weights(own, copied, sb3_policy if direct else None, pairs, rollout.shown(module_id))
@@ -247,11 +246,11 @@ def _centred(
     return torch.where(mask, logits - legal.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True), 0.0), values
 
 
-def _inputs(observations: Arrays, module: Any, policy: Any) -> Arrays:
+def _inputs(observations: Arrays, module: Any, policy: Any, mask_key: str) -> Arrays:
     """How far the outputs of the port and of SB3 move when random values of an entry change places: entry -> float64 [2]."""
     network = _ModuleAsNetwork(module)
     moved = {}
-    for entry in [name for name in observations if name != MASK_KEY]:
+    for entry in [name for name in observations if name != mask_key]:
         of_sides = []
         for outputs in (
             lambda seen: network(

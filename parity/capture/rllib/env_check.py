@@ -36,17 +36,17 @@ def checked_by_rllib(port: Port) -> dict[str, Raised]:
     """
     if not port.checks_environment:
         return {}
-    error = _check(make_env(port.config), _legal)
+    error = _check(make_env(port.config), _legal, port.mask_key)
     if error is not None:
         return {"legal": error}
     for number in range(ILLEGAL):
-        error = _check(make_env(port.config), _illegal(number))
+        error = _check(make_env(port.config), _illegal(number), port.mask_key)
         if error is not None:
             return {"illegal": error}
     return {}
 
 
-def _check(env: Any, pick: Pick) -> Raised | None:
+def _check(env: Any, pick: Pick, mask_key: str) -> Raised | None:
     reset, space_of = env.reset, env.get_action_space
     shown: dict[Any, Any] = {}
 
@@ -56,7 +56,7 @@ def _check(env: Any, pick: Pick) -> Raised | None:
         return result
 
     def drawing(agent: Any) -> Any:
-        return _Drawn(lambda: pick(agent, shown_mask(shown.get(agent), space_of(agent)), space_of(agent)))
+        return _Drawn(lambda: pick(agent, shown_mask(shown.get(agent), space_of(agent), mask_key), space_of(agent)))
 
     try:
         with replaced(env, reset=remembering, get_action_space=drawing):

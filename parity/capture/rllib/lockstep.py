@@ -124,7 +124,9 @@ class LockstepRun:
 
     def _correspondence(self, context: Context, task: Task) -> dict[str, str]:
         # Rung 1 has tried what names leave open; a run without it starts from nothing.
-        found = context.correspondence or pair_parameters(context, task, self.sb3.model.policy, self.port.module)
+        found = context.correspondence or pair_parameters(
+            context, task, self.sb3.model.policy, self.port.module, self.port.mask_key
+        )
         if found.reason is not None:
             raise OutOfStep(found.reason)
         return found.pairs

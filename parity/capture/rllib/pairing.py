@@ -30,38 +30,38 @@ from parity.task.masks import MASK_KEY, choices
 ROWS = 24
 
 
-def pair_parameters(context: Context, task: Task, policy: Any, module: Any) -> Correspondence:
+def pair_parameters(context: Context, task: Task, policy: Any, module: Any, mask_key: str = MASK_KEY) -> Correspondence:
     """How the parameters of ``policy``, SB3's, and ``module`` correspond; neither is changed.
 
     What raises while pairings are tried is a note: names decide alone then.
     """
     ours, theirs = ({name: tuple(p.shape) for name, p in network.named_parameters()} for network in (policy, module))
     by_name = correspond(ours, theirs, task.parameter_map)
-    other = other_observations(policy.observation_space, module.observation_space)
+    other = other_observations(policy.observation_space, module.observation_space, mask_key)
     if other is not None:
         return dataclasses.replace(by_name, pairs={}, reason=by_name.reason or other)
     if task.parameter_map is not None:
         return by_name
     try:
-        return _tried(task, policy, module, by_name)
+        return _tried(task, policy, module, by_name, mask_key)
     except Exception as error:
         # A module that cannot be run by itself, or an environment that cannot be played.
         note(context, "parameters are told apart by their names and shapes alone", error)
         return by_name
 
 
-def other_observations(ours: spaces.Space, theirs: spaces.Space) -> str | None:
+def other_observations(ours: spaces.Space, theirs: spaces.Space, mask_key: str = MASK_KEY) -> str | None:
     """Why the same observations cannot be given to both sides; None where they can."""
-    if not isinstance(theirs, spaces.Dict) or MASK_KEY not in theirs.spaces:
-        return "the module's observation space has no action_mask"
-    seen = unmasked_space(theirs, is_wrapped(theirs, ours))
+    if not isinstance(theirs, spaces.Dict) or mask_key not in theirs.spaces:
+        return f"the module's observation space has no {mask_key}"
+    seen = unmasked_space(theirs, is_wrapped(theirs, ours, mask_key), mask_key)
     if not same_tensors(by_path(seen, seen), ours):
         return "the port observes something else than the single-agent environment shows"
     return None
 
 
-def _tried(task: Task, policy: Any, module: Any, by_name: Correspondence) -> Correspondence:
-    sets = _observations(task, policy, module)
+def _tried(task: Task, policy: Any, module: Any, by_name: Correspondence, mask_key: str) -> Correspondence:
+    sets = _observations(task, policy, module, mask_key)
     ours, theirs = _networks(policy, module, sets)
     if by_name.other_network:
         # What no output depends on is no part of a network.
@@ -74,16 +74,16 @@ def _tried(task: Task, policy: Any, module: Any, by_name: Correspondence) -> Cor
     return by_name if found is None else Correspondence(pairs=found.pairs)
 
 
-def _observations(task: Task, policy: Any, module: Any) -> list[dict[str, Any]]:
+def _observations(task: Task, policy: Any, module: Any, mask_key: str) -> list[dict[str, Any]]:
     """What the environment shows, then what its space allows, everything legal: as the module takes them."""
     space = module.observation_space
     drawn = sample_observations(space, ROWS)
     shown = shown_observations(task, ROWS)
-    if is_wrapped(space, policy.observation_space):
+    if is_wrapped(space, policy.observation_space, mask_key):
         shown = {OBSERVATIONS_KEY: shown}
-    rest = spaces.Dict({key: part for key, part in space.spaces.items() if key != MASK_KEY})
-    mask = torch.ones_like(drawn[MASK_KEY])
-    return [{**network_input(shown, rest), MASK_KEY: mask}, {**drawn, MASK_KEY: mask}]
+    rest = spaces.Dict({key: part for key, part in space.spaces.items() if key != mask_key})
+    mask = torch.ones_like(drawn[mask_key])
+    return [{**network_input(shown, rest), mask_key: mask}, {**drawn, mask_key: mask}]
 
 
 def _networks(policy: Any, module: Any, sets: list[dict[str, Any]]) -> tuple[Network, Network]:

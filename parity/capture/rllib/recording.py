@@ -14,6 +14,7 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from parity.capture.moves import Move
 from parity.frameworks.rllib.env import shown_mask
 from parity.frameworks.rllib.env_tap import Call, EnvReader
+from parity.task.masks import MASK_KEY
 
 
 class Recording(EnvReader):
@@ -26,12 +27,12 @@ class Recording(EnvReader):
         shared_arrays: agents whose successive observations share memory.
     """
 
-    def __init__(self, index: int, env: MultiAgentEnv) -> None:
+    def __init__(self, index: int, env: MultiAgentEnv, mask_key: str = MASK_KEY) -> None:
         self.moves: dict[tuple[int, Any], list[Move]] = {}
         self.seeds: list[int | None] = []
         self.starts: list[str] = []
         self.shared_arrays: set[str] = set()
-        self._index, self._env = index, env
+        self._index, self._env, self._mask_key = index, env, mask_key
         self._shown: dict[Any, Any] = {}  # agent -> a copy of the observation that it has not acted on yet
         self._latest: dict[Any, Move] = {}  # agent -> its last move, while the episode goes on for it
         self._given: dict[Any, Any] = {}  # agent -> its last observation itself
@@ -49,7 +50,7 @@ class Recording(EnvReader):
         for agent, action in call.actions.items():
             observation = self._shown.pop(agent, None)
             moves = self.moves.setdefault((episode, agent), [])
-            mask = shown_mask(observation, self._env.get_action_space(agent))
+            mask = shown_mask(observation, self._env.get_action_space(agent), self._mask_key)
             move = Move(self._index, episode, agent, len(moves), observation, mask, copy.deepcopy(action))
             moves.append(move)
             self._latest[agent] = move

@@ -112,7 +112,7 @@ class PortRollout:
 
     def read(self, index: int, env: Any) -> list[EnvReader]:
         """What reads a sub-environment of the rollout."""
-        self.recordings.append(Recording(index, env))
+        self.recordings.append(Recording(index, env, self.port.mask_key))
         readers = [self.checker.reader(env, f"sub-environment {index}"), self.recordings[-1]]
         return [self.first_calls, *readers] if index == 0 else readers
 
@@ -284,7 +284,8 @@ def _module_facts(rollout: PortRollout, module_id: str) -> ModuleFacts:
         frozen=[name for name, p in named_parameters(module).items() if not p.requires_grad],
         choices=_choices(module.action_space),
         distribution_inputs=_distribution_inputs(rollout.context, module),
-        mask_in_space=MASK_KEY in getattr(module.observation_space, "spaces", {}),
+        mask_key=_mask_key(rollout.port, module),
+        mask_in_space=_mask_key(rollout.port, module) in getattr(module.observation_space, "spaces", {}),
         no_distribution=behaviour.missing_distributions(module),
     )
 
@@ -293,6 +294,10 @@ def _computed_by(module: Any, method: str) -> str:
     """A phase's method, or ``_forward`` where the class leaves it to RLlib's own, which calls that."""
     owner = next((each for each in type(module).__mro__ if method in vars(each)), None)
     return "_forward" if owner in (RLModule, TorchRLModule) else method
+
+
+def _mask_key(port: Port, module: Any) -> str:
+    return port.mask_key if port.mask_key in getattr(module.observation_space, "spaces", {}) else MASK_KEY
 
 
 def _distribution_inputs(context: Context, module: Any) -> int | None:

@@ -43,6 +43,7 @@ class PortSide:
         self._port, self._length, self._streams, self._on_step = port, length, streams, on_step
         self.runner: Any = make_env_runner(config)
         self.learner: Any = config.build_learner(env=None, spaces=self.runner.get_spaces())
+        self.mask_key = port.mask_key
         self._step = 0
         self._uniforms = np.zeros((0, 0, 0))
         self._permutations = streams.permutations(0)
@@ -152,7 +153,7 @@ class PortSide:
             # RLlib's own ActionMaskingTorchRLModule takes its observations apart in the learner's pipeline.
             observations = {OBSERVATIONS_KEY: observations, MASK_KEY: columns[MASK_KEY]}
         seen = {key: by_step(part) for key, part in flat(observations).items()}
-        masks = seen.pop(MASK_KEY)
+        masks = seen.pop(self.mask_key)
         return Rollout(
             observations=seen,
             masks=masks.reshape(*shape, -1).astype(bool),

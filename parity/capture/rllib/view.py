@@ -29,7 +29,7 @@ from parity.errors import CannotStart, in_short
 from parity.frameworks.network import copied
 from parity.frameworks.rllib.arrays import array, by_entry, device_of, stack
 from parity.frameworks.rllib.config import Port
-from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice
+from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice, shown_mask
 from parity.frameworks.rllib.env_tap import Call, EnvTap
 from parity.frameworks.rllib.eval_runner import make_played_env
 from parity.frameworks.rllib.mapping import episode_played_by
@@ -70,8 +70,8 @@ def view(
     first_calls = FirstCalls()
     multi = EnvTap(played, first_calls, checker.reader(played, "beside the single-agent environment"))
     seen = port.agents[port.learning_agent][0]
-    wrapped = is_wrapped(seen, single.observation_space)
-    differing, bounds = _spaces_differ(single.observation_space, seen)
+    wrapped = is_wrapped(seen, single.observation_space, port.mask_key)
+    differing, bounds = _spaces_differ(single.observation_space, seen, port.mask_key)
     result = capture.contract.view = View(spaces=differing, bounds=bounds)
     rows = _Rows()
     frozen = _frozen(port, learner)
@@ -85,7 +85,8 @@ def view(
                 rows.seen_both_ends() or rows.spent(most) or result.stopped or result.unlike is not None
             ):
                 break
-            player = _Player(multi, port.learning_agent, episode, wrapped, _others(single, frozen, episode))
+            others = _others(single, frozen, episode)
+            player = _Player(multi, port.learning_agent, episode, wrapped, others, port.mask_key)
             try:
                 _episode(rows, episode, single, again, player, most)
             except CannotStart:
@@ -142,8 +143,8 @@ class _Player:
         raised: agent -> what its module raised, so that it played at random.
     """
 
-    def __init__(self, env: Any, agent: str, seed: int, wrapped: bool, others: Others) -> None:
-        self._env, self._agent, self._seed, self._wrapped = env, agent, seed, wrapped
+    def __init__(self, env: Any, agent: str, seed: int, wrapped: bool, others: Others, mask_key: str) -> None:
+        self._env, self._agent, self._seed, self._wrapped, self._mask_key = env, agent, seed, wrapped, mask_key
         self._others = others
         self._generator = np.random.default_rng(seed)
         self._shown: dict[str, Any] = {}
@@ -189,7 +190,7 @@ class _Player:
         if self._last is not None and observation is not self._last and shares_memory(self._last, observation):
             self.shares_memory = True
         self._last = observation
-        mask = observation.get(MASK_KEY) if isinstance(observation, dict) else None
+        mask = observation.get(self._mask_key) if isinstance(observation, dict) else None
         shown = None if mask is None else self._mask(mask)
         return _Row(self._unmasked(observation), shown, reward, terminated, truncated)
 
@@ -203,7 +204,7 @@ class _Player:
     def _unmasked(self, observation: Any) -> Any:
         if not isinstance(observation, dict):
             return np.array(observation)
-        rest = {key: tree.map_structure(np.array, part) for key, part in observation.items() if key != MASK_KEY}
+        rest = {key: tree.map_structure(np.array, part) for key, part in observation.items() if key != self._mask_key}
         return rest[OBSERVATIONS_KEY] if self._wrapped and list(rest) == [OBSERVATIONS_KEY] else rest
 
     def _play(self, agent: str, seen: Any) -> Any:
@@ -216,11 +217,11 @@ class _Player:
             action = None
         if action is not None:
             return action
-        mask = seen.get(MASK_KEY) if isinstance(seen, dict) else None
+        mask = shown_mask(seen, space, self._mask_key)
         if mask is None:
             space.seed(int(self._generator.integers(2**31)))
             return space.sample()
-        return uniform_legal_action(np.asarray(mask).reshape(-1).astype(bool), space, self._generator)
+        return uniform_legal_action(mask, space, self._generator)
 
 
 def _others(single: MaskedEnv, frozen: dict[str, Any], seed: int) -> Others:
@@ -365,11 +366,11 @@ def _own(
     return _Row(shown, env.action_masks().copy(), float(reward), bool(terminated), bool(truncated))
 
 
-def _spaces_differ(single: spaces.Space, multi: spaces.Space) -> tuple[str | None, str | None]:
+def _spaces_differ(single: spaces.Space, multi: spaces.Space, mask_key: str) -> tuple[str | None, str | None]:
     """How the learning agent's space differs from the single-agent environment's: in its tensors, else in bounds alone."""
-    if not isinstance(multi, spaces.Dict) or MASK_KEY not in multi.spaces:
-        return f'it has no entry "{MASK_KEY}"', None
-    other = unmasked_space(multi, is_wrapped(multi, single))
+    if not isinstance(multi, spaces.Dict) or mask_key not in multi.spaces:
+        return f'it has no entry "{mask_key}"', None
+    other = unmasked_space(multi, is_wrapped(multi, single, mask_key), mask_key)
     if same_tensors(other, single):
         return None, None if other == single else f"{other}, there {single}"
     if isinstance(other, spaces.Dict) and isinstance(single, spaces.Dict):

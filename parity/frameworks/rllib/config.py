@@ -22,11 +22,11 @@ from ray.tune.registry import register_env
 from parity.errors import CannotStart, in_short, in_words, one_line
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import SEED_STRIDE
-from parity.frameworks.network import build_network, check_network, check_observation_space
-from parity.frameworks.rllib.env import agent_spaces, has_choice, learning_agent, make_multi_agent_env
+from parity.frameworks.network import build_network, check_network, check_observation_space, parts_of
+from parity.frameworks.rllib.env import agent_spaces, has_choice, learning_agent, make_multi_agent_env, may_be_mask
 from parity.frameworks.rllib.mapping import learning_module, modules_of
 from parity.frameworks.rllib.module import FlatNetwork, SharedNetworkModule, is_wrapped, unmasked_space
-from parity.frameworks.rllib.pettingzoo import inner
+from parity.frameworks.rllib.pettingzoo import inner, mask_size
 from parity.frameworks.shown import shown_observations
 from parity.task import Task
 from parity.task.masks import MASK_KEY, MaskedEnv
@@ -47,6 +47,7 @@ class Port:
         is_reference_module: whether the learning agent plays parity's own module.
         checks_environment: whether the user's configuration lets RLlib check environments. ``config`` never does: the check
             plays random actions, illegal ones too, so that the same port would stop or not by chance.
+        mask_key: the entry of the observations that holds the masks, which a brought module may read under another name.
     """
 
     config: PPOConfig
@@ -55,6 +56,7 @@ class Port:
     agents: AgentSpaces
     is_reference_module: bool
     checks_environment: bool = False
+    mask_key: str = MASK_KEY
 
 
 def build_port(task: Task, seed: int, device: str) -> Port:
@@ -90,7 +92,8 @@ def build_port(task: Task, seed: int, device: str) -> Port:
     module = learning_module(config, agent)
     checks_environment = not config.disable_env_checking
     config.disable_env_checking = True
-    return Port(config, agent, module, agents, task.rllib_module is None and not is_whole(task), checks_environment)
+    is_reference_module = task.rllib_module is None and not is_whole(task)
+    return Port(config, agent, module, agents, is_reference_module, checks_environment, _mask_key(task, *agents[agent]))
 
 
 def is_whole(task: Task) -> bool:
@@ -192,6 +195,25 @@ def _module_spec(task: Task, agent: str, agents: AgentSpaces, learner: str, seed
     check_network(build_network(network, space, action_space, seed), space, action_space, shown)
     model_config = {"network": network, "seed": seed, "wrapped": wrapped}
     return RLModuleSpec(module_class=SharedNetworkModule, model_config=model_config)
+
+
+def _mask_key(task: Task, space: gymnasium.Space, action_space: gymnasium.Space) -> str:
+    """The entry of the learning agent's observations that holds its mask.
+
+    ``action_mask``; else what `Task.mask` names; else the only entry that can be one and is not in the single-agent
+    environment's observation. ``action_mask`` where there is none: that is a finding.
+    """
+    entries = space.spaces if isinstance(space, gymnasium.spaces.Dict) else {}
+    kind, _, named = (task.mask or "").partition(":")
+    if MASK_KEY in entries or not entries:
+        return MASK_KEY
+    if kind == "obs" and named in entries:
+        return named
+    single = parts_of(single_agent_space(task)) or {}
+    possible = [
+        name for name, part in entries.items() if name not in single and may_be_mask(part, mask_size(action_space))
+    ]
+    return possible[0] if len(possible) == 1 else MASK_KEY
 
 
 def single_agent_space(task: Task) -> gymnasium.Space:

@@ -167,11 +167,26 @@ def has_choice(action_space: spaces.Space) -> bool:
     return size is None or size > 1
 
 
-def shown_mask(observation: Any, action_space: spaces.Space) -> np.ndarray | None:
-    """The mask in an agent's observation: bool ``[n_logits]``; None where there is none or it cannot be read."""
-    if not isinstance(observation, dict) or MASK_KEY not in observation:
+def may_be_mask(space: spaces.Space, size: int | None) -> bool:
+    """Whether an entry of the observation holds ``size`` zeros and ones."""
+    if size is None or space.shape is None or int(np.prod(space.shape)) != size:
+        return False
+    if isinstance(space, spaces.Box):
+        return bool((space.low == 0).all() and (space.high == 1).all())
+    return isinstance(space, spaces.MultiBinary)
+
+
+def shown_mask(observation: Any, action_space: spaces.Space, key: str = MASK_KEY) -> np.ndarray | None:
+    """The mask in an agent's observation: bool ``[n_logits]``; None where there is none or it cannot be read.
+
+    ``key``: the entry that holds it; ``action_mask`` for agents that have none of that name.
+    """
+    if not isinstance(observation, dict):
+        return None
+    key = key if key in observation else MASK_KEY
+    if key not in observation:
         return None
     try:  # at every step of training: `contextlib.suppress` costs three times as much
-        return as_mask(observation[MASK_KEY], action_space, "")
+        return as_mask(observation[key], action_space, "")
     except CannotStart:
         return None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from parity.frameworks.rllib.env import shown_mask
-from parity.task.masks import MaskCounts
+from parity.task.masks import MASK_KEY, MaskCounts
 
 
 @dataclasses.dataclass(slots=True)
@@ -102,15 +102,19 @@ def tap_sub_environments(runner: Any, readers: Callable[[int, Any], Sequence[Env
 class MaskAudit(EnvReader):
     """Checks every action against the mask that the environment showed the agent before.
 
-    Agents that show no mask in ``obs["action_mask"]``, or none that can be read as one, are not counted.
+    Agents that show no mask, or none that can be read as one, are not counted.
+
+    Args:
+        env: the user's.
+        key: the entry of observations that holds masks.
 
     Attributes:
         counts: so far.
     """
 
-    def __init__(self, env: Any) -> None:
+    def __init__(self, env: Any, key: str = MASK_KEY) -> None:
         self.counts = MaskCounts()
-        self._env = env
+        self._env, self._key = env, key
         self._shown: dict[Any, np.ndarray] = {}
 
     def before(self, call: Call) -> None:
@@ -120,5 +124,6 @@ class MaskAudit(EnvReader):
                     self.counts.check(self._shown[agent], action, self._env.get_action_space(agent))
 
     def after(self, call: Call) -> None:
-        masks = {agent: shown_mask(seen, self._env.get_action_space(agent)) for agent, seen in call.result[0].items()}
+        space_of = self._env.get_action_space
+        masks = {agent: shown_mask(seen, space_of(agent), self._key) for agent, seen in call.result[0].items()}
         self._shown = {agent: mask for agent, mask in masks.items() if mask is not None}

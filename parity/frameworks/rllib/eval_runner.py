@@ -52,7 +52,7 @@ class RllibEvalRunner(EvalRunner):
         with undisturbed():
             self._runner = make_env_runner(self._config, slots)
         envs = [env.unwrapped for env in self._runner.env.envs]
-        self._audits = [MaskAudit(env) for env in envs]
+        self._audits = [MaskAudit(env, port.mask_key) for env in envs]
         self._envs = [EnvTap(env, audit) for env, audit in zip(envs, self._audits, strict=True)]
         self._agents = agent_spaces(envs[0], "evaluation_config") if self._config is not port.config else port.agents
         _check_learner(port, self._config, self._agents)

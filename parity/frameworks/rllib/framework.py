@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -72,7 +73,7 @@ class RllibSession(Session):
         torch.set_num_threads(threads)
         self.task, self.port = task, port
         self.algorithm: Any = port.config.copy(copy_frozen=False).build_algo()
-        self.algorithm.env_runner_group.foreach_env_runner(_audit)
+        self.algorithm.env_runner_group.foreach_env_runner(functools.partial(_audit, key=port.mask_key))
         self._learner: Any = self.algorithm.learner_group._learner  # None where learners are other processes
         self._watch = Stopwatch(synchronizer(self.devices()["learner"]))
         self._watch.watch(self.algorithm.learner_group, "update", "update")
@@ -132,14 +133,14 @@ class RllibSession(Session):
         stop(self.algorithm)
 
 
-def _audit(runner: Any) -> None:
+def _audit(runner: Any, key: str) -> None:
     if runner.env is None:
         return
     # On the runner: it may be in another process, which is asked for its counts later.
     runner._parity_audits = []
 
     def audit(_: int, env: Any) -> list[MaskAudit]:
-        runner._parity_audits.append(MaskAudit(env))
+        runner._parity_audits.append(MaskAudit(env, key))
         return runner._parity_audits[-1:]
 
     tap_sub_environments(runner, audit)

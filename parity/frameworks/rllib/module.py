@@ -61,12 +61,15 @@ class SharedNetworkModule(TorchRLModule, ValueFunctionAPI):
         return mask_logits(logits, observations[MASK_KEY], self.action_space), values
 
 
-def unmasked_space(space: spaces.Dict, wrapped: bool = True) -> gymnasium.Space:
+def unmasked_space(space: spaces.Dict, wrapped: bool = True, mask_key: str = MASK_KEY) -> gymnasium.Space:
     """The part of an RLlib observation space that the network sees.
 
-    ``wrapped``: whether an entry ``observations`` that is alone beside the mask only holds the observation, see `is_wrapped`.
+    Args:
+        space: with the mask.
+        wrapped: whether an entry ``observations`` that is alone beside the mask only holds the observation, see `is_wrapped`.
+        mask_key: the entry that holds the mask.
     """
-    rest = {key: part for key, part in space.spaces.items() if key != MASK_KEY}
+    rest = {key: part for key, part in space.spaces.items() if key != mask_key}
     return rest[OBSERVATIONS_KEY] if wrapped and list(rest) == [OBSERVATIONS_KEY] else spaces.Dict(rest)
 
 
@@ -76,7 +79,7 @@ def unmasked(observations: Any, space: spaces.Dict, wrapped: bool = True) -> Any
     return observations[OBSERVATIONS_KEY] if wrapped and is_alone else observations
 
 
-def is_wrapped(space: gymnasium.Space, single: gymnasium.Space) -> bool:
+def is_wrapped(space: gymnasium.Space, single: gymnasium.Space, mask_key: str = MASK_KEY) -> bool:
     """Whether the entry ``observations`` of an RLlib observation space holds the whole single-agent observation.
 
     RLlib's own example of masking wraps an observation into ``{"observations": obs, "action_mask": mask}``, and environments
@@ -85,11 +88,14 @@ def is_wrapped(space: gymnasium.Space, single: gymnasium.Space) -> bool:
     Args:
         space: with the mask.
         single: the single-agent environment's space without its mask, or its entries by path.
+        mask_key: the entry that holds the mask.
     """
     if not isinstance(space, spaces.Dict):
         return True
     wanted = by_path(single, single)
-    inner, outer = (by_path(each, each) for each in (unmasked_space(space, wrapped) for wrapped in (True, False)))
+    inner, outer = (
+        by_path(each, each) for each in (unmasked_space(space, wrapped, mask_key) for wrapped in (True, False))
+    )
     if same_tensors(outer, wanted) or same_tensors(inner, wanted):
         return not same_tensors(outer, wanted)
     names = wanted.spaces if isinstance(wanted, spaces.Dict) else ()

@@ -10,7 +10,6 @@ from parity.ladder.rung_input import ModuleCheck, RungInput, RungReport, check_m
 from parity.ladder.rungs import algorithm
 from parity.ladder.rungs.legal import is_legal
 from parity.results.capture import ROLLOUT, AlgorithmRun, Missing, Rollout
-from parity.task.masks import MASK_KEY
 
 
 def rollout(inputs: RungInput, capture: dict[str, Rollout], through_algorithm: AlgorithmRun | None) -> RungReport:
@@ -32,7 +31,7 @@ def _module(module: ModuleCheck, rollout: Rollout) -> None:
 
 
 def _masks(module: ModuleCheck, rollout: Rollout) -> None:
-    shown, used = module.mask, (rollout.optional("observations") or {}).get(MASK_KEY)
+    shown, used = module.mask, (rollout.optional("observations") or {}).get(module.facts.mask_key)
     if shown is None or used is None:
         return
     used = used[module.rows.valid].reshape(len(shown), -1)
@@ -134,7 +133,7 @@ def _columns(module: ModuleCheck, rollout: Rollout) -> None:
 def _observations(module: ModuleCheck, rollout: Rollout) -> None:
     unlike = []
     for name, shown in module.rows.observations.items():
-        if name == MASK_KEY:
+        if name == module.facts.mask_key:
             continue
         batch = rollout.observations.get(name)
         if batch is None or batch[module.rows.valid].size != shown.size:
