@@ -74,3 +74,71 @@ def test_two_without_a_seed_differ() -> None:
     one = Repeatable(Draws())
     np.random.seed(0)
     assert not (episode(one, None) == episode(Repeatable(Draws()), None)).any()
+
+
+class Reseeds(Draws):
+    """Makes itself generators at every reset, from entropy where there is no seed, as many environments do."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.generators = [np.random.default_rng(seed), np.random.RandomState(seed), np.random.default_rng()]
+        return self._draw(), {}
+
+    def _draw(self) -> np.ndarray:
+        draws = [generator.uniform() for generator in self.generators]
+        return np.array([*draws, np.random.default_rng().random()])
+
+
+class DrawsItsMap(Draws):
+    """Draws an instance when it is made, from entropy and from the global generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = np.array([np.random.default_rng().random(), np.random.random(), random.random()])
+
+    def _draw(self) -> np.ndarray:
+        return np.append(self.map, self.np_random.random())
+
+
+def test_unseeded_episodes_of_one_that_reseeds_follow_from_the_seed_too() -> None:
+    bare, other = Reseeds(), Reseeds()
+    assert not np.array_equal(*(np.stack([episode(env, 7), episode(env, None)]) for env in (bare, other)))
+    first, second = (
+        np.stack([episode(env, 7), episode(env, None), episode(env, None)])
+        for env in (Repeatable(Reseeds()), Repeatable(Reseeds()))
+    )
+    assert np.array_equal(first, second)
+    assert not (first[1] == first[0]).any() and not (first[1] == first[2]).any()
+
+
+def test_what_the_constructor_draws_follows_from_the_seed_where_it_is_given_what_makes_it() -> None:
+    one, other, third = (episode(Repeatable(DrawsItsMap), seed) for seed in (7, 7, 8))
+    assert np.array_equal(one, other)
+    assert not (one[0] == third[0]).any()
+
+
+def test_the_instance_stays_over_episodes_without_a_seed() -> None:
+    env = Repeatable(DrawsItsMap)
+    first, later = episode(env, 7), episode(env, None)
+    assert np.array_equal(first[0, :3], later[0, :3]) and first[0, 3] != later[0, 3]
+
+
+def test_numpys_entropy_is_given_back() -> None:
+    env = Repeatable(Reseeds())
+    env.reset(seed=7)
+    one = np.random.default_rng().random()
+    env.reset(seed=7)
+    assert np.random.default_rng().random() != one
+
+
+def test_spaces_that_a_class_holds_are_not_shared_between_two() -> None:
+    class Shared(Draws):
+        action_space = spaces.Discrete(1_000_000)
+
+        def __init__(self) -> None:
+            self.observation_space = spaces.Box(-np.inf, np.inf, (4,), np.float64)
+
+    alone = episode(Repeatable(Shared()), 7)
+    env, disturber = Repeatable(Shared()), Repeatable(Shared())
+    first = env.reset(seed=7)[0]
+    disturber.reset(seed=9)
+    assert np.array_equal(np.stack([first, env.step(0)[0]]), alone[:2])

@@ -14,6 +14,7 @@ from parity import frameworks
 from parity.capture.raised import raised
 from parity.errors import CannotStart
 from parity.results.capture import Capture, Context
+from parity.task.masks import check_env
 
 if TYPE_CHECKING:
     from parity.frameworks.base import Framework
@@ -57,6 +58,8 @@ def collect(task: Task, name: str, device: str, lockstep: int | None = None, ful
         CannotStart: the task cannot be run by this framework.
     """
     try:
+        # A port that raises is compared as far as it comes; an environment that cannot be played compares nothing.
+        check_env(task.env, task.mask, f"Task {task.id}")
         framework = frameworks.get(name)
         of_framework = collector(framework)
         if of_framework is None:

@@ -263,6 +263,12 @@ class View:
     unrepeatable: str | None = None  # where a new multi-agent environment parts from this one on the same calls
     played_otherwise: str | None = None  # the same, from one of the rollout
     unseeded_starts: dict[str, int] = field(default_factory=dict)  # side -> how many of a few unseeded resets differ
+    reseeds: list[str] = field(
+        default_factory=list
+    )  # sides on which two copies start later, unseeded episodes differently
+    made_repeatable: bool | None = (
+        None  # whether parity.Repeatable mends that of the single-agent side; None: not tried
+    )
     distinct_starts: int = 0  # how many different observations the single-agent environment starts with, over the seeds
     convention: str = ""  # where the single-agent environment's mask is taken from
     contradictions: dict[str, int] = field(default_factory=dict)  # place of another mask -> how often it differed

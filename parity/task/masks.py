@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import itertools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +18,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from parity.errors import CannotStart, in_words
+from parity.errors import CannotStart, in_short, in_words
 
 MASK_KEY = "action_mask"
 MASK_METHOD = "action_masks"
@@ -241,9 +243,69 @@ def find_convention(env: gymnasium.Env, observation: Any, info: dict[str, Any]) 
         return f"info:{MASK_KEY}"
     raise CannotStart(
         f"The environment {env.unwrapped.__class__.__name__} shows no action mask: looked for a method {MASK_METHOD}(), "
-        f'observation["{MASK_KEY}"] and info["{MASK_KEY}"]; name another place with Task(mask="method:NAME"), '
-        '"obs:KEY" or "info:KEY".'
+        f'observation["{MASK_KEY}"] and info["{MASK_KEY}"]; {_where_else(env, observation, info)}.'
     )
+
+
+# Names under which environments show what is legal.
+_LIKE_A_MASK = re.compile(r"mask|legal|valid|allowed|avail|feasible|possible_(?:actions?|moves?)", re.IGNORECASE)
+
+
+def _where_else(env: gymnasium.Env, observation: Any, info: dict[str, Any]) -> str:
+    """Places whose names sound like a mask, as ``Task.mask`` spells them; without any, how to name one."""
+    entries = observation if isinstance(observation, Mapping) else {}
+    places = [f"method:{name}" for name in _methods_like_a_mask(env)]
+    places += [f"obs:{key}" for key in entries if _LIKE_A_MASK.search(str(key))]
+    places += [f"info:{key}" for key in info if _LIKE_A_MASK.search(str(key))]
+    if not places:
+        return 'name another place with Task(mask="method:NAME"), "obs:KEY" or "info:KEY"'
+    places.sort(key=lambda place: "mask" not in place.lower())
+    others = f" (or {', '.join(places[1:])})" if places[1:] else ""
+    return (
+        f'name the place with Task(mask="{places[0]}"){others}; where that lists actions, add a method {MASK_METHOD}() that '
+        "makes a mask of the list"
+    )
+
+
+def _methods_like_a_mask(env: gymnasium.Env) -> list[str]:
+    """Public methods without required arguments, of the environment and its wrappers."""
+    names: dict[str, None] = {}
+    while True:
+        own = [
+            name for each in type(env).__mro__ if each not in (gymnasium.Env, gymnasium.Wrapper) for name in vars(each)
+        ]
+        for name in own:
+            method = getattr(type(env), name, None)
+            if name.startswith("_") or not _LIKE_A_MASK.search(name) or not inspect.isfunction(method):
+                continue
+            parameters = list(inspect.signature(method).parameters.values())[1:]
+            if all(p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+                names[name] = None
+        if not isinstance(env, gymnasium.Wrapper):
+            return list(names)
+        env = env.env
+
+
+def check_env(make: Callable[[], gymnasium.Env], mask: str | None, who: str) -> None:
+    """Makes and resets an environment once.
+
+    Args:
+        who: the task, for the message.
+
+    Raises:
+        CannotStart: it cannot be made or reset, or shows no mask.
+    """
+    doing = "made"
+    try:
+        env = make()
+        doing = "reset"
+        masked = MaskedEnv(env, mask)
+        masked.reset(seed=0)
+        masked.close()
+    except CannotStart:
+        raise
+    except Exception as error:
+        raise CannotStart(f"{who}: env raised {in_short(error)}, as it was {doing}.") from error
 
 
 def masked_envs(make: Callable[[], gymnasium.Env], mask: str | None, n: int) -> list[MaskedEnv]:

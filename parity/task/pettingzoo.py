@@ -93,6 +93,10 @@ class Game:
         return Turn(None, rewards, left, last)
 
 
+# Games that may be over before the learning agent's first turn, until there is one in which it plays.
+MOST_GAMES = 1_000
+
+
 def uniform_legal(
     observation: Any, mask: np.ndarray, action_space: spaces.Space, generator: np.random.Generator
 ) -> Any:
@@ -111,8 +115,9 @@ class AgainstOpponents(gymnasium.Env):
     """One agent of an AEC environment as a single-agent environment; all others play a fixed policy.
 
     One step is one decision of the agent and everything until its next: rewards in between are summed, rewards before its
-    first decision are dropped. Observations and infos are the game's own, mask included. All randomness of the opponents
-    comes from a generator that ``reset(seed=...)`` seeds; the game is reset with the same seed.
+    first decision are dropped, and so are games that are over before it. Observations and infos are the game's own, mask
+    included. All randomness of the opponents comes from a generator that ``reset(seed=...)`` seeds; the game is reset with
+    the same seed.
 
     Args:
         env: the ``pettingzoo.AECEnv``; a parallel one goes through ``pettingzoo.utils.conversions.parallel_to_aec``.
@@ -158,12 +163,16 @@ class AgainstOpponents(gymnasium.Env):
         if seed is not None or self._generator is None:
             self._generator = _of_opponents(self.np_random)
         self.agent = self._seat(self._generator)
-        observation, _, terminated, truncated, info = self._until_next(self.game.reset(seed, options))
-        if terminated or truncated:
-            raise CannotStart(
-                f"{type(self.game.env).__name__}: the game is over for {self.agent} before its first turn."
-            )
-        return observation, info
+        for _ in range(MOST_GAMES):
+            observation, _, terminated, truncated, info = self._until_next(self.game.reset(seed, options))
+            if not (terminated or truncated):
+                return observation, info
+            # There is nothing to learn in a game that others end before it is the agent's turn: the next one.
+            seed = None
+        raise CannotStart(
+            f"{type(self.game.env).__name__}: {MOST_GAMES} games one after the other are over for {self.agent} before its "
+            "first turn."
+        )
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         return self._until_next(self.game.step(action))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,10 +53,12 @@ class Run:
     auc: float
 
     @classmethod
-    def of(cls, framework: str, seed: int, trial: TrialRecord | None, horizon: int) -> Run:
+    def of(
+        cls, framework: str, seed: int, trial: TrialRecord | None, horizon: int, declared: Collection[str] = ()
+    ) -> Run:
         unfinished = status_problem(trial)
         broken = None if trial is None else curve_problem(trial.curve, horizon)
-        masks = None if trial is None else mask_problem(trial.masks)
+        masks = None if trial is None else mask_problem(trial.masks, declared)
         curve = None if trial is None or unfinished or broken else trial.curve
         return cls(
             framework=framework,
@@ -88,7 +90,7 @@ class TaskRuns:
         horizon = request.steps or asked.steps
         trials = {(t.framework, t.seed): t for t in study.trials if t.task == task}
         runs = [
-            Run.of(framework, seed, trials.get((framework, seed)), horizon)
+            Run.of(framework, seed, trials.get((framework, seed)), horizon, asked.declared)
             for framework in request.frameworks
             for seed in request.seeds
         ]

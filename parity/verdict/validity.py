@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,17 +42,23 @@ def curve_problem(curve: pd.DataFrame | None, horizon: int) -> str | None:
     return None
 
 
-def mask_problem(masks: dict | None) -> str | None:
+# What the ladder accepts as declared, a study accepts too: count of masks.json -> findings that declare it.
+DECLARED = {"violations": {"PAR201", "PAR302"}, "empty": {"PAR005"}}
+
+
+def mask_problem(masks: dict | None, declared: Collection[str] = ()) -> str | None:
     """Why the mask counts of a trial forbid judging it; None where nothing illegal happened and something was checked.
 
     ``masks`` is ``masks.json``: ``decisions``, ``violations`` and ``empty`` under ``sampling`` and ``evaluation``.
+    ``declared`` are the codes that the task declares.
     """
     if masks is None:
         return "has no mask counts"
     phases = {phase: masks.get(phase, {}) for phase in ("sampling", "evaluation")}
     for phase, counts in phases.items():
         for key, what in (("violations", "illegal action"), ("empty", "empty mask")):
-            if number := counts.get(key, 0):
+            number = counts.get(key, 0)
+            if number and DECLARED[key].isdisjoint(declared):
                 plural = "" if number == 1 else "s"
                 return f"has {number} {what}{plural} in {counts.get('decisions', 0)} decisions at {phase}"
     if not any(counts.get("decisions", 0) for counts in phases.values()):

@@ -57,6 +57,12 @@ def first_difference(env: Any, calls: list[Call]) -> str | None:
     return None
 
 
+def first_episode(calls: list[Call]) -> list[Call]:
+    """The calls before the first reset without a seed."""
+    later = (i for i, call in enumerate(calls) if call.method == "reset" and call.seed is None)
+    return calls[: next(later, len(calls))]
+
+
 def same(a: Any, b: Any) -> bool:
     """Whether two nests hold equal numbers, NaN included; what is no number is not looked at."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):

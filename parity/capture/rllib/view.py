@@ -24,7 +24,7 @@ from ray.rllib.core.columns import Columns
 from parity.capture.raised import note
 from parity.capture.rllib.env_contract import EnvContractChecker
 from parity.capture.rllib.recording import shares_memory
-from parity.capture.rllib.repetition import FirstCalls, first_difference, same
+from parity.capture.rllib.repetition import FirstCalls, first_difference, first_episode, same
 from parity.errors import CannotStart, in_short
 from parity.frameworks.network import copied
 from parity.frameworks.rllib.arrays import array, by_entry, device_of, stack
@@ -36,12 +36,15 @@ from parity.frameworks.rllib.mapping import episode_played_by
 from parity.frameworks.rllib.module import is_wrapped, same_tensors, unmasked_space
 from parity.results.capture import Capture, Context, View, ViewSide
 from parity.task import Task
-from parity.task.masks import MASK_KEY, MaskedEnv, as_mask, is_legal, uniform_legal_action
+from parity.task.masks import MASK_KEY, MaskedEnv, as_mask, is_empty, is_legal, uniform_legal_action
 from parity.task.pettingzoo import AgainstOpponents
+from parity.task.repeatable import Repeatable
 
 EPISODES = 6
 MOST_STEPS = 200
 UNSEEDED_RESETS = 4
+# That may be over before the learning agent's first turn.
+MOST_GAMES = 100
 # The first episode may be longer, and more episodes are played until one has terminated and one was truncated: a defect at
 # one kind of end shows nowhere else. In steps, and in bytes of observations that are kept.
 MOST_STEPS_OF_ALL = 600
@@ -99,11 +102,20 @@ def view(
             result.unreadable_mask = result.unreadable_mask or player.unreadable
             for agent, error in player.raised.items():
                 note(capture.context, f"agent {agent} played at random beside the single-agent environment", error)
-        for side, env in (("single", single), ("multi", multi)):
-            result.unseeded_starts[side] = _unseeded_starts(capture.context, side, env)
+        starts = {
+            side: unseeded_starts(capture.context, side, env) for side, env in (("single", single), ("multi", multi))
+        }
+        result.unseeded_starts = {side: _distinct(shown) for side, shown in starts.items()}
+        if not same(starts["single"], unseeded_starts(capture.context, "single", again)):
+            result.reseeds.append("single")
+        if _reseeds(capture.context, port):
+            result.reseeds.append("multi")
+        if result.reseeds or result.unlike is not None or rows.copies_differ():
+            result.made_repeatable = _made_repeatable(task, convention)
         result.unrepeatable = first_difference(make_played_env(port.config), first_calls.calls)
         if result.unrepeatable is None:
-            result.played_otherwise = first_difference(make_played_env(port.config), sampled)
+            calls = first_episode(sampled) if "multi" in result.reseeds else sampled
+            result.played_otherwise = first_difference(make_played_env(port.config), calls)
     finally:
         for env in (single, again, multi):
             env.close()
@@ -155,9 +167,16 @@ class _Player:
         self.raised: dict[str, Exception] = {}
 
     def reset(self) -> _Row:
+        """The first decision of the learning agent; games that are over before its turn are nobody's to learn from."""
         try:
-            self._shown, _ = self._env.reset(seed=self._seed)
-            return self._advance(None)
+            for seed in [self._seed, *itertools.repeat(None, MOST_GAMES)]:
+                self._left = set()
+                self._shown, _ = self._env.reset(seed=seed)
+                row = self._advance(None)
+                if self._last is not None and not (row.terminated or row.truncated):
+                    return row
+                self._last = None
+            raise ValueError(f"{MOST_GAMES} games are over for {self._agent} before its first turn")
         except Exception as error:
             raise _Stopped(f"reset(seed={self._seed}): {in_short(error)}") from error
 
@@ -187,6 +206,8 @@ class _Player:
             if self._agent in self._shown or terminated or truncated:
                 break
         observation = self._shown.get(self._agent, self._last)
+        if observation is None:
+            return _Row(None, None)
         if self._last is not None and observation is not self._last and shares_memory(self._last, observation):
             self.shares_memory = True
         self._last = observation
@@ -283,6 +304,13 @@ class _Rows:
         size = sum(leaf.nbytes for leaf in _stacked(rows[:1]).values()) if rows else 0
         return len(rows) >= most or len(rows) * size * len(SIDES) >= MOST_BYTES
 
+    def copies_differ(self) -> bool:
+        """Whether the two single-agent environments showed something else from each other, in a first coarse look."""
+        return any(
+            not same((a.observation, a.reward), (b.observation, b.reward))
+            for a, b in zip(self._rows["single"], self._rows["again"], strict=True)
+        )
+
     def seen_both_ends(self) -> bool:
         rows = self._rows["single"]
         return any(row.terminated for row in rows) and any(row.truncated for row in rows)
@@ -310,18 +338,58 @@ def _stacked(rows: list[_Row]) -> dict[str, np.ndarray]:
     return by_entry(stack([row.observation for row in rows]))
 
 
-def _unseeded_starts(context: Context, side: str, env: Any) -> int:
-    """How many of a few resets without a seed, after one with a seed, show something new."""
+def unseeded_starts(context: Context, side: str, env: Any) -> list[Any]:
+    """What a few resets without a seed show, after one with a seed."""
     starts: list[Any] = []
     try:
         env.reset(seed=0)
         for _ in range(UNSEEDED_RESETS):
-            shown = copy.deepcopy(env.reset()[0])
-            if not any(same(shown, each) for each in starts):
-                starts.append(shown)
+            starts.append(copy.deepcopy(env.reset()[0]))
     except Exception as error:
         note(context, f"starts without a seed of the {side}-agent environment were not all seen", error)
-    return len(starts)
+    return starts
+
+
+def _distinct(shown: list[Any]) -> int:
+    return sum(not any(same(each, before) for before in shown[:i]) for i, each in enumerate(shown))
+
+
+def _reseeds(context: Context, port: Port) -> bool:
+    """Whether two new multi-agent environments, reset with one seed, start their later episodes differently."""
+    envs = [make_played_env(port.config) for _ in range(2)]
+    try:
+        one, other = (unseeded_starts(context, "multi", env) for env in envs)
+        return not same(one, other)
+    finally:
+        for env in envs:
+            env.close()
+
+
+def _made_repeatable(task: Task, convention: str) -> bool:
+    """Whether two copies of the single-agent environment are alike once `parity.Repeatable` makes them."""
+    envs = [MaskedEnv(Repeatable(task.env), convention) for _ in range(2)]
+    try:
+        return all(same(*(_short_play(env, seed) for env in envs)) for seed in range(2))
+    except Exception:
+        # What raises here raised before, where it is told.
+        return False
+    finally:
+        for env in envs:
+            env.close()
+
+
+def _short_play(env: MaskedEnv, seed: int) -> list[Any]:
+    """What is seen from a reset with a seed on, by uniform legal play over a few episodes of which only the first is seeded."""
+    generator = np.random.default_rng([seed, 1])
+    seen = [copy.deepcopy(env.reset(seed=seed)[0])]
+    for _ in range(MOST_STEPS):
+        dead_end = is_empty(env.action_masks(), env.action_space)
+        if not dead_end:
+            observation, reward, terminated, truncated, _ = env.step(_picked(env, 0, None, generator))
+            seen += [copy.deepcopy(observation), float(reward)]
+        if dead_end or terminated or truncated:
+            seen.append(copy.deepcopy(env.reset()[0]))
+    return seen
 
 
 def _episode(rows: _Rows, episode: int, single: MaskedEnv, again: MaskedEnv, player: _Player, most: int) -> None:
@@ -332,6 +400,8 @@ def _episode(rows: _Rows, episode: int, single: MaskedEnv, again: MaskedEnv, pla
     for step in itertools.count(1):
         if rows.spent(most) if episode == 0 or episode >= EPISODES else step >= MOST_STEPS:
             return
+        if is_empty(single.action_masks(), single.action_space):
+            return  # a dead end: rung 0 sees the mask
         action = _picked(single, episode, action, generator)
         seen = [_step(single, action)]
         try:

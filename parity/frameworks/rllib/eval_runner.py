@@ -115,6 +115,12 @@ class RllibEvalRunner(EvalRunner):
                 copy.deepcopy(observations), actions[i], rewards, infos, terminateds=terminateds, truncateds=truncateds,
                 extra_model_outputs=by_agent(columns, i),
             )  # fmt: skip
+            if episode.is_done and not _decided(episode, self._port.learning_agent):
+                # Over before its first turn: no game of the learning agent's, as SB3's environment does not show it either.
+                self._earned[slot] = {}
+                self._episodes[slot] = self._episode(*self._envs[slot].reset())
+                outcomes.append((0.0, False))
+                continue
             self._earned[slot] = rewards
             outcomes.append((float(rewards.get(self._port.learning_agent, 0.0)), episode.is_done))
         return outcomes
@@ -156,6 +162,12 @@ class RllibEvalRunner(EvalRunner):
 
     def close(self) -> None:
         self._runner.stop()
+
+
+def _decided(episode: MultiAgentEpisode, agent: Any) -> bool:
+    """Whether an agent took an action in an episode."""
+    own = episode.agent_episodes.get(agent)
+    return own is not None and len(own) > 0
 
 
 def evaluated(port: Port) -> PPOConfig:

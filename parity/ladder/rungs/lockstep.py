@@ -8,7 +8,8 @@ from typing import Any
 from parity.ladder.divergence import Divergence, Place, diverge
 from parity.ladder.rung_input import RungInput, RungReport
 from parity.ladder.rungs.view import repetition
-from parity.results.capture import Contract, Lockstep, Missing
+from parity.ladder.tolerances import Tolerance
+from parity.results.capture import Contract, Lockstep, Missing, View
 
 CODES = {"difference": "PAR901", "environment": "PAR902"}
 
@@ -39,9 +40,9 @@ def _lockstep(report: RungReport, inputs: RungInput, capture: Lockstep | None, c
     of_environment = divergence.origin == "environment"
     if divergence.origin == "float noise":
         _noise(report, capture, divergence, place)
-    elif of_environment and contract.has("view") and repetition(contract.view, inputs.tolerance) is not None:
+    elif of_environment and contract.has("view") and _is_unrepeatable(contract.view, inputs.tolerance):
         report.skipped.append(
-            f"{place.words()}: {place.values()}; two copies of the single-agent environment differ as well (PAR035), so "
+            f"{place.words()}: {place.values()}; two copies of one environment differ as well (PAR035, PAR062), so "
             "nothing beyond that can be compared"
         )
     elif of_environment and capture.others:
@@ -51,6 +52,10 @@ def _lockstep(report: RungReport, inputs: RungInput, capture: Lockstep | None, c
         )
     else:
         _difference(report, capture, divergence, place)
+
+
+def _is_unrepeatable(view: View, tolerance: Tolerance) -> bool:
+    return bool(view.reseeds) or repetition(view, tolerance) is not None
 
 
 def _noise(report: RungReport, capture: Lockstep, divergence: Divergence, place: Place) -> None:

@@ -17,6 +17,14 @@ _WORDS = {
     "PAR032": "rewards differ by up to {}: the agent is not paid the same",
     "PAR033": "ends differ by up to {}: episodes do not end in the same step or the same way",
 }
+_RESEEDS = (
+    "after a reset with a seed two copies of the {}-agent environment show the same episode, and then different ones: a reset "
+    "without a seed takes a new generator from entropy. Only first episodes are compared here"
+)
+_TRIED = {
+    True: "env=lambda: parity.Repeatable(MyEnv)  # MyEnv: what env is now; tried, two copies are alike then",
+    False: "super().reset(seed=seed), and only self.np_random afterwards; parity.Repeatable was tried and does not mend it",
+}
 # Where observations differ too and other agents play: the learning agent is then in other states.
 _OTHERS_PLAY = (
     "See PAR030 first: in another state other masks and rewards are right. Let both sides play the other agents alike, or "
@@ -43,8 +51,12 @@ def view(report: RungReport, inputs: RungInput, contract: Contract) -> None:
     if unlike is not None:
         # What the multi-agent side shows or refuses then says nothing about it.
         message = f"two copies of the single-agent environment with one seed and the same actions differ ({unlike})"
-        report.report("PAR035", "single-agent environment", message, {"differ": unlike})
+        report.report("PAR035", "single-agent environment", message, {"differ": unlike}, fix=_repeatable(view))
         return
+    if "single" in view.reseeds:
+        report.report("PAR035", "single-agent environment", _RESEEDS.format("single"), fix=_repeatable(view))
+    elif "multi" in view.reseeds:
+        report.report("PAR062", "multi-agent environment", _RESEEDS.format("multi"))
     if view.unrepeatable:
         message = f"two of them on one seed and the same actions differ ({view.unrepeatable})"
         report.report("PAR048", "multi-agent environment", message, {"differs": view.unrepeatable})
@@ -62,6 +74,11 @@ def view(report: RungReport, inputs: RungInput, contract: Contract) -> None:
         raise Missing("view", VIEW)
     several = contract.has("env_contract") and len(contract.env_contract.possible) > 1
     _compare(report, view, where, inputs.tolerance, several)
+
+
+def _repeatable(view: View) -> str | None:
+    """The remedy that was tried; None for the rule's own."""
+    return None if view.made_repeatable is None else _TRIED[view.made_repeatable]
 
 
 def _compare(report: RungReport, view: View, where: str, tolerance: Tolerance, several: bool) -> None:
