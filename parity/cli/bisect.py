@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
-from parity.cli.options import Count, Json, Out, default_task
+from parity.cli.options import Json, Out, Positive, default_task
 from parity.system.options import DEFAULT_OUT
 
 
 def bisect(
     *,
     task: str | None = None,
-    train: Annotated[Count, Parameter(validator=validators.Number(gte=1))] = None,
+    train: Positive = None,
     climb: Annotated[bool, Parameter(negative="")] = False,
-    workers: Annotated[Count, Parameter(validator=validators.Number(gte=1))] = None,
+    workers: Positive = None,
     out: Out = DEFAULT_OUT,
     json: Json = False,
 ) -> int:

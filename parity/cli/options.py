@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from cyclopts import Parameter, Token
+from cyclopts import Parameter, Token, validators
 
 from parity.study.options import Requirement, RunOptions
 from parity.system.options import DEFAULT_OUT
@@ -22,6 +22,7 @@ def _whole(type_: Any, tokens: Sequence[Token]) -> int:
 
 
 Count = Annotated[int | None, Parameter(converter=_whole)]
+Positive = Annotated[Count, Parameter(validator=validators.Number(gte=1))]
 Names = list[str] | None
 Requirements = list[Requirement] | None
 Out = Annotated[Path, Parameter(name="--out", show_default=False)]

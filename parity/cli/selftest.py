@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter, validators
-
-from parity.cli.options import Count, Json, Names, Out
+from parity.cli.options import Json, Names, Out, Positive
 
 
 def selftest(
     *,
     only: Names = None,
-    workers: Annotated[Count, Parameter(validator=validators.Number(gte=1))] = None,
+    workers: Positive = None,
     out: Out | None = None,
     json: Json = False,
 ) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
-from parity.cli.options import Count, Json
+from parity.cli.options import Count, Json, Positive
 
 
 def translate(
@@ -15,7 +15,7 @@ def translate(
     *,
     env: str | None = None,
     line: Count = None,
-    n_envs: Annotated[Count, Parameter(validator=validators.Number(gte=1))] = None,
+    n_envs: Positive = None,
     exact: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> int:

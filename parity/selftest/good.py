@@ -237,19 +237,16 @@ PPO = PPOParams(
 )
 
 
+def small_task(id: str, env: Any, network: Any, **port: Any) -> Task:
+    """A task of the register, trained for a few rollouts, and the fields of its port."""
+    return Task(id=id, env=env, network=network, ppo=PPO, steps=2048, **port)
+
+
 def good_port() -> Task:
     """The port, with nothing wrong."""
-    return Task(
-        id="sorting",
-        env=Sorting,
-        network=SortingNetwork,
-        ppo=PPO,
-        steps=2048,
-        multi_agent_env=SortingTogether,
-        learning_agent=SORTER,
-        rllib_module=SorterModule,
-        other_modules={CLERK: ClerkModule},
-    )
+    modules = {"rllib_module": SorterModule, "other_modules": {CLERK: ClerkModule}}
+    together = {"multi_agent_env": SortingTogether, "learning_agent": SORTER}
+    return small_task("sorting", Sorting, SortingNetwork, **together, **modules)
 
 
 def with_config(port: Task, edit: Callable[[PPOConfig], PPOConfig]) -> Task:

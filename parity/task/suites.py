@@ -1,10 +1,11 @@
-"""Named sets of tasks and seeds for ``parity run --suite`` and ``parity plan --suite``. Nothing is imported here."""
+"""Named sets of tasks and seeds for ``parity run --suite`` and ``parity plan --suite``. No task is imported here."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from parity.errors import CannotStart
+from parity.task.registry import BUILT_IN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,25 +30,7 @@ SUITES: dict[str, Suite] = {
         # equivalent in one metric instead of 5, and 3.0 % in both (simulated). taxi in its place would be slower.
         Suite("parity", ("tiles", "cartpole", "invalid-discrete", "invalid-multidiscrete", "invalid-multibinary"), 5),
         # Every built-in task but the probes, which have a known answer, and tiles-100, which wants a GPU.
-        Suite(
-            "full",
-            (
-                "tiles",
-                "tiles-time-limit",
-                "tiles-resolution",
-                "tiles-two-learners",
-                "taxi",
-                "cartpole",
-                "invalid-discrete",
-                "invalid-multidiscrete",
-                "invalid-multibinary",
-                "tictactoe",
-                "tictactoe-selfplay",
-                "connect-four",
-                "connect-four-selfplay",
-            ),
-            5,
-        ),
+        Suite("full", tuple(name for name in BUILT_IN if not name.startswith("probe-") and name != "tiles-100"), 5),
     )
 }
 

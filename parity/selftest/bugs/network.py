@@ -9,6 +9,7 @@ from ray.rllib.core.columns import Columns
 from torch import nn
 
 from parity.selftest.good import SHELVES, SorterModule
+from parity.selftest.ports.modules import SeparateEncoders
 from parity.selftest.register import bug, planted, wrong
 
 
@@ -63,21 +64,8 @@ class InputLeftOut(SorterModule):
         return torch.zeros_like(super().last(obs))
 
 
-class _TwoEncoders(SorterModule):
-    """An encoder of its own for the value: nothing of it corresponds to SB3's network."""
-
-    def setup(self) -> None:
-        super().setup()
-        self.value_eyes = nn.Conv2d(3, 4, 3, stride=2, padding=1)
-        self.vf = nn.Linear(64, 1)
-
-    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-        pictures = torch.relu(self.value_eyes(self.picture(batch[Columns.OBS]))).flatten(1)
-        return self.vf(pictures).squeeze(-1)
-
-
 @bug("in a network of its own shape, the value's encoder is detached", "PAR602")
-class OwnNetworkWithADetachedEncoder(_TwoEncoders):
+class OwnNetworkWithADetachedEncoder(SeparateEncoders):
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
         with torch.no_grad():
             pictures = torch.relu(self.value_eyes(self.picture(batch[Columns.OBS]))).flatten(1)
@@ -85,17 +73,17 @@ class OwnNetworkWithADetachedEncoder(_TwoEncoders):
 
 
 @bug("in a network of its own shape, the mask is left out when training", "PAR201", "PAR303")
-class OwnNetworkWithoutAMaskInTraining(_TwoEncoders):
+class OwnNetworkWithoutAMaskInTraining(SeparateEncoders):
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         return {Columns.ACTION_DIST_INPUTS: self.pi(self.features(batch[Columns.OBS]))}
 
 
 @bug("in a network of its own shape, the picture is divided as an integer and is black", "PAR602", "PAR604")
-class OwnNetworkWithABlackPicture(_TwoEncoders):
+class OwnNetworkWithABlackPicture(SeparateEncoders):
     def picture(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
         return (obs["picture"].to(torch.uint8) // 255).float()
 
 
 @bug("in a network of its own shape, an entry of the observation is left out", "PAR108")
-class OwnNetworkThatLeavesOutAnInput(InputLeftOut, _TwoEncoders):
+class OwnNetworkThatLeavesOutAnInput(InputLeftOut, SeparateEncoders):
     pass

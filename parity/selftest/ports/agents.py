@@ -30,7 +30,7 @@ from parity.selftest.good import (
 from parity.selftest.good import good_port as port
 from parity.selftest.ports.environments import sorting
 from parity.selftest.register import good_port
-from parity.task import Task
+from parity.task import PPOParams, Task
 
 
 class _Noted(ConnectorV2):
@@ -191,20 +191,20 @@ def declared_reward() -> Task:
     return replace(port(), multi_agent_env=Env, declared={"PAR032": "shared between three"})
 
 
-@good_port("one environment, lambda 1, no entropy, no value clipping, advantages as they are")
-def other_hyperparameters() -> Task:
-    ppo = replace(PPO, n_envs=1, n_steps=256, gae_lambda=1.0, ent_coef=0.0, gamma=0.99, batch_size=32)
+def _with_ppo(ppo: PPOParams) -> Task:
     return replace(port(), ppo=ppo)
 
 
-@good_port("a last minibatch that is shorter")
-def short_last_minibatch() -> Task:
-    return replace(port(), ppo=replace(PPO, batch_size=48))
-
-
-@good_port("one minibatch of everything")
-def one_minibatch() -> Task:
-    return replace(port(), ppo=replace(PPO, batch_size=256))
+for _name, _what, _ppo in (
+    (
+        "other-hyperparameters",
+        "one environment, lambda 1, no entropy, no value clipping, advantages as they are",
+        replace(PPO, n_envs=1, n_steps=256, gae_lambda=1.0, ent_coef=0.0, gamma=0.99, batch_size=32),
+    ),
+    ("short-last-minibatch", "a last minibatch that is shorter", replace(PPO, batch_size=48)),
+    ("one-minibatch", "one minibatch of everything", replace(PPO, batch_size=256)),
+):
+    good_port(_what, name=_name)(partial(_with_ppo, _ppo))
 
 
 def _module_ids(config: PPOConfig, names: dict[str, str]) -> PPOConfig:

@@ -18,11 +18,11 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from parity.selftest.good import (
     MASK,
-    PPO,
     SHELVES,
     FlatNet,
     Sorting,
     SortingTogether,
+    small_task,
 )
 from parity.selftest.good import good_port as port
 from parity.selftest.register import good_port
@@ -75,12 +75,20 @@ class _Lights(gymnasium.Env):
 
 
 def _lights(action_space: spaces.Space, is_box: bool = False) -> Task:
-    return Task(id="lights", env=lambda: _Lights(action_space, is_box), network=FlatNet, ppo=PPO, steps=2048)
+    return small_task("lights", lambda: _Lights(action_space, is_box), FlatNet)
 
 
-@good_port("a MultiDiscrete action, the mask in info")
-def multi_discrete() -> Task:
-    return _lights(spaces.MultiDiscrete([3, 4, 2]))
+for _name, _what, _space, _is_box in (
+    ("multi-discrete", "a MultiDiscrete action, the mask in info", spaces.MultiDiscrete([3, 4, 2]), False),
+    ("multi-binary", "a MultiBinary action", spaces.MultiBinary(4), False),
+    (
+        "box-observation",
+        "a MultiDiscrete action and an observation that is one Box",
+        spaces.MultiDiscrete([3, 3]),
+        True,
+    ),
+):
+    good_port(_what, name=_name)(partial(_lights, _space, _is_box))
 
 
 @good_port(
@@ -100,16 +108,6 @@ class _UnseededLights(_Lights):
         mask[np.array([0, 3, 7]) + self.action_space.sample()] = True
         seen["wanted"][-1] = np.random.uniform(-1, 1)
         return seen, {**info, MASK: mask}
-
-
-@good_port("a MultiBinary action")
-def multi_binary() -> Task:
-    return _lights(spaces.MultiBinary(4))
-
-
-@good_port("a MultiDiscrete action and an observation that is one Box")
-def box_observation() -> Task:
-    return _lights(spaces.MultiDiscrete([3, 3]), is_box=True)
 
 
 def _flat_sorting() -> gymnasium.Env:
@@ -157,15 +155,7 @@ class _FlatModule(TorchRLModule, ValueFunctionAPI):
 
 @good_port("one Box beside its mask, own environment and module, as RLlib's example has it")
 def box_beside_its_mask() -> Task:
-    return Task(
-        id="flat",
-        env=_flat_sorting,
-        network=FlatNet,
-        ppo=PPO,
-        steps=2048,
-        multi_agent_env=_FlatTogether,
-        rllib_module=_FlatModule,
-    )
+    return small_task("flat", _flat_sorting, FlatNet, multi_agent_env=_FlatTogether, rllib_module=_FlatModule)
 
 
 def built_in(name: str) -> Task:

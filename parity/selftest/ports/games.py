@@ -12,7 +12,7 @@ from gymnasium.utils import seeding
 from pettingzoo import AECEnv, ParallelEnv
 from ray.rllib.env.wrappers.pettingzoo_env import PettingZooEnv
 
-from parity.selftest.good import MASK, PPO, SORTER, FlatNet, Sorting, SortingNetwork
+from parity.selftest.good import MASK, SORTER, FlatNet, Sorting, SortingNetwork, small_task
 from parity.selftest.ports.environments import built_in
 from parity.selftest.register import good_port
 from parity.task import Task
@@ -202,15 +202,8 @@ class SortingAtOnce(ParallelEnv):
 
 @good_port("self-play: both players of a PettingZoo AEC game learn, SB3 plays one of them against uniform moves")
 def self_play() -> Task:
-    return Task(
-        id="pile",
-        env=lambda: AgainstOpponents(Pile(), FIRST),
-        network=FlatNet,
-        ppo=PPO,
-        steps=2048,
-        multi_agent_env=Pile,
-        learning_agent=FIRST,
-    )
+    env = lambda: AgainstOpponents(Pile(), FIRST)  # noqa: E731
+    return small_task("pile", env, FlatNet, multi_agent_env=Pile, learning_agent=FIRST)
 
 
 @good_port("the same for the player who moves second, masks in info beside a Box")
@@ -230,28 +223,14 @@ def changing_seats() -> Task:
 
 @good_port("a turn-based pair of different observation and action spaces, some games truncated; both learn")
 def turn_based_pair() -> Task:
-    return Task(
-        id="doors",
-        env=lambda: AgainstOpponents(Doors(), LISTENER, says_the_door),
-        network=FlatNet,
-        ppo=PPO,
-        steps=2048,
-        multi_agent_env=Doors,
-        learning_agent=LISTENER,
-    )
+    env = lambda: AgainstOpponents(Doors(), LISTENER, says_the_door)  # noqa: E731
+    return small_task("doors", env, FlatNet, multi_agent_env=Doors, learning_agent=LISTENER)
 
 
 @good_port("a PettingZoo parallel environment whose second agent leaves earlier, masks in info")
 def parallel_environment() -> Task:
-    return Task(
-        id="sorting-at-once",
-        env=Sorting,
-        network=SortingNetwork,
-        ppo=PPO,
-        steps=2048,
-        multi_agent_env=SortingAtOnce,
-        learning_agent=SORTER,
-    )
+    port = {"multi_agent_env": SortingAtOnce, "learning_agent": SORTER}
+    return small_task("sorting-at-once", Sorting, SortingNetwork, **port)
 
 
 for _name, _what in {

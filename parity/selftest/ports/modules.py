@@ -31,24 +31,17 @@ def reference_port() -> Task:
 
 
 @good_port("encoders of their own for policy and value")
-def separate_encoders() -> Task:
-    class Module(SorterModule):
-        def setup(self) -> None:
-            super().setup()
-            self.value_eyes = nn.Conv2d(3, 4, 3, stride=2, padding=1)
-            self.value_head = nn.Linear(64, 1)
+class SeparateEncoders(SorterModule):
+    """Nothing of it corresponds to SB3's network."""
 
-        def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
-            pictures = torch.relu(self.value_eyes(self.picture(batch[Columns.OBS]))).flatten(1)
-            return self.value_head(pictures).squeeze(-1)
+    def setup(self) -> None:
+        super().setup()
+        self.value_eyes = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.vf = nn.Linear(64, 1)
 
-    # The critic that the port that this one is made from has is none of this module's.
-    class WithoutCritic(Module):
-        def setup(self) -> None:
-            super().setup()
-            del self.vf
-
-    return replace(port(), rllib_module=WithoutCritic)
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        pictures = torch.relu(self.value_eyes(self.picture(batch[Columns.OBS]))).flatten(1)
+        return self.vf(pictures).squeeze(-1)
 
 
 @good_port("forward returns values, embeddings and a column of its own, as many examples do")
