@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from parity.results.summary import Verdict
+from parity.results.summary import MetricComparison, Verdict
 from parity.verdict.pooled_statistics import pooled_difference
+from parity.verdict.port_comparison import correct_family
 from parity.verdict.statistics import (
-    ALPHA,
     CONFIDENCE,
-    holm,
     interval_verdict,
     more_collapses,
     not_worse,
@@ -25,6 +24,7 @@ from parity.verdict.statistics import (
 )
 
 SAME = "every run is the same as in the baseline, seed by seed"
+UNCORRECTED = "below the baseline by itself, but not after correction for the number of claims"
 TOO_FEW = "an interval needs two runs then and now"
 
 
@@ -40,48 +40,36 @@ class Runs:
     collapses: bool = False
 
 
-@dataclass(frozen=True)
-class LearningChange:
-    """The verdict on the study against its baseline; ``difference`` is study minus baseline in normalised score."""
-
-    verdict: Verdict
-    margin: float
-    difference: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    p_worse: float = math.nan
-    p_worse_holm: float = math.nan
-    reason: str | None = None
-
-    @property
-    def not_worse(self) -> bool:
-        """Non-inferiority: the interval's lower end is above minus the margin, or nothing has changed at all."""
-        return self.verdict is Verdict.EQUIVALENT or bool(not_worse(self.low, self.margin))
-
-    @property
-    def words(self) -> str:
-        if math.isnan(self.difference):
-            return self.reason or "there is nothing to compare"
-        text = f"{self.difference:+.2f}"
-        if not math.isnan(self.low):
-            text += f" ({100 * CONFIDENCE:.0f} % interval {self.low:+.2f} to {self.high:+.2f}, margin {self.margin:g})"
-        return text + (f": {self.reason}" if self.reason else "")
-
-    @property
-    def figures(self) -> dict[str, float | None]:
-        values = {
-            "difference": self.difference,
-            "low": self.low,
-            "high": self.high,
-            "confidence": CONFIDENCE,
-            "margin": self.margin,
-            "p_worse": self.p_worse,
-            "p_worse_holm": self.p_worse_holm,
-        }
-        return {name: None if math.isnan(value) else value for name, value in values.items()}
+def is_not_worse(change: MetricComparison) -> bool:
+    """Non-inferiority: the interval's lower end is above minus the margin, or nothing has changed at all."""
+    low = change.interval[0] if change.interval else math.nan
+    return change.verdict is Verdict.EQUIVALENT or bool(not_worse(low, change.margin or 0.0))
 
 
-def judge_family(family: Iterable[Runs]) -> list[LearningChange]:
+def words(change: MetricComparison) -> str:
+    if change.difference is None:
+        return change.reason or "there is nothing to compare"
+    text = f"{change.difference:+.2f}"
+    if change.interval is not None:
+        low, high = change.interval
+        text += f" ({100 * CONFIDENCE:.0f} % interval {low:+.2f} to {high:+.2f}, margin {change.margin:g})"
+    return text + (f": {change.reason}" if change.reason else "")
+
+
+def figures(change: MetricComparison) -> dict[str, float | None]:
+    low, high = change.interval or (None, None)
+    return {
+        "difference": change.difference,
+        "low": low,
+        "high": high,
+        "confidence": CONFIDENCE,
+        "margin": change.margin,
+        "p_worse": change.p_worse,
+        "p_worse_holm": change.p_worse_holm,
+    }
+
+
+def judge_family(family: Iterable[Runs]) -> list[MetricComparison]:
     """One family of claims: WORSE stays where Holm's adjusted p is at most 5 %.
 
     Against an equal baseline any claim of the family is called WORSE in at most 5 % of studies, more than one collapsed seed
@@ -89,23 +77,23 @@ def judge_family(family: Iterable[Runs]) -> list[LearningChange]:
     """
     family = list(family)
     judged = _judge_all(family)
-    return [_collapsed(runs, change) for runs, change in zip(family, _corrected(judged), strict=True)]
+    return [_collapsed(runs, change) for runs, change in zip(family, correct_family(judged, UNCORRECTED), strict=True)]
 
 
-def judge_pooled(families: Sequence[Sequence[Runs]]) -> list[LearningChange]:
+def judge_pooled(families: Sequence[Sequence[Runs]]) -> list[MetricComparison]:
     """Mean differences over tasks: each member has the runs of one metric on several tasks."""
-    return _corrected([_pooled(tasks) for tasks in families])
+    return correct_family([_pooled(tasks) for tasks in families], UNCORRECTED)
 
 
-def _judge_all(family: Sequence[Runs]) -> list[LearningChange]:
+def _judge_all(family: Sequence[Runs]) -> list[MetricComparison]:
     """Without correction; runs of equal shape are tested at once."""
     groups: dict[tuple[int, int, float], list[int]] = {}
     for index, runs in enumerate(family):
         groups.setdefault((len(runs.baseline), len(runs.study), runs.margin), []).append(index)
-    judged: dict[int, LearningChange] = {}
+    judged: dict[int, MetricComparison] = {}
     for (then, now, margin), members in groups.items():
         if min(then, now) < 2:
-            judged |= {index: LearningChange(Verdict.INCONCLUSIVE, margin, reason=TOO_FEW) for index in members}
+            judged |= {index: _undecided(margin, TOO_FEW) for index in members}
             continue
         test = welch_difference(
             [family[index].baseline for index in members], [family[index].study for index in members], margin
@@ -115,40 +103,41 @@ def _judge_all(family: Sequence[Runs]) -> list[LearningChange]:
     return [judged[index] for index in range(len(family))]
 
 
-def _pooled(tasks: Sequence[Runs]) -> LearningChange:
+def _pooled(tasks: Sequence[Runs]) -> MetricComparison:
     margin = min(runs.margin for runs in tasks)
     lengths = {len(runs.baseline) for runs in tasks}, {len(runs.study) for runs in tasks}
     if any(len(sizes) > 1 for sizes in lengths):
-        return LearningChange(Verdict.INCONCLUSIVE, margin, reason="pooling needs equally many runs on every task")
+        return MetricComparison(
+            verdict=Verdict.INCONCLUSIVE, margin=margin, reason="pooling needs equally many runs on every task"
+        )
     if min(*lengths[0], *lengths[1]) < 2:
-        return LearningChange(Verdict.INCONCLUSIVE, margin, reason=TOO_FEW)
+        return _undecided(margin, TOO_FEW)
     test = pooled_difference([runs.baseline for runs in tasks], [runs.study for runs in tasks], margin)
     same = all(runs.same for runs in tasks)
     return _judged(margin, same, float(test.estimate), float(test.low), float(test.high), float(test.p_worse))
 
 
-def _judged(margin: float, same: bool, estimate: float, low: float, high: float, p_worse: float) -> LearningChange:
-    verdict = Verdict.EQUIVALENT if same else interval_verdict(low, high, margin)
-    return LearningChange(verdict, margin, estimate, low, high, p_worse, reason=SAME if same else None)
+def _undecided(margin: float, reason: str) -> MetricComparison:
+    return MetricComparison(verdict=Verdict.INCONCLUSIVE, margin=margin, reason=reason)
 
 
-def _corrected(judged: Sequence[LearningChange]) -> list[LearningChange]:
-    adjusted = holm([change.p_worse for change in judged])
-    corrected = []
-    for change, p in zip(judged, adjusted, strict=True):
-        change = replace(change, p_worse_holm=float(p))
-        if change.verdict is Verdict.WORSE and not p <= ALPHA:
-            reason = "below the baseline by itself, but not after correction for the number of claims"
-            change = replace(change, verdict=Verdict.INCONCLUSIVE, reason=reason)
-        corrected.append(change)
-    return corrected
+def _judged(margin: float, same: bool, estimate: float, low: float, high: float, p_worse: float) -> MetricComparison:
+    return MetricComparison(
+        verdict=Verdict.EQUIVALENT if same else interval_verdict(low, high, margin),
+        margin=margin,
+        difference=estimate,
+        interval=(low, high),
+        p_worse=p_worse,
+        reason=SAME if same else None,
+    )
 
 
-def _collapsed(runs: Runs, change: LearningChange) -> LearningChange:
+def _collapsed(runs: Runs, change: MetricComparison) -> MetricComparison:
     """More runs now than then would have more chances to collapse: the rule is for at most as many."""
     if not runs.collapses or len(runs.study) > len(runs.baseline):
         return change
     extra = more_collapses(runs.baseline, runs.study)
     if extra < 2:
         return change
-    return replace(change, verdict=Verdict.WORSE, reason=f"{extra} more seeds collapsed than in the baseline")
+    reason = f"{extra} more seeds collapsed than in the baseline"
+    return change.model_copy(update={"verdict": Verdict.WORSE, "reason": reason})

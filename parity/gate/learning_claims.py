@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from parity.gate.changes import Tasks, claim, in_both
-from parity.gate.learning import LearningChange, Runs, judge_family, judge_pooled
+from parity.gate.learning import Runs, figures, is_not_worse, judge_family, judge_pooled, words
 from parity.results.baseline import FrameworkBaseline, TaskBaseline
 from parity.results.gate import Claim, Status
-from parity.results.summary import METRIC_WORDS, Summary, Verdict
+from parity.results.summary import METRIC_WORDS, MetricComparison, Summary, Verdict
 from parity.verdict.task_runs import Scale
 
 
@@ -55,15 +55,15 @@ def _runs(task: TaskBaseline, then: FrameworkBaseline, now: FrameworkBaseline, m
 
 
 def _claim(
-    task: str | None, framework: str, metric: str, change: LearningChange, require: Collection[str], where: str
+    task: str | None, framework: str, metric: str, change: MetricComparison, require: Collection[str], where: str
 ) -> Claim:
     decided = change.verdict is not Verdict.INCONCLUSIVE
     status: Status = "fail" if change.verdict is Verdict.WORSE else "pass" if decided else "open"
-    holds = {"equivalent": decided, "not-worse": change.not_worse}
+    holds = {"equivalent": decided, "not-worse": is_not_worse(change)}
     missing = [word for word, held in holds.items() if word in require and not held]
     required = ""
     if missing and status != "fail":
         status, required = "undecided", f"; required: {' and '.join(missing)}"
-    words = f"{METRIC_WORDS[metric]}: {change.verdict}, {change.words}{required}"
-    message = f"{framework} {where} against its own baseline, {words}"
-    return claim(task, framework, f"learning.{metric}", status, message, figures=change.figures)
+    said = f"{METRIC_WORDS[metric]}: {change.verdict}, {words(change)}{required}"
+    message = f"{framework} {where} against its own baseline, {said}"
+    return claim(task, framework, f"learning.{metric}", status, message, figures=figures(change))

@@ -175,21 +175,20 @@ def correct_worse(comparisons: Sequence[AnyMetrics], alpha: float = ALPHA) -> li
     pooled metrics of such a study are a family of their own: either family errs in at most 5 %, one of the two in 5 to
     7 % (simulated: two to four tasks, five seeds).
     """
-    family = [(index, metric) for index in range(len(comparisons)) for metric in PRIMARY]
-    p_values = [comparisons[index].primary[metric].p_worse for index, metric in family]
-    adjusted = holm([math.nan if p is None else p for p in p_values])
-    corrected = list(comparisons)
-    for (index, metric), p in zip(family, adjusted, strict=True):
-        if math.isnan(p):
-            continue
-        comparison = corrected[index].primary[metric]
-        update: dict[str, object] = {"p_worse_holm": float(p)}
-        if comparison.verdict is Verdict.WORSE and p > alpha:
-            update |= {
-                "verdict": Verdict.INCONCLUSIVE,
-                "reason": "below SB3 by itself, but not after correction for the number of comparisons",
-            }
-        corrected[index] = corrected[index].model_copy(update={metric: comparison.model_copy(update=update)})
+    family = [metric for comparison in comparisons for metric in comparison.primary.values()]
+    reason = "below SB3 by itself, but not after correction for the number of comparisons"
+    metrics = iter(correct_family(family, reason, alpha))
+    return [each.model_copy(update={metric: next(metrics) for metric in PRIMARY}) for each in comparisons]
+
+
+def correct_family(family: Sequence[MetricComparison], reason: str, alpha: float = ALPHA) -> list[MetricComparison]:
+    """Holm's adjusted p-values filled in; what is WORSE by itself alone is INCONCLUSIVE, for this ``reason``."""
+    corrected = []
+    for metric, p in zip(family, holm([math.nan if m.p_worse is None else m.p_worse for m in family]), strict=True):
+        update: dict[str, object] = {} if math.isnan(p) else {"p_worse_holm": float(p)}
+        if metric.verdict is Verdict.WORSE and p > alpha:
+            update |= {"verdict": Verdict.INCONCLUSIVE, "reason": reason}
+        corrected.append(metric.model_copy(update=update))
     return corrected
 
 

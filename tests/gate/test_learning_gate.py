@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from parity.gate.learning import SAME, LearningChange, Runs, judge_family, judge_pooled
-from parity.results.summary import Verdict
+from parity.gate.learning import SAME, Runs, is_not_worse, judge_family, judge_pooled
+from parity.results.summary import MetricComparison, Verdict
 
 MARGIN, DEVIATION, CORRELATION = 0.15, 0.14, 0.8
 Samples = np.ndarray
@@ -25,7 +25,7 @@ def families(studies: int, seeds: int, tasks: int, factor: float, mean: float = 
     return means + DEVIATION * noise
 
 
-def judge(study: Samples) -> list[LearningChange]:
+def judge(study: Samples) -> list[MetricComparison]:
     """One study, every cell of ``[2, tasks, frameworks, metrics, seeds]`` a member of the family."""
     cells = study.reshape(2, -1, study.shape[-1])
     # Every second is a final score, as in a real family.
@@ -87,7 +87,7 @@ def test_a_fifth_lost_on_every_one_of_four_tasks_is_seen_over_all_of_them_togeth
     assert np.mean(found) >= 0.95
 
 
-def verdict(then: Sequence[float], now: Sequence[float], **fields: bool) -> LearningChange:
+def verdict(then: Sequence[float], now: Sequence[float], **fields: bool) -> MetricComparison:
     (change,) = judge_family([Runs(then, now, MARGIN, **fields)])
     return change
 
@@ -96,7 +96,7 @@ def test_runs_that_are_the_same_seed_by_seed_are_equivalent_whatever_their_sprea
     spread = [0.1, 0.9, 0.5]
     assert verdict(spread, spread).verdict is Verdict.INCONCLUSIVE
     change = verdict(spread, spread, same=True)
-    assert change.verdict is Verdict.EQUIVALENT and change.reason == SAME and change.not_worse
+    assert change.verdict is Verdict.EQUIVALENT and change.reason == SAME and is_not_worse(change)
 
 
 @pytest.mark.parametrize(
