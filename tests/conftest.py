@@ -165,6 +165,19 @@ SLOW = (
     "test_what_a_callback_changes_is_named_with_the_callback[given1",  # other callbacks of the same kind
     "test_what_a_callback_changes_is_named_with_the_callback[given3",
     "test_a_callback_that_logs_or_counts_is_accused_of_nothing[Counts",
+    "test_a_port_of_another_layout_is_compared_and_holds[tuple-by-method",
+    "test_a_port_of_another_layout_is_compared_and_holds[dict-by-info",
+    "test_a_port_of_another_layout_is_compared_and_holds[dict-under-another-key",
+    "test_a_port_of_another_layout_is_compared_and_holds[number-by-method",
+    "test_a_port_of_another_layout_is_compared_and_holds[image-by-method",
+    "test_a_port_of_another_layout_is_compared_and_holds[wrapped-dict-bare",
+    "test_a_port_of_another_layout_is_compared_and_holds[wrapped-tuple",
+    "test_a_port_of_another_layout_is_compared_and_holds[wrapped-number",
+    "test_a_port_of_several_agents_is_compared_and_holds[numbered",
+    "test_a_port_of_several_agents_is_compared_and_holds[crowd",
+    "test_a_port_of_several_agents_is_compared_and_holds[right-comes-later",
+    "test_masks_may_stand_where_the_module_looks_for_them[shared",
+    "test_masks_may_stand_where_the_module_looks_for_them[finished",
 )
 
 

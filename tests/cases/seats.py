@@ -6,6 +6,7 @@ pays most. What one seat does changes nothing for the other, so that the single-
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, ClassVar
 
 import gymnasium
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
@@ -140,6 +142,76 @@ class InTurns(Counter):
         return shown, rewards, {"__all__": False}, {"__all__": over}, {}
 
 
+class Numbered(Counter):
+    """Agents whose names are numbers; nobody is there before the first reset."""
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__()
+        self.possible_agents, self.agents = [0, 1], []
+        self.observation_spaces = {place: seat_space(self.mask) for place in (0, 1)}
+        self.action_spaces = {place: spaces.Discrete(DISHES) for place in (0, 1)}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        shown, infos = super().reset(seed=seed)
+        self.agents = [0, 1]
+        return _numbered(shown), infos
+
+    def step(self, actions: dict[Any, Any]) -> Any:
+        results = super().step({SEATS[place]: dish for place, dish in actions.items()})
+        return tuple(map(_numbered, results))
+
+
+def _numbered(by_name: dict[Any, Any]) -> dict[Any, Any]:
+    return {SEATS.index(name) if name in SEATS else name: value for name, value in by_name.items()}
+
+
+class Watched(Counter):
+    """A third agent without a mask, whose actions are numbers."""
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__()
+        self.possible_agents = self.agents = [*SEATS, "critic"]
+        self.observation_spaces["critic"] = spaces.Box(0, 1, (2,), np.float32)
+        self.action_spaces["critic"] = spaces.Box(-1, 1, (1,), np.float32)
+
+    def _shown(self) -> dict[str, Any]:
+        return super()._shown() | {"critic": np.zeros(2, np.float32)}
+
+    def step(self, actions: dict[str, Any]) -> Any:
+        served = {name: dish for name, dish in actions.items() if name != "critic"}
+        shown, rewards, *rest = super().step(served)
+        return shown | {"critic": np.zeros(2, np.float32)}, rewards | {"critic": 0.0}, *rest
+
+
+class Crowd(MultiAgentEnv):
+    """The left seat, and two of six guests who come by chance and leave when they like."""
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__()
+        self.possible_agents, self.agents = ["left", *(f"guest {i}" for i in range(6))], []
+        self.observation_spaces = {agent: seat_space() for agent in self.possible_agents}
+        self.action_spaces = {agent: spaces.Discrete(DISHES) for agent in self.possible_agents}
+        self.rng = np.random.default_rng(0)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.rng = self.rng if seed is None else np.random.default_rng([seed, 9])
+        seed = int(self.rng.integers(1 << 30)) if seed is None else seed
+        guests = self.rng.choice(6, 2, replace=False)
+        self.seats = {"left": Seat(seed, 0)} | {f"guest {i}": Seat(seed, int(i) + 1) for i in guests}
+        self.stays = {agent: int(self.rng.integers(1, LENGTH)) for agent in self.seats if agent != "left"}
+        self.steps, self.agents = 0, list(self.seats)
+        return {agent: seat.see() for agent, seat in self.seats.items()}, {}
+
+    def step(self, actions: dict[str, Any]) -> Any:
+        self.steps += 1
+        rewards = {agent: self.seats[agent].serve(dish) for agent, dish in actions.items()}
+        over = self.steps == LENGTH
+        gone = {} if over else {agent: True for agent in actions if self.stays.get(agent) == self.steps}
+        self.agents = [agent for agent in self.agents if agent not in gone]
+        shown = {agent: self.seats[agent].see() for agent in actions}
+        return shown, rewards, {**gone, "__all__": False}, {"__all__": over}, {}
+
+
 class Network(nn.Module):
     def __init__(self, observation_space: spaces.Space, action_space: spaces.Space) -> None:
         super().__init__()
@@ -215,6 +287,15 @@ def finished() -> PPOConfig:
     return self_play(config).rl_module(rl_module_spec=specs)
 
 
+def team(config: PPOConfig) -> PPOConfig:
+    specs = {"team": RLModuleSpec(module_class=Module), "critic": RLModuleSpec(module_class=DefaultPPOTorchRLModule)}
+    return config.multi_agent(
+        policies={"team", "critic"},
+        policy_mapping_fn=lambda agent, *_, **__: "critic" if agent == "critic" else "team",
+        policies_to_train=["team"],
+    ).rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
+
+
 PORTS = {
     "two-policies": task("two-policies"),
     "shared-bare": task("shared-bare", rllib_config=shared),
@@ -229,6 +310,11 @@ PORTS = {
     "left-leaves": task("left-leaves", LeftLeaves, AtTheLeftForAWhile),
     "left-leaves-shared": task("left-leaves-shared", LeftLeaves, AtTheLeftForAWhile, rllib_config=shared),
     "right-comes-later": task("right-comes-later", RightComesLater, rllib_config=shared),
+    "numbered": dataclasses.replace(task("numbered", Numbered), learning_agent="0"),
+    "numbered-shared": dataclasses.replace(task("numbered-shared", Numbered, rllib_config=shared), learning_agent="0"),
+    "team": task("team", Watched, rllib_config=team),
+    "crowd": task("crowd", Crowd, rllib_config=shared),
+    "crowd-of-policies": task("crowd-of-policies", Crowd),
 }
 
 

@@ -169,7 +169,7 @@ def roll_out(capture: Capture, port: Port, initial: Initial) -> PortRollout:
     """
     rollout = PortRollout(port, capture)
     context = capture.context
-    context.learning_module, context.learning_agent = port.learning_module, port.learning_agent
+    context.learning_module, context.learning_agent = port.learning_module, str(port.learning_agent)
     with rollout.part("build"):
         _build(rollout, initial)
     if rollout.learner is None:

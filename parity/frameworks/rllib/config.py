@@ -78,10 +78,13 @@ def build_port(task: Task, seed: int, device: str) -> Port:
         env = make_multi_agent_env(task)
         _check_new(env, make_multi_agent_env(task), f"Task {task.id}: multi_agent_env")
         agents, agent = _agents(env, task)
-        config = _reference_config(task, agents, agent, seed, device)
+        specs, refused = _module_specs(task, agents, agent, seed)
+        config = _reference_config(task, agents, agent, seed, device, specs)
         given = config.env
         if task.rllib_config is not None:
             config = _edited(task, config, agents, agent)
+        if refused and config._rl_module_spec is specs:
+            raise refused[0]
         if config.env != given:
             agents, agent = _agents(make_env(config), task)
     if not (config.enable_rl_module_and_learner and config.enable_env_runner_and_connector_v2):
@@ -139,10 +142,25 @@ def _agents(env: Any, task: Task) -> tuple[AgentSpaces, str]:
     return agents, learning_agent(task, {name: space for name, (_, space) in agents.items()})
 
 
-def _reference_config(task: Task, agents: AgentSpaces, learner: str, seed: int, device: str) -> PPOConfig:
+def _module_specs(
+    task: Task, agents: AgentSpaces, learner: str, seed: int
+) -> tuple[MultiRLModuleSpec, list[CannotStart]]:
+    """The modules of all agents; and why some have none, which is of no account where the user's function brings others."""
+    specs, refused = {}, []
+    for agent in agents:
+        try:
+            specs[str(agent)] = _module_spec(task, agent, agents, learner, seed)
+        except CannotStart as error:
+            refused.append(error)
+    return MultiRLModuleSpec(rl_module_specs=specs), refused
+
+
+def _reference_config(
+    task: Task, agents: AgentSpaces, learner: str, seed: int, device: str, specs: MultiRLModuleSpec
+) -> PPOConfig:
     training, env_runners, _ = hyperparameters.to_rllib(task.ppo)
     # A module whose agent has one action has nothing to learn; training it costs time and changes nothing.
-    trained = [agent for agent, (_, space) in agents.items() if has_choice(space)] or [learner]
+    trained = [str(agent) for agent, (_, space) in agents.items() if has_choice(space)] or [str(learner)]
     return (
         PPOConfig()
         .api_stack(enable_rl_module_and_learner=True, enable_env_runner_and_connector_v2=True)
@@ -152,12 +170,8 @@ def _reference_config(task: Task, agents: AgentSpaces, learner: str, seed: int, 
         .env_runners(**env_runners)
         .training(**training)
         .learners(num_learners=0, num_gpus_per_learner=1 if device == "cuda" else 0)
-        .multi_agent(policies=list(agents), policy_mapping_fn=_agent_is_module, policies_to_train=trained)
-        .rl_module(
-            rl_module_spec=MultiRLModuleSpec(
-                rl_module_specs={agent: _module_spec(task, agent, agents, learner, seed) for agent in agents}
-            )
-        )
+        .multi_agent(policies=list(map(str, agents)), policy_mapping_fn=_agent_is_module, policies_to_train=trained)
+        .rl_module(rl_module_spec=specs)
         .reporting(
             min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0, min_train_timesteps_per_iteration=0
         )
@@ -172,12 +186,13 @@ def _register(task: Task) -> str:
     return name
 
 
-def _agent_is_module(agent_id: Any, episode: Any = None, **kwargs: Any) -> Any:
-    return agent_id
+def _agent_is_module(agent_id: Any, episode: Any = None, **kwargs: Any) -> str:
+    # Agents may have numbers for names, modules may not.
+    return str(agent_id)
 
 
 def _module_spec(task: Task, agent: str, agents: AgentSpaces, learner: str, seed: int) -> RLModuleSpec:
-    brought = task.rllib_module if agent == learner else task.other_modules.get(agent)
+    brought = task.rllib_module if agent == learner else task.other_modules.get(str(agent))
     if brought is not None:
         return RLModuleSpec(module_class=brought)
     observation_space, action_space = agents[agent]
@@ -233,17 +248,17 @@ def _edited(task: Task, config: PPOConfig, agents: AgentSpaces, learner: str) ->
         raise CannotStart(
             f"Task {task.id}: rllib_config returned {type(edited).__name__}; return the PPOConfig that it was given."
         )
-    policies = set(edited.policies)
-    if policies == set(agents):
+    policies, own = set(edited.policies), set(map(str, agents))
+    if policies == own:
         return edited
-    if edited.policy_mapping_fn is _agent_is_module and not policies >= set(agents):
+    if edited.policy_mapping_fn is _agent_is_module and not policies >= own:
         raise CannotStart(
             f"Task {task.id}: rllib_config names the policies {in_words(sorted(map(str, policies)))} and not which agent plays "
             "which: give policy_mapping_fn in the same config.multi_agent(...)."
         )
     if edited.policies_to_train == trained and not policies >= set(trained):
         edited.policies_to_train = None
-    if edited._rl_module_spec is specs:
+    if edited._rl_module_spec is specs and len(specs.rl_module_specs) == len(agents):
         edited.rl_module(rl_module_spec=_by_policy(edited, specs, agents, learner))
     return edited
 
@@ -257,7 +272,7 @@ def _by_policy(config: PPOConfig, specs: MultiRLModuleSpec, agents: AgentSpaces,
     players = {agent: modules_of(config, agent) for agent in (learner, *agents)}
     for policy in config.policies:
         agent = next((agent for agent, modules in players.items() if policy in modules), learner)
-        of_policy[policy] = copy.copy(specs.rl_module_specs[agent])
+        of_policy[policy] = copy.copy(specs.rl_module_specs[str(agent)])
     return MultiRLModuleSpec(rl_module_specs=of_policy)
 
 

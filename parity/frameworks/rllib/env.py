@@ -146,19 +146,20 @@ def learning_agent(task: Task, action_spaces: dict[str, spaces.Space]) -> str:
         CannotStart: the task names none and several could be meant, or the one that it names does not exist.
     """
     agents = list(action_spaces)
+    names = ", ".join(map(str, agents))
     if task.learning_agent is not None:
-        if task.learning_agent not in agents:
+        # Agents may have numbers for names.
+        named = [agent for agent in agents if str(agent) == task.learning_agent]
+        if not named:
             raise CannotStart(
-                f'Task {task.id}: learning_agent "{task.learning_agent}" is not among the agents {", ".join(agents)}.'
+                f'Task {task.id}: learning_agent "{task.learning_agent}" is not among the agents {names}.'
             )
-        return task.learning_agent
+        return named[0]
     choosers = [agent for agent in agents if has_choice(action_spaces[agent])]
     for candidates in (agents, choosers):
         if len(candidates) == 1:
             return candidates[0]
-    raise CannotStart(
-        f"Task {task.id}: which agent is compared with SB3? Set learning_agent to one of {', '.join(agents)}."
-    )
+    raise CannotStart(f"Task {task.id}: which agent is compared with SB3? Set learning_agent to one of {names}.")
 
 
 def has_choice(action_space: spaces.Space) -> bool:
