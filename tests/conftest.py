@@ -178,6 +178,11 @@ SLOW = (
     "test_a_port_of_several_agents_is_compared_and_holds[right-comes-later",
     "test_masks_may_stand_where_the_module_looks_for_them[shared",
     "test_masks_may_stand_where_the_module_looks_for_them[finished",
+    "test_a_good_recurrent_port_is_accused_of_nothing_and_its_network_is_compared_with_none[Gru-20",
+    "test_a_good_recurrent_port_is_accused_of_nothing_and_its_network_is_compared_with_none[SharesFeatures",
+    "test_a_mistake_in_a_recurrent_port_is_named[UnmaskedInTraining",
+    "test_a_mistake_in_a_recurrent_port_is_named[BackwardsInTraining",
+    "test_a_mistake_in_a_recurrent_port_is_named[NeverTrainsItsMemory",
 )
 
 

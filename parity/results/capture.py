@@ -141,6 +141,7 @@ class ModuleFacts:
     forward_columns: dict[str, list[str]] = field(default_factory=dict)  # phase -> what this forward pass returns
     batch_changed: list[str] = field(default_factory=list)  # entries of its batch that a forward pass changes
     unregistered_tensors: list[list[int]] = field(default_factory=list)  # shapes of those it learns and no module holds
+    recurrent: bool = False  # RLlib keeps a state for it: its rows are those of sequences
     # phase -> what the module raised when it was asked for its action distribution's class
     no_distribution: dict[str, str] = field(default_factory=dict)
     reference: str | None = None  # "sb3": SB3's policy has the same weights; "module": it stands in for SB3's network

@@ -20,6 +20,7 @@ from ray.rllib.core.columns import Columns
 from parity.capture.rllib import callback_watch
 from parity.capture.rllib.behaviour import as_trained
 from parity.capture.rllib.rollout import PortRollout
+from parity.capture.rllib.sequences import is_recurrent
 from parity.capture.rllib.update import shortened
 from parity.frameworks.rllib.algorithm import bundles_of, stop
 from parity.frameworks.rllib.arrays import array, device_of, flat, parameters, take
@@ -93,7 +94,8 @@ def _logits(rollout: PortRollout, run: AlgorithmRun, algorithm: Any) -> None:
     shown = {}
     for module_id in rollout.modules:
         rows = rollout.of(module_id).rows
-        if rows.has("valid"):
+        # Of a recurrent module these rows lie in sequences, which begin with states; its log-probs are compared below.
+        if rows.has("valid") and not rollout.context.modules[module_id].recurrent:
             first = take(rollout.seen[module_id][Columns.OBS], np.flatnonzero(rows.valid)[:ROWS])
             shown[module_id] = tree.map_structure(array, first)
     replicas = [
@@ -178,15 +180,21 @@ def _alone(run: AlgorithmRun, port: Port, spaces: Any, update: dict[str, Any], w
 
 
 def _log_probabilities(into: ThroughAlgorithm, module: Any, columns: dict[str, Any]) -> None:
+    """Of the actions that were sampled, at sampling and by the module now; sequences of a recurrent one stay whole."""
     mask = columns.get(Columns.LOSS_MASK)
-    rows = np.arange(len(columns[Columns.ACTIONS])) if mask is None else np.flatnonzero(array(mask))
+    whole = {name: each for name, each in columns.items() if isinstance(each, dict | torch.Tensor)}
+    valid = np.ones(tuple(columns[Columns.ACTION_LOGP].shape), dtype=bool) if mask is None else array(mask).astype(bool)
+    if is_recurrent(module):
+        taken, kept = whole, valid
+    else:
+        taken = {name: take(each, np.flatnonzero(valid)) for name, each in whole.items()}
+        kept = np.ones(int(valid.sum()), dtype=bool)
     with torch.no_grad():
-        taken = {name: take(each, rows) for name, each in columns.items() if isinstance(each, dict | torch.Tensor)}
         out = module.forward_train(copy.deepcopy(taken))
         distribution = module.get_train_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
-        trained = distribution.logp(take(columns[Columns.ACTIONS], rows))
-    into.sampled_log_prob = array(columns[Columns.ACTION_LOGP])[rows]
-    into.trained_log_prob = array(trained)
+        trained = distribution.logp(taken[Columns.ACTIONS])
+    into.sampled_log_prob = array(columns[Columns.ACTION_LOGP])[valid]
+    into.trained_log_prob = array(trained)[kept]
 
 
 def _compare_replicas(run: AlgorithmRun, algorithm: Any) -> None:

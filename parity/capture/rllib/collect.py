@@ -27,6 +27,7 @@ from parity.capture.rllib.control import control
 from parity.capture.rllib.ignored_fields import ignored_fields
 from parity.capture.rllib.pairing import other_observations, pair_parameters
 from parity.capture.rllib.rollout import PortRollout, roll_out
+from parity.capture.rllib.sequences import is_recurrent
 from parity.capture.rllib.view import view
 from parity.capture.sb3 import sb3_reference
 from parity.capture.sb3.sb3_reference import for_policy, policy_around
@@ -41,6 +42,11 @@ from parity.task import PPOParams, Task
 
 # RLlib's methods that compute the phases.
 PHASES = {"exploration": "_forward_exploration", "inference": "_forward_inference", "train": "_forward_train"}
+
+RECURRENT = (
+    "{} is recurrent, and sb3-contrib has no masked recurrent policy: its network is compared with none of SB3's; masks, "
+    "rollout, returns, gradient and update are compared with what SB3's buffer and loss make of the same module"
+)
 
 
 def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Capture:
@@ -67,7 +73,7 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Captur
             _sb3_side(rollout, task, module_id, model.policy)
     for module_id in rollout.modules:
         device = rollout.batches[module_id][Columns.ACTIONS].device
-        if device.type != "cpu" and module_id in rollout.copies:
+        if device.type != "cpu" and module_id in rollout.copies and not context.modules[module_id].recurrent:
             with rollout.part(f"control {module_id}"):
                 control(rollout.of(module_id), rollout.copies[module_id], device, rollout.seen[module_id])
     with rollout.part("view"):
@@ -103,6 +109,8 @@ def _weights(
 ) -> tuple[dict[str, Any], Correspondence]:
     """Weights for the learning module, and how its parameters correspond to SB3's."""
     module = learner.module[port.learning_module].unwrapped()
+    if is_recurrent(module):
+        return {}, Correspondence(reason=RECURRENT.format(type(module).__name__))
     correspondence = pair_parameters(context, task, policy, module, port.mask_key)
     parameters = dict(policy.named_parameters())
     weights = {other: parameters[name].detach() for name, other in correspondence.pairs.items()}
@@ -188,7 +196,8 @@ def _sb3_side(rollout: PortRollout, task: Task, module_id: str, sb3_policy: Any)
             _scaled_weights(own, copied, sb3_policy if direct else None, pairs, rollout.shown(module_id))
     if copied is not None and module_id in rollout.after:
         with rollout.part(f"sb3 {module_id}"):
-            spaces_of_module = copied.observation_space, copied.action_space
+            observed = copied.sequences.space() if own.facts.recurrent else copied.observation_space
+            spaces_of_module = observed, copied.action_space
             policy = sb3_policy if direct else policy_around(_ModuleAsNetwork(copied), spaces_of_module, ppo)
             adam_eps = _adam_eps(rollout.learner, module_id)
             sb3_reference.add_reference(

@@ -33,6 +33,7 @@ from parity.capture.rllib.env_contract import EnvContractChecker
 from parity.capture.rllib.hooks import replaced
 from parity.capture.rllib.recording import Recording
 from parity.capture.rllib.repetition import FirstCalls
+from parity.capture.rllib.sequences import Sequences, is_recurrent, unrolled
 from parity.capture.rllib.stress import stress
 from parity.capture.rllib.update import between_updates, watched_update
 from parity.errors import CannotStart
@@ -75,6 +76,7 @@ class PortRollout:
         episode_places: id of RLlib's episode -> sub-environment and number of its episode.
         batches: module id -> the learner's columns, tensors: what ``forward_train`` and the loss get.
         seen: the same with the observations as the connectors made them; a module's ``compute_values`` may take them apart.
+        entries: the observations of those rows; of a recurrent module `seen` has the rows' numbers in their place.
         modules: ids of the modules that are compared and have rows.
         copies: the modules as they were before the update.
         after: module id -> the observations that followed the last row of each chunk, columns of arrays.
@@ -91,6 +93,7 @@ class PortRollout:
     episode_places: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     seen: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    entries: dict[str, Any] = dataclasses.field(default_factory=dict)
     modules: list[str] = dataclasses.field(default_factory=list)
     copies: dict[str, Any] = dataclasses.field(default_factory=dict)
     after: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -130,9 +133,8 @@ class PortRollout:
         Where the learner has no batch of it, what its agents saw, if connectors leave the module their observation space.
         """
         if module_id in self.seen:
-            seen = self.seen[module_id]
-            rows = self.of(module_id).decisions(len(seen[Columns.ACTIONS]))
-            return tree.map_structure(array, take(seen[Columns.OBS], rows))
+            rows = self.of(module_id).decisions(len(self.seen[module_id][Columns.ACTIONS]))
+            return tree.map_structure(array, take(self.entries[module_id], rows))
         space = self.module(module_id).observation_space
         agents = {
             agent
@@ -141,6 +143,13 @@ class PortRollout:
         }
         observations = [seen for each in self.recordings for agent, seen in each.shown() if agent in agents]
         return tree.map_structure(array, stack(observations)) if observations else None
+
+    def as_rows(self, module_id: str, of: Any = None) -> Any:
+        """The learner's module, or ``of``, as it takes the rows of `seen`: a recurrent one by their numbers."""
+        module = self.module(module_id) if of is None else of
+        if not is_recurrent(module):
+            return module
+        return unrolled(module, self.batches[module_id])
 
     def compared(self) -> list[str]:
         """Ids of the trained modules whose actions MaskablePPO has; the learning agent's in any case."""
@@ -181,12 +190,14 @@ def roll_out(capture: Capture, port: Port, initial: Initial) -> PortRollout:
         with rollout.part("batch"):
             _batch(rollout, episodes)
     for module_id in rollout.compared():
+        if is_recurrent(rollout.module(module_id)) and module_id not in rollout.batches:
+            continue  # it has no sequences, and what has stopped them is told
         # Also where the rollout has stopped: what the module does there may say why.
         with rollout.part(f"space {module_id}"):
-            own, module = rollout.of(module_id), rollout.module(module_id)
+            own, module = rollout.of(module_id), rollout.as_rows(module_id)
             behaviour.random_observations(own, module, rollout.shown(module_id))
     for module_id in rollout.modules:
-        own, module, columns = rollout.of(module_id), rollout.module(module_id), rollout.seen[module_id]
+        own, module, columns = rollout.of(module_id), rollout.as_rows(module_id), rollout.seen[module_id]
         with rollout.part(f"forward {module_id}"):
             behaviour.forward(own, module, columns, rollout.after.get(module_id))
         with rollout.part(f"sensitivity {module_id}"):
@@ -260,8 +271,8 @@ def _synchronise(rollout: PortRollout) -> None:
         shown = take(rollout.seen[module_id][Columns.OBS], np.flatnonzero(own.rows.valid)[:SYNCHRONISED_ROWS])
         logits = {}
         for name, module in (
-            ("learner", rollout.module(module_id)),
-            ("env runner", rollout.runner.module[module_id].unwrapped()),
+            ("learner", rollout.as_rows(module_id)),
+            ("env runner", rollout.as_rows(module_id, rollout.runner.module[module_id].unwrapped())),
         ):
             device = device_of(module)
             given = tree.map_structure(lambda leaf, device=device: leaf.detach().clone().to(device), shown)
@@ -287,6 +298,7 @@ def _module_facts(rollout: PortRollout, module_id: str) -> ModuleFacts:
         mask_key=_mask_key(rollout.port, module),
         mask_in_space=_mask_key(rollout.port, module) in getattr(module.observation_space, "spaces", {}),
         no_distribution=behaviour.missing_distributions(module),
+        recurrent=is_recurrent(module),
     )
 
 
@@ -367,11 +379,22 @@ def _batch(rollout: PortRollout, episodes: list[Any]) -> None:
         if module_id not in rollout.compared():
             continue
         rollout.modules.append(module_id)
-        lengths = [len(chunk) for chunk in chunks.get(module_id, [])]
-        rollout.seen[module_id] = {**columns, Columns.OBS: _as_given(given.get(module_id), columns, lengths)}
-        rollout.copies[module_id] = duplicate(rollout.module(module_id)).cpu()
+        module = rollout.module(module_id)
+        if is_recurrent(module):
+            sequences = Sequences(columns)
+            rollout.seen[module_id] = sequences.by_row(columns)
+            rollout.entries[module_id] = sequences.rows(columns[Columns.OBS])
+            on_cpu = tree.map_structure(
+                lambda leaf: leaf.cpu() if isinstance(leaf, torch.Tensor) else leaf, dict(columns)
+            )
+            rollout.copies[module_id] = unrolled(duplicate(module).cpu(), on_cpu, anew=True)
+        else:
+            lengths = [len(chunk) for chunk in chunks.get(module_id, [])]
+            rollout.seen[module_id] = {**columns, Columns.OBS: _as_given(given.get(module_id), columns, lengths)}
+            rollout.entries[module_id] = rollout.seen[module_id][Columns.OBS]
+            rollout.copies[module_id] = duplicate(module).cpu()
         arrays = flat(rollout.seen[module_id])
-        rollout.of(module_id).fill_batch(by_entry(rollout.seen[module_id][Columns.OBS]), arrays)
+        rollout.of(module_id).fill_batch(by_entry(rollout.entries[module_id]), arrays)
         _identify(rollout, module_id, chunks.get(module_id, []), rows=len(arrays[Columns.ACTIONS]))
 
 

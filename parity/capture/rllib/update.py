@@ -15,6 +15,7 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from parity.capture.module_capture import ModuleCapture
 from parity.capture.rllib.hooks import replaced
+from parity.capture.rllib.sequences import Sequences
 from parity.frameworks.rllib.arrays import array, parameters
 from parity.frameworks.rllib.versions import update_from_tensors
 from parity.results.capture import Arrays, Capture
@@ -27,7 +28,7 @@ ROW = "parity_row"
 def watched_update(capture: Capture, learner: Any, batches: dict[str, dict[str, Any]]) -> None:
     """Runs ``learner.update`` on the modules' batches and stores what the rungs from loss to update compare."""
     config, batch = learner.config, _as_one(batches)
-    rows = max(len(columns[Columns.ACTIONS]) for columns in batches.values())
+    rows = max(row_numbers(columns).numel() for columns in batches.values())
     epochs, minibatch = shortened(rows, config.num_epochs, config.minibatch_size)
     watches = {module_id: _Watch(ModuleCapture(capture, module_id), learner) for module_id in batches}
     with _watched(learner, watches):
@@ -102,9 +103,16 @@ def _as_one(batches: dict[str, dict[str, Any]]) -> MultiAgentBatch:
     for module_id, columns in batches.items():
         # The containers are copied, not the tensors.
         own = {name: tree.map_structure(lambda leaf: leaf, column) for name, column in columns.items()}
-        actions = columns[Columns.ACTIONS]
-        together[module_id] = SampleBatch(own | {ROW: torch.arange(len(actions), device=actions.device)})
+        together[module_id] = SampleBatch(own | {ROW: row_numbers(columns)}, _zero_padded=Columns.SEQ_LENS in columns)
     return MultiAgentBatch(together, env_steps=max(len(batch[ROW]) for batch in together.values()))
+
+
+def row_numbers(columns: dict[str, Any]) -> torch.Tensor:
+    """Of each row of a batch, int64 ``[R]``; ``[B, T]`` where it has sequences, -1 in their padding."""
+    actions = columns[Columns.ACTIONS]
+    if Columns.SEQ_LENS in columns:
+        return torch.as_tensor(Sequences(columns).numbers(), device=actions.device)
+    return torch.arange(len(actions), device=actions.device)
 
 
 def shortened(rows: int, epochs: int, minibatch_size: int | None) -> tuple[int, int]:
@@ -181,7 +189,8 @@ def _watched(learner: Any, watches: dict[str, _Watch]) -> Iterator[None]:
         losses = compute_losses(fwd_out=fwd_out, batch=batch)
         for module_id, columns in batch.items():
             if module_id in watches:
-                watches[module_id].lost(array(columns[ROW]).astype(np.int64), losses.get(module_id))
+                rows = array(columns[ROW]).astype(np.int64).reshape(-1)
+                watches[module_id].lost(rows[rows >= 0], losses.get(module_id))
         return losses
 
     def watched_postprocess(gradients: Any) -> Any:

@@ -158,7 +158,7 @@ class RllibEvalRunner(EvalRunner):
             values = own.compute_values(batch[module_id])
         sizes = choices(self._port.agents[agent][1])
         parts = [logits.softmax(dim=-1) for logits in out[Columns.ACTION_DIST_INPUTS].split(sizes, dim=-1)]
-        return values.flatten().double().cpu().numpy(), torch.cat(parts, dim=-1).double().cpu().numpy()
+        return values.flatten().double().cpu().numpy(), torch.cat(parts, dim=-1).double().flatten(0, -2).cpu().numpy()
 
     def close(self) -> None:
         self._runner.stop()

@@ -11,6 +11,8 @@ from parity.ladder.rung_input import ModuleCheck, RungInput, RungReport, check_m
 from parity.ladder.rungs.shares import NOTHING, noise_floors, say_noise
 from parity.results.capture import Arrays, Gradient
 
+# Of the largest change of an output when a parameter is disturbed by a hundredth: float32's noise is below it.
+FLOAT_NOISE = 1e-4
 # A gradient that is cut is not within a tenth of the right one.
 SMALL_BUT_RIGHT = 0.1
 
@@ -54,6 +56,7 @@ def _sb3s(module: ModuleCheck, gradient: Gradient, run: str) -> Arrays:
 def _present(module: ModuleCheck, gradient: Gradient) -> None:
     _ = gradient.minibatches  # there was an update
     sensitivity, sb3 = gradient.sensitivity, _sb3s(module, gradient, "sb3")
+    largest = np.max([*sensitivity.values(), np.zeros(2)], axis=0)
     vf_coef, zero_in_sb3 = module.settings["vf_coef"], zeros(sb3)
     cut: dict[str, Any] = {}
     unused: list[str] = []
@@ -61,7 +64,11 @@ def _present(module: ModuleCheck, gradient: Gradient) -> None:
         # By the same weights and rows SB3's gradient is zero too where a unit is off or an input is dead.
         if module.has_sb3_network and (name in zero_in_sb3 or _is_small_in_sb3(module, gradient, name)):
             continue
-        policy, value = (float(each) for each in sensitivity[name])
+        # A softmax does not see what is added to all that it takes: such a bias moves outputs by float noise alone.
+        policy, value = (
+            float(each) if each > FLOAT_NOISE * most else 0.0
+            for each, most in zip(sensitivity[name], largest, strict=True)
+        )
         if policy == 0 and value == 0:
             unused.append(name)
         elif policy > 0 or vf_coef > 0:

@@ -108,8 +108,14 @@ def _module(module: ModuleCheck, returns: Returns, installed: InstalledFormula |
     for reference in references:
         difference = module.difference(targets, reference.targets, "value target")
         message = f"value targets differ from {reference.name} by up to {difference.max_abs:.3g} ({difference.where})"
-        against = {"against": reference.name}
-        if not module.require(difference, "PAR404", message, difference.where, against, fix=_same_factors(module)):
+        against, fix = {"against": reference.name}, _same_factors(module)
+        if not difference and _repeats_last_value(module, returns):
+            message += (
+                "; the value behind each chunk is that of its last row: compute_values takes embeddings that were returned at "
+                "sampling, and the row behind has none of its own"
+            )
+            fix = "In compute_values, compute embeddings anew where None is given; _forward_exploration returns none"
+        if not module.require(difference, "PAR404", message, difference.where, against, fix=fix):
             _defective_formula(module, returns, difference, installed)
             break
     _advantages(module, returns, references, installed)
@@ -126,6 +132,15 @@ def _same_factors(module: ModuleCheck) -> str | None:
         "gamma and lambda are the task's: look at what learner connectors do to rewards, ends and values, and whether "
         "compute_values gives a row the same value in every batch"
     )
+
+
+def _repeats_last_value(module: ModuleCheck, returns: Returns) -> bool:
+    """Whether every row that is appended for bootstrapping has the value of the row before it."""
+    values, valid = returns.optional("values"), module.rows.valid
+    appended = np.flatnonzero(~valid)
+    if values is None or values.shape != valid.shape or len(appended) < 2:
+        return False
+    return bool((values[appended] == values[appended - 1]).all()) and bool(np.ptp(values) > CONSTANT)
 
 
 def _defective_formula(

@@ -40,6 +40,7 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.utils.torch_utils import explained_variance
 from torch.nn import functional
 
+from parity.errors import NotSupported
 from parity.frameworks.rllib.arrays import named_parameters
 from parity.frameworks.rllib.exact.minibatches import ExactMinibatches, Permutation
 from parity.frameworks.rllib.exact.returns import ExactReturns, may_be_trained
@@ -136,7 +137,10 @@ class ExactPPOLearner(PPOTorchLearner):
     def _check(self, module_id: str) -> None:
         """Raises ValueError where a module or its configuration has something that MaskablePPO does not."""
         if self.module[module_id].is_stateful() and may_be_trained(self.config, module_id):
-            raise ValueError(f"module {module_id!r} is recurrent: MaskablePPO, and so ExactPPOLearner, is not.")
+            raise NotSupported(
+                f"module {module_id!r} is recurrent: MaskablePPO, and so ExactPPOLearner, is not. Leave rllib-exact out of "
+                "--frameworks."
+            )
         config = self.config.get_config_for_module(module_id)
         if config.use_kl_loss or not math.isinf(config.vf_clip_param):
             raise ValueError(
