@@ -11,9 +11,11 @@ from climb import accused, climb
 from gymnasium import spaces
 from observations_key import Beside, Module, Nested, Network, NumberedAisle, Shelves, task
 from ray.rllib.core import COMPONENT_RL_MODULE
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from parity.frameworks.evaluation import evaluate
 from parity.frameworks.rllib import Rllib
+from parity.frameworks.rllib.config import build_port
 from parity.frameworks.rllib.eval_runner import RllibEvalRunner, make_env_runner
 from parity.frameworks.rllib.module import is_wrapped
 from parity.frameworks.sb3 import Sb3
@@ -87,3 +89,16 @@ def test_the_entry_observations_is_unwrapped_where_the_single_agent_environment_
     shown: dict[str, spaces.Space], single: spaces.Space, wrapped: bool
 ) -> None:
     assert is_wrapped(spaces.Dict({**shown, "action_mask": MASK}), single) is wrapped
+
+
+def test_agents_alike_get_the_same_network_with_the_same_view_of_the_entry() -> None:
+    class Two(MultiAgentEnv):
+        def __init__(self) -> None:
+            super().__init__()
+            self.possible_agents = self.agents = ["a", "b"]
+            self.observation_spaces = dict.fromkeys("ab", Shelves().observation_space)
+            self.action_spaces = dict.fromkeys("ab", Shelves().action_space)
+
+    two = dataclasses.replace(task(Shelves), multi_agent_env=Two, learning_agent="a")
+    specs = build_port(two, seed=0, device="cpu").config.rl_module_spec.rl_module_specs
+    assert [spec.model_config["wrapped"] for spec in specs.values()] == [False, False]

@@ -27,6 +27,7 @@ from torch import nn
 from parity import PPOParams, Task
 from parity.capture.lockstep_common import TERMINATED, TRUNCATED, Length, Streams
 from parity.capture.rllib.lockstep import LockstepRun, lockstep
+from parity.capture.rllib.pairing import ROWS
 from parity.capture.rllib.side import PortSide
 from parity.capture.sb3.lockstep import Sb3Side
 from parity.frameworks import hyperparameters
@@ -34,6 +35,7 @@ from parity.frameworks.randomness import seeded
 from parity.frameworks.rllib import Rllib
 from parity.frameworks.rllib.exact.framework import RllibExact
 from parity.frameworks.sampling import draw
+from parity.frameworks.shown import APART
 from parity.ladder.divergence import Divergence, diverge, mean_returns
 from parity.ladder.tolerances import CPU
 from parity.results.capture import Context, Lockstep
@@ -347,7 +349,8 @@ def test_what_raises_is_noted_and_the_iterations_before_it_are_kept():
 
         def step(self, action: Any) -> Any:
             type(self).steps += 1
-            if self.steps > 2 * SHORT.n_envs * SHORT.n_steps + 40:
+            # Parameters are paired on what the environment shows, before the first iteration.
+            if self.steps > ROWS * APART + 2 * SHORT.n_envs * SHORT.n_steps + 40:
                 raise RuntimeError("no more today")
             return super().step(action)
 

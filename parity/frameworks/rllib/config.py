@@ -25,7 +25,13 @@ from parity.frameworks.base import SEED_STRIDE
 from parity.frameworks.network import build_network, check_network, check_observation_space, parts_of
 from parity.frameworks.rllib.env import agent_spaces, has_choice, learning_agent, make_multi_agent_env, may_be_mask
 from parity.frameworks.rllib.mapping import learning_module, modules_of
-from parity.frameworks.rllib.module import FlatNetwork, SharedNetworkModule, is_wrapped, unmasked_space
+from parity.frameworks.rllib.module import (
+    FlatNetwork,
+    SharedNetworkModule,
+    holds_observations,
+    is_wrapped,
+    unmasked_space,
+)
 from parity.frameworks.rllib.pettingzoo import inner, mask_size
 from parity.frameworks.shown import shown_observations
 from parity.task import Task
@@ -201,9 +207,15 @@ def _module_spec(task: Task, agent: str, agents: AgentSpaces, learner: str, seed
             f'Task {task.id}: the observation space of agent "{agent}" has no entry "{MASK_KEY}"; add the mask there '
             "(int8, one entry per action), or bring the agent's module."
         )
-    network = task.network if agent == learner or agents[agent] == agents[learner] else FlatNetwork
+    is_alike = agents[agent] == agents[learner]
+    network = task.network if is_alike else FlatNetwork
     assert network is not None
-    wrapped = is_wrapped(observation_space, single_agent_space(task)) if agent == learner else True
+    # Of agents with other spaces nobody says more than these do.
+    wrapped = (
+        not is_alike
+        or not holds_observations(observation_space)
+        or is_wrapped(observation_space, single_agent_space(task))
+    )
     space = unmasked_space(observation_space, wrapped)
     check_observation_space(space)
     shown = functools.partial(shown_observations, task, 2) if network is task.network else None
@@ -242,7 +254,7 @@ def single_agent_space(task: Task) -> gymnasium.Space:
 
 def _edited(task: Task, config: PPOConfig, agents: AgentSpaces, learner: str) -> PPOConfig:
     """The configuration as the user's function leaves it. What parity's own said of modules that it replaces goes."""
-    specs, trained = config._rl_module_spec, config.policies_to_train
+    specs, trained, env = config._rl_module_spec, config.policies_to_train, config.env
     edited = task.rllib_config(config)
     if not isinstance(edited, PPOConfig):
         raise CannotStart(
@@ -251,13 +263,15 @@ def _edited(task: Task, config: PPOConfig, agents: AgentSpaces, learner: str) ->
     policies, own = set(edited.policies), set(map(str, agents))
     if policies == own:
         return edited
+    if edited.policies_to_train == trained and not policies >= set(trained):
+        edited.policies_to_train = None
+    if edited.env != env:
+        return edited  # with agents of its own
     if edited.policy_mapping_fn is _agent_is_module and not policies >= own:
         raise CannotStart(
             f"Task {task.id}: rllib_config names the policies {in_words(sorted(map(str, policies)))} and not which agent plays "
             "which: give policy_mapping_fn in the same config.multi_agent(...)."
         )
-    if edited.policies_to_train == trained and not policies >= set(trained):
-        edited.policies_to_train = None
     if edited._rl_module_spec is specs and len(specs.rl_module_specs) == len(agents):
         edited.rl_module(rl_module_spec=_by_policy(edited, specs, agents, learner))
     return edited

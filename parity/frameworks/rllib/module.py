@@ -75,8 +75,12 @@ def unmasked_space(space: spaces.Dict, wrapped: bool = True, mask_key: str = MAS
 
 def unmasked(observations: Any, space: spaces.Dict, wrapped: bool = True) -> Any:
     """The part of observations of ``space`` that the network sees; ``wrapped``: as in `unmasked_space`."""
-    is_alone = list(space.spaces.keys() - {MASK_KEY}) == [OBSERVATIONS_KEY]
-    return observations[OBSERVATIONS_KEY] if wrapped and is_alone else observations
+    return observations[OBSERVATIONS_KEY] if wrapped and holds_observations(space) else observations
+
+
+def holds_observations(space: spaces.Dict) -> bool:
+    """Whether an entry ``observations`` is alone beside the mask."""
+    return list(space.spaces.keys() - {MASK_KEY}) == [OBSERVATIONS_KEY]
 
 
 def is_wrapped(space: gymnasium.Space, single: gymnasium.Space, mask_key: str = MASK_KEY) -> bool:
