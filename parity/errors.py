@@ -48,6 +48,7 @@ _FRAME = re.compile(
 _NEXT_EXCEPTION = re.compile(
     r"\n(?:The above exception was the direct cause|During handling of the above exception).*\n"
 )
+_LAST_LINE = re.compile(r"(?P<name>[A-Za-z_][\w.]*)(?:: (?P<message>.*))?$")
 _TRACEBACK = "Traceback (most recent call last)"
 _NUMBERS = re.compile(r"\[[^\[\]]{40,}\]|\[[-+\d\s.,eE…]{8,}\]|\[\[[^\[\]]*\](?:,? ?\[[^\[\]]*\])*\]")
 
@@ -81,7 +82,7 @@ def one_line(error: BaseException) -> str:
 
     Dumps of arrays are left out. An exception without a message is told by the line that raised it.
     """
-    said = _said(str(error))
+    said = _told(error)[1]
     if said:
         return said
     origin = origin_of(error)
@@ -93,8 +94,13 @@ def one_line(error: BaseException) -> str:
 def in_short(error: BaseException) -> str:
     """Type, message and place of what was raised, in a few words: ``"ValueError: no card 3 (cards.py, line 57, in step)"``."""
     root, origin = root_of(error), origin_of(error)
-    said = f"{type(root).__name__}: {one_line(root)}"
+    said = f"{type_of(root)}: {one_line(root)}"
     return said if origin is None or origin.is_framework or str(origin) in said else f"{said} ({origin})"
+
+
+def type_of(error: BaseException) -> str:
+    """The name of an exception's class; of what another process raised, where Ray brings it."""
+    return _told(error)[0]
 
 
 def root_of(error: BaseException) -> BaseException:
@@ -109,7 +115,7 @@ def root_of(error: BaseException) -> BaseException:
         frames = traceback.extract_tb(each.__traceback__)
         if str(each).strip() and frames and _rank(frames[-1].filename) > 0 and not hasattr(each, "cause"):
             return each
-    return chain[-1]
+    return next((each for each in reversed(chain) if _told(each)[1]), chain[-1])
 
 
 def _cause(error: BaseException) -> BaseException | None:
@@ -158,10 +164,22 @@ def _origin(frame: re.Match[str], rank: int) -> Origin:
     return Origin(name, int(frame["line"]), frame["function"], source, is_users=rank == 2, is_framework=rank == 0)
 
 
+def _told(error: BaseException) -> tuple[str, str]:
+    """Class and message. A message that holds a traceback ends with the exception's own line."""
+    name, message = type(error).__name__, str(error)
+    of_ray = type(error).__module__.startswith("ray.") and _FRAME.search(message) is not None
+    if of_ray or _TRACEBACK in message:
+        lines = message.strip().splitlines()
+        message = lines[-1]
+        # The exception's own line, or its cause's where that alone says something.
+        remote = [line for line in map(_LAST_LINE.match, reversed(lines)) if line is not None]
+        if of_ray and remote:
+            last = next((line for line in remote if line["message"]), remote[0])
+            name, message = last["name"].rpartition(".")[2], last["message"] or ""
+    return name, _said(message)
+
+
 def _said(message: str) -> str:
-    if _TRACEBACK in message:
-        # The last line of the traceback in it is the exception's own.
-        message = message.strip().splitlines()[-1]
     text = " ".join(message.split())
     while (shorter := _NUMBERS.sub("…", text)) != text:
         text = shorter

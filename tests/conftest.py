@@ -109,6 +109,8 @@ SLOW = (
     "test_a_port_that_raises_is_invalid_and_named",  # the bench; a study with such a port is fast
     "test_every_block_of_the_readme_runs",  # `parity check`, `init`, `plan` and `tasks` have tests of their own
     "test_a_changed_task_is_not_resumed",  # test_bad_input has what --resume refuses
+    "test_modules_beside_the_task_file_are_there_in_every_process",  # the module that is illegal in a worker needs them too
+    "test_what_a_worker_raises_as_it_is_made_is_told",  # that one is told by its actions, as it is sampled
     "test_what_is_wrong_only_through_algorithm_is_named[learners part]",
     "test_what_is_wrong_only_through_algorithm_is_named[shrinks weights]",
     "test_what_is_wrong_only_through_algorithm_is_named[anneals by itself]",

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from parity.errors import CannotStart, in_short, one_line, origin_in, root_of
+from parity.errors import CannotStart, in_short, one_line, origin_in, root_of, type_of
 from parity.results.capture import Context, Raised
 
 # Pieces that RLlib puts into every pipeline (AlgorithmConfig.build_env_to_module_connector and the like, ray 2.60.0).
@@ -40,7 +40,7 @@ def raised(error: Exception) -> Raised:
     text = "".join(traceback.format_exception(error))
     root, origin = root_of(error), origin_in(text)
     return Raised(
-        type=type(root).__name__,
+        type=type_of(root),
         message=one_line(root),
         traceback=text,
         place=None if origin is None or origin.is_framework else str(origin),

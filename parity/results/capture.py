@@ -232,6 +232,9 @@ class Context:
     played_by: dict[str, dict[str, int]] = field(default_factory=dict)  # agent -> module -> rows
     # module -> {"batch", "decisions"} that don't fit together
     unplaced: dict[str, dict[str, int]] = field(default_factory=dict)
+    refused: dict[str, int] = field(
+        default_factory=dict
+    )  # agent -> illegal actions before the environment stopped the rollout
     notes: list[str] = field(default_factory=list)  # sentences: what raised where the collection went on without it
     plays_task_env: bool = False  # what is played is the task's own environment: there is no other view to compare
 
@@ -680,6 +683,7 @@ class AlgorithmRun:
     sub_environments: int | None = None  # of all env runners
     iterations: int = 0  # in which callbacks were watched
     callbacks: list[CallbackChange] = field(default_factory=list)
+    masks: dict[str, int] = field(default_factory=dict)  # decisions of all env runners, illegal, empty
     modules: dict[str, ThroughAlgorithm] = field(default_factory=dict)
 
 

@@ -140,7 +140,13 @@ def load(ref: TaskRef) -> Task:
     return task
 
 
+# Folders that the loaded tasks import from. Processes that are started later, by Ray, import from there too.
+loaded_folders: set[str] = set()
+
+
 def _import(ref: TaskRef) -> ModuleType:
+    if ref.folder is not None:
+        loaded_folders.add(ref.folder)
     if ref.python_path and ref.python_path not in sys.path:
         sys.path.insert(0, ref.python_path)
     try:

@@ -262,6 +262,24 @@ class TestInvalid:
         assert words in reason
 
     @pytest.mark.parametrize(
+        ("cause", "code", "holds"),
+        [
+            ("empty_mask", "PAR005", True),
+            ("violation_sampling", "PAR302", True),
+            ("violation_sampling", "PAR005", False),
+            ("empty_mask", "PAR302", False),
+        ],
+    )
+    def test_what_the_ladder_takes_as_declared_makes_no_trial_unfit(
+        self, make_study: MakeStudy, cause: str, code: str, holds: bool
+    ) -> None:
+        study = make_study(SAME, edit={("rllib", 1): CAUSES[cause][0]})
+        for each in study.file.tasks.values():
+            each.declared[code] = "dead ends are part of this game"
+        summary = judge(study)
+        assert (summary.verdict is Verdict.INVALID, summary.exit_code) == (not holds, 0 if holds else 1)
+
+    @pytest.mark.parametrize(
         ("status", "words"), [("crashed", "crashed: CUDA out of memory"), ("interrupted", "was interrupted")]
     )
     def test_a_trial_that_did_not_end(

@@ -7,7 +7,9 @@ again. A *replica* is a process's copy of a module: ``learner I`` or ``env runne
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import dataclasses
 import functools
 import random
 from typing import Any
@@ -22,11 +24,20 @@ from parity.capture.rllib.behaviour import as_trained
 from parity.capture.rllib.rollout import PortRollout
 from parity.capture.rllib.sequences import is_recurrent
 from parity.capture.rllib.update import shortened
-from parity.frameworks.rllib.algorithm import bundles_of, stop
+from parity.frameworks.rllib.algorithm import (
+    audit,
+    bundles_of,
+    mask_counts,
+    raise_what_it_raises,
+    stop,
+    without_restarts,
+)
 from parity.frameworks.rllib.arrays import array, device_of, flat, parameters, take
 from parity.frameworks.rllib.config import Port
 from parity.results.capture import AlgorithmRun, Replica, ThroughAlgorithm
 from parity.system.ray_session import connect
+from parity.task.masks import MaskCounts
+from parity.task.registry import loaded_folders
 
 # Rows of the rollout that every replica is shown.
 ROWS = 32
@@ -39,7 +50,7 @@ State = dict[str, dict[str, np.ndarray]]
 
 def through_algorithm(rollout: PortRollout) -> None:
     """Adds the numbers of a port's ``Algorithm`` to the capture; needs Ray and starts it where there is none."""
-    config = rollout.port.config.copy(copy_frozen=False)
+    config = without_restarts(rollout.port.config)
     # Evaluation is another matter, and reporting intervals would repeat the iteration.
     config.evaluation_interval = None
     config.min_time_s_per_iteration = None
@@ -47,7 +58,7 @@ def through_algorithm(rollout: PortRollout) -> None:
     has_callbacks = callback_watch.has_own(config)
     if has_callbacks and rollout.port.config.evaluation_interval:
         config.evaluation_interval = 1
-    connect(None, sum(bundle.get("CPU", 0.0) for bundle in bundles_of(config)), set())
+    connect(None, sum(bundle.get("CPU", 0.0) for bundle in bundles_of(config)), loaded_folders)
     watch = callback_watch.CallbackWatch()
     with watch.watching():
         algorithm = config.build_algo()
@@ -57,6 +68,8 @@ def through_algorithm(rollout: PortRollout) -> None:
         run.modules[module_id] = ThroughAlgorithm(module=module_id)
         if module_id in rollout.capture.forward:
             run.modules[module_id].phase_logits = rollout.capture.forward[module_id].optional("logits")
+    algorithm.env_runner_group.foreach_env_runner(raise_what_it_raises)
+    algorithm.env_runner_group.foreach_env_runner(functools.partial(audit, key=rollout.port.mask_key))
     try:
         with watch.watching():
             _iteration(rollout, run, algorithm)
@@ -64,6 +77,10 @@ def through_algorithm(rollout: PortRollout) -> None:
                 algorithm.train()
         run.iterations = algorithm.iteration
     finally:
+        # Also where an environment refused an action and raised: an illegal one is the reason.
+        with contextlib.suppress(Exception):  # a process that died has nothing to tell: what it raised is told
+            counts = algorithm.env_runner_group.foreach_env_runner(mask_counts, healthy_only=False)
+            run.masks = dataclasses.asdict(sum(counts, start=MaskCounts()))
         stop(algorithm)
     run.env_runners, run.learners = config.num_env_runners, config.num_learners
     run.sub_environments = config.num_envs_per_env_runner * max(1, config.num_env_runners)

@@ -55,7 +55,7 @@ from parity.frameworks.rllib.eval_runner import make_env_runner
 from parity.frameworks.rllib.mapping import modules_of
 from parity.frameworks.rllib.module import same_tensors
 from parity.results.capture import Capture, Context, Correspondence, Decisions, ModuleFacts, Resets, Step
-from parity.task.masks import MASK_KEY, choices
+from parity.task.masks import MASK_KEY, choices, is_empty, is_legal
 
 # Enough for several ends per sub-environment where episodes are short; longer ones are waited for up to the second figure.
 ENV_STEPS = 256
@@ -333,8 +333,12 @@ def _choices(action_space: Any) -> list[int] | None:
 
 def _sample(rollout: PortRollout) -> list[Any]:
     """One rollout as the algorithm would take it, until an episode has ended by itself. Returns its episodes."""
-    episodes = _sample_until_an_end(rollout)
     recordings = rollout.recordings
+    try:
+        episodes = _sample_until_an_end(rollout)
+    except Exception:
+        rollout.context.refused = _illegal_moves(rollout)
+        raise
     rollout.context.sub_environments = len(recordings)
     rollout.capture.contract.resets = Resets(
         seeds=[recording.seeds for recording in recordings],
@@ -342,6 +346,20 @@ def _sample(rollout: PortRollout) -> list[Any]:
         shared_arrays=sorted(set().union(*(recording.shared_arrays for recording in recordings))),
     )
     return episodes
+
+
+def _illegal_moves(rollout: PortRollout) -> dict[str, int]:
+    """Agent -> how many of its actions the mask forbade that the environment had shown before."""
+    illegal: Counter[str] = Counter()
+    for recording in rollout.recordings:
+        for (_, agent), moves in recording.moves.items():
+            space = rollout.port.agents[agent][1] if agent in rollout.port.agents else None
+            illegal[str(agent)] += sum(
+                move.mask is not None and not is_empty(move.mask, space) and not is_legal(move.mask, move.action, space)
+                for move in moves
+                if space is not None
+            )
+    return {agent: times for agent, times in illegal.items() if times}
 
 
 def _sample_until_an_end(rollout: PortRollout) -> list[Any]:

@@ -6,11 +6,53 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from ray.rllib.utils import actor_manager
+
+from parity.frameworks.rllib.env_tap import MaskAudit, tap_sub_environments
+from parity.task.masks import MaskCounts
+
 
 def bundles_of(config: Any) -> list[dict[str, float]]:
     """The resource bundles that RLlib asks Tune for, in RLlib's order: it finds its processes' bundles by their index."""
     request = config.algo_class.default_resource_request(config.copy(copy_frozen=False).to_dict())
     return [{name: float(amount) for name, amount in bundle.items()} for bundle in request.bundles]
+
+
+def build(config: Any) -> Any:
+    """The configuration's ``Algorithm``.
+
+    Raises:
+        Exception: what an env runner's process raised as it was made, where one did. RLlib by itself goes on without that
+            process, and stops later at a list that is empty (env_runner_group.py:314-323, ray 2.60.0).
+    """
+    try:
+        return config.copy(copy_frozen=False).build_algo()
+    except Exception:
+        if not config.num_env_runners or not (config.restart_failed_env_runners or config.ignore_env_runner_failures):
+            raise
+    return without_restarts(config).build_algo()
+
+
+def without_restarts(config: Any) -> Any:
+    """A copy in which what an env runner raises is raised here, and not logged and tried again."""
+    config = config.copy(copy_frozen=False)
+    config.restart_failed_env_runners = config.ignore_env_runner_failures = False
+    return config
+
+
+def raise_what_it_raises(runner: Any) -> None:
+    """Lets an exception in an env runner's process reach whoever called it, from now on.
+
+    RLlib ends the process instead, and leaves the exception in that process's log (actor_manager.py:186-208, ray 2.60.0).
+    """
+    if runner.worker_index:
+        actor_manager.sys = _InsteadOfSys  # type: ignore[attr-defined]
+
+
+class _InsteadOfSys:
+    @staticmethod
+    def exit(_: int) -> None:
+        raise
 
 
 def stop(algorithm: Any) -> None:
@@ -20,3 +62,22 @@ def stop(algorithm: Any) -> None:
     # An Algorithm outside of Tune makes itself a folder under ~/ray_results, and leaves it there, empty.
     with contextlib.suppress(OSError):
         folder.rmdir()
+
+
+def audit(runner: Any, key: str) -> None:
+    """Has an env runner check every action against the masks that its environments show; `mask_counts` asks for the counts."""
+    if runner.env is None:
+        return
+    # On the runner: it may be in another process, which is asked for its counts later.
+    runner._parity_audits = []
+
+    def reader(_: int, env: Any) -> list[MaskAudit]:
+        runner._parity_audits.append(MaskAudit(env, key))
+        return runner._parity_audits[-1:]
+
+    tap_sub_environments(runner, reader)
+
+
+def mask_counts(runner: Any) -> MaskCounts:
+    """What an env runner has counted since `audit`."""
+    return sum((audit.counts for audit in getattr(runner, "_parity_audits", [])), start=MaskCounts())

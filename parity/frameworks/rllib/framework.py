@@ -16,10 +16,9 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import Effective, EvalRunner, Framework, Iteration, Session, Untranslated
 from parity.frameworks.device import synchronizer
-from parity.frameworks.rllib.algorithm import bundles_of, stop
+from parity.frameworks.rllib.algorithm import audit, build, bundles_of, mask_counts, stop
 from parity.frameworks.rllib.arrays import named_parameters
 from parity.frameworks.rllib.config import Port, build_port, is_whole
-from parity.frameworks.rllib.env_tap import MaskAudit, tap_sub_environments
 from parity.frameworks.rllib.eval_runner import RllibEvalRunner
 from parity.frameworks.stopwatch import Stopwatch
 from parity.task import Task
@@ -72,8 +71,8 @@ class RllibSession(Session):
     def __init__(self, task: Task, port: Port, threads: int) -> None:
         torch.set_num_threads(threads)
         self.task, self.port = task, port
-        self.algorithm: Any = port.config.copy(copy_frozen=False).build_algo()
-        self.algorithm.env_runner_group.foreach_env_runner(functools.partial(_audit, key=port.mask_key))
+        self.algorithm: Any = build(port.config)
+        self.algorithm.env_runner_group.foreach_env_runner(functools.partial(audit, key=port.mask_key))
         self._learner: Any = self.algorithm.learner_group._learner  # None where learners are other processes
         self._watch = Stopwatch(synchronizer(self.devices()["learner"]))
         self._watch.watch(self.algorithm.learner_group, "update", "update")
@@ -115,7 +114,7 @@ class RllibSession(Session):
         return {name: torch.as_tensor(value) for name, value in weights.items()}
 
     def sampling_masks(self) -> MaskCounts:
-        counts = self.algorithm.env_runner_group.foreach_env_runner(_counts)
+        counts = self.algorithm.env_runner_group.foreach_env_runner(mask_counts)
         return sum(counts, start=MaskCounts())
 
     def devices(self) -> dict[str, str]:
@@ -131,23 +130,6 @@ class RllibSession(Session):
 
     def close(self) -> None:
         stop(self.algorithm)
-
-
-def _audit(runner: Any, key: str) -> None:
-    if runner.env is None:
-        return
-    # On the runner: it may be in another process, which is asked for its counts later.
-    runner._parity_audits = []
-
-    def audit(_: int, env: Any) -> list[MaskAudit]:
-        runner._parity_audits.append(MaskAudit(env, key))
-        return runner._parity_audits[-1:]
-
-    tap_sub_environments(runner, audit)
-
-
-def _counts(runner: Any) -> MaskCounts:
-    return sum((audit.counts for audit in getattr(runner, "_parity_audits", [])), start=MaskCounts())
 
 
 def _device(runner: Any) -> str | None:

@@ -18,12 +18,20 @@ from parity.results.capture import AlgorithmRun, ThroughAlgorithm, captured
 
 # RLlib rounds an iteration up to a step of every sub-environment; more than this beyond it is another rollout length.
 LONGER_ITERATION = 1.1
+# Where rung 2 finds nothing.
+ONLY_SAMPLING = (
+    "Look at what is otherwise while an env runner samples: inference_only, a timestep t in _forward_exploration, the process "
+    "that it runs in, module-to-env connectors"
+)
 
 
 def sampling(report: RungReport, inputs: RungInput, run: AlgorithmRun | None) -> None:
     """Rung 3: each process computes the logits of one process; the actions' log-probs are those of the right weights."""
     if run is None:
         return
+    if violations := run.masks.get("violations"):
+        message = f"through Algorithm {violations} of {run.masks['decisions']} actions were illegal"
+        report.report("PAR302", "env runners", message, dict(run.masks), fix=ONLY_SAMPLING, explains=("PAR807",))
     _check(report, inputs, run, _logits, _log_probabilities)
     if run.asked and run.sampled and run.sampled > LONGER_ITERATION * run.asked + (run.sub_environments or 0):
         message = f"an iteration takes {run.sampled:,} environment steps, the configuration asks for {run.asked:,}"

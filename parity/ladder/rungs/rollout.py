@@ -15,9 +15,18 @@ from parity.results.capture import ROLLOUT, AlgorithmRun, Missing, Rollout
 def rollout(inputs: RungInput, capture: dict[str, Rollout], through_algorithm: AlgorithmRun | None) -> RungReport:
     """Masks, actions, rewards, observations and ends as the environment had them; log-prob at sampling = at training."""
     report = check_modules(3, inputs, capture, Rollout, _module)
+    _refused(report, inputs)
     inputs.attempt(report, _lost, report, inputs)
     inputs.attempt(report, algorithm.sampling, report, inputs, through_algorithm)
     return report
+
+
+def _refused(report: RungReport, inputs: RungInput) -> None:
+    """Illegal actions after which the environment raised: what it says then is no fault of its own."""
+    for agent, times in inputs.context.refused.items():
+        message = f"{times} actions were illegal, and the environment stopped the rollout"
+        evidence = {"violations": times}
+        report.report("PAR302", f"agent {agent}", message, evidence, fix=algorithm.ONLY_SAMPLING, explains=("PAR312",))
 
 
 def _module(module: ModuleCheck, rollout: Rollout) -> None:
