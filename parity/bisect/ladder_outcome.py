@@ -27,21 +27,17 @@ Identity = tuple[str, str]
 
 @dataclasses.dataclass(frozen=True)
 class LadderError:
-    """One error of a ladder: what the finding and its rule say.
+    """One error of a ladder: what the finding and its rule say."""
 
-    Attributes:
-        code: of the finding, or `REFUSED`, `DIED`, `HUNG`.
-        about: what it is about where one code says several things: a field of the configuration, an exception; else "".
-        is_root: whether it follows from no other.
-    """
-
-    code: str
-    about: str
+    code: str  # of the finding, or `REFUSED`, `DIED`, `HUNG`
+    about: (
+        str  # what it is about where one code says several things: a field of the configuration, an exception; else ""
+    )
     rung: int
     title: str
     message: str
     fix: str = ""
-    is_root: bool = True
+    is_root: bool = True  # whether it follows from no other
 
     @property
     def identity(self) -> Identity:

@@ -14,18 +14,12 @@ KINDS = ("module", "environment", "agents", "connector", "class", "setting")
 
 @dataclasses.dataclass(frozen=True)
 class PortParts:
-    """What one port consists of.
+    """What one port consists of."""
 
-    Attributes:
-        task: id of the task.
-        parts: what differs from the reference port and can be exchanged.
-        fixed: what cannot be exchanged, a sentence each.
-        build_error: for a port that raises while it is built, a sentence that says which of the task's fields raises.
-    """
-
-    task: str
-    parts: tuple[Part, ...]
-    fixed: tuple[str, ...] = ()
+    task: str  # id of the task
+    parts: tuple[Part, ...]  # what differs from the reference port and can be exchanged
+    fixed: tuple[str, ...] = ()  # what cannot be exchanged, a sentence each
+    # for a port that raises while it is built, a sentence that says which of the task's fields raises
     build_error: str | None = None
 
     @property

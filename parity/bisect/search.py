@@ -30,39 +30,25 @@ MOST_SETS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Culprit:
-    """Parts that break.
+    """Parts that break."""
 
-    Attributes:
-        keys: one part, or several that break only together.
-        alone: the reference port with these parts of the user's.
-        without: the user's port with these parts replaced; None where that was not tried.
-    """
-
-    keys: Keys
-    alone: LadderOutcome
-    without: LadderOutcome | None = None
+    keys: Keys  # one part, or several that break only together
+    alone: LadderOutcome  # the reference port with these parts of the user's
+    without: LadderOutcome | None = None  # the user's port with these parts replaced; None where that was not tried
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchResult:
-    """What the search found.
+    """What the search found."""
 
-    Attributes:
-        reference, port: outcomes of the reference port and of the user's.
-        culprits: worst first: code before settings, lower rungs before higher ones.
-        then: parts that break in the user's port once the culprits are replaced, and not before.
-        made_good: parts that break in the reference port and not in the user's.
-        rest: the user's port with ``culprits`` and ``then`` replaced; None where nothing was searched for.
-        tried: every hybrid with its outcome, in the order of trying.
-    """
-
-    reference: LadderOutcome
-    port: LadderOutcome
-    culprits: tuple[Culprit, ...] = ()
-    then: tuple[Culprit, ...] = ()
-    made_good: tuple[Culprit, ...] = ()
+    reference: LadderOutcome  # of the reference port
+    port: LadderOutcome  # of the user's
+    culprits: tuple[Culprit, ...] = ()  # worst first: code before settings, lower rungs before higher ones
+    then: tuple[Culprit, ...] = ()  # parts that break in the user's port once the culprits are replaced, and not before
+    made_good: tuple[Culprit, ...] = ()  # parts that break in the reference port and not in the user's
+    # The user's port with ``culprits`` and ``then`` replaced; None where nothing was searched for
     rest: LadderOutcome | None = None
-    tried: tuple[tuple[Keys, LadderOutcome], ...] = ()
+    tried: tuple[tuple[Keys, LadderOutcome], ...] = ()  # every hybrid with its outcome, in the order of trying
 
 
 def find_culprits(parts: PortParts, judge: Judge) -> SearchResult:

@@ -66,18 +66,12 @@ class Probe:
 
     Besides its own claims, every probe claims that training does not raise, that no illegal action is played, and that
     deterministic play reaches ``ENOUGH`` of the best return.
-
-    Attributes:
-        task: the environment, with ``reference`` in closed form.
-        asks: the question, in a sentence.
-        states: where the policy is asked, by name.
-        claims: what must hold there; first those that the others follow from.
     """
 
-    task: Task
-    asks: str
-    states: dict[str, State]
-    claims: tuple[Claim, ...]
+    task: Task  # the environment, with ``reference`` in closed form
+    asks: str  # the question, in a sentence
+    states: dict[str, State]  # where the policy is asked, by name
+    claims: tuple[Claim, ...]  # what must hold there; first those that the others follow from
 
 
 @dataclasses.dataclass(frozen=True)

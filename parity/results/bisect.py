@@ -10,21 +10,14 @@ from pydantic.dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a port that the reference port has too, so that the two can be exchanged.
+    """One part of a port that the reference port has too, so that the two can be exchanged."""
 
-    Attributes:
-        key: its name in files and messages, as ``module.value`` or ``lr``.
-        label: for a sentence; names the user's own class or value.
-        kind: one of `parity.bisect.parts.KINDS`.
-        group: key of the group that is exchanged as a whole first; None for a part that is exchanged by itself. Not stored.
-        yours, reference: both values of a setting, in words; None for code.
-    """
-
-    key: str
-    label: str
-    kind: str
+    key: str  # its name in files and messages, as ``module.value`` or ``lr``
+    label: str  # for a sentence; names the user's own class or value
+    kind: str  # one of `parity.bisect.parts.KINDS`
+    # Key of the group that is exchanged as a whole first; None for a part that is exchanged by itself. Not stored
     group: Annotated[str | None, Field(exclude=True)] = None
-    yours: str | None = None
+    yours: str | None = None  # value of a setting, in words; None for code
     reference: str | None = None
 
 

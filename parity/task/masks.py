@@ -49,15 +49,10 @@ class MaskCounts:
 
 @dataclasses.dataclass(frozen=True)
 class _Maskable:
-    """What a mask of an action space is checked by: worked out once, as it is asked at every step.
+    """What a mask of an action space is checked by: worked out once, as it is asked at every step."""
 
-    Attributes:
-        space: the action space; held, so that no other can have its ``id``.
-        sizes: number of options of each sub-action.
-    """
-
-    space: spaces.Space
-    sizes: list[int]
+    space: spaces.Space  # held, so that no other can have its ``id``
+    sizes: list[int]  # number of options of each sub-action
 
     @functools.cached_property
     def n_logits(self) -> int:

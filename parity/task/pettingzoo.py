@@ -36,19 +36,12 @@ def form(env: Any) -> Literal["aec", "parallel"] | None:
 
 @dataclasses.dataclass(frozen=True)
 class Turn:
-    """What happened between one decision and the next.
+    """What happened between one decision and the next."""
 
-    Attributes:
-        agent: the one that decides now; None if the episode is over.
-        rewards: of every agent in the game, since the decision before.
-        left: agents for which the game has ended since, and how.
-        last: the last observation and info of each agent in ``left``.
-    """
-
-    agent: Any
-    rewards: dict[Any, float]
-    left: dict[Any, Ending]
-    last: dict[Any, tuple[Any, dict[str, Any]]]
+    agent: Any  # the one that decides now; None if the episode is over
+    rewards: dict[Any, float]  # of every agent in the game, since the decision before
+    left: dict[Any, Ending]  # agents for which the game has ended since, and how
+    last: dict[Any, tuple[Any, dict[str, Any]]]  # the last observation and info of each agent in ``left``
 
 
 class Game:

@@ -56,21 +56,13 @@ FILE_MODULE_PREFIX = "parity_task_"
 
 @dataclasses.dataclass(frozen=True)
 class TaskRef:
-    """Where a task is defined. Other processes get this and import the task themselves.
+    """Where a task is defined. Other processes get this and import the task themselves."""
 
-    Attributes:
-        text: what the user wrote.
-        location: an absolute file path or a dotted module name.
-        name: the attribute to take from it.
-        is_file: which of the two ``location`` is.
-        python_path: folders that the user's working directory adds for ``package.module:name``.
-    """
-
-    text: str
-    location: str
-    name: str
-    is_file: bool
-    python_path: str | None = None
+    text: str  # what the user wrote
+    location: str  # an absolute file path or a dotted module name
+    name: str  # the attribute to take from it
+    is_file: bool  # which of the two ``location`` is
+    python_path: str | None = None  # folders that the user's working directory adds for ``package.module:name``
 
     @property
     def folder(self) -> str | None:
