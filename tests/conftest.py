@@ -90,15 +90,10 @@ SLOW = (
     "test_the_cause_of_a_broken_port_is_named_first[mask-inverted-in-environment]",
     "test_the_exact_learner_hides_no_broken_port[values-detached]",
     "test_the_exact_learner_hides_no_broken_port[gradient-nan]",
-    # RLlib solves these, and SB3 the others: no probe is unsolvable, and both adapters solve some.
-    "test_a_correct_implementation_solves_it[probe-observation-sb3",
-    "test_a_correct_implementation_solves_it[probe-forced-sb3",
-    "test_a_correct_implementation_solves_it[probe-mask-by-action-sb3",
-    "test_a_correct_implementation_solves_it[probe-previous-step-sb3",
-    "test_a_correct_implementation_solves_it[probe-other-agent-sb3",
-    "test_a_correct_implementation_solves_it[probe-competitive-sb3",
     # Evaluation and checkpoints are code that rllib-exact has from rllib, whose own tests are fast.
     "TestRllibExact::test_evaluation_does_not_change_training[GlobalMaze",
+    "TestRllib::test_evaluation_does_not_change_training[GlobalMaze",  # what repeats it is common to all: SB3's is fast
+    "TestRllib::test_evaluation_depends_on_its_seeds_alone[GlobalMaze",
     "TestRllibExact::test_evaluation_depends_on_its_seeds_alone",
     "TestRllibExact::test_an_eval_runner_plays_the_policy_as_it_stands",
     "TestRllibExact::test_a_checkpoint_restores_to_the_same_masked_actions",
