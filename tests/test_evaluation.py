@@ -121,6 +121,8 @@ def test_an_environment_that_raises_under_uniform_legal_play_is_one_sentence() -
         def reset(self, **_: object) -> object:
             raise OSError("no such\nfile")
 
-    with pytest.raises(CannotStart) as stopped:
+    says = (
+        r"^Task maze: env raised OSError: no such file \(test_evaluation\.py, line \d+, in reset\), as it was reset\.$"
+    )
+    with pytest.raises(CannotStart, match=says):
         uniform_legal_returns(maze_task(env=Fragile, mask="method:action_masks"), episodes=1)
-    assert str(stopped.value) == "Task maze: env raised OSError: no such file, played by uniform legal actions."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -71,6 +72,20 @@ def test_a_number_that_was_not_collected_raises_and_says_what_it_passes_through(
     assert raised.value.what == "Forward.values" and raised.value.module == "policy/0"
     assert raised.value.parts == ("build", "sample", "batch", "observations", "forward")
     assert forward.optional("values") is None and forward.has("logits") and not forward.has("logits", "values")
+
+
+def test_a_field_that_nothing_reads_any_more_is_left_out(capture: Capture, tmp_path: Path) -> None:
+    save(capture, tmp_path / "now.zip")
+    with zipfile.ZipFile(tmp_path / "now.zip") as now, zipfile.ZipFile(tmp_path / "then.zip", "w") as then:
+        for name in now.namelist():
+            text = now.read(name)
+            if name == "capture.json":
+                document = json.loads(text)
+                document["capture"]["context"]["configuration"]["brought"] = True
+                text = json.dumps(document).encode()
+            then.writestr(name, text)
+    loaded = load(tmp_path / "then.zip")
+    assert loaded.context.configuration == capture.context.configuration
 
 
 def test_what_is_no_capture_is_one_sentence(tmp_path: Path) -> None:
