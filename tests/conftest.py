@@ -180,6 +180,17 @@ SLOW = (
     "test_a_mistake_in_a_recurrent_port_is_named[UnmaskedInTraining",
     "test_a_mistake_in_a_recurrent_port_is_named[BackwardsInTraining",
     "test_a_mistake_in_a_recurrent_port_is_named[NeverTrainsItsMemory",
+    "test_a_mistake_in_such_a_layout_is_named_first[prices of the other seat",
+    "test_a_mistake_in_such_a_layout_is_named_first[reward of both seats",
+    "test_a_mistake_in_such_a_layout_is_named_first[the time limit",
+    "test_a_mistake_in_such_a_layout_is_named_first[no last reward",
+    "test_a_mistake_in_such_a_layout_is_named_first[pays those",
+    "test_a_mistake_in_such_a_layout_is_named_first[scaled, shared",
+    "test_a_mistake_in_such_a_layout_is_named_first[inverted in the environment",
+    "test_a_mistake_in_such_a_layout_is_named_first[values without",
+    "test_a_mistake_in_such_a_layout_is_named_first[pops inside",
+    "test_a_mistake_in_such_a_layout_is_named_first[label inverted",
+    "test_a_mistake_in_such_a_layout_is_named_first[mask of the state",
 )
 
 

@@ -124,6 +124,10 @@ def test_an_agent_that_left_comes_back_with_the_next_episode() -> None:
         (DICT, {"box": ONE, "number": 1, "more": 0}, (False, '"more"')),
         (DICT, {"box": ONE + 2, "number": 7}, (True, "7")),
         (DICT, ONE, (True, "ndarray")),
+        (spaces.Tuple((BOX, DICT)), (ONE, {"box": ONE, "number": 2}), None),
+        (spaces.Tuple((BOX, DICT)), (np.zeros(2), {"box": ONE, "number": 2}), (False, "float64")),
+        (spaces.Tuple((BOX, DICT)), (ONE, {"box": ONE}), (True, '"number"')),
+        (spaces.Tuple((BOX, DICT)), ONE, (True, "Tuple of 2")),
     ],
 )
 def test_bounds_and_dtype_are_told_from_structure(space: Any, value: Any, found: Any) -> None:

@@ -163,6 +163,8 @@ def misfit(space: spaces.Space, value: Any, entry: str = "the observation") -> t
     match space:
         case spaces.Dict():
             return _dict_misfit(space, value, entry)
+        case spaces.Tuple():
+            return _tuple_misfit(space, value, entry)
         case spaces.Box():
             return _box_misfit(space, np.asarray(value), entry)
         case spaces.Discrete():
@@ -181,6 +183,13 @@ def _dict_misfit(space: spaces.Dict, value: Any, entry: str) -> tuple[bool, str]
         return max(filter(None, reasons), key=lambda each: each[0])
     extra = [key for key in value if key not in space.spaces]
     return False, f'{entry} has an entry "{extra[0]}" that its space does not have' if extra else "its type is another"
+
+
+def _tuple_misfit(space: spaces.Tuple, value: Any, entry: str) -> tuple[bool, str]:
+    if not isinstance(value, tuple) or len(value) != len(space.spaces):
+        return True, f"{entry} is {_form(value)}, its space a Tuple of {len(space.spaces)}"
+    reasons = [misfit(part, value[i], f"{entry}[{i}]") for i, part in enumerate(space.spaces)]
+    return max(filter(None, reasons), key=lambda each: each[0], default=(False, "its type is another"))
 
 
 def _box_misfit(space: spaces.Box, value: np.ndarray, entry: str) -> tuple[bool, str]:
