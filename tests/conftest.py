@@ -191,6 +191,7 @@ SLOW = (
     "test_a_mistake_in_such_a_layout_is_named_first[pops inside",
     "test_a_mistake_in_such_a_layout_is_named_first[label inverted",
     "test_a_mistake_in_such_a_layout_is_named_first[mask of the state",
+    "test_run_names_a_level_that_rises_late",  # the trial's own part is fast
 )
 
 

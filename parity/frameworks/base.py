@@ -20,6 +20,7 @@ from parity.task.masks import MaskCounts
 if TYPE_CHECKING:
     import torch
 
+    from parity.results.capture import CallbackChange
     from parity.task import Task
 
 # Sub-environment i of trial `seed` starts from seed * SEED_STRIDE + i: neighbouring trials share no environment stream.
@@ -149,6 +150,10 @@ class Session(ABC):
     @abstractmethod
     def sampling_masks(self) -> MaskCounts:
         """Mask decisions of the training environments so far."""
+
+    def callback_changes(self) -> list[CallbackChange]:
+        """What the port's own callbacks have changed so far in what is trained, or in what it is trained on."""
+        return []
 
     @abstractmethod
     def devices(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from parity import __version__
 from parity.errors import CannotStart
+from parity.results.capture import CallbackChange
 from parity.results.model import Stored
 from parity.results.reading import cannot_read, read_json
 
@@ -121,6 +122,7 @@ class TrialMeta(Stored):
     threads: int = 1
     processes: int = 1
     initial_weights: str | None = None
+    callbacks: list[CallbackChange] = []  # what the port's callbacks changed during training
 
 
 @dataclasses.dataclass(frozen=True)

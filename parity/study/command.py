@@ -92,7 +92,7 @@ def _resume(options: RunOptions, name: str) -> tuple[Path, dict[str, TaskRef]]:
 
 def _compare_and_train(folder: Path, refs: dict[str, TaskRef], options: RunOptions) -> None:
     from parity.study.interim import add_seeds
-    from parity.study.ladder import run_ladder
+    from parity.study.ladder import add_callback_changes, run_ladder
     from parity.study.runner import cores_of, opened_ray, pending, run_trials
 
     study = files.load_study(folder)
@@ -112,4 +112,5 @@ def _compare_and_train(folder: Path, refs: dict[str, TaskRef], options: RunOptio
             study = files.load_study(folder)
             say(f"Study {folder}: {len(study.trials)} trials of {', '.join(study.file.request.tasks)}")
             run_trials(study, pending(study, refs))
+            add_callback_changes(folder)
             goes_on = add_seeds(folder)

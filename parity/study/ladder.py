@@ -8,10 +8,15 @@ from pathlib import Path
 from parity import frameworks
 from parity.capture import collect
 from parity.errors import ExitCode
+from parity.ladder.findings.raw_finding import as_findings, settle
 from parity.ladder.judge import judge
 from parity.ladder.log import write_log
-from parity.results.capture import Capture
-from parity.results.ladder import LADDER_FILE
+from parity.ladder.rung_input import RungReport
+from parity.ladder.rungs.callbacks import callbacks
+from parity.results.capture import AlgorithmRun, Capture
+from parity.results.ladder import LADDER_FILE, LadderFile
+from parity.results.reading import read_json
+from parity.results.study import load_study
 from parity.system.console import say
 from parity.system.ray_session import connect
 from parity.system.subprocesses import run_in_subprocess
@@ -39,6 +44,25 @@ def run_ladder(folder: Path, refs: dict[str, TaskRef], names: list[str], address
                 f"{task}: {name} is not compared with {frameworks.REFERENCE} ({', '.join(rungs)}); `parity check` says why"
             )
     return all(document.exit_code != ExitCode.DOES_NOT_HOLD for document in documents.values())
+
+
+def add_callback_changes(folder: Path) -> None:
+    """What callbacks changed in later iterations than the ladder has, as findings beside its own; once for each framework."""
+    path, study = folder / LADDER_FILE, load_study(folder)
+    if not path.is_file():
+        return
+    stored = read_json(path, LadderFile, "delete it and run again with --resume")
+    for trial in study.trials:
+        if trial.meta is None or not trial.meta.callbacks:
+            continue
+        task, framework = trial.task, trial.framework
+        told = {(each.where or "").partition(",")[0] for each in stored.root[task].findings if each.code == "PAR059"}
+        new = [change for change in trial.meta.callbacks if change.callback not in told]
+        report = RungReport(0)
+        callbacks(report, AlgorithmRun(callbacks=new))
+        raw = settle(report.findings, study.file.tasks[task].declared)
+        stored.root[task].findings += as_findings(raw, task, framework)
+    path.write_text(stored.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def _collect_all(refs: dict[str, TaskRef], names: list[str], address: str) -> dict[str, dict[str, Capture | None]]:

@@ -85,7 +85,7 @@ class _Recorder:
         self._curve: list[dict[str, Any]] = []
         self._timing: list[dict[str, Any]] = []
         self._masks = {"sampling": MaskCounts(), "evaluation": MaskCounts()}
-        self._seen_at_start: dict[str, Any] = {}
+        self._seen: dict[str, Any] = {}
 
     def follow(self, session: Session, task: Task, on_progress: Callable[[int, float], None]) -> None:
         """Trains the session to ``spec.steps``, evaluating at 0 and whenever a multiple of ``eval_every`` is passed."""
@@ -96,7 +96,7 @@ class _Recorder:
 
         self._board = SummaryWriter(str(self._folder))  # for TensorBoard
         eval_runner = session.eval_runner(min(SLOTS, task.eval_episodes))
-        self._seen_at_start = {"devices": session.devices(), "initial_weights": weights_hash(session.weights())}
+        self._seen = {"devices": session.devices(), "initial_weights": weights_hash(session.weights())}
         self.log(f"{self._spec.label}: {self._spec.steps} steps on {session.devices()}, {self._spec.threads} threads")
         self._start = time.perf_counter()
         self._evaluate(eval_runner, task)
@@ -115,6 +115,7 @@ class _Recorder:
             on_progress(iteration.steps, self._curve[-1]["return_mean"])
 
         session.train(self._spec.steps, after_iteration)
+        self._seen["callbacks"] = session.callback_changes()
         self._board.close()
         eval_runner.close()
         session.save(self._folder / files.CHECKPOINT)
@@ -164,7 +165,7 @@ class _Recorder:
             peak_memory_mb=peak_memory_mb(),
             threads=self._spec.threads,
             processes=self._spec.processes,
-            **self._seen_at_start,
+            **self._seen,
         ).write(self._folder / files.TRIAL_FILE)
 
     def log(self, text: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +13,9 @@ from cases import levels
 from cases.climb import climb
 from ray.rllib.algorithms.ppo import PPOConfig
 
-from parity.capture.rllib.callback_watch import (
+from parity import frameworks
+from parity.cli import call
+from parity.frameworks.rllib.callback_watch import (
     _environment_changes,
     _remember_environments,
     attributes,
@@ -94,3 +98,22 @@ def test_a_configuration_without_callbacks_of_its_own_is_not_watched() -> None:
     assert not has_own(PPOConfig().callbacks(on_episode_end=lambda **_: None))
     assert has_own(PPOConfig().callbacks(on_train_result=lambda **_: None))
     assert has_own(PPOConfig().callbacks(levels.Curriculum))
+
+
+@pytest.mark.usefixtures("started")
+def test_a_level_that_rises_late_is_seen_by_the_trial() -> None:
+    session = frameworks.get("rllib").open(levels.late, 0, device="cpu", threads=1)
+    try:
+        session.train(levels.late.steps, lambda _: None)
+        (change,) = session.callback_changes()
+    finally:
+        session.close()
+    assert change.callback == "on_train_result" and change.plays_otherwise is True
+
+
+def test_run_names_a_level_that_rises_late(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path(levels.__file__)
+    assert call(["run", "--task", f"{file}:late", "--seeds", "1", "--out", str(tmp_path), "--json"]) == 1
+    summary = json.loads(capsys.readouterr().out)
+    (finding,) = [each for each in summary["findings"] if each["code"] == "PAR059"]
+    assert finding["severity"] == "error" and finding["framework"] == "rllib"

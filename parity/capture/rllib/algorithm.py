@@ -19,11 +19,11 @@ import torch
 import tree
 from ray.rllib.core.columns import Columns
 
-from parity.capture.rllib import callback_watch
 from parity.capture.rllib.behaviour import as_trained
 from parity.capture.rllib.rollout import PortRollout
 from parity.capture.rllib.sequences import is_recurrent
 from parity.capture.rllib.update import shortened
+from parity.frameworks.rllib import callback_watch
 from parity.frameworks.rllib.algorithm import (
     audit,
     bundles_of,

@@ -12,7 +12,6 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
 from parity.capture.module_capture import ModuleCapture
 from parity.capture.raised import note
-from parity.capture.rllib import callback_watch
 from parity.capture.rllib.algorithm import through_algorithm
 from parity.capture.rllib.behaviour import (
     as_trained,
@@ -34,7 +33,7 @@ from parity.capture.sb3.sb3_reference import for_policy, policy_around
 from parity.capture.scaled_weights import scale_factors, scaled
 from parity.frameworks import hyperparameters
 from parity.frameworks.network import nested
-from parity.frameworks.rllib import versions
+from parity.frameworks.rllib import callback_watch, versions
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.sb3 import build_model, vec_env, with_own_hyperparameters
 from parity.results.capture import Arrays, Capture, Configuration, Context, Correspondence, InstalledFormula

@@ -18,9 +18,11 @@ from parity.frameworks.base import Effective, EvalRunner, Framework, Iteration, 
 from parity.frameworks.device import synchronizer
 from parity.frameworks.rllib.algorithm import audit, build, bundles_of, mask_counts, stop
 from parity.frameworks.rllib.arrays import named_parameters
+from parity.frameworks.rllib.callback_watch import CallbackWatch
 from parity.frameworks.rllib.config import Port, build_port, is_whole
 from parity.frameworks.rllib.eval_runner import RllibEvalRunner
 from parity.frameworks.stopwatch import Stopwatch
+from parity.results.capture import CallbackChange
 from parity.task import Task
 from parity.task.masks import MaskCounts
 
@@ -71,7 +73,9 @@ class RllibSession(Session):
     def __init__(self, task: Task, port: Port, threads: int) -> None:
         torch.set_num_threads(threads)
         self.task, self.port = task, port
-        self.algorithm: Any = build(port.config)
+        self._callbacks = CallbackWatch()
+        with self._callbacks.watching():
+            self.algorithm: Any = build(port.config)
         self.algorithm.env_runner_group.foreach_env_runner(functools.partial(audit, key=port.mask_key))
         self._learner: Any = self.algorithm.learner_group._learner  # None where learners are other processes
         self._watch = Stopwatch(synchronizer(self.devices()["learner"]))
@@ -84,7 +88,8 @@ class RllibSession(Session):
         done = 0
         while done < steps:
             start = time.perf_counter()
-            result = self.algorithm.train()
+            with self._callbacks.watching():
+                result = self.algorithm.train()
             total = self._watch.now() - start
             done = int(result["env_runners"]["num_env_steps_sampled_lifetime"])
             update = self._watch.take("update")
@@ -112,6 +117,9 @@ class RllibSession(Session):
     def weights(self) -> Mapping[str, torch.Tensor]:
         weights = self.algorithm.learner_group.get_weights()[self.port.learning_module]
         return {name: torch.as_tensor(value) for name, value in weights.items()}
+
+    def callback_changes(self) -> list[CallbackChange]:
+        return self._callbacks.changes
 
     def sampling_masks(self) -> MaskCounts:
         counts = self.algorithm.env_runner_group.foreach_env_runner(mask_counts)

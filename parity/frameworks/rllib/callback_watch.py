@@ -22,8 +22,6 @@ from ray.rllib.algorithms import algorithm as rllib_algorithm
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.utils import force_list
 
-from parity.capture.rllib.hooks import replaced
-from parity.capture.rllib.repetition import same
 from parity.errors import in_short
 from parity.frameworks.rllib.arrays import parameters
 from parity.results.capture import CallbackChange
@@ -69,8 +67,11 @@ class CallbackWatch:
                 self.called.add(name)
                 self._compare(name, algorithm, before)
 
-        with replaced(rllib_algorithm, make_callback=watched):
+        rllib_algorithm.make_callback = watched
+        try:
             yield
+        finally:
+            rllib_algorithm.make_callback = call
 
     def _compare(self, name: str, algorithm: Any, before: dict[str, Any]) -> None:
         after = _state(algorithm, remember=False)
@@ -208,8 +209,13 @@ def _varying(env: Any) -> set[str]:
 
 def attributes(env: Any) -> dict[str, str]:
     """What an environment holds, by path: numbers, texts and arrays in short, states of generators, objects in objects."""
+    return in_words(env, type(env).__name__)
+
+
+def in_words(value: Any, name: str = "") -> dict[str, str]:
+    """All that a value holds, by path."""
     words: dict[str, str] = {}
-    _collect(env, type(env).__name__, DEPTH, words, set())
+    _collect(value, name, DEPTH, words, set())
     return words
 
 
@@ -251,7 +257,7 @@ def plays_otherwise(before: Any, now: Any) -> bool | None:
     try:
         for seed in range(SEEDS):
             ours, theirs = copy.deepcopy(before), copy.deepcopy(now)
-            if not same(*(_played(env, seed) for env in (ours, theirs))):
+            if in_words(_played(ours, seed)) != in_words(_played(theirs, seed)):
                 return True
     except Exception:
         # A copy that raises is no judge of its original; the change is told without this.
