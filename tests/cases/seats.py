@@ -115,6 +115,22 @@ class Counter(MultiAgentEnv):
         return self._shown() | last, rewards, {**left, "__all__": False}, {"__all__": over}, {}
 
 
+class LikesInt64(AtTheLeft):
+    """Takes actions in the type alone in which SB3 hands them over."""
+
+    def step(self, action: Any) -> Any:
+        assert type(action) is np.int64
+        return super().step(action)
+
+
+class LikesInt32(Counter):
+    """Takes actions in the type alone in which RLlib hands them over."""
+
+    def step(self, actions: dict[str, Any]) -> Any:
+        assert {type(action) for action in actions.values()} <= {np.int32}
+        return super().step(actions)
+
+
 class RightLeaves(Counter):
     leaves: ClassVar[dict[str, int]] = {"right": 3}
 
@@ -299,6 +315,7 @@ def team(config: PPOConfig) -> PPOConfig:
 PORTS = {
     "two-policies": task("two-policies"),
     "shared-bare": task("shared-bare", rllib_config=shared),
+    "typed": task("typed", LikesInt32, LikesInt64, rllib_config=shared),
     "shared-brought": task("shared-brought", rllib_config=shared, rllib_module=Module),
     "shared-by-its-own-specification": task("shared-spec", rllib_config=shared_with_a_module),
     "shared-in-turns": task("shared-turns", InTurns, rllib_config=shared),

@@ -27,7 +27,7 @@ from parity.capture.rllib.recording import shares_memory
 from parity.capture.rllib.repetition import FirstCalls, first_difference, first_episode, same
 from parity.errors import CannotStart, in_short
 from parity.frameworks.network import copied
-from parity.frameworks.rllib.arrays import array, by_entry, device_of, stack
+from parity.frameworks.rllib.arrays import array, by_entry, device_of, handed_over, stack
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice, shown_mask
 from parity.frameworks.rllib.env_tap import Call, EnvTap
@@ -198,7 +198,8 @@ class _Player:
                 }
                 if action is not None:
                     actions[self._agent], action = action, None
-                self._shown, rewards, terminateds, truncateds, _ = self._env.step(actions)
+                handed = {agent: handed_over(each) for agent, each in actions.items()}
+                self._shown, rewards, terminateds, truncateds, _ = self._env.step(handed)
                 self._left |= {agent for part in (terminateds, truncateds) for agent, ended in part.items() if ended}
                 reward += float(rewards.get(self._agent, 0.0))
                 terminated = bool(terminateds.get("__all__") or terminateds.get(self._agent))

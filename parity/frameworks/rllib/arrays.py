@@ -73,6 +73,17 @@ def stack(observations: list[Any]) -> Any:
     return convert_to_torch_tensor(stacked)
 
 
+def handed_over(action: Any) -> Any:
+    """An action in the types in which RLlib hands it to an environment: int64 as int32 (``convert_to_numpy``, ray 2.60.0)."""
+
+    def reduced(part: Any) -> Any:
+        part = np.asarray(part)
+        # An index with nothing in it makes a scalar of an array without axes.
+        return (part.astype(np.int32) if part.dtype == np.int64 else part)[()]
+
+    return tree.map_structure(reduced, action)
+
+
 def named_parameters(module: Any) -> dict[str, torch.nn.Parameter]:
     """A module's parameters by name; none for an RLModule that is no ``torch.nn.Module``, such as RandomRLModule."""
     return dict(module.named_parameters()) if isinstance(module, torch.nn.Module) else {}
