@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +20,29 @@ from rich.progress import (
 
 from parity.study.trial import TrialSpec
 from parity.system.console import say
+
+PROGRESS_FILE = "progress"
+EVERY_SECONDS = 0.5
+
+
+def write_progress(folder: Path, steps: int, last_return: float) -> None:
+    """Environment steps so far and the last evaluation's mean return, for whoever looks at the trial's folder."""
+    new = folder / f"{PROGRESS_FILE}.new"
+    new.write_text(f"{steps} {last_return}", encoding="utf-8")
+    new.replace(folder / PROGRESS_FILE)
+
+
+def read_progress(folder: Path) -> tuple[int, float] | None:
+    """What `write_progress` wrote last; None before, and once the trial has ended."""
+    try:
+        steps, last_return = (folder / PROGRESS_FILE).read_text("utf-8").split()
+    except FileNotFoundError:
+        return None
+    return int(steps), float(last_return)
+
+
+def remove_progress(folder: Path) -> None:
+    (folder / PROGRESS_FILE).unlink(missing_ok=True)
 
 
 class ProgressDisplay(tune.Callback):
@@ -45,6 +69,8 @@ class ProgressDisplay(tune.Callback):
             for spec in specs
         }
         self._steps = {spec.label: spec.steps for spec in specs}
+        self._folders = {spec.label: Path(spec.folder) for spec in specs}
+        self._looked = 0.0
         self._tenths = dict.fromkeys(self._rows, 0)
         self._started: dict[str, float] = {}
         self._unfinished = set(self._rows)
@@ -72,11 +98,19 @@ class ProgressDisplay(tune.Callback):
         self._live.update(self._rows[label], state="running")
         self._line(f"{label}: started")
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        label, total = trial.config["trial"], self._steps[trial.config["trial"]]
-        steps, score = result["timesteps_total"], f"{result['episode_return_mean']:.3g}"
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if time.monotonic() - self._looked < EVERY_SECONDS:
+            return
+        self._looked = time.monotonic()
+        for label in self._started.keys() & self._unfinished:
+            self._show_progress(label)
+
+    def _show_progress(self, label: str) -> None:
+        progress = read_progress(self._folders[label])
+        if progress is None:
+            return
+        total, (steps, last_return) = self._steps[label], progress
+        score = f"{last_return:.3g}"
         self._live.update(self._rows[label], completed=min(steps, total), score=score)
         tenth = 10 * steps // total
         if tenth > self._tenths[label]:
@@ -86,6 +120,8 @@ class ProgressDisplay(tune.Callback):
             self._line(f"{label}: {steps} of {total} steps, return {score}, {left:.0f} s left")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        label = trial.config["trial"]
+        self._live.update(self._rows[label], completed=self._steps[label])
         self._end(trial, "done")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

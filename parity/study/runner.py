@@ -17,7 +17,7 @@ from ray.tune import PlacementGroupFactory
 
 from parity.errors import Interrupted
 from parity.results import study as files
-from parity.study.progress import ProgressDisplay
+from parity.study.progress import ProgressDisplay, remove_progress, write_progress
 from parity.study.trial import TrialSpec, run_trial
 from parity.system.ray_session import connect
 from parity.task.registry import TaskRef
@@ -89,7 +89,7 @@ def run_trials(study: files.StudyRecord, specs: list[TrialSpec]) -> None:
     with ProgressDisplay(specs) as display:
         tuner = tune.Tuner(
             tune.with_resources(
-                tune.with_parameters(_tune_trial, specs=by_label),
+                tune.with_parameters(_TuneTrial, specs=by_label),
                 lambda config: PlacementGroupFactory(by_label[config["trial"]].bundles),
             ),
             param_space={"trial": tune.grid_search(list(by_label))},
@@ -97,7 +97,11 @@ def run_trials(study: files.StudyRecord, specs: list[TrialSpec]) -> None:
                 reuse_actors=False, trial_name_creator=_trial_name, trial_dirname_creator=_trial_name
             ),
             run_config=tune.RunConfig(
-                name=TUNE_FOLDER, storage_path=str(study.folder.resolve()), verbose=0, callbacks=[display]
+                name=TUNE_FOLDER,
+                storage_path=str(study.folder.resolve()),
+                verbose=0,
+                callbacks=[display],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # trials keep their own
             ),
         )
         with contextlib.redirect_stdout(sys.stderr):
@@ -114,14 +118,25 @@ def has_ended(spec: TrialSpec) -> bool:
     return path.is_file() and files.TrialMeta.model_validate_json(path.read_text("utf-8")).status != "interrupted"
 
 
-def _tune_trial(config: dict[str, Any], specs: dict[str, TrialSpec]) -> None:
-    spec = specs[config["trial"]]
+class _TuneTrial(tune.Trainable):
+    """A trial in the main thread of its process, whole in one step.
 
-    def report(steps: int, last_return: float) -> None:
-        tune.report({"timesteps_total": steps, "episode_return_mean": last_return})
+    Tune runs a function in another thread, where an environment may not install a signal handler; what a trial says
+    meanwhile goes through its folder, see `parity.study.progress`.
+    """
 
-    with _output_to(Path(spec.folder)):
-        run_trial(spec, report)
+    def setup(self, config: dict[str, Any], specs: dict[str, TrialSpec] | None = None) -> None:
+        assert specs is not None
+        self._spec = specs[config["trial"]]
+
+    def step(self) -> dict[str, Any]:
+        folder = Path(self._spec.folder)
+        with _output_to(folder):
+            try:
+                run_trial(self._spec, lambda steps, last_return: write_progress(folder, steps, last_return))
+            finally:
+                remove_progress(folder)
+        return {"done": True}
 
 
 @contextlib.contextmanager

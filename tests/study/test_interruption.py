@@ -113,10 +113,8 @@ def test_a_crashed_trial_makes_the_study_invalid_and_is_named_with_its_log(parit
     assert "Traceback" in log
     assert "the simulator died" in log
     assert "Traceback" not in outcome.stderr
-    assert (
-        "match/sb3/0 crashed: RuntimeError: the simulator died; log: results/crash/trials/match/sb3/0/log"
-        in outcome.stderr
-    )
+    assert "match/sb3/0 crashed: RuntimeError: the simulator died (my_task.py, line " in outcome.stderr
+    assert ", in step); log: results/crash/trials/match/sb3/0/log" in outcome.stderr
 
 
 def test_a_changed_task_is_not_resumed(parity: Any) -> None:

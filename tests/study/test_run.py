@@ -19,11 +19,19 @@ atexit.register(lambda: print("heavy:", *({"torch", "ray.rllib", "stable_baselin
 """
 
 
+# As simulators do that stop at Ctrl-C; Python allows it in the main thread alone.
+NEEDS_THE_MAIN_THREAD = (
+    "    def reset(self, *, seed",
+    "    def __init__(self):\n        import signal\n\n        signal.signal(signal.SIGUSR2, signal.SIG_DFL)\n\n"
+    "    def reset(self, *, seed",
+)
+
+
 @pytest.fixture(scope="module")
 def finished(shared_parity: Any) -> tuple[Path, subprocess.CompletedProcess[str]]:
     parity = shared_parity()
     parity.prelude = HEAVY
-    task = parity.write("my_task.py")
+    task = parity.write("my_task.py", NEEDS_THE_MAIN_THREAD)
     outcome = parity("run", "--task", task, "--frameworks", "sb3", "rllib", "--name", "whole", "--json")
     return parity.folder / "results" / "whole", outcome
 
@@ -34,6 +42,11 @@ def test_both_frameworks_learn_and_the_exit_code_says_so(finished: Any) -> None:
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["tasks"]["match"]["learns"] == {"sb3": "LEARNS", "rllib": "LEARNS"}
     assert summary["exit_code"] == 0
+
+
+def test_trials_run_in_the_main_thread_of_their_processes(finished: Any) -> None:
+    summary = json.loads((finished[0] / "summary.json").read_text())
+    assert {trial["status"] for trial in summary["tasks"]["match"]["trials"]} == {"done"}
 
 
 def test_the_driver_imports_no_framework(finished: Any) -> None:
