@@ -105,6 +105,7 @@ SLOW = (
     "test_every_block_of_the_readme_runs",  # `parity check`, `init`, `plan` and `tasks` have tests of their own
     "test_a_changed_task_is_not_resumed",  # test_bad_input has what --resume refuses
     "test_modules_beside_the_task_file_are_there_in_every_process",  # the module that is illegal in a worker needs them too
+    "test_an_environment_that_depends_on_worker_index_is_told_from",  # what is judged of it is fast
     "test_what_a_worker_raises_as_it_is_made_is_told",  # that one is told by its actions, as it is sampled
     "test_what_is_wrong_only_through_algorithm_is_named[learners part]",
     "test_what_is_wrong_only_through_algorithm_is_named[shrinks weights]",

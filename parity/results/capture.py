@@ -673,6 +673,14 @@ class CallbackChange:
 
 
 @dataclasses.dataclass(kw_only=True)
+class OtherEnvironment:
+    """Where an environment of an env runner's own parts from that of the rollout, on the same calls."""
+
+    where: str
+    follows_seed: bool  # resets with different seeds start differently: it is not its seed alone that is another
+
+
+@dataclasses.dataclass(kw_only=True)
 class AlgorithmRun:
     """One iteration of the port's own Algorithm (rungs 3 and 8); None where it did not get so far."""
 
@@ -683,6 +691,7 @@ class AlgorithmRun:
     sub_environments: int | None = None  # of all env runners
     iterations: int = 0  # in which callbacks were watched
     callbacks: list[CallbackChange] = field(default_factory=list)
+    environments: dict[str, OtherEnvironment] = field(default_factory=dict)  # env runner -> how it plays another one
     masks: dict[str, int] = field(default_factory=dict)  # decisions of all env runners, illegal, empty
     modules: dict[str, ThroughAlgorithm] = field(default_factory=dict)
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from parity.ladder.run_rungs import run_rungs
+from parity.results.capture import AlgorithmRun, Capture, OtherEnvironment
+
 CASES = Path(__file__).parent.parent / "cases"
 
 
@@ -59,3 +62,22 @@ def test_a_module_that_is_illegal_only_while_sampling_is_told_as_that(
     assert list(only) == ["PAR302"]
     assert "while an env runner samples" in only["PAR302"]["fix"]
     assert set(only["PAR302"]["consequences"]) == {"PAR807" if options else "PAR312"}
+
+
+@pytest.mark.parametrize(("name", "severity"), [("levels", "error"), ("own_seeds", "warning")])
+def test_an_environment_that_depends_on_worker_index_is_told_from_one_that_only_seeds_itself_by_it(
+    tmp_path: Path, name: str, severity: str
+) -> None:
+    told = {each["code"]: each["severity"] for each in checked(name, tmp_path, "--full")["findings"]}
+    assert told["PAR063"] == severity
+
+
+@pytest.mark.parametrize("follows_seed", [True, False])
+def test_another_environment_is_an_error_and_another_seed_a_warning(follows_seed: bool) -> None:
+    other = OtherEnvironment(where="rewards, call 4 (step)", follows_seed=follows_seed)
+    run = AlgorithmRun(env_runners=2, environments={"env runner 1": other, "env runner 2": other})
+    (told,) = (each for each in run_rungs(Capture(algorithm=run)).findings("t", "rllib") if each.code == "PAR063")
+    assert told.severity == ("error" if follows_seed else "warning")
+    assert (
+        "rewards, call 4 (step)" in told.model_extra["message"] and "2 of 2 env runners" in told.model_extra["message"]
+    )

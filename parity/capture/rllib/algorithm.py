@@ -20,6 +20,7 @@ import tree
 from ray.rllib.core.columns import Columns
 
 from parity.capture.rllib.behaviour import as_trained
+from parity.capture.rllib.repetition import first_difference, first_episode, same
 from parity.capture.rllib.rollout import PortRollout
 from parity.capture.rllib.sequences import is_recurrent
 from parity.capture.rllib.update import shortened
@@ -33,8 +34,9 @@ from parity.frameworks.rllib.algorithm import (
     without_restarts,
 )
 from parity.frameworks.rllib.arrays import array, device_of, flat, parameters, take
-from parity.frameworks.rllib.config import Port
-from parity.results.capture import AlgorithmRun, Replica, ThroughAlgorithm
+from parity.frameworks.rllib.config import Port, make_env
+from parity.frameworks.rllib.env_tap import Call
+from parity.results.capture import AlgorithmRun, OtherEnvironment, Replica, ThroughAlgorithm
 from parity.system.ray_session import connect
 from parity.task.masks import MaskCounts
 from parity.task.registry import loaded_folders
@@ -69,6 +71,7 @@ def through_algorithm(rollout: PortRollout) -> None:
         if module_id in rollout.capture.forward:
             run.modules[module_id].phase_logits = rollout.capture.forward[module_id].optional("logits")
     algorithm.env_runner_group.foreach_env_runner(raise_what_it_raises)
+    run.environments = _other_environments(rollout, algorithm)
     algorithm.env_runner_group.foreach_env_runner(functools.partial(audit, key=rollout.port.mask_key))
     try:
         with watch.watching():
@@ -84,6 +87,17 @@ def through_algorithm(rollout: PortRollout) -> None:
         stop(algorithm)
     run.env_runners, run.learners = config.num_env_runners, config.num_learners
     run.sub_environments = config.num_envs_per_env_runner * max(1, config.num_env_runners)
+
+
+def _other_environments(rollout: PortRollout, algorithm: Any) -> dict[str, OtherEnvironment]:
+    """Env runner -> where an environment of its own parts from that of the rollout."""
+    view = rollout.capture.contract.view if rollout.capture.contract.has("view") else None
+    if view is None or view.unrepeatable is not None or view.played_otherwise is not None:
+        return {}  # one process does not repeat it either, as rung 0 says
+    calls = rollout.first_calls.calls
+    look = functools.partial(_plays_otherwise, calls=first_episode(calls) if view.reseeds else calls)
+    seen = algorithm.env_runner_group.foreach_env_runner(look)
+    return {name: OtherEnvironment(where=where, follows_seed=follows) for name, where, follows in filter(None, seen)}
 
 
 def _iteration(rollout: PortRollout, run: AlgorithmRun, algorithm: Any) -> None:
@@ -234,6 +248,20 @@ def _compare_replicas(run: AlgorithmRun, algorithm: Any) -> None:
 
 
 # What follows runs in the replicas' own processes.
+
+
+def _plays_otherwise(runner: Any, calls: list[Call]) -> tuple[str, str, bool] | None:
+    if not runner.worker_index or not calls:
+        return None
+    where = first_difference(make_env(runner.config, runner.worker_index), calls)
+    if where is None:
+        return None
+    starts = []
+    for seed in (calls[0].seed, (calls[0].seed or 0) + 1):
+        env = make_env(runner.config, runner.worker_index)
+        starts.append(copy.deepcopy(env.reset(seed=seed)[0]))
+        env.close()
+    return _runner_name(runner), where, not same(*starts)
 
 
 def _load(learner: Any, weights: State) -> None:

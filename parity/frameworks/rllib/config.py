@@ -316,14 +316,15 @@ def _is_field(key: str) -> bool:
     return key in ("multiagent", "_enable_new_api_stack", TRIAL_INFO) or hasattr(PPOConfig(), name)
 
 
-def make_env(config: PPOConfig) -> Any:
-    """An environment as the configuration itself makes it."""
+def make_env(config: PPOConfig, worker_index: int = 0) -> Any:
+    """An environment as the configuration itself makes it, for the env runner of that index."""
     env = config.env
     if env is None:
         raise CannotStart("rllib_config has no env: set config.environment(...), or give the task a multi_agent_env.")
     try:
         _, make = config.algo_class._get_env_id_and_creator(env, config)
-        return make(EnvContext(config.env_config, worker_index=0))
+        workers = {"worker_index": worker_index, "num_workers": config.num_env_runners}
+        return make(EnvContext(config.env_config, **workers))
     except Exception as error:
         raise CannotStart(
             f"rllib_config: env {env if isinstance(env, str) else env.__name__} cannot be made: {type(error).__name__}: "

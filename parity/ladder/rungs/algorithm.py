@@ -15,6 +15,7 @@ from parity.ladder.difference import Difference, per_tensor
 from parity.ladder.rung_input import ModuleCheck, RungInput, RungReport
 from parity.ladder.rungs.shares import after_steps
 from parity.results.capture import AlgorithmRun, ThroughAlgorithm, captured
+from parity.results.summary import Severity
 
 # RLlib rounds an iteration up to a step of every sub-environment; more than this beyond it is another rollout length.
 LONGER_ITERATION = 1.1
@@ -29,6 +30,14 @@ def sampling(report: RungReport, inputs: RungInput, run: AlgorithmRun | None) ->
     """Rung 3: each process computes the logits of one process; the actions' log-probs are those of the right weights."""
     if run is None:
         return
+    for name, other in list(run.environments.items())[:1]:
+        message = (
+            f"the environment that {name} makes gives something else than one of this process ({other.where}), on one seed "
+            f"and the same actions; {len(run.environments)} of {run.env_runners or 'all'} env runners"
+        )
+        evidence = {"where": other.where, "env_runners": sorted(run.environments)}
+        severity: Severity = "error" if other.follows_seed else "warning"
+        report.report("PAR063", name, message, evidence, severity=severity)
     if violations := run.masks.get("violations"):
         message = f"through Algorithm {violations} of {run.masks['decisions']} actions were illegal"
         report.report("PAR302", "env runners", message, dict(run.masks), fix=ONLY_SAMPLING, explains=("PAR807",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import ray
 import torch
 from helpers_of_the_port import BONUS
@@ -12,8 +13,11 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
+from ray.tune.registry import register_env
 
 from parity import Task
+from parity.frameworks.rllib.env import SingleAgentAsMultiAgent
+from parity.task.masks import MaskedEnv
 
 
 def in_a_worker() -> bool:
@@ -96,3 +100,37 @@ imports = in_workers(Imports)
 needs_a_file = in_workers(NeedsAFile)
 strict_in_a_worker = in_workers(Strict, rllib_module=IllegalInAWorker)
 strict_on_its_way = task(Strict, rllib_module=IllegalOnItsWay)
+
+
+class Levels(Match):
+    """Harder the higher the number of the process."""
+
+    def __init__(self, level: int) -> None:
+        self.level = level
+
+    def step(self, action: Any) -> Any:
+        observation, reward, *rest = super().step(action)
+        return observation, reward / (1 + self.level), *rest
+
+
+class OwnSeeds(Match):
+    """A seed of its own for every process, whatever reset is given."""
+
+    def __init__(self, worker: int) -> None:
+        self.own = np.random.default_rng(worker)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return self._begin(self.own)
+
+
+def by_worker(make: Any) -> Any:
+    def edit(config: PPOConfig) -> PPOConfig:
+        name = f"by-worker-{make.__name__}"
+        register_env(name, lambda given: SingleAgentAsMultiAgent(MaskedEnv(make(given.worker_index))))
+        return two_runners(config).environment(name)
+
+    return edit
+
+
+levels = task(lambda: Levels(0), id="levels", rllib_config=by_worker(Levels))
+own_seeds = task(lambda: OwnSeeds(0), id="own-seeds", rllib_config=by_worker(OwnSeeds))
