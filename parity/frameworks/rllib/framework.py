@@ -21,6 +21,7 @@ from parity.frameworks.rllib.arrays import named_parameters
 from parity.frameworks.rllib.callback_watch import CallbackWatch
 from parity.frameworks.rllib.config import Port, build_port, is_whole
 from parity.frameworks.rllib.eval_runner import RllibEvalRunner
+from parity.frameworks.rllib.versions import has_fast_path
 from parity.frameworks.stopwatch import Stopwatch
 from parity.results.capture import CallbackChange
 from parity.task import Task
@@ -75,7 +76,7 @@ class RllibSession(Session):
         self.task, self.port = task, port
         self._callbacks = CallbackWatch()
         with self._callbacks.watching():
-            self.algorithm: Any = build(port.config)
+            self.algorithm: Any = build(_trained(port.config))
         self.algorithm.env_runner_group.foreach_env_runner(functools.partial(audit, key=port.mask_key))
         self._learner: Any = self.algorithm.learner_group._learner  # None where learners are other processes
         self._watch = Stopwatch(synchronizer(self.devices()["learner"]))
@@ -138,6 +139,15 @@ class RllibSession(Session):
 
     def close(self) -> None:
         stop(self.algorithm)
+
+
+def _trained(config: Any) -> Any:
+    """The configuration that trains: of the same numbers, on parity's fast path where the installed RLlib has what it takes."""
+    if not has_fast_path():
+        return config
+    from parity.frameworks.rllib.fast import accelerated
+
+    return accelerated(config)
 
 
 def _device(runner: Any) -> str | None:

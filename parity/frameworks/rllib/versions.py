@@ -64,6 +64,11 @@ def update_from_tensors(learner: Any, batch: MultiAgentBatch, **arguments: Any) 
         vars(learner).pop("_make_batch_if_necessary", None)
 
 
+def has_fast_path() -> bool:
+    """Whether `parity.frameworks.rllib.fast` can take the place of RLlib's own classes: it builds on internals of 2.60."""
+    return RELEASE >= EXACT_FROM
+
+
 def refuse_exact() -> None:
     """Raises NotSupported where ``rllib-exact`` cannot work: its env runner and learner override methods of 2.60."""
     if RELEASE < EXACT_FROM:

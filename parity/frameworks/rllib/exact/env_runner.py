@@ -112,7 +112,7 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         for step in range(-(-num_timesteps // self.num_envs)):
             self._step(explore, step * self.num_envs, chunks, counts)
         self._cut(chunks)
-        self._log_counts(counts)
+        log_counts(self, counts)
         return [chunk for of_env in chunks for chunk in of_env]
 
     def _step(self, explore: bool, sampled: int, chunks: list[list[MultiAgentEpisode]], counts: Counter[Any]) -> None:
@@ -123,7 +123,7 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         for index, env in enumerate(self.env.envs):
             episode = self._ongoing_episodes[index]
             observations, rewards, terminateds, truncateds, infos = env.step(actions_for_env[index])
-            terminateds, truncateds = _ends(terminateds, truncateds)
+            terminateds, truncateds = ends(terminateds, truncateds)
             extra = by_agent(to_env, index)
             for columns in extra.values():
                 columns[WEIGHTS_SEQ_NO] = self._weights_seq_no
@@ -161,8 +161,7 @@ class ExactEnvRunner(MultiAgentEnvRunner):
             )
             for module_id, output in outputs.items():
                 if self._gives_values(module_id, to_module[module_id]):
-                    if not ((self.module[module_id].model_config or {}).get("vf_preds") and Columns.VF_PREDS in output):
-                        # Of a brought module's own ``vf_preds`` RLlib reads nothing, whatever shape or values they have.
+                    if not self._has_own_values(module_id, output):
                         output[Columns.VF_PREDS] = values_of(self.module[module_id], to_module[module_id])
                     output[Columns.VALUES_BOOTSTRAPPED] = torch.zeros_like(output[Columns.VF_PREDS])
                 if explore and module_id in self.uniforms:
@@ -186,6 +185,10 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         if not isinstance(module, ValueFunctionAPI) or without_critic or set(columns) != {Columns.OBS}:
             return False
         return may_be_trained(self.config, module_id)
+
+    def _has_own_values(self, module_id: str, output: dict[str, Any]) -> bool:
+        """Whether sampling gave the values; of a brought module's ``vf_preds`` RLlib reads nothing, whatever they are."""
+        return bool((self.module[module_id].model_config or {}).get("vf_preds")) and Columns.VF_PREDS in output
 
     def _to_module(self, episodes: list[MultiAgentEpisode], explore: bool) -> Any:
         """Runs the env-to-module pipeline, whose connectors may also rewrite the episodes' last observations."""
@@ -262,18 +265,19 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         columns = {Columns.OBS: convert_to_torch_tensor(observation, device=self._device)}
         return values_of(self.module[agent_episode.module_id], columns).cpu().numpy()[0]
 
-    def _log_counts(self, counts: Counter[Any]) -> None:
-        """Logs RLlib's step counters, once per rollout instead of several times per step."""
-        for key, count in counts.items():
-            name, *rest = key if isinstance(key, tuple) else (key,)
-            self.metrics.log_value((name, *rest), count, reduce="sum")
-            # The name of RLlib's counter over all rollouts (rllib/utils/metrics/__init__.py, ray 2.60.0).
-            total = (f"{name}_lifetime", *rest)
-            self.metrics.log_value(total, count, reduce="lifetime_sum", with_throughput=name == NUM_ENV_STEPS_SAMPLED)
-        self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=counts[NUM_ENV_STEPS_SAMPLED])
+
+def log_counts(runner: MultiAgentEnvRunner, counts: Counter[Any]) -> None:
+    """Logs RLlib's step counters, once per rollout instead of several times per step."""
+    for key, count in counts.items():
+        name, *rest = key if isinstance(key, tuple) else (key,)
+        runner.metrics.log_value((name, *rest), count, reduce="sum")
+        # The name of RLlib's counter over all rollouts (rllib/utils/metrics/__init__.py, ray 2.60.0).
+        total = (f"{name}_lifetime", *rest)
+        runner.metrics.log_value(total, count, reduce="lifetime_sum", with_throughput=name == NUM_ENV_STEPS_SAMPLED)
+    runner._log_env_steps(metric=runner._metrics_num_env_steps_sampled, num_steps=counts[NUM_ENV_STEPS_SAMPLED])
 
 
-def _ends(terminateds: dict[Any, bool], truncateds: dict[Any, bool]) -> tuple[dict[Any, bool], dict[Any, bool]]:
+def ends(terminateds: dict[Any, bool], truncateds: dict[Any, bool]) -> tuple[dict[Any, bool], dict[Any, bool]]:
     """Puts a truncation of all agents under ``"__all__"`` alone, where RLlib's episode does not take it for a termination."""
     if truncateds.get("__all__") and not terminateds.get("__all__"):
         return terminateds, {"__all__": True}

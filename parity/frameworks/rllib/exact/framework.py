@@ -17,6 +17,7 @@ from parity.frameworks.rllib.config import Port, build_port
 from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
 from parity.frameworks.rllib.exact.learner import ExactOptions, ExactPPOLearner
 from parity.frameworks.rllib.exact.returns import may_be_trained
+from parity.frameworks.rllib.fast import FastEnvRunner
 from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.frameworks.rllib.versions import refuse_exact
 from parity.task import Task
@@ -86,7 +87,7 @@ def _set_learner(config: PPOConfig, task: Task) -> None:
 
 def _set_env_runner(config: PPOConfig, changes: list[Untranslated]) -> None:
     theirs = config.env_runner_cls
-    is_stock = theirs in (None, MultiAgentEnvRunner)
+    is_stock = theirs in (None, MultiAgentEnvRunner, FastEnvRunner)
     if not is_stock and not issubclass(theirs, ExactEnvRunner):
         reason = f"the port's own {theirs.__name__} stays; its rollouts need not have SB3's length and order"
         changes.append(Untranslated("n_steps", hyperparameters.of_rllib(config)["n_steps"], reason))

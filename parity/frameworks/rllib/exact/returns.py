@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import tree
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.columns import Columns
@@ -14,7 +13,7 @@ from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.evaluation.postprocessing import Postprocessing
 
-from parity.frameworks.rllib.arrays import array, take
+from parity.frameworks.rllib.arrays import array, mapped, take
 
 
 def advantages_and_returns(
@@ -125,7 +124,7 @@ def may_be_trained(config: AlgorithmConfig, module_id: str) -> bool:
 
 def containers(batch: Any) -> Any:
     """A copy of the batch's dicts around the same tensors: a module may take apart the batch that it is given."""
-    return tree.map_structure(lambda leaf: leaf, batch)
+    return mapped(lambda leaf: leaf, batch)
 
 
 def values_of(module: Any, columns: dict[str, Any]) -> torch.Tensor:

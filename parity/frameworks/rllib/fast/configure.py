@@ -1,0 +1,24 @@
+"""Puts the fast classes in the place of those whose numbers they give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+
+from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
+from parity.frameworks.rllib.fast.env_runner import FastEnvRunner, FastExactEnvRunner
+
+_RUNNERS: dict[Any, type] = {
+    None: FastEnvRunner,
+    MultiAgentEnvRunner: FastEnvRunner,
+    ExactEnvRunner: FastExactEnvRunner,
+}
+
+
+def accelerated(given: Any) -> Any:
+    """A copy of a ``PPOConfig`` on the fast path; classes of the user's own stay."""
+    config = given.copy(copy_frozen=False)
+    if config.is_multi_agent and config.env_runner_cls in _RUNNERS:
+        config.env_runners(env_runner_cls=_RUNNERS[config.env_runner_cls])
+    return config

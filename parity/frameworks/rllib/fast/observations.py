@@ -1,0 +1,81 @@
+"""Observations as they come from environments, written at once into arrays of all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class ObservationRows:
+    """Observations of one module, one row each, in the order in which they came.
+
+    Args:
+        capacity: rows that are expected; more are taken.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = max(1, capacity)
+        self._structure: Any = None
+        self._arrays: list[np.ndarray] = []
+        self.count = 0
+
+    def add(self, observation: Any) -> int:
+        """Copies an observation into the next row; returns the row's number.
+
+        Raises:
+            ValueError: it has other entries or shapes than those before it.
+        """
+        if self._structure is None:
+            self._structure = self._structure_of(observation)
+        if self.count == self._capacity:
+            self._capacity *= 2
+            self._arrays = [_resized(array, self._capacity) for array in self._arrays]
+        self._write(self._structure, observation)
+        self.count += 1
+        return self.count - 1
+
+    def _structure_of(self, part: Any) -> Any:
+        """The observation's containers, with the numbers of their arrays in place of entries."""
+        if isinstance(part, dict):
+            return {key: self._structure_of(each) for key, each in part.items()}
+        if isinstance(part, tuple):
+            return tuple(map(self._structure_of, part))
+        first = np.asarray(part)
+        self._arrays.append(np.empty((self._capacity, *first.shape), dtype=first.dtype))
+        return len(self._arrays) - 1
+
+    def _write(self, structure: Any, part: Any) -> None:
+        if isinstance(structure, int):
+            array = self._arrays[structure]
+            value = part if type(part) is np.ndarray else np.asarray(part)
+            if value.shape != array.shape[1:]:
+                raise ValueError(
+                    f"an observation has an entry of shape {list(value.shape)}, those before it {list(array.shape[1:])}"
+                )
+            if value.dtype != array.dtype:
+                array = self._arrays[structure] = array.astype(np.result_type(array, value))
+            array[self.count] = value
+            return
+        if len(part) != len(structure):
+            raise ValueError(f"an observation has {len(part)} entries, those before it {len(structure)}")
+        for key, inside in structure.items() if isinstance(structure, dict) else enumerate(structure):
+            self._write(inside, part[key])
+
+    def rows(self, chosen: Any) -> Any:
+        """The rows ``chosen`` (a slice gives views, an array of row numbers copies), in the observations' containers."""
+        return _mapped(self._structure, lambda number: self._arrays[number][chosen])
+
+
+def _resized(array: np.ndarray, rows: int) -> np.ndarray:
+    larger = np.empty((rows, *array.shape[1:]), dtype=array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+def _mapped(structure: Any, function: Any) -> Any:
+    if isinstance(structure, dict):
+        return {key: _mapped(each, function) for key, each in structure.items()}
+    if isinstance(structure, tuple):
+        return tuple(_mapped(each, function) for each in structure)
+    return function(structure)
