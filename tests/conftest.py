@@ -143,6 +143,25 @@ SLOW = (
     "test_rllib_exact_needs_no_explanation[one-agent]",
     "test_nothing_breaks_in_a_good_port_and_in_a_finished_configuration_of_it[as_configuration]",
     *(
+        f"test_a_wrong_network_under_other_names_is_named[{mistake}"
+        for mistake in (
+            "relu",
+            "half blind",
+            "policy half blind",
+            "scaled input",
+            "input normalised",
+            "dropout",
+            "no layer norm",
+            "no residual",
+            "value from the policy's tower",
+            "outputs in another order",
+            "logits halved",
+            "no activation-order 1",
+            "no activation-around 400",
+        )
+    ),
+    "test_the_right_network_under_other_names_is_compared[of 1e-3]",
+    *(
         f"test_a_port_of_an_environment_that_shows_observations_and_mask_is_compared_and_holds[{case}]"
         for case in (
             "NumberedAisle-bare",

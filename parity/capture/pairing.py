@@ -15,13 +15,11 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from parity.capture.unit_weights import Tensors, drawn, unit_weights
+from parity.capture.unit_weights import Tensors, nudged, random_values, unit_weights
 from parity.ladder.correspondence import closest_first, nearest_names
 
 # Forward passes of the two networks, beyond which no more are tried: a network of 30 parameters needs about 200.
 MOST_PASSES = 2_000
-# Relative to all weights: some units in the last place, what another order of summation makes.
-NUDGE = 1e-6
 # Of outputs of order 1: far above float32's noise, far below what other values of a parameter make.
 SAME = 1e-5
 # Above it outputs are all noise, and say nothing.
@@ -163,8 +161,7 @@ class _Search:
         return network.outputs()
 
     def _measure_noise(self, values: Tensors, base: Outputs) -> None:
-        nudged = {name: each * (1 + NUDGE * drawn(each.shape, 7)) for name, each in values.items()}
-        moved = self._of(self.ours, nudged)
+        moved = self._of(self.ours, nudged(values))
         self.noise = [_noise(*each) for each in zip(base, moved, strict=True)]
         self.ours.load(values)
 
@@ -204,8 +201,10 @@ class _Search:
                 alike[name] = [other for other in others if self._equal(effect, effects[other])]
                 if not alike[name]:
                     return None
-        claimed = [other for found in alike.values() for other in found]
-        certain = [(n, found[0]) for n, found in alike.items() if len(found) == 1 and claimed.count(found[0]) == 1]
+        claimed = [other for several in alike.values() for other in several]
+        certain = [
+            (n, several[0]) for n, several in alike.items() if len(several) == 1 and claimed.count(several[0]) == 1
+        ]
         if certain:
             self._settle(certain, ours, theirs, pairs)
             return self._refine(ours, theirs, pairs)
@@ -213,9 +212,9 @@ class _Search:
         for other in nearest_names(name, alike[name]):
             then = dict(ours), dict(theirs), dict(pairs)
             self._settle([(name, other)], *then)
-            found = self._refine(*then)
-            if found is not None:
-                return found
+            complete = self._refine(*then)
+            if complete is not None:
+                return complete
         return None
 
     def _settle(
@@ -225,7 +224,7 @@ class _Search:
         for name, other in certain:
             now = ours[name]
             size = now.square().mean().sqrt()
-            ours[name] = theirs[other] = size * _unit(drawn(now.shape, 1_000 + len(pairs)))
+            ours[name] = theirs[other] = size * _unit(random_values(now.shape, 1_000 + len(pairs)))
             pairs[name] = other
 
     def _likeliest(self, ours: Tensors, theirs: Tensors) -> dict[str, str]:
@@ -250,7 +249,7 @@ class _Search:
 
 def _otherwise(now: torch.Tensor) -> torch.Tensor:
     """Other values of the same size, the same ones for all parameters of a shape."""
-    return now + now.square().mean().sqrt() * _unit(drawn(now.shape, 11))
+    return now + now.square().mean().sqrt() * _unit(random_values(now.shape, 11))
 
 
 def _unit(numbers: torch.Tensor) -> torch.Tensor:
@@ -267,11 +266,11 @@ def _within(a: torch.Tensor | None, b: torch.Tensor | None, noise: float | None)
     return a.shape == b.shape and bool((a - b).abs().max() <= noise)
 
 
-def _noise(before: torch.Tensor | None, nudged: torch.Tensor | None) -> float | None:
+def _noise(before: torch.Tensor | None, after: torch.Tensor | None) -> float | None:
     """How far outputs may be apart that are the same but for rounding; None where rounding alone makes them what they are."""
-    if before is None or nudged is None or not bool(before.isfinite().all() & nudged.isfinite().all()):
+    if before is None or after is None or not bool(before.isfinite().all() & after.isfinite().all()):
         return None
-    size, moved = float(before.abs().max()), float((nudged - before).abs().max())
+    size, moved = float(before.abs().max()), float((after - before).abs().max())
     noise = SAME * max(1.0, size) + 3 * moved
     return noise if noise <= CHAOTIC * max(1.0, size) else None
 

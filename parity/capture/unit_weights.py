@@ -14,10 +14,13 @@ from typing import Any
 import torch
 import tree
 
+# Relative to all weights: some units in the last place, what another order of summation makes.
+NUDGE = 1e-6
+
 Tensors = dict[str, torch.Tensor]
 
 
-def drawn(shape: torch.Size, seed: int) -> torch.Tensor:
+def random_values(shape: torch.Size, seed: int) -> torch.Tensor:
     """Normal numbers, float32: in matrices of a variance that keeps the size of what goes through, else of 1/4."""
     numbers = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     return numbers * (1 / math.sqrt(math.prod(shape[1:])) if len(shape) > 1 else 0.5)
@@ -37,10 +40,15 @@ def unit_weights(module: torch.nn.Module, run: Callable[[], Any], tied: bool) ->
     shapes = list(dict.fromkeys(parameter.shape for parameter in named.values()))
     with torch.no_grad():
         for place, parameter in enumerate(named.values()):
-            parameter.copy_(drawn(parameter.shape, shapes.index(parameter.shape) if tied else place))
+            parameter.copy_(random_values(parameter.shape, shapes.index(parameter.shape) if tied else place))
         with _scaling(module, list(named.values()), tied):
             run()
     return {name: parameter.detach().clone() for name, parameter in named.items()}
+
+
+def nudged(values: Tensors) -> Tensors:
+    """The same moved by about `NUDGE`: what outputs then move by is rounding."""
+    return {name: each * (1 + NUDGE * random_values(each.shape, 7)) for name, each in values.items()}
 
 
 @contextlib.contextmanager
@@ -53,7 +61,14 @@ def _scaling(module: torch.nn.Module, parameters: list[torch.nn.Parameter], tied
         if not fresh:
             return None
         done.update(p.shape if tied else id(p) for p in fresh)
-        size = _size(output)
+        # Without biases, beside which small observations would stay small.
+        offsets = [p for p in layer.parameters(recurse=False) if p.ndim <= 1]
+        kept = [p.clone() for p in offsets]
+        for offset in offsets:
+            offset.zero_()
+        size = _size(layer.forward(*args, **kwargs))
+        for offset, before in zip(offsets, kept, strict=True):
+            offset.copy_(before)
         if not 0 < size < math.inf:
             return None
         for matrix in fresh:

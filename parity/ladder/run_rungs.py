@@ -45,6 +45,7 @@ PARTS = {
     "space": ("forward", "PAR107"),
     "sb3 space": ("forward", "PAR107"),
     "scaled weights": ("forward", "PAR107"),
+    "unit weights": ("forward", "PAR107"),
     "control": ("forward", "PAR107"),
     "sensitivity": ("gradient", "PAR107"),
     "sample": ("rollout", "PAR312"),

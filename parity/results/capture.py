@@ -29,6 +29,7 @@ OBSERVED: Parts = (*ROLLOUT, "observations")
 SPACE: Parts = ("build", "space")
 SB3_SPACE: Parts = (*SPACE, "sb3 space")
 SCALED: Parts = (*SPACE, "sample", "batch", "scaled weights")
+UNIT: Parts = (*OBSERVED, "unit weights")
 FORWARD: Parts = (*OBSERVED, "forward")
 SENSITIVITY: Parts = (*OBSERVED, "sensitivity")
 UPDATE: Parts = (*OBSERVED, "update")
@@ -391,12 +392,28 @@ class ScaledWeights(Captured):
     chosen: ChosenActions = ABSENT
 
 
+class UnitWeights(Captured):
+    """Both networks on observed rows with random weights that give every layer of SB3's outputs of order 1."""
+
+    PARTS = UNIT
+
+    mask: np.ndarray = ABSENT  # bool [U, n]
+    logits: np.ndarray = ABSENT  # [U, n]
+    values: np.ndarray = ABSENT  # [U]
+    sb3_logits: np.ndarray = ABSENT  # [U, n], before masking
+    sb3_values: np.ndarray = ABSENT  # [U]
+    # how far SB3's own outputs move when all weights are moved by some units in the last place, by logits and values
+    noise: dict[str, float] = ABSENT
+    begins: dict[str, str] = ABSENT  # "logits", "values" -> where, on the way there, the two networks part, as a clause
+
+
 class Forward(Captured):
     """Rung 1, of one module."""
 
     PARTS = FORWARD
     OTHER_PARTS: ClassVar = {
         "batch_rows": ROLLOUT, "sb3_logits": SB3, "sb3_values": SB3, "random": SPACE, "scaled": SCALED, "inputs": SB3_SPACE,
+        "unit": UNIT,
     }  # fmt: skip
 
     batch_rows: int = ABSENT  # R
@@ -412,6 +429,7 @@ class Forward(Captured):
         ABSENT  # the same where elements vary that were constant in the rollout, if both can take it
     )
     scaled: ScaledWeights = ABSENT
+    unit: UnitWeights = ABSENT
     # entry -> float64 [2]: how far outputs move, the port's and SB3's, when drawn values change places
     inputs: Arrays = ABSENT
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+import tree
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
+from parity.capture.first_difference import first_differences
 from parity.capture.module_capture import ModuleCapture
 from parity.capture.raised import note
 from parity.capture.rllib.algorithm import through_algorithm
@@ -31,16 +35,28 @@ from parity.capture.rllib.view import view
 from parity.capture.sb3 import sb3_reference
 from parity.capture.sb3.sb3_reference import for_policy, policy_around
 from parity.capture.scaled_weights import scale_factors, scaled
+from parity.capture.unit_weights import nudged, unit_weights
 from parity.frameworks import hyperparameters
 from parity.frameworks.network import nested
 from parity.frameworks.rllib import callback_watch, versions
+from parity.frameworks.rllib.arrays import array, duplicate, take
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.sb3 import build_model, vec_env, with_own_hyperparameters
-from parity.results.capture import Arrays, Capture, Configuration, Context, Correspondence, InstalledFormula
+from parity.results.capture import (
+    Arrays,
+    Capture,
+    Configuration,
+    Context,
+    Correspondence,
+    InstalledFormula,
+    UnitWeights,
+)
 from parity.task import PPOParams, Task
 
 # RLlib's methods that compute the phases.
 PHASES = {"exploration": "_forward_exploration", "inference": "_forward_inference", "train": "_forward_train"}
+# Observed rows on which both networks get weights of order 1.
+UNIT_ROWS = 64
 
 RECURRENT = (
     "{} is recurrent, and sb3-contrib has no masked recurrent policy: its network is compared with none of SB3's; masks, "
@@ -193,6 +209,9 @@ def _sb3_side(rollout: PortRollout, task: Task, module_id: str, sb3_policy: Any)
     if copied is not None and own.facts.mask_in_space:
         with rollout.part(f"scaled weights {module_id}"):
             _scaled_weights(own, copied, sb3_policy if direct else None, pairs, rollout.shown(module_id))
+    if copied is not None and direct and own.rows.has("observations"):
+        with rollout.part(f"unit weights {module_id}"):
+            _unit_weights(own, duplicate(copied), copy.deepcopy(sb3_policy), pairs, rollout.seen[module_id])
     if copied is not None and module_id in rollout.after:
         with rollout.part(f"sb3 {module_id}"):
             observed = copied.sequences.space() if own.facts.recurrent else copied.observation_space
@@ -245,6 +264,57 @@ def _scaled_weights(own: ModuleCapture, module: Any, policy: Any | None, pairs: 
     into = scaled_weights(own, module, {pairs[name]: factor for name, factor in factors.items()}, shown)
     with scaled(policy, factors):
         sb3_reference.add_random_reference(into, policy, seen)
+
+
+def _unit_weights(own: ModuleCapture, module: Any, policy: Any, pairs: dict[str, str], seen: dict[str, Any]) -> None:
+    """Both sides on observed rows, their weights such that initial ones hide nothing; ``module`` and ``policy`` are changed."""
+    rows = own.rows
+    some = np.linspace(0, len(rows.action) - 1, min(UNIT_ROWS, len(rows.action))).astype(np.int64)
+    shown = for_policy({name: part[some] for name, part in rows.observations.items()}, policy.observation_space)
+    given = tree.map_structure(lambda leaf: leaf.cpu(), take(seen[Columns.OBS], np.flatnonzero(rows.valid)[some]))
+
+    def ours() -> tuple[torch.Tensor, torch.Tensor]:
+        return sb3_reference.outputs(policy, shown)
+
+    def theirs(observations: Any = given) -> tuple[torch.Tensor, torch.Tensor | None]:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return outputs_of(module, observations)
+
+    def centred(logits: torch.Tensor, values: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """SB3 normalises logits within each sub-action, others don't."""
+        parts = logits.split(own.facts.choices or [logits.shape[-1]], -1)
+        return torch.cat([part - part.mean(-1, keepdim=True) for part in parts], -1), values
+
+    def traced(run: Callable[[], Any]) -> Callable[[], Any]:
+        return lambda: centred(*run())
+
+    weights = unit_weights(policy, ours, tied=False)
+    module.load_state_dict({other: weights[name] for name, other in pairs.items()}, strict=False)
+    with torch.no_grad():
+        (logits, values), (sb3_logits, sb3_values) = theirs(), ours()
+    unit = own.forward.unit = UnitWeights(
+        module=own.module,
+        mask=rows.mask[some] if rows.has("mask") else np.ones(logits.shape, dtype=bool),
+        logits=array(logits),
+        sb3_logits=array(sb3_logits),
+        sb3_values=array(sb3_values.flatten()),
+        begins=first_differences(
+            policy, traced(ours), module, traced(lambda: theirs(_all_legal(given, own.facts.mask_key))), pairs
+        ),
+    )
+    if values is not None:
+        unit.values = array(values)
+    policy.load_state_dict(nudged(weights), strict=False)
+    with torch.no_grad():
+        moved = [float((a - b).abs().max()) for a, b in zip(ours(), (sb3_logits, sb3_values), strict=True)]
+    unit.noise = dict(zip(("logits", "values"), moved, strict=True))
+
+
+def _all_legal(observations: Any, mask_key: str) -> Any:
+    if not isinstance(observations, dict) or mask_key not in observations:
+        return observations
+    return {**observations, mask_key: torch.ones_like(observations[mask_key])}
 
 
 def _centred(

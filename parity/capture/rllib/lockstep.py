@@ -124,12 +124,12 @@ class LockstepRun:
 
     def _correspondence(self, context: Context, task: Task) -> dict[str, str]:
         # Rung 1 has tried what names leave open; a run without it starts from nothing.
-        found = context.correspondence or pair_parameters(
+        correspondence = context.correspondence or pair_parameters(
             context, task, self.sb3.model.policy, self.port.module, self.port.mask_key
         )
-        if found.reason is not None:
-            raise OutOfStep(found.reason)
-        return found.pairs
+        if correspondence.reason is not None:
+            raise OutOfStep(correspondence.reason)
+        return correspondence.pairs
 
     def _copy_weights(self) -> None:
         theirs = self.port.parameters

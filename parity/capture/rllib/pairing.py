@@ -70,20 +70,20 @@ def _tried(task: Task, policy: Any, module: Any, by_name: Correspondence, mask_k
         by_name = correspond(shapes[0], shapes[1])
         if by_name.other_network:
             return by_name
-    found = find_pairing(ours, theirs, by_name.pairs)
-    return by_name if found is None else Correspondence(pairs=found.pairs)
+    pairing = find_pairing(ours, theirs, by_name.pairs)
+    return by_name if pairing is None else Correspondence(pairs=pairing.pairs)
 
 
 def _observations(task: Task, policy: Any, module: Any, mask_key: str) -> list[dict[str, Any]]:
     """What the environment shows, then what its space allows, everything legal: as the module takes them."""
     space = module.observation_space
-    drawn = sample_observations(space, ROWS)
+    sampled = sample_observations(space, ROWS)
     shown = shown_observations(task, ROWS)
     if is_wrapped(space, policy.observation_space, mask_key):
         shown = {OBSERVATIONS_KEY: shown}
     rest = spaces.Dict({key: part for key, part in space.spaces.items() if key != mask_key})
-    mask = torch.ones_like(drawn[mask_key])
-    return [{**network_input(shown, rest), mask_key: mask}, {**drawn, mask_key: mask}]
+    mask = torch.ones_like(sampled[mask_key])
+    return [{**network_input(shown, rest), mask_key: mask}, {**sampled, mask_key: mask}]
 
 
 def _networks(policy: Any, module: Any, sets: list[dict[str, Any]]) -> tuple[Network, Network]:

@@ -82,9 +82,12 @@ def _arrays(tensors: Any) -> Any:
 
 
 def outputs(policy: MaskableActorCriticPolicy, observations: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """The policy's logits ``[B, n_logits]`` and values ``[B, 1]``; ``observations``: as `for_policy` gives them."""
+    """The policy's logits ``[B, n_logits]``, normalised within each sub-action, and values ``[B, 1]``.
+
+    ``observations``: as `for_policy` gives them.
+    """
     tensors = _tensors(observations)
-    return torch.as_tensor(_logits(policy.get_distribution(tensors))), policy.predict_values(tensors)
+    return _logits(policy.get_distribution(tensors)), policy.predict_values(tensors)
 
 
 def add_random_reference(
@@ -143,7 +146,7 @@ def _add_forward(own: ModuleCapture, policy: MaskableActorCriticPolicy, observat
     """The policy's distribution and values on the decisions."""
     with torch.no_grad():
         tensors = _tensors(observations)
-        own.forward.sb3_logits = _logits(policy.get_distribution(tensors))
+        own.forward.sb3_logits = _logits(policy.get_distribution(tensors)).numpy()
         actions = torch.as_tensor(own.rows.action)
         values, log_prob, entropy = policy.evaluate_actions(tensors, actions, action_masks=masks)
     assert entropy is not None
@@ -404,10 +407,10 @@ def _parameters(policy: torch.nn.Module) -> dict[str, np.ndarray]:
     return {name: parameter.detach().numpy().copy() for name, parameter in policy.named_parameters()}
 
 
-def _logits(distribution: Any) -> np.ndarray:
+def _logits(distribution: Any) -> torch.Tensor:
     """Unmasked log-probabilities ``[B, n_logits]``, the sub-actions' side by side."""
     parts = getattr(distribution, "distributions", None) or [distribution.distribution]
-    return np.concatenate([part.logits.numpy() for part in parts], axis=-1)
+    return torch.cat([part.logits for part in parts], dim=-1)
 
 
 def _tensors(observations: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from parity.ladder.difference import Difference, elementwise
@@ -12,6 +14,8 @@ from parity.results.capture import Forward, RandomObservations
 
 # Far above float32's noise on outputs of order 1.
 SOME = 1e-4
+# Another order of summation may well make some times what single weights moved in their last places make.
+MORE_THAN_NOISE = 10.0
 
 
 def forward(inputs: RungInput, capture: dict[str, Forward]) -> RungReport:
@@ -29,6 +33,7 @@ def forward(inputs: RungInput, capture: dict[str, Forward]) -> RungReport:
         _against_sb3,
         _random_observations,
         _scaled_weights,
+        _unit_weights,
         _inputs_used,
         _values_agree,
     )
@@ -132,11 +137,12 @@ def _against_sb3(module: ModuleCheck, forward: Forward) -> None:
         ours, theirs = (legal_log_probabilities(each, mask, module.choices) for each in (logits, reference))
         difference = module.difference(ours, theirs, "logits")
         message = f"logits on legal actions differ by up to {difference.max_abs:.3g} ({difference.where})"
-        module.require(difference, "PAR101", message, difference.where)
+        message += _begins(forward, "logits")
+        module.require(difference, "PAR101", message, difference.where, _beginning(forward, "logits"))
     if module.facts.compute_values:
         difference = module.difference(forward.values, forward.sb3_values, "values")
-        message = f"values differ by up to {difference.max_abs:.3g} ({difference.where})"
-        module.require(difference, "PAR102", message, difference.where)
+        message = f"values differ by up to {difference.max_abs:.3g} ({difference.where}){_begins(forward, 'values')}"
+        module.require(difference, "PAR102", message, difference.where, _beginning(forward, "values"))
 
 
 def _random_observations(module: ModuleCheck, forward: Forward) -> None:
@@ -183,6 +189,44 @@ def _scaled_weights(module: ModuleCheck, forward: Forward) -> None:
             f"{difference.max_abs:.3g}"
         )
         module.require(difference, "PAR109", message, name)
+
+
+def _unit_weights(module: ModuleCheck, forward: Forward) -> None:
+    """The same with weights that give layers outputs of order 1: saturation or outputs near zero hide what differs."""
+    if not module.has_sb3_network or not _has_unit_weights(module, forward):
+        return
+    unit, mask = forward.unit, forward.unit.mask.astype(bool)
+    sides = {"logits": (unit.logits, unit.sb3_logits)}
+    if module.facts.compute_values:
+        sides["values"] = (unit.values, unit.sb3_values)
+    for name, (ours, theirs) in sides.items():
+        if ours.shape != theirs.shape:
+            continue
+        if name == "logits":
+            ours, theirs = (legal_log_probabilities(each, mask, module.choices) for each in (ours, theirs))
+        noise = MORE_THAN_NOISE * unit.noise[name]
+        tolerance = dataclasses.replace(SCALED_WEIGHTS, absolute=max(SCALED_WEIGHTS.absolute, noise))
+        difference = elementwise(ours, theirs, scaled(tolerance, theirs), name)
+        message = (
+            f"with weights that give each layer outputs of order 1, {name} differ by up to {difference.max_abs:.3g}"
+            f"{_begins(forward, name)}"
+        )
+        module.require(difference, "PAR110", message, name, _beginning(forward, name))
+
+
+def _has_unit_weights(module: ModuleCheck, forward: Forward) -> bool:
+    """Whether they were asked for: not every framework has them."""
+    return f"unit weights {module.module}" in module.inputs.context.raised or forward.has("unit")
+
+
+def _beginning(forward: Forward, name: str) -> dict[str, str]:
+    """Where on the way to logits or values the networks part, as evidence."""
+    begins = forward.unit.begins if forward.has("unit") and forward.unit.has("begins") else {}
+    return {"begins": begins[name]} if name in begins else {}
+
+
+def _begins(forward: Forward, name: str) -> str:
+    return "".join(f"; {where}" for where in _beginning(forward, name).values())
 
 
 def _on_random(ours: np.ndarray, theirs: np.ndarray, tolerance: Tolerance) -> Difference:

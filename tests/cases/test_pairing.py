@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from towers import BRANCHES, MISTAKES, RIGHT, SIZES, D, H, OtherTowers, Towers
 
+from parity.capture.first_difference import first_differences
 from parity.capture.pairing import Network, find_pairing, unused
-
-D, H, BRANCHES = 6, 16, (3, 3)
-# Sizes of observations: (middle, spread).
-SIZES = {"order 1": (0.0, 1.0), "around 400": (450.0, 50.0), "of 1e-3": (0.0, 1e-3)}
+from parity.capture.unit_weights import unit_weights
 
 
 @pytest.fixture(autouse=True)
@@ -41,73 +40,6 @@ def network(module: nn.Module, size: str = "order 1") -> Network:
     return Network(module, outputs)
 
 
-class Towers(nn.Module):
-    """As a task has it: two towers of one size, two hidden layers of one size in each."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pi = nn.Sequential(nn.Linear(D, H), nn.Tanh(), nn.Linear(H, H), nn.Tanh(), nn.Linear(H, sum(BRANCHES)))
-        self.vf = nn.Sequential(nn.Linear(D, H), nn.Tanh(), nn.Linear(H, H), nn.Tanh(), nn.Linear(H, 1))
-
-    def forward(self, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.pi(seen), self.vf(seen).squeeze(-1)
-
-
-class OtherTowers(nn.Module):
-    """The same with other names and nesting, registered in another order; ``mistake`` is one of those below."""
-
-    def __init__(self, mistake: str = "none") -> None:
-        super().__init__()
-        self.mistake = mistake
-        self.value_out = nn.Linear(H, 1)
-        self.second = nn.ModuleDict({"critic": nn.Linear(H, H), "actor": nn.Linear(H, H)})
-        self.first = nn.ModuleDict({"critic": nn.Linear(D, H), "actor": nn.Linear(D, H)})
-        self.w = nn.Parameter(torch.zeros(sum(BRANCHES), H))
-        self.b = nn.Parameter(torch.zeros(sum(BRANCHES)))
-
-    def act(self, x: torch.Tensor) -> torch.Tensor:
-        return {"relu": torch.relu, "elu": nn.functional.elu, "no activation": lambda x: x}.get(
-            self.mistake, torch.tanh
-        )(x)
-
-    def features(self, name: str, seen: torch.Tensor) -> torch.Tensor:
-        if self.mistake == "half blind":
-            seen = seen * (torch.arange(D) < D // 2)
-        if self.mistake == "scaled input":
-            seen = seen / 255
-        if self.mistake == "input normalised":
-            seen = (seen - seen.mean(-1, keepdim=True)) / seen.std(-1, keepdim=True)
-        hidden = self.act(self.first[name](seen))
-        if self.mistake == "dropout":
-            hidden = nn.functional.dropout(hidden, 0.3)
-        above = self.act(self.second[name](hidden))
-        return above + hidden if self.mistake == "residual added" else above
-
-    def forward(self, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        actor, critic = self.features("actor", seen), self.features("critic", seen)
-        if self.mistake == "value from the policy's tower":
-            critic = actor
-        if self.mistake == "policy blind in one tower":
-            actor = self.features("actor", torch.cat([seen[:, :3], torch.zeros_like(seen[:, 3:])], -1))
-        logits = nn.functional.linear(actor, self.w, self.b)
-        if self.mistake == "branches in another order":
-            logits = logits.flip(-1)
-        return logits, self.value_out(critic)[:, 0]
-
-
-MISTAKES = (
-    "relu", "elu", "no activation", "half blind", "policy blind in one tower", "scaled input", "input normalised", "dropout",
-    "residual added", "value from the policy's tower", "branches in another order",
-)  # fmt: skip
-RIGHT = {
-    "pi.0.weight": "first.actor.weight", "pi.0.bias": "first.actor.bias",
-    "pi.2.weight": "second.actor.weight", "pi.2.bias": "second.actor.bias", "pi.4.weight": "w", "pi.4.bias": "b",
-    "vf.0.weight": "first.critic.weight", "vf.0.bias": "first.critic.bias",
-    "vf.2.weight": "second.critic.weight", "vf.2.bias": "second.critic.bias",
-    "vf.4.weight": "value_out.weight", "vf.4.bias": "value_out.bias",
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("size", SIZES)
 def test_equal_networks_are_paired_whatever_their_parameters_are_called(size: str) -> None:
     found = find_pairing(network(Towers(), size), network(OtherTowers(), size))
@@ -125,29 +57,31 @@ def test_networks_that_differ_are_called_equal_under_no_pairing(mistake: str, si
 def test_of_networks_that_differ_the_likeliest_pairs_are_taken(mistake: str) -> None:
     found = find_pairing(network(Towers()), network(OtherTowers(mistake)))
     assert found is not None
+    if mistake == "outputs in another order":
+        return  # every effect on logits is on others
     towers = [(name.split(".")[0], "critic" in other or "value" in other) for name, other in found.pairs.items()]
     assert all(is_value == (tower == "vf") for tower, is_value in towers)
     assert all(other == RIGHT[name] for name, other in found.pairs.items() if name.endswith("weight")), mistake
 
 
 def test_names_that_fit_are_kept_and_names_that_mislead_are_not() -> None:
-    class Misnamed(nn.Module):
+    class Misnamed(Towers):
         def __init__(self) -> None:
             super().__init__()
-            self.vf, self.pi = Towers().pi, Towers().vf
+            self.pi, self.vf = self.vf, self.pi
 
         def forward(self, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return self.vf(seen), self.pi(seen).squeeze(-1)
+            return self._through(self.vf, seen), self._through(self.pi, seen).squeeze(-1)
 
-    names = dict(Towers().named_parameters())
-    same = {name: name for name in names}
+    same = {name: name for name in dict(Towers().named_parameters())}
     found = find_pairing(network(Towers()), network(Towers()), same)
     assert found is not None and found.same and found.pairs == same
-    hidden = {n: n for n in names if n[3] in "02"}
-    swapped = hidden | {n: {"pi": "vf", "vf": "pi"}[n[:2]] + n[2:] for n in names if n[3] == "4"}
+    swapped = same | {
+        f"{a}.last.{part}": f"{b}.last.{part}" for a, b in (["pi", "vf"], ["vf", "pi"]) for part in ("weight", "bias")
+    }
     found = find_pairing(network(Towers()), network(Misnamed()), swapped)
     assert found is not None and found.same
-    assert found.pairs["pi.0.weight"] == "vf.0.weight" and found.pairs["vf.2.bias"] == "pi.2.bias"
+    assert found.pairs["pi.first.weight"] == "vf.first.weight" and found.pairs["vf.second.bias"] == "pi.second.bias"
 
 
 class Ensemble(nn.Module):
@@ -210,3 +144,23 @@ def test_a_bound_beyond_what_is_shown_is_no_difference(bound: float) -> None:
 
     found = find_pairing(shown_then_drawn(Towers()), shown_then_drawn(Bounded()))
     assert found is not None and found.same == (bound == 2000.0)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("mistake", [mistake for mistake, said in MISTAKES.items() if said])
+def test_the_place_where_networks_part_is_named(mistake: str, size: str) -> None:
+    middle, spread = SIZES[size]
+    seen = middle + spread * torch.randn(24, D, generator=torch.Generator().manual_seed(0))
+    ours, theirs = Towers(), OtherTowers(mistake)
+    weights = unit_weights(ours, lambda: ours(seen), tied=False)
+    theirs.load_state_dict({other: weights[name] for name, other in RIGHT.items()})
+    said = first_differences(ours, lambda: ours(seen), theirs, lambda: theirs(seen), RIGHT)
+    assert MISTAKES[mistake] in " ".join(said.values())
+
+
+def test_networks_that_are_one_part_nowhere() -> None:
+    seen = torch.randn(24, D, generator=torch.Generator().manual_seed(0))
+    ours, theirs = Towers(), OtherTowers()
+    weights = unit_weights(ours, lambda: ours(seen), tied=False)
+    theirs.load_state_dict({other: weights[name] for name, other in RIGHT.items()})
+    assert first_differences(ours, lambda: ours(seen), theirs, lambda: theirs(seen), RIGHT) == {}
