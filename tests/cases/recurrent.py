@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import gymnasium
@@ -11,7 +12,11 @@ from gymnasium import spaces
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
+from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
+from ray.rllib.examples.rl_modules.classes.action_masking_rlm import ActionMaskingTorchRLModule
 from torch import nn
 
 from parity import PPOParams, Task
@@ -130,6 +135,37 @@ class Attends(Recurrent):
         return torch.cat(features, dim=1), {"seen": seen[:, -LENGTH:]}
 
 
+class Wrapped(Doors):
+    """The same as RLlib's own masked module wants it: ``observations`` beside the mask."""
+
+    observation_space = spaces.Dict(
+        {
+            "observations": spaces.Box(0, 1, (DOORS + 1,), np.float32),
+            "action_mask": spaces.Box(0, 1, (DOORS,), np.float32),
+        }
+    )
+
+    def _view(self) -> dict[str, np.ndarray]:
+        view = super()._view()
+        return {"observations": view["sign"], "action_mask": view["action_mask"].astype(np.float32)}
+
+
+class WrappedMemoryless(Memoryless):
+    def forward(self, obs: Any) -> Any:
+        return super().forward({"sign": obs["observations"]})
+
+
+def rllibs_own(config: Any) -> Any:
+    """RLlib's example of a masked module over its default LSTM; it takes the mask out of the batch that it is given."""
+    spec = RLModuleSpec(
+        module_class=ActionMaskingTorchRLModule,
+        observation_space=Wrapped.observation_space,
+        action_space=Wrapped.action_space,
+        model_config=DefaultModelConfig(use_lstm=True, max_seq_len=LENGTH, lstm_cell_size=WIDTH, fcnet_hiddens=[WIDTH]),
+    )
+    return config.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs={"agent": spec}))
+
+
 class Remembers(Recurrent):
     """Nothing to learn: it keeps the sign and picks that door, so that its return says whether it is given its state."""
 
@@ -227,3 +263,8 @@ def task(module: Any, longest: int | None = LENGTH, learner: Any = None) -> Task
         eval_every=120,
         eval_episodes=8,
     )
+
+
+lstm = dataclasses.replace(
+    task(None), id="doors-lstm", env=Wrapped, network=WrappedMemoryless, rllib_module=None, rllib_config=rllibs_own
+)

@@ -14,6 +14,7 @@ from parity import frameworks
 from parity.capture.rllib.sequences import ROW, Sequences, unrolled
 from parity.errors import ExitCode, NotSupported
 from parity.frameworks.evaluation import evaluate
+from parity.results.check import CheckDocument
 
 # Rungs that say nothing about a network of SB3's.
 COMPARED = ("contract", "distribution", "rollout", "returns", "loss", "gradient", "step", "update")
@@ -31,7 +32,14 @@ COMPARED = ("contract", "distribution", "rollout", "returns", "loss", "gradient"
 def test_a_good_recurrent_port_is_accused_of_nothing_and_its_network_is_compared_with_none(
     module: Any, longest: int
 ) -> None:
-    document = climb(recurrent.task(module, longest), "rllib")
+    check_is_good(climb(recurrent.task(module, longest), "rllib"))
+
+
+def test_rllibs_own_masked_lstm_is_accused_of_nothing() -> None:
+    check_is_good(climb(recurrent.lstm, "rllib"))
+
+
+def check_is_good(document: CheckDocument) -> None:
     rungs = document.ladder["rllib"]
     assert {name: rungs[name].status for name in COMPARED if rungs[name].status not in ("pass", "explained")} == {}
     assert not [each for each in document.findings if each.severity == "error"], accused(document)

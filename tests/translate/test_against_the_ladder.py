@@ -28,7 +28,9 @@ from parity.frameworks import hyperparameters
 from parity.frameworks.rllib.env import make_multi_agent_env
 from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.ladder.run_rungs import run_rungs
+from parity.ladder.rungs.connectors import FIXES
 from parity.port.translate.code import code
+from parity.port.translate.other_arguments import _POLICY, _WITHOUT
 from parity.port.translate.read import read
 from parity.port.translate.translate import translate
 from parity.results.capture import Capture, Configuration
@@ -305,3 +307,11 @@ def test_the_code_of_a_zoo_entry_trains_as_it_is(tmp_path: Path) -> None:
         assert rate() == pytest.approx(1e-3 * (1 - (steps + 64) / 1000), rel=1e-4)
     finally:
         algorithm.stop()
+
+
+def test_no_connector_is_advised_that_check_refuses_in_front_of_a_mask() -> None:
+    """What ``check`` says to leave out (test_connectors tries each) is named in an advice only to say that it takes no mask."""
+    advised = {name: advice for name, (_, advice) in {**_WITHOUT, **_POLICY}.items()}
+    refused = [(name, piece) for name, advice in advised.items() for piece in FIXES if piece in advice]
+    assert {name for name, _ in refused} == {"normalize", "frame_stack"}
+    assert all("no Dict observation" in advised[name] for name, _ in refused)

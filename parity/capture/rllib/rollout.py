@@ -77,6 +77,7 @@ class PortRollout:
         batches: module id -> the learner's columns, tensors: what ``forward_train`` and the loss get.
         seen: the same with the observations as the connectors made them; a module's ``compute_values`` may take them apart.
         entries: the observations of those rows; of a recurrent module `seen` has the rows' numbers in their place.
+        padded: of a recurrent module its sequences, with the observations as the connectors made them.
         modules: ids of the modules that are compared and have rows.
         copies: the modules as they were before the update.
         after: module id -> the observations that followed the last row of each chunk, columns of arrays.
@@ -94,6 +95,7 @@ class PortRollout:
     batches: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     seen: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     entries: dict[str, Any] = dataclasses.field(default_factory=dict)
+    padded: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     modules: list[str] = dataclasses.field(default_factory=list)
     copies: dict[str, Any] = dataclasses.field(default_factory=dict)
     after: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -149,7 +151,7 @@ class PortRollout:
         module = self.module(module_id) if of is None else of
         if not is_recurrent(module):
             return module
-        return unrolled(module, self.batches[module_id])
+        return unrolled(module, self.padded[module_id])
 
     def compared(self) -> list[str]:
         """Ids of the trained modules whose actions MaskablePPO has; the learning agent's in any case."""
@@ -400,11 +402,11 @@ def _batch(rollout: PortRollout, episodes: list[Any]) -> None:
         module = rollout.module(module_id)
         if is_recurrent(module):
             sequences = Sequences(columns)
+            observations = given.get(module_id, columns[Columns.OBS])
+            padded = rollout.padded[module_id] = {**columns, Columns.OBS: observations}
             rollout.seen[module_id] = sequences.by_row(columns)
-            rollout.entries[module_id] = sequences.rows(columns[Columns.OBS])
-            on_cpu = tree.map_structure(
-                lambda leaf: leaf.cpu() if isinstance(leaf, torch.Tensor) else leaf, dict(columns)
-            )
+            rollout.entries[module_id] = sequences.rows(observations)
+            on_cpu = tree.map_structure(lambda leaf: leaf.cpu() if isinstance(leaf, torch.Tensor) else leaf, padded)
             rollout.copies[module_id] = unrolled(duplicate(module).cpu(), on_cpu, anew=True)
         else:
             lengths = [len(chunk) for chunk in chunks.get(module_id, [])]

@@ -110,6 +110,8 @@ class Unrolled(torch.nn.Module):
 
     def _run(self, method: str, batch: dict[str, Any]) -> dict[str, Any]:
         given, place = self._given(batch[Columns.OBS])
+        if method == "forward_train" and isinstance(self, ValueFunctionAPI):
+            self._prepare(given)
         out = getattr(self.inner, method)(given)
         own = {
             name: self._at(place, column, f"{method}'s {name}")
@@ -118,6 +120,18 @@ class Unrolled(torch.nn.Module):
         }
         # Nobody reads embeddings but `compute_values`, which takes them as they are.
         return own | {name: out[name] for name in (Columns.EMBEDDINGS,) if name in out}
+
+    def _prepare(self, given: dict[str, Any]) -> None:
+        """RLlib's pipeline has called ``compute_values`` on the batch of training; RLlib's own masked module relies on it."""
+        prepared = copy.copy(given)
+        with torch.no_grad():
+            try:
+                self.inner.compute_values(prepared)
+            except Exception:
+                # One that wants the embeddings of this very pass: it has left the batch as it was.
+                return
+        if prepared[Columns.OBS] is not given[Columns.OBS]:
+            given |= prepared
 
     def _given(self, observations: Any) -> tuple[dict[str, Any], tuple[Any, Any]]:
         """The module's own batch, and where in its outputs the rows lie."""
