@@ -53,7 +53,7 @@ from parity.frameworks.rllib.env import OBSERVATIONS_KEY
 from parity.frameworks.rllib.env_tap import EnvReader, tap_sub_environments
 from parity.frameworks.rllib.eval_runner import make_env_runner
 from parity.frameworks.rllib.mapping import modules_of
-from parity.frameworks.rllib.module import same_tensors
+from parity.frameworks.rllib.module import same_entries, same_tensors
 from parity.results.capture import Capture, Context, Correspondence, Decisions, ModuleFacts, Resets, Step
 from parity.task.masks import MASK_KEY, choices, is_empty, is_legal
 
@@ -134,10 +134,11 @@ class PortRollout:
 
         Where the learner has no batch of it, what its agents saw, if connectors leave the module their observation space.
         """
-        if module_id in self.seen:
+        space = self.module(module_id).observation_space
+        # A module may have taken its observations apart in the learner's batch.
+        if module_id in self.seen and same_entries(self.entries[module_id], space):
             rows = self.of(module_id).decisions(len(self.seen[module_id][Columns.ACTIONS]))
             return tree.map_structure(array, take(self.entries[module_id], rows))
-        space = self.module(module_id).observation_space
         agents = {
             agent
             for agent, (observed, _) in self.port.agents.items()

@@ -116,6 +116,14 @@ def same_tensors(a: spaces.Space, b: spaces.Space) -> bool:
     return bool(a == b)
 
 
+def same_entries(observations: Any, space: gymnasium.Space) -> bool:
+    """Whether observations are nested as their space is."""
+    ours, wanted = parts_of(observations), parts_of(space)
+    if ours is None or wanted is None:
+        return ours is wanted
+    return ours.keys() == wanted.keys() and all(same_entries(ours[key], wanted[key]) for key in wanted)
+
+
 class FlatNetwork(torch.nn.Module):
     """The network of agents that the task has none for: flattened observation, two hidden layers of 64, linear heads."""
 
