@@ -185,7 +185,8 @@ SLOW = (
     "test_the_evaluator_plays_the_learning_agent_by_the_learning_module[left-leaves]",
     "test_the_evaluator_plays_the_learning_agent_by_the_learning_module[right-comes-later]",
     "test_what_a_callback_changes_is_named_with_the_callback[given1",  # other callbacks of the same kind
-    "test_what_a_callback_changes_is_named_with_the_callback[given3",
+    "test_what_a_callback_changes_is_named_with_the_callback[given2",
+    "test_what_a_callback_changes_is_named_with_the_callback[given4",
     "test_a_callback_that_logs_or_counts_is_accused_of_nothing[Counts",
     "test_a_port_of_another_layout_is_compared_and_holds[tuple-by-method",
     "test_a_port_of_another_layout_is_compared_and_holds[dict-by-info",

@@ -54,6 +54,11 @@ def level_at_first(*, algorithm: Any, **_: Any) -> None:
     algorithm.env_runner_group.foreach_env_runner(functools.partial(_set, level=2))
 
 
+class AfterEvaluation(RLlibCallback):
+    def on_evaluate_end(self, *, algorithm: Any, **_: Any) -> None:
+        algorithm.env_runner_group.foreach_env_runner(functools.partial(_set, level=2))
+
+
 class Logs(RLlibCallback):
     """Reads the environments and the result, and logs."""
 
@@ -93,6 +98,7 @@ def task(callbacks: Any = None, **functions: Any) -> Task:
     """``functions``: RLlib's own keywords, ``on_train_result=...``."""
 
     def configured(config: Any) -> Any:
+        config.evaluation(evaluation_interval=5, evaluation_duration=1)
         return config.callbacks(callbacks, **functions) if callbacks else config.callbacks(**functions)
 
     return maze_task(

@@ -40,6 +40,7 @@ def told(task: Any) -> list[Any]:
     [
         ({"callbacks": levels.Curriculum}, "error", "on_train_result"),
         ({"on_algorithm_init": levels.level_at_first}, "error", "on_algorithm_init"),
+        ({"callbacks": levels.AfterEvaluation}, "error", "on_evaluate_end"),
         ({"callbacks": levels.ShrinksAtFirst}, "error", "on_algorithm_init"),
         ({"callbacks": levels.Labels}, "warning", "on_train_result"),
     ],
