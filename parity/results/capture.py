@@ -285,6 +285,15 @@ class View:
 
 
 @dataclasses.dataclass(kw_only=True)
+class LaterSamples:
+    """Many small samples of an env runner with the port's callbacks."""
+
+    samples: int = 0
+    rewards: str | None = None  # where the episodes first hold another reward than the environment paid
+    plays_otherwise: str | None = None  # where a new environment first parts from the one that was sampled
+
+
+@dataclasses.dataclass(kw_only=True)
 class Breach:
     """The first breach of its kind of the multi-agent environment's contract, and how many there were."""
 
@@ -341,6 +350,7 @@ class Contract(Captured):
     weights: Arrays = ABSENT  # the same after SB3's were copied in
     returns: dict[str, Returns] = field(default_factory=dict)  # of the modules that the learner's batch has rows of
     connectors: list[Connector] = field(default_factory=list)  # the port's own, in their order
+    later: LaterSamples | None = None  # with ``full``, where callbacks are called while env runners sample
     env_check: dict[str, Raised] = field(
         default_factory=dict
     )  # "legal" or "illegal" actions -> what RLlib's check raised

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
@@ -64,6 +65,7 @@ class Table(MultiAgentEnv):
         self.possible_agents = self.agents = ["player"]
         self.observation_spaces, self.action_spaces = {"player": SPACE}, {"player": spaces.Discrete(CARDS)}
         self.generator = np.random.default_rng()
+        self.worth = 1.0
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         if seed is not None:
@@ -72,7 +74,7 @@ class Table(MultiAgentEnv):
         return {"player": self.hand.shown()}, {}
 
     def step(self, actions: Any) -> Any:
-        reward = self.hand.play(actions["player"])
+        reward = self.worth * self.hand.play(actions["player"])
         return (
             {"player": self.hand.shown()},
             {"player": reward},
@@ -146,3 +148,33 @@ def task(config: PPOConfig) -> Task:
 
 checked = task(finished())
 unchecked = task(finished(disable_env_checking=True))
+
+
+class Doubles(RLlibCallback):
+    """Rewrites rewards after its tenth sample."""
+
+    samples = 0
+
+    def on_sample_end(self, *, samples: Any, **_: Any) -> None:
+        self.samples += 1
+        for episode in samples if self.samples > 10 else []:
+            for each in episode.agent_episodes.values():
+                each.set_rewards(new_data=2 * np.asarray(each.get_rewards()))
+
+
+class Levels(RLlibCallback):
+    """Pays less after its fifth sample."""
+
+    samples = 0
+
+    def on_sample_end(self, *, env_runner: Any, **_: Any) -> None:
+        self.samples += 1
+        for env in env_runner.env.unwrapped.envs if self.samples == 5 else []:
+            env.unwrapped.worth = 0.5
+
+
+class OnlyCounts(RLlibCallback):
+    samples = 0
+
+    def on_sample_end(self, *, samples: Any, **_: Any) -> None:
+        self.samples += 1

@@ -16,6 +16,7 @@ from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from parity.capture.first_difference import first_differences
 from parity.capture.module_capture import ModuleCapture
 from parity.capture.raised import note
+from parity.capture.rllib import later_samples
 from parity.capture.rllib.algorithm import through_algorithm
 from parity.capture.rllib.behaviour import (
     as_trained,
@@ -99,6 +100,11 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Captur
     if full and not context.raised:
         with rollout.part("algorithm"):
             through_algorithm(rollout)
+        seen = capture.contract.view
+        repeats = not (seen.reseeds or seen.unrepeatable or seen.played_otherwise)
+        if repeats and later_samples.has_own(port.config):
+            with rollout.part("sample"):
+                capture.contract.later = later_samples.later_samples(port)
     env.close()
     return capture
 

@@ -21,14 +21,15 @@ PARTS = {"reset": ("observations",), "step": ("observations", "rewards", "ends",
 class FirstCalls(EnvReader):
     """Copies of an environment's first calls, their results without infos."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = CALLS) -> None:
         self.calls: list[Call] = []
+        self._most = most
 
     def before(self, call: Call) -> None:
-        self._arguments = copy.deepcopy(call.arguments) if len(self.calls) < CALLS else ((), {})
+        self._arguments = copy.deepcopy(call.arguments) if len(self.calls) < self._most else ((), {})
 
     def after(self, call: Call) -> None:
-        if len(self.calls) < CALLS:
+        if len(self.calls) < self._most:
             # Results that are no tuples are reported by `EnvContractChecker`.
             compared = call.result[: len(PARTS[call.method])] if isinstance(call.result, tuple) else ()
             self.calls.append(Call(call.method, self._arguments, copy.deepcopy(compared)))

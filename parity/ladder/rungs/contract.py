@@ -12,7 +12,7 @@ from parity.ladder.rungs.callbacks import callbacks
 from parity.ladder.rungs.configuration import configuration
 from parity.ladder.rungs.connectors import connectors
 from parity.ladder.rungs.legal import empty
-from parity.ladder.rungs.resets import resets
+from parity.ladder.rungs.resets import later, resets
 from parity.ladder.rungs.view import place, view
 from parity.results.capture import AlgorithmRun, Contract
 
@@ -29,6 +29,7 @@ def contract(inputs: RungInput, capture: Contract, through_algorithm: AlgorithmR
     inputs.attempt(report, connectors, report, inputs, capture)
     inputs.attempt(report, agents, report, inputs, capture)
     inputs.attempt(report, resets, report, capture)
+    inputs.attempt(report, later, report, capture)
     inputs.attempt(report, view, report, inputs, capture)
     inputs.attempt(report, callbacks, report, through_algorithm)
     return report

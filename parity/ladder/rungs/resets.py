@@ -10,6 +10,24 @@ DISTINCT_STARTS = 3
 EQUAL_EPISODES = 3
 
 
+def later(report: RungReport, contract: Contract) -> None:
+    """Rewards and environments that are others in a later sample than in the first."""
+    samples = contract.later
+    if samples is None:
+        return
+    if samples.plays_otherwise is not None:
+        message = (
+            f"within {samples.samples} short samples the environment begins to give something else than a new one on the same "
+            f"calls ({samples.plays_otherwise}): a callback changes it while it is sampled"
+        )
+        report.report("PAR049", "callbacks while sampling", message, {"differs": samples.plays_otherwise})
+    if samples.rewards is not None:
+        message = (
+            f"from a later sample on the rewards in the episodes are others than the environment's: {samples.rewards}"
+        )
+        report.report("PAR064", "callbacks while sampling", message)
+
+
 def resets(report: RungReport, contract: Contract) -> None:
     """Seeds that were given twice, sub-environments that are copies of each other, arrays that are used again."""
     if not contract.has("resets"):
