@@ -64,6 +64,7 @@ def test_a_field_without_effect_is_named_with_what_has_one(edit: Edit, fields: s
         lambda c: c.env_runners(num_env_runners=2, batch_mode="complete_episodes"),
         lambda c: c.multi_agent(policies={"a", "b"}, policy_mapping_fn=lambda a, *_: a),
         lambda c: c.rl_module(model_config={"fcnet_hiddens": [64]}),
+        lambda c: c.environment("CartPole-v1").validate(),
         lambda c: setattr(c, "weight_of_my_own_loss", 0.5),
         lambda c: c.callbacks(on_train_result=lambda **_: None),
     ],

@@ -31,6 +31,8 @@ RENAMED = {
     "no_done_at_end": None,
     "horizon": None,
 }  # fmt: skip
+# Removed names into which ``validate()`` itself writes.
+WRITTEN_BY_RLLIB = ("simple_optimizer",)
 # A misspelt name is at least as near as that to the right one.
 NEAR = 0.8
 
@@ -41,7 +43,8 @@ def ignored_fields(config: PPOConfig) -> dict[str, str]:
     ignored = {name: own[name] for name in OLD_STACK if name in own and _differs(own[name], default.get(name))}
     # A removed name is still there, with a value that says so; a misspelt one is an attribute like any other. Further
     # attributes may be for a learner or a callback of the port's own.
-    ignored |= {name: own[name] for name, value in default.items() if _is_removed(value) and _differs(own[name], value)}
+    removed = [name for name, value in default.items() if _is_removed(value) and name not in WRITTEN_BY_RLLIB]
+    ignored |= {name: own[name] for name in removed if _differs(own[name], default[name])}
     ignored |= {
         name: value
         for name, value in own.items()
@@ -51,7 +54,8 @@ def ignored_fields(config: PPOConfig) -> dict[str, str]:
     ignored |= {
         f"model/{key}": value
         for key, value in model.items()
-        if key not in default_model or _differs(value, default_model[key])
+        # ``validate()`` itself writes the private ones.
+        if not key.startswith("_") and (key not in default_model or _differs(value, default_model[key]))
     }
     for module_id, spec in (config.policies or {}).items() if isinstance(config.policies, dict) else ():
         for name in ("config", "policy_class"):
