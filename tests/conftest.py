@@ -161,6 +161,7 @@ SLOW = (
         )
     ),
     "test_the_right_network_under_other_names_is_compared[of 1e-3]",
+    "test_the_right_network_under_other_names_is_compared[order 1]",
     *(
         f"test_a_port_of_an_environment_that_shows_observations_and_mask_is_compared_and_holds[{case}]"
         for case in (

@@ -140,6 +140,7 @@ class ModuleFacts:
     mask_in_space: bool = True  # its observation space has an entry for the mask
     mask_key: str = "action_mask"  # the name of that entry
     forward_columns: dict[str, list[str]] = field(default_factory=dict)  # phase -> what this forward pass returns
+    batch_statistics: list[str] = field(default_factory=list)  # layers in training mode that normalise by their batch's
     batch_changed: list[str] = field(default_factory=list)  # entries of its batch that a forward pass changes
     unregistered_tensors: list[list[int]] = field(default_factory=list)  # shapes of those it learns and no module holds
     recurrent: bool = False  # RLlib keeps a state for it: its rows are those of sequences

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from climb import accused, climb
 from towers import MISTAKES, SIZES, towers_task
 
 from parity.errors import ExitCode
+from parity.ladder.findings import RULES
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -27,3 +31,22 @@ def test_a_wrong_network_under_other_names_is_named(mistake: str, size: str) -> 
     assert named & {"PAR101", "PAR102", "PAR104", "PAR110"}
     if MISTAKES[mistake]:
         assert MISTAKES[mistake] in str([finding.evidence for finding in document.findings])
+
+
+def test_batch_normalisation_is_named_first() -> None:
+    document = climb(towers_task("order 1", "batch norm"), "rllib")
+    assert accused(document)[0] == "PAR112"
+    assert document.findings[0].evidence["layers"] == ["net.statistics"]
+
+
+def test_a_legal_action_that_is_masked_is_named_and_no_distance_is_told() -> None:
+    document = climb(towers_task("order 1", "masks a legal action"), "rllib")
+    assert accused(document)[0] == "PAR111"
+    assert document.findings[0].evidence["legal_and_masked"] == [1]
+    assert "PAR101" in document.findings[0].consequences
+
+
+def test_the_table_of_what_is_compared_names_what_these_tests_see() -> None:
+    table = (Path(__file__).parents[2] / "docs" / "comparable.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"PAR\d{3}", table)) <= RULES.keys()
+    assert {"PAR101", "PAR102", "PAR110", "PAR112", "PAR104", "PAR026"} <= set(re.findall(r"PAR\d{3}", table))

@@ -104,6 +104,7 @@ class OtherTowers(nn.Module):
         self.value_out = nn.Linear(H, 1)
         self.second = nn.ModuleDict({"critic": nn.Linear(H, H), "actor": nn.Linear(H, H)})
         self.first = nn.ModuleDict({"critic": nn.Linear(D, H), "actor": nn.Linear(D, H)})
+        self.statistics = nn.BatchNorm1d(H, affine=False) if mistake == "batch norm" else nn.Identity()
         self.w, self.b = nn.Parameter(0.1 * torch.randn(LOGITS, H)), nn.Parameter(torch.zeros(LOGITS))
 
     def features(self, name: str, seen: torch.Tensor) -> torch.Tensor:
@@ -116,6 +117,7 @@ class OtherTowers(nn.Module):
         hidden = self.first[name](seen)
         if self.mistake != "no activation":
             hidden = torch.relu(hidden) if self.mistake == "relu" else torch.tanh(hidden)
+        hidden = self.statistics(hidden)
         if self.mistake == "dropout":
             hidden = functional.dropout(hidden, 0.3)
         normalised = hidden if self.mistake == "no layer norm" else functional.layer_norm(hidden, (H,))
@@ -144,7 +146,10 @@ def module_with(mistake: str) -> type[TorchRLModule]:
         def _forward(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
             obs = batch[Columns.OBS]
             logits = self.net(obs["observations"])[0]
-            return {Columns.ACTION_DIST_INPUTS: logits.masked_fill(obs["action_mask"] == 0, -1e9)}
+            mask = obs["action_mask"] != 0
+            if mistake == "masks a legal action":
+                mask = mask & (torch.arange(LOGITS) != 1)
+            return {Columns.ACTION_DIST_INPUTS: logits.masked_fill(~mask, torch.finfo(torch.float32).min)}
 
         def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
             return self.net(batch[Columns.OBS]["observations"])[1]

@@ -296,6 +296,11 @@ def _module_facts(rollout: PortRollout, module_id: str) -> ModuleFacts:
         parameters={name: list(p.shape) for name, p in named_parameters(module).items()},
         phases={phase: _computed_by(module, method) for phase, method in rollout.context.phases.items()},
         frozen=[name for name, p in named_parameters(module).items() if not p.requires_grad],
+        batch_statistics=[
+            name
+            for name, part in _parts(module)
+            if isinstance(part, torch.nn.modules.batchnorm._BatchNorm) and part.training and part.track_running_stats
+        ],
         choices=_choices(module.action_space),
         distribution_inputs=_distribution_inputs(rollout.context, module),
         mask_key=_mask_key(rollout.port, module),
@@ -313,6 +318,10 @@ def _computed_by(module: Any, method: str) -> str:
 
 def _mask_key(port: Port, module: Any) -> str:
     return port.mask_key if port.mask_key in getattr(module.observation_space, "spaces", {}) else MASK_KEY
+
+
+def _parts(module: Any) -> list[tuple[str, torch.nn.Module]]:
+    return list(module.named_modules()) if isinstance(module, torch.nn.Module) else []
 
 
 def _distribution_inputs(context: Context, module: Any) -> int | None:

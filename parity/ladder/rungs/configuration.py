@@ -190,16 +190,20 @@ def _hyperparameters(
     reasons = {name: declared.get(name) or declared.get(names[name]) for name in differ}
     for name, reason in reasons.items():
         if reason:
-            message = f"{name} is {differ[name]['port']}, the task has {differ[name]['task']}"
+            message = _whose(name, differ[name])
             report.report("PAR010", f"config, {name}", message, {name: differ.pop(name)}, declared=reason)
     if not differ:
         return
-    message = "; ".join(f"{name} is {each['port']}, the task has {each['task']}" for name, each in differ.items())
+    message = "; ".join(_whose(name, each) for name, each in differ.items())
     no_numbers = [name for name, each in differ.items() if not isinstance(each["port"], int | float)]
     consequences = _UPDATE if any(name != "max_grad_norm" or differ[name]["port"] for name in no_numbers) else ()
     fields = {name: wanted[name] for name in differ}
     fix = _fix(fields, wanted) if names is RLLIB_NAMES else _in_own_names(fields, names)
     report.report("PAR010", "config", message, differ, fix=fix, explains=consequences)
+
+
+def _whose(name: str, each: dict[str, Any]) -> str:
+    return f"the port's {name} is {each['port']}, the task's (SB3 trains with it) {each['task']}"
 
 
 def _fix(fields: dict[str, Any], task: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ HARDLY = 1e-6
 ENTROPY_SLACK = 1e-5
 # Standard deviations: chance reaches that once in 10^9 comparisons.
 FAR_OFF = 6.0
+DRAWN = "train, drawn observations"
 
 
 def distribution(inputs: RungInput, capture: dict[str, Distribution]) -> RungReport:
@@ -147,7 +148,7 @@ def _mask_honoured(module: ModuleCheck, distribution: Distribution) -> None:
             module.rung.misses(f"probabilities have shape {list(probability.shape)}, masks {list(random_mask.shape)}")
             return
         illegal = illegal_probability(probability, random_mask, module.choices)
-        worst["train, drawn observations"] = float(illegal.max(initial=0.0))
+        worst[DRAWN] = float(illegal.max(initial=0.0))
         forbidden = int((probability[random_mask] <= IMPOSSIBLE).sum())
     if module.mask is not None and "train" in (distribution.optional("probability") or {}):
         for phase in _phases_of(module):
@@ -161,7 +162,10 @@ def _mask_honoured(module: ModuleCheck, distribution: Distribution) -> None:
         if forbidden:
             message += f", and {forbidden} legal ones have none: the mask is read in another order, or inverted"
         evidence = {"largest_probability": worst, "legal_actions_forbidden": forbidden}
-        explains = ("PAR101", "PAR109") if forbidden else ()
+        explains: tuple[str, ...] = ("PAR101", "PAR109") if forbidden else ()
+        if set(wrong) - {DRAWN}:
+            # Where the rollout has none, they come from rows on which everything is masked.
+            explains += ("PAR111",)
         module.report("PAR201", ", ".join(phases), message, evidence, explains=explains)
 
 

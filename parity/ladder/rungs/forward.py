@@ -14,6 +14,8 @@ from parity.results.capture import Forward, RandomObservations
 
 # Far above float32's noise on outputs of order 1.
 SOME = 1e-4
+# A logit below it is masked.
+MASKED = -1e6
 # Another order of summation may well make some times what single weights moved in their last places make.
 MORE_THAN_NOISE = 10.0
 
@@ -27,6 +29,8 @@ def forward(inputs: RungInput, capture: dict[str, Forward]) -> RungReport:
         Forward,
         _batch_unchanged,
         _outputs_without_rollout,
+        _batch_statistics,
+        _legal_masked,
         _repeatable,
         _shapes,
         _finite,
@@ -78,6 +82,32 @@ def _wrong_shape(module: ModuleCheck, column: str, shape: list[int], wanted: lis
 
 def _mask(module: ModuleCheck, like: np.ndarray) -> np.ndarray:
     return np.ones(like.shape, dtype=bool) if module.mask is None else module.mask
+
+
+def _batch_statistics(module: ModuleCheck, forward: Forward) -> None:
+    """RLlib samples in evaluation mode and trains in training mode (torch_rl_module.py:85-102, ray 2.60.0)."""
+    layers = module.facts.batch_statistics
+    if layers:
+        message = (
+            f"{', '.join(layers)}: what a row gives depends on the other rows of its batch, and running statistics move"
+        )
+        module.report("PAR112", f"layer {layers[0]}", message, {"layers": layers})
+
+
+def _legal_masked(module: ModuleCheck, forward: Forward) -> None:
+    """Which legal actions the module masks."""
+    logits, mask = forward.entry("logits", "train"), module.mask
+    if mask is None or logits.shape != mask.shape:
+        return
+    masked = mask & (logits <= MASKED)
+    if masked.any():
+        rows, columns = np.nonzero(masked)
+        actions = sorted({int(column) for column in columns})
+        message = (
+            f"{module.facts.class_name} masks actions that are legal, in {len(set(rows.tolist()))} of {len(mask)} decisions: "
+            f"logit {actions[0]} is {logits[rows[0], columns[0]]:.3g} where the environment's mask allows it"
+        )
+        module.report("PAR111", module.place(int(rows[0])), message, {"legal_and_masked": actions})
 
 
 def _repeatable(module: ModuleCheck, forward: Forward) -> None:
