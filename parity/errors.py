@@ -38,7 +38,7 @@ class NotSupported(CannotStart):
 
 
 # Longer messages are cut: the log has all of it.
-LONGEST_MESSAGE = 200
+LONGEST_MESSAGE, LONGEST_READ = 200, 20_000
 # Where what an exception says or where it was raised is no place that a user can change.
 _FRAMEWORKS = ("ray", "torch", "numpy", "gymnasium", "stable_baselines3", "sb3_contrib", "tree", "cloudpickle")
 _INSTALLED = re.compile(r".*[/\\\\](?:site|dist)-packages[/\\\\]")
@@ -166,7 +166,7 @@ def _origin(frame: re.Match[str], rank: int) -> Origin:
 
 def _told(error: BaseException) -> tuple[str, str]:
     """Class and message. A message that holds a traceback ends with the exception's own line."""
-    name, message = type(error).__name__, str(error)
+    name, message = type(error).__name__, _text(error)
     of_ray = type(error).__module__.startswith("ray.") and _FRAME.search(message) is not None
     if of_ray or _TRACEBACK in message:
         lines = message.strip().splitlines()
@@ -177,6 +177,17 @@ def _told(error: BaseException) -> tuple[str, str]:
             last = next((line for line in remote if line["message"]), remote[0])
             name, message = last["name"].rpartition(".")[2], last["message"] or ""
     return name, _said(message)
+
+
+def _text(error: BaseException) -> str:
+    """``str(error)``, which a user's exception may not allow, without what would control a terminal."""
+    try:
+        text = str(error)
+    except Exception as broken:
+        return f"its message cannot be read, __str__ raised {type(broken).__name__}"
+    if len(text) > LONGEST_READ:
+        text = f"{text[: LONGEST_READ // 2]}…{text[-LONGEST_READ // 2 :]}"
+    return "".join(c if c.isprintable() or c.isspace() else " " for c in text)
 
 
 def _said(message: str) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 from parity.report import write_report
 from parity.results import study as files
 from parity.results.bench import BenchRequest
-from parity.results.ladder import LADDER_FILE
+from parity.results.ladder import LADDER_FILE, RUNGS
 from parity.results.summary import Finding, Summary
 from parity.task import PPOParams
 from parity.verdict.judge import judge
@@ -50,11 +50,19 @@ def write_study(
         "git": {"commit": "4f2c9d1e", "dirty": False},
     }
     files.StudyFile(**fields | file_fields).write(folder / files.STUDY_FILE)
+    write_ladder(folder, list(by_task), [framework for framework in first if framework != "sb3"])
     for task, arms in by_task.items():
         for framework, values in arms.items():
             for seed, score in zip(seeds, values, strict=True):
                 write_trial(folder, task, framework, seed, score)
     return folder
+
+
+def write_ladder(study: Path, tasks: Sequence[str], ports: Sequence[str]) -> None:
+    """``ladder.json`` with every rung passed."""
+    rungs = {name: {"rung": i, "status": "pass"} for i, name in enumerate(RUNGS)}
+    stored = {task: {"ladder": dict.fromkeys(ports, rungs), "findings": []} for task in tasks}
+    (study / LADDER_FILE).write_text(json.dumps(stored))
 
 
 def write_trial(study: Path, task: str, framework: str, seed: int, score: float) -> Path:

@@ -35,7 +35,7 @@ def run_bench(options: BenchOptions, resume: str | None, as_json: bool) -> int:
     """
     folder, file, refs = _begin(options) if resume is None else _resume(resume, options.out)
     try:
-        _measure_all(folder, file, refs)
+        _measure_all(folder, file, refs, options.timeout)
     except KeyboardInterrupt:
         _store(folder, file, "it was interrupted")
         raise Interrupted(
@@ -56,7 +56,7 @@ def _begin(options: BenchOptions) -> tuple[Path, BenchFile, dict[str, TaskRef]]:
     if study is not None and (study / BENCH_FILE).exists():
         raise CannotStart(f"--study {options.study}: it has a {BENCH_FILE}; delete it to measure again.")
     arguments = options.task or []
-    preflight = inspect(arguments, options.frameworks, None, options.device, options.threads)
+    preflight = inspect(arguments, options.frameworks, None, options.device, options.threads, options.timeout)
     tasks = list(preflight.tasks)
     if study is not None and (unknown := set(tasks) - set(files.load_study(study).file.request.tasks)):
         raise CannotStart(f"--study {options.study}: it has no task {', '.join(sorted(unknown))}; choose with --task.")
@@ -87,7 +87,7 @@ def _resume(name: str, out: Path) -> tuple[Path, BenchFile, dict[str, TaskRef]]:
     return folder, file, dict(zip(file.request.tasks, refs, strict=True))
 
 
-def _measure_all(folder: Path, file: BenchFile, refs: dict[str, TaskRef]) -> None:
+def _measure_all(folder: Path, file: BenchFile, refs: dict[str, TaskRef], timeout: float) -> None:
     from parity.study.runner import opened_ray
 
     file.reason = None
@@ -99,7 +99,7 @@ def _measure_all(folder: Path, file: BenchFile, refs: dict[str, TaskRef]) -> Non
             advance(f"{task}/{framework}, round {round_ + 1} of {file.request.rounds}")
             work = (refs[task], task, framework, round_, file.request, address)
             try:
-                file.measured.append(run_in_subprocess(measure, *work, about=f"{framework} on {task}"))
+                file.measured.append(run_in_subprocess(measure, *work, about=f"{framework} on {task}", timeout=timeout))
             except CannotStart:
                 raise
             except Exception as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from parity.system.options import DEFAULT_OUT, AtLeastOne, Names, Options
+from parity.system.options import DEFAULT_OUT, DEFAULT_TIMEOUT_S, AtLeastOne, Names, Options, Timeout
 
 
 class BenchOptions(Options):
@@ -27,6 +27,8 @@ class BenchOptions(Options):
     """auto, cpu or cuda."""
     threads: AtLeastOne = 1
     """Torch threads of every process."""
+    timeout: Timeout = DEFAULT_TIMEOUT_S
+    """Seconds that one process may take before it is ended, with everything that it started."""
     study: str | None = None
     """Put bench.json into this study (a folder or a name under --out), where parity gate finds it."""
     name: str | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
@@ -13,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
 
 from parity.system.machine import cores
+from parity.system.subprocesses import kill, live_with_driver
 from parity.task.registry import TaskRef
 
 # How a process is lost.
@@ -84,6 +84,9 @@ class WorkerPool:
                     except BrokenProcessPool:
                         results[index] = jobs[index].lost(DIED, "out of memory, os._exit, or a crash of native code")
                         worker.restart()
+                    except (SystemExit, GeneratorExit, KeyboardInterrupt) as error:
+                        # A worker's, so raised by the port: Ctrl-C ends workers without an exception.
+                        results[index] = jobs[index].lost(DIED, f"raised {error!r}")
                 del running[future]
                 free.append(worker)
                 on_done(index, results[index])
@@ -108,8 +111,8 @@ class _Worker:
     def kill(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
         # A process that has died, or has not started yet, needs no ending.
-        with contextlib.suppress(BrokenProcessPool, CancelledError, TimeoutError, ProcessLookupError):
-            os.kill(self._pid.result(timeout=0), getattr(signal, "SIGKILL", signal.SIGTERM))
+        with contextlib.suppress(BrokenProcessPool, CancelledError, TimeoutError):
+            kill(self._pid.result(timeout=0))
 
     def restart(self) -> None:
         self.kill()
@@ -117,8 +120,8 @@ class _Worker:
 
 
 def _log_output(log: str) -> None:
-    """What the port and its frameworks print goes to the log; Ctrl-C ends the process without a traceback of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """What the port and its frameworks print goes to the log."""
+    live_with_driver()
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

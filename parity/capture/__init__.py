@@ -69,7 +69,7 @@ def collect(task: Task, name: str, device: str, lockstep: int | None = None, ful
         capture = of_framework(framework, task, device, lockstep, full)
     except CannotStart:
         raise
-    except Exception as error:
+    except (Exception, SystemExit, GeneratorExit) as error:
         capture = Capture(
             context=Context(framework=name, declared=dict(task.declared), raised={"build": raised(error)})
         )

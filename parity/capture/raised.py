@@ -31,11 +31,11 @@ def part(context: Context, name: str) -> Iterator[None]:
         yield
     except CannotStart:
         raise
-    except Exception as error:
+    except (Exception, SystemExit, GeneratorExit) as error:
         context.raised[name] = raised(error)
 
 
-def raised(error: Exception) -> Raised:
+def raised(error: BaseException) -> Raised:
     """An exception, with its traceback and the place in the user's code that it comes from."""
     text = "".join(traceback.format_exception(error))
     root, origin = root_of(error), origin_in(text)

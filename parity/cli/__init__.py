@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from parity import __version__
 from parity.errors import CannotStart, ExitCode, Interrupted, one_line
+from parity.system.signals import sigterm_as_ctrl_c
 
 # A file that may not be written or read, a full disk, a name that is too long: the user can mend these.
 REFUSED_BY_THE_SYSTEM = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENAMETOOLONG}
@@ -61,6 +62,7 @@ app.command(baseline)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: exits with the command's exit code; bad input ends with one sentence on stderr."""
+    sigterm_as_ctrl_c()
     sys.exit(call(arguments))
 
 
@@ -82,7 +84,8 @@ def call(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in REFUSED_BY_THE_SYSTEM:
             return _own_error(error)
         return _refuse(f"{error.filename}: {error.strerror}.")
-    except Exception as error:
+    except BaseException as error:
+        # SystemExit(0) of a user's code would end the command as if it held.
         return _own_error(error)
     return int(outcome) if outcome is not None else ExitCode.HOLDS
 
@@ -97,7 +100,7 @@ def _bad_option(error: CycloptsError) -> str:
     return " ".join(str(error).split())
 
 
-def _own_error(error: Exception) -> int:
+def _own_error(error: BaseException) -> int:
     """For errors that no input should cause: the traceback is for parity's developers."""
     import traceback
 

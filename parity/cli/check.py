@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from parity.cli.options import AllOf, Json, default_task
-from parity.system.options import DEFAULT_OUT, AtLeastOne, Names, Options
+from parity.system.options import DEFAULT_OUT, DEFAULT_TIMEOUT_S, AtLeastOne, Names, Options, Timeout
 
 
 class CheckOptions(Options):
@@ -29,6 +29,8 @@ class CheckOptions(Options):
     """Run so many whole iterations of rung 9 with SB3, as long as the task trains them. Default: three short ones."""
     full: bool = False
     """Run one iteration through the port's own Algorithm too, on a local Ray with all its env runners and learners."""
+    timeout: Timeout = DEFAULT_TIMEOUT_S
+    """Seconds that the comparison may take before it is ended, with everything that it started."""
     out: Path = DEFAULT_OUT
     """Folder of the log, where the port raised."""
 

@@ -22,7 +22,9 @@ def run(*, options: AllOf[RunOptions] = NOTHING_GIVEN, resume: str | None = None
     from parity.errors import CannotStart
     from parity.study.command import run_study
 
-    fixed = [name for name in RunOptions.model_fields if name in options.model_fields_set - {"address", "out"}]
+    fixed = [
+        name for name in RunOptions.model_fields if name in options.model_fields_set - {"address", "out", "timeout"}
+    ]
     if resume is not None and fixed:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
         raise CannotStart(f"--resume finishes a study as it was asked for: leave out {names}.")

@@ -38,7 +38,7 @@ def run_check(options: CheckOptions, as_json: bool) -> int:
         task_id, collected, device = _stored(options, names)
     else:
         task_id, collected, device, left_out = run_in_subprocess(
-            _collected, options, names, about=f"--task {options.task}"
+            _collected, options, names, about=f"--task {options.task}", timeout=options.timeout
         )
     document, ladders = judge(task_id, collected, device)
     document.left_out = left_out

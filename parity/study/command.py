@@ -38,7 +38,9 @@ def run_study(options: RunOptions, resume: str | None) -> Path:
 
 
 def _create(options: RunOptions) -> tuple[Path, dict[str, TaskRef]]:
-    preflight = inspect(options.task, options.frameworks, options.steps, options.device, options.threads, options.out)
+    preflight = inspect(
+        options.task, options.frameworks, options.steps, options.device, options.threads, options.timeout, options.out
+    )
     created = files.now()
     default = f"{created[:10]}-{options.suite or '-'.join(preflight.tasks)}"
     name = options.name or files.free_name(options.out, default[:80])
@@ -78,7 +80,9 @@ def _resume(options: RunOptions, name: str) -> tuple[Path, dict[str, TaskRef]]:
     folder = files.find_study(name, options.out)
     record = files.load_study(folder).file
     request = record.request
-    preflight = inspect(request.task_arguments, request.frameworks, request.steps, request.device, request.threads)
+    preflight = inspect(
+        request.task_arguments, request.frameworks, request.steps, request.device, request.threads, options.timeout
+    )
     if list(preflight.tasks) != request.tasks:
         raise CannotStart(
             f"--resume {name}: the task files now define {', '.join(preflight.tasks)}; start a new study."
@@ -102,7 +106,7 @@ def _compare_and_train(folder: Path, refs: dict[str, TaskRef], options: RunOptio
     with opened_ray(refs.values(), options.address, cores_of(study)) as address:
         if not compared:
             say("Comparing numbers before training")
-            if not run_ladder(folder, refs, study.file.request.frameworks, address):
+            if not run_ladder(folder, refs, study.file.request.frameworks, address, options.timeout):
                 price = ", training shows what it costs" if options.train_on_error else ""
                 say(f"The numbers differ; `parity check` says where{price}")
                 if not options.train_on_error:

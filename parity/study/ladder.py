@@ -23,15 +23,18 @@ from parity.system.subprocesses import run_in_subprocess
 from parity.task.registry import TaskRef, load
 
 
-def run_ladder(folder: Path, refs: dict[str, TaskRef], names: list[str], address: str) -> bool:
+def run_ladder(folder: Path, refs: dict[str, TaskRef], names: list[str], address: str, timeout: float) -> bool:
     """Compares every framework but the reference with it, on every task; stores it and returns whether nothing differs.
 
-    ``names``: the study's frameworks, without the reference among which nothing is compared; ``address``: of the ports' Ray.
+    ``names``: the study's frameworks, without the reference among which nothing is compared; ``address``: of the ports' Ray;
+    ``timeout``: seconds for each task.
     """
     others = [name for name in names if name != frameworks.REFERENCE]
     if frameworks.REFERENCE not in names or not others:
         return True
-    collected = run_in_subprocess(_collect_all, refs, others, address, about=f"The ladder of {', '.join(refs)}")
+    collected = run_in_subprocess(
+        _collect_all, refs, others, address, about=f"The ladder of {', '.join(refs)}", timeout=timeout * len(refs)
+    )
     documents = {}
     for task, captures in collected.items():
         documents[task], _ = judge(task, captures)

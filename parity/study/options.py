@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from pydantic import Field, ValidationError
 
 from parity.errors import CannotStart
-from parity.system.options import DEFAULT_OUT, AtLeastOne, Names, Options, complaint
+from parity.system.options import DEFAULT_OUT, DEFAULT_TIMEOUT_S, AtLeastOne, Names, Options, Timeout, complaint
 from parity.task import suites
 from parity.task.registry import DEFAULT_TASK
 
@@ -52,6 +52,8 @@ class RunOptions(Options):
     """Exit 3 where this could not be decided."""
     train_on_error: Annotated[bool, Parameter(negative="--no-train-on-error")] = True
     """Train even where the numbers already differ, so that the curve shows what it costs."""
+    timeout: Timeout = DEFAULT_TIMEOUT_S
+    """Seconds that the look at a task before training may take before it is ended, with everything that it started."""
     name: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = None
     """Name of the study's folder. Default: date and task, or suite."""
     out: Path = DEFAULT_OUT

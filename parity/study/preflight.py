@@ -45,12 +45,14 @@ def inspect(
     steps: int | None,
     device: str,
     threads: int,
+    timeout: float,
     out: Path | None = None,
 ) -> Preflight:
     """Tries the tasks, as ``--task`` names them, on the frameworks called ``names``, in a fresh process.
 
     Args:
         steps: environment steps of a trial; None for every task's own.
+        timeout: seconds for each task.
         out: a folder that has to be writable.
 
     Raises:
@@ -61,7 +63,9 @@ def inspect(
     if out is not None:
         _check_writable(out)
     say("Looking at the task and the frameworks")
-    return run_in_subprocess(_inspect, refs, names, steps, device, threads, about=f"--task {', '.join(arguments)}")
+    about = f"--task {', '.join(arguments)}"
+    work = (refs, names, steps, device, threads)
+    return run_in_subprocess(_inspect, *work, about=about, timeout=timeout * len(refs))
 
 
 def _inspect(refs: list[TaskRef], names: list[str], steps: int | None, device: str, threads: int) -> Preflight:
@@ -96,7 +100,7 @@ def _effective(adapter: Framework, task: Task, device: str, threads: int) -> Eff
         effective = adapter.effective(task, device, threads)
     except CannotStart:
         raise
-    except Exception as error:
+    except (Exception, SystemExit, GeneratorExit) as error:
         # A port that raises is a result of the study: its trials will say the same, with the traceback in their logs.
         return EffectiveConfig(hyperparameters={}, native={"error": in_short(error)}, threads=threads)
     return EffectiveConfig.model_validate(dataclasses.asdict(effective))

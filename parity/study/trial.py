@@ -67,9 +67,12 @@ def run_trial(spec: TrialSpec, on_progress: Callable[[int, float], None]) -> Non
             session.close()
     except BaseException as error:
         recorder.log(traceback.format_exc())
-        crashed = isinstance(error, Exception)
-        recorder.write("crashed" if crashed else "interrupted", in_short(error))
-        raise
+        # A port that calls sys.exit is one that raised; what stops a trial from outside is KeyboardInterrupt.
+        interrupted = isinstance(error, KeyboardInterrupt)
+        recorder.write("interrupted" if interrupted else "crashed", in_short(error))
+        if interrupted or isinstance(error, Exception):
+            raise
+        raise RuntimeError(f"the port raised {error!r}") from error
     recorder.write("done", None)
 
 

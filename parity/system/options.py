@@ -15,6 +15,9 @@ from parity.errors import first_refusal
 DEFAULT_OUT = Path("results")
 
 AtLeastOne = Annotated[int, Field(ge=1)]
+# Seconds for a look at one task, which takes ten to sixty where nothing hangs.
+Timeout = Annotated[float, Field(gt=0)]
+DEFAULT_TIMEOUT_S = 900.0
 
 
 def _each_once(names: list[str]) -> list[str]:

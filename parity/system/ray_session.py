@@ -8,6 +8,7 @@ import os
 
 from parity.errors import CannotStart, one_line
 from parity.system.machine import cores
+from parity.system.signals import sigterm_as_ctrl_c
 
 # The processes of a trial exchange little; Ray's default would reserve a third of the machine's memory.
 OBJECT_STORE_BYTES = 128 * 2**20
@@ -30,6 +31,7 @@ def connect(address: str | None, cpus: float, folders: set[str]) -> str:
 
     if not ray.is_initialized():
         _join(address) if address is not None else _start(cpus, folders)
+        sigterm_as_ctrl_c()
     return address or ray.get_runtime_context().gcs_address
 
 

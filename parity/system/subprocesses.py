@@ -5,33 +5,62 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
+import threading
+import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, TypeVar
 
-from parity.errors import CannotStart
+import psutil
+
+from parity.errors import CannotStart, one_line
 
 T = TypeVar("T")
 HASH_SEED = "PYTHONHASHSEED"
 
+# How long a process that has answered may take to end by itself.
+GRACE_S = 10.0
 
-def run_in_subprocess(work: Callable[..., T], *arguments: object, about: str) -> T:
-    """Runs ``work(*arguments)`` in a fresh process; ``about`` names its subject for the message below.
+
+def run_in_subprocess(work: Callable[..., T], *arguments: object, about: str, timeout: float | None = None) -> T:
+    """Runs ``work(*arguments)`` in a fresh process, and ends with it everything that it started.
+
+    Args:
+        about: the subject of the sentences below.
+        timeout: seconds that it may take; None for no limit.
 
     Raises:
-        CannotStart: the process died.
+        CannotStart: the process died, took longer than ``timeout``, or was ended by an exception that is no `Exception`, as
+            ``sys.exit`` raises. Such a one never crosses into the driver, which would end without a verdict.
         Exception: whatever ``work`` raised.
     """
     spawn = multiprocessing.get_context("spawn")
-    with fixed_hash_seed(), ProcessPoolExecutor(1, mp_context=spawn, initializer=_start) as pool:
-        try:
-            return pool.submit(work, *arguments).result()
-        except BrokenProcessPool:
+    receiver, sender = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=_child, args=(sender, work, arguments))
+    with fixed_hash_seed():
+        process.start()
+    sender.close()
+    try:
+        # The sentinel as well: a process that the user's code forked may hold the pipe open.
+        if not wait([receiver, process.sentinel], timeout):
             raise CannotStart(
-                f"{about}: the process that looked at it died (out of memory, os._exit, or a crash of native code)."
-            ) from None
+                f"{about}: not finished after {timeout:g} s, and ended; find what hangs there, or allow more with --timeout."
+            )
+        try:
+            result, error = receiver.recv() if receiver.poll() else _died(about)
+        except EOFError:
+            _died(about)
+        process.join(GRACE_S)
+    finally:
+        _end(process)
+        receiver.close()
+    if error is not None:
+        raise error
+    return result
 
 
 @contextlib.contextmanager
@@ -51,7 +80,73 @@ def fixed_hash_seed() -> Iterator[None]:
         del os.environ[HASH_SEED]
 
 
-def _start() -> None:
-    """Sends prints to stderr, as stdout is for the driver's document; Ctrl-C ends this process without a traceback."""
-    os.dup2(2, 1)
+def _died(about: str) -> Any:
+    raise CannotStart(
+        f"{about}: the process that looked at it died (out of memory, os._exit, or a crash of native code)."
+    )
+
+
+def _child(sender: Connection, work: Callable[..., Any], arguments: tuple[object, ...]) -> None:
+    os.dup2(2, 1)  # stdout is for the driver's document
+    live_with_driver()
+    try:
+        answer: tuple[Any, BaseException | None] = (work(*arguments), None)
+    except Exception as error:
+        answer = (None, _that_can_be_sent(error))
+    except BaseException as error:
+        answer = (None, CannotStart(f"{raised_at(error)}; code that is looked at may not end the process."))
+    sender.send(answer)
+    sender.close()
+
+
+def live_with_driver() -> None:
+    """Called first in a process: from then on it ends when its driver does or says so, and no terminal's Ctrl-C reaches it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(os, "setsid"):
+        os.setsid()
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+
+
+def _end_with_driver() -> None:
+    driver = multiprocessing.parent_process()
+    assert driver is not None
+    wait([driver.sentinel])
+    kill(os.getpid())
+
+
+def _end(process: BaseProcess) -> None:
+    assert process.pid is not None
+    kill(process.pid)
+    process.join()
+
+
+def kill(pid: int) -> None:
+    """Kills a process that called `live_with_driver`, with what it started, also what it left behind when it ended."""
+    if hasattr(os, "killpg"):
+        # Nothing is left of it, or it has not come to `os.setsid` yet.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in multiprocessing.active_children():
+            if child.pid == pid:
+                for each in [*psutil.Process(pid).children(recursive=True), child]:
+                    each.kill()
+
+
+def _that_can_be_sent(error: Exception) -> Exception:
+    """The exception itself where it survives the way to the driver, else one of its sentence, with the traceback as a note."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        sentence = RuntimeError(f"{type(error).__name__}: {one_line(error)}")
+        sentence.add_note("".join(traceback.format_exception(error)))
+        return sentence
+    return error
+
+
+def raised_at(error: BaseException) -> str:
+    """``file.py, line 3, raised SystemExit(0)``, of the innermost line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}, " if frames else "it "
+    return f"{place}raised {error!r}"

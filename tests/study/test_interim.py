@@ -14,7 +14,6 @@ import pytest
 
 from parity.cli import call
 from parity.results import study as files
-from parity.study.ladder import LADDER_FILE
 from parity.study.options import RunOptions
 from parity.study.trial import TrialSpec
 
@@ -84,7 +83,7 @@ def trained(parity: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Train
     monkeypatch.setattr("parity.study.preflight.run_in_subprocess", lambda work, *arguments, about: work(*arguments))
     monkeypatch.setattr("parity.study.runner.opened_ray", lambda *arguments: contextlib.nullcontext(""))
     monkeypatch.setattr(
-        "parity.study.ladder.run_ladder", lambda folder, *others: (folder / LADDER_FILE).write_text("{}")
+        "parity.study.ladder.run_ladder", lambda folder, refs, names, *_: write_ladder(folder, list(refs), names[1:])
     )
     monkeypatch.setattr("parity.cli.conclude.write_report", lambda *arguments: None)
     parity.write("my_task.py")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import Logger
 
 from parity.capture.lockstep_common import GOING, TERMINATED, TRUNCATED, Length, Rollout, Streams
 from parity.frameworks.base import SEED_STRIDE
@@ -45,7 +45,7 @@ class Sb3Side:
         self._streams = streams
         env = vec_env(task, length.n_envs)
         self.model: Any = build_model(task, env, seed, device)
-        self.model.set_logger(configure(None, []))
+        self.model.set_logger(Logger(folder=None, output_formats=[]))
         # As a trial seeds it: after MaskablePPO.__init__, which seeds the environments too.
         env.seed(seed * SEED_STRIDE)
         model = self.model

@@ -18,7 +18,7 @@ from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.buffers import MaskableDictRolloutBufferSamples
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.buffers import RolloutBuffer
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import Logger
 
 from parity.capture.module_capture import ModuleCapture, loss_terms
 from parity.frameworks import hyperparameters
@@ -367,7 +367,7 @@ class _Trainer:
         model.rollout_buffer_class = lambda *_, **__: self
         model._setup_model()
         model.n_epochs, model._current_progress_remaining = 1, 1.0
-        model.set_logger(configure(None, []))
+        model.set_logger(Logger(folder=None, output_formats=[]))
         self._normalize = ppo.normalize_advantage
         policy.optimizer = torch.optim.Adam(policy.parameters(), lr=ppo.learning_rate, eps=ppo.adam_eps)
         self._dealt: list[Any] = []

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecNormalize
 
 from parity.frameworks import hyperparameters
@@ -67,7 +67,7 @@ class Sb3Session(Session):
         self.task = task
         self.env = vec_env(task, task.ppo.n_envs)
         self.model: Any = build_model(task, self.env, seed, device)
-        self.model.set_logger(configure(None, []))
+        self.model.set_logger(Logger(folder=None, output_formats=[]))
         # MaskablePPO.__init__ seeded the environments with `seed`; trials must not share environment streams.
         self.env.seed(seed * SEED_STRIDE)
         self._watch = Stopwatch(synchronizer(device))
