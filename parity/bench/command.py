@@ -17,6 +17,7 @@ from parity.bench.options import BenchOptions
 from parity.errors import CannotStart, Interrupted, in_short
 from parity.results import study as files
 from parity.results.bench import BENCH_FILE, BenchFile, BenchRequest, load_bench_file
+from parity.results.writing import write_text
 from parity.study.preflight import inspect
 from parity.system import machine
 from parity.system.console import console, progress, say
@@ -103,7 +104,7 @@ def _measure_all(folder: Path, file: BenchFile, refs: dict[str, TaskRef], timeou
             except CannotStart:
                 raise
             except Exception as error:
-                (folder / LOG_FILE).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+                write_text(folder / LOG_FILE, "".join(traceback.format_exception(error)))
                 file.reason = f"{framework} raised on {task}: {in_short(error)}"
                 return
             _store(folder, file, "it is not finished")
@@ -121,7 +122,7 @@ def _waiting(file: BenchFile) -> Iterator[tuple[int, str, str]]:
 
 def _store(folder: Path, file: BenchFile, reason: str | None) -> None:
     text = file.model_copy(update={"reason": reason}).to_json()
-    (folder / BENCH_FILE).write_text(text, encoding="utf-8")
+    write_text(folder / BENCH_FILE, text)
 
 
 @contextlib.contextmanager

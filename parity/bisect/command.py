@@ -24,6 +24,7 @@ from parity.bisect.task_files import DOCUMENT_FILE, LOG_FILE, check_command, mak
 from parity.bisect.worker_pool import WorkerPool
 from parity.errors import CannotStart, ExitCode
 from parity.results.bisect import BisectDocument, StepEntry
+from parity.results.writing import write_text
 from parity.system.console import console, progress
 from parity.task import registry as tasks
 
@@ -70,7 +71,7 @@ def run_bisect(
         write_task_files(folder, ref, parts, document, mended)
     document.log = log.as_posix()
     document.seconds = round(time.perf_counter() - begin, 1)
-    (folder / DOCUMENT_FILE).write_text(document.to_json() + "\n", encoding="utf-8")
+    write_text(folder / DOCUMENT_FILE, document.to_json() + "\n")
     if document.climb is None:
         _print_culprits(terminal, document, advice(result) if result is not None else [])
     else:

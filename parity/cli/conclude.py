@@ -6,6 +6,7 @@ from pathlib import Path
 
 from parity.report import write_report
 from parity.results.study import LOG_FILE, SUMMARY_FILE, load_study
+from parity.results.writing import write_text
 from parity.system.console import say
 from parity.verdict.judge import judge_stored
 
@@ -14,7 +15,7 @@ def conclude(folder: Path, as_json: bool) -> int:
     """Judges what lies in a study's folder, writes summary and report, says the verdict. Returns the exit code."""
     study = load_study(folder)
     summary = judge_stored(study)
-    (folder / SUMMARY_FILE).write_text(summary.to_json(), encoding="utf-8")
+    write_text(folder / SUMMARY_FILE, summary.to_json())
     write_report(study, summary)
     if as_json:
         print(summary.to_json(), end="")

@@ -21,6 +21,7 @@ from parity.results.gate import BENCHMARK_FILE, GATE_FILE, MARKDOWN_FILE, Gate, 
 from parity.results.study import SUMMARY_FILE, StudyRecord, load_study
 from parity.results.summary import Summary
 from parity.results.waivers import WAIVERS_FILE, load_waivers
+from parity.results.writing import write_text
 from parity.system.console import say
 from parity.verdict.judge import judge_stored
 
@@ -47,11 +48,11 @@ def gate(
     tasks = tasks_of(study, summary, bench)
     required = list(dict.fromkeys([*study.file.request.require, *require]))
     decided = decide(accepted, study, summary, required, granted, throughput, datetime.now(UTC).date(), bench)
-    (folder / SUMMARY_FILE).write_text(summary.to_json(), encoding="utf-8")
-    (folder / GATE_FILE).write_text(decided.to_json(), encoding="utf-8")
-    (folder / BENCHMARK_FILE).write_text(benchmark_json(summary, tasks), encoding="utf-8")
+    write_text(folder / SUMMARY_FILE, summary.to_json())
+    write_text(folder / GATE_FILE, decided.to_json())
+    write_text(folder / BENCHMARK_FILE, benchmark_json(summary, tasks))
     markdown = gate_markdown(decided)
-    (folder / MARKDOWN_FILE).write_text(markdown, encoding="utf-8")
+    write_text(folder / MARKDOWN_FILE, markdown)
     write_report(study, summary)
     _tell(decided, markdown, folder)
     if as_json:

@@ -9,6 +9,7 @@ from parity.report.page import html_report
 from parity.report.static import write_figures, write_pooled
 from parity.results.study import StudyRecord
 from parity.results.summary import Summary
+from parity.results.writing import write_text
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
@@ -27,17 +28,17 @@ def write_report(study: StudyRecord, summary: Summary) -> None:
         OSError: the folder cannot be written.
     """
     report = content(study, summary)
-    (study.folder / HTML_FILE).write_text(html_report(report), encoding="utf-8")
+    write_text(study.folder / HTML_FILE, html_report(report))
     figures = {task.id: write_figures(task, study.folder / FIGURES) for task in report.tasks}
     together = write_pooled(report, study.folder / FIGURES)
-    (study.folder / MARKDOWN_FILE).write_text(markdown_report(report, figures, together), encoding="utf-8")
+    write_text(study.folder / MARKDOWN_FILE, markdown_report(report, figures, together))
     gate = report.gate.document if report.gate is not None and not report.gate.stale else None
     junit = junit_xml(summary, study.file.request.require, gate)
-    (study.folder / JUNIT_FILE).write_text(junit, encoding="utf-8")
+    write_text(study.folder / JUNIT_FILE, junit)
 
 
 def write_html(study: StudyRecord, summary: Summary) -> str:
     """Writes ``report.html`` alone and returns its text."""
     page = html_report(content(study, summary))
-    (study.folder / HTML_FILE).write_text(page, encoding="utf-8")
+    write_text(study.folder / HTML_FILE, page)
     return page

@@ -15,6 +15,7 @@ import numpy as np
 
 from parity.errors import CannotStart
 from parity.results.capture import Capture
+from parity.results.writing import replacing
 
 SCHEMA_VERSION = 2
 JSON_FILE = "capture.json"
@@ -30,7 +31,7 @@ def save(capture: Capture, path: Path) -> None:
     """
     arrays: dict[str, np.ndarray] = {}
     document = {"schema_version": SCHEMA_VERSION, "capture": _plain(capture, "", arrays, {})}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(JSON_FILE, json.dumps(document, indent=1))
         for name, array in arrays.items():
             buffer = io.BytesIO()

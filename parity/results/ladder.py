@@ -11,6 +11,7 @@ from parity.results.reading import read_json
 from parity.results.summary import Finding, RungResult
 
 LADDER_FILE = "ladder.json"
+RUNGS = ("contract", "forward", "distribution", "rollout", "returns", "loss", "gradient", "step", "update", "lockstep")
 Ladders = dict[str, dict[str, dict[str, RungResult]]]
 
 

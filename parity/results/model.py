@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from parity.results.writing import write_text
+
 
 class Stored(BaseModel):
     """NaN and infinities are written as strings, since JSON has no numbers for them.
@@ -20,7 +22,7 @@ class Stored(BaseModel):
         return self.model_dump_json(indent=1) + "\n"
 
     def write(self, path: Path) -> None:
-        path.write_text(self.to_json(), encoding="utf-8")
+        write_text(path, self.to_json())
 
 
 class Strict(Stored):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pandas as pd
+from pydantic import Field, RootModel, ValidationError
 
 from parity import __version__
 from parity.errors import CannotStart
 from parity.results.capture import CallbackChange
 from parity.results.model import Stored
-from parity.results.reading import cannot_read, read_json
+from parity.results.reading import complaint, read_json
+from parity.results.summary import MaskCounts
+from parity.results.tables import CURVE, TIMING, read_table
 
 SCHEMA_VERSION = 1
 STUDY_FILE = "study.json"
@@ -71,6 +75,10 @@ class TaskRecord(Stored):
     frameworks: dict[str, EffectiveConfig]
 
 
+# Names that become folders: nothing in them leads out of the study.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
 class Request(Stored):
     """What was asked. ``suite`` is the name that ``tasks`` and, unless given otherwise, ``seeds`` come from.
 
@@ -78,9 +86,9 @@ class Request(Stored):
     has reached, and grow with it.
     """
 
-    tasks: list[str]
-    frameworks: list[str]
-    seeds: list[int]
+    tasks: list[Name]
+    frameworks: list[Name]
+    seeds: list[Annotated[int, Field(ge=0)]]
     steps: int | None = None
     device: str = "cpu"
     threads: int = 1
@@ -123,6 +131,15 @@ class TrialMeta(Stored):
     processes: int = 1
     initial_weights: str | None = None
     callbacks: list[CallbackChange] = []  # what the port's callbacks changed during training
+    digests: dict[str, str] = {}
+    """SHA-256 of the trial's other files when it ended, see `digests`."""
+
+
+Phases = dict[Literal["sampling", "evaluation"], MaskCounts]
+
+
+class MasksFile(RootModel[Annotated[Phases, Field(min_length=2)]]):
+    """``masks.json``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +154,7 @@ class TrialRecord:
             deviations as ``agents/<agent>/return_mean`` and so on.
         timing: one row per iteration: ``iteration``, ``steps``, ``sample_s``, ``returns_s``, ``update_s``, ``evaluate_s``.
         masks: ``{"sampling" | "evaluation": {"decisions", "violations", "empty"}}``.
+        damage: what is wrong with its files, with the name of one; None where they can be read and are the trial's own.
     """
 
     task: str
@@ -144,6 +162,7 @@ class TrialRecord:
     seed: int
     folder: Path
     meta: TrialMeta | None = None
+    damage: str | None = None
     curve: pd.DataFrame | None = None
     timing: pd.DataFrame | None = None
     masks: dict[str, dict[str, int]] | None = None
@@ -178,7 +197,7 @@ def load_study(folder: Path) -> StudyRecord:
     """Reads a study.
 
     Raises:
-        CannotStart: it has no ``study.json``, or a file in it cannot be read.
+        CannotStart: it has no ``study.json``, or that cannot be read. A trial that cannot is one with ``damage``.
     """
     path = folder / STUDY_FILE
     if not path.is_file():
@@ -198,23 +217,32 @@ def load_trial(study: Path, task: str, framework: str, seed: int) -> TrialRecord
     record = TrialRecord(task, framework, seed, folder)
     if not (folder / TRIAL_FILE).is_file():
         return record
-    remedy = "delete it and run again with --resume"
-    meta = read_json(folder / TRIAL_FILE, TrialMeta, remedy)
-    masks_file = folder / MASKS_FILE
+    file = folder / TRIAL_FILE
     try:
+        meta = TrialMeta.model_validate_json(file.read_bytes())
+        file = folder / MASKS_FILE
+        masks = MasksFile.model_validate_json(file.read_bytes()).model_dump() if file.is_file() else None
+    except (ValidationError, OSError) as error:
+        return dataclasses.replace(record, damage=f"{file.name}: {complaint(error)}")
+    record = dataclasses.replace(record, meta=meta, masks=masks)
+    if (meta.task, meta.framework, meta.seed) != (task, framework, seed):
         return dataclasses.replace(
-            record,
-            meta=meta,
-            curve=_table(folder / CURVE_FILE),
-            timing=_table(folder / TIMING_FILE),
-            masks=json.loads(masks_file.read_text(encoding="utf-8")) if masks_file.is_file() else None,
+            record, damage=f"{TRIAL_FILE}: it is of {meta.task}/{meta.framework}/{meta.seed}, so it was copied here"
         )
-    except (ValueError, OSError) as error:
-        raise cannot_read(folder, error, remedy) from error
+    changed = [name for name, digest in digests(folder).items() if meta.digests.get(name, digest) != digest]
+    if lost := [*changed, *(meta.digests.keys() - digests(folder).keys())]:
+        return dataclasses.replace(record, damage=f"{lost[0]}: it is not what the trial wrote")
+    try:
+        curve = read_table(folder / CURVE_FILE, CURVE)
+        return dataclasses.replace(record, curve=curve, timing=read_table(folder / TIMING_FILE, TIMING))
+    except ValueError as error:
+        return dataclasses.replace(record, damage=str(error))
 
 
-def _table(path: Path) -> pd.DataFrame | None:
-    return pd.read_parquet(path) if path.is_file() else None
+def digests(trial: Path) -> dict[str, str]:
+    """SHA-256 of the files of a trial that are judged, by name, of those that are there."""
+    paths = [trial / name for name in (CURVE_FILE, TIMING_FILE, MASKS_FILE)]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
 
 
 def find_study(name: str | None, out: Path) -> Path:

@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from parity.errors import CannotStart, Interrupted
 from parity.results import study as files
 from parity.results.ladder import LADDER_FILE
@@ -15,6 +17,9 @@ from parity.study.preflight import Preflight, check_scheduler, inspect
 from parity.system import machine
 from parity.system.console import say
 from parity.task.registry import TaskRef
+
+# Held by the process that runs a study.
+LOCK_FILE = ".lock"
 
 
 def run_study(options: RunOptions, resume: str | None) -> Path:
@@ -26,8 +31,12 @@ def run_study(options: RunOptions, resume: str | None) -> Path:
     """
     check_scheduler(options.address)
     folder, refs = _resume(options, resume) if resume is not None else _create(options)
+    lock = FileLock(folder / LOCK_FILE, timeout=0)
     try:
-        _compare_and_train(folder, refs, options)
+        with lock:
+            _compare_and_train(folder, refs, options)
+    except Timeout as error:
+        raise CannotStart(f"{folder}: another process runs this study; wait for its end, or end it.") from error
     except Interrupted as error:
         raise Interrupted(f"{error}; finish with: parity run --resume {folder}") from error
     except CannotStart:

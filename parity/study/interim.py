@@ -25,10 +25,7 @@ def add_seeds(folder: Path) -> bool:
         return False
     first = study.file.request.seeds[0]
     request = study.file.request.model_copy(update={"seeds": list(range(first, first + following.seeds))})
-    # A run that is killed here must find the old file or the new one.
-    written = folder / f"{files.STUDY_FILE}.next"
-    study.file.model_copy(update={"request": request}).write(written)
-    written.replace(folder / files.STUDY_FILE)
+    study.file.model_copy(update={"request": request}).write(folder / files.STUDY_FILE)
     at = f"Interim analysis {current.number} of {len(current.looks)}, {current.seeds} seeds"
     say(f"{at}: undecided; going on to {following.seeds}")
     return True

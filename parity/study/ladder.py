@@ -17,6 +17,7 @@ from parity.results.capture import AlgorithmRun, Capture
 from parity.results.ladder import LADDER_FILE, LadderFile
 from parity.results.reading import read_json
 from parity.results.study import load_study
+from parity.results.writing import write_text
 from parity.system.console import say
 from parity.system.ray_session import connect
 from parity.system.subprocesses import run_in_subprocess
@@ -40,7 +41,7 @@ def run_ladder(folder: Path, refs: dict[str, TaskRef], names: list[str], address
         documents[task], _ = judge(task, captures)
         documents[task].log, _ = write_log(folder, task, captures)
     stored = {task: json.loads(document.to_json()) for task, document in documents.items()}
-    (folder / LADDER_FILE).write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    write_text(folder / LADDER_FILE, json.dumps(stored, indent=1) + "\n")
     for task, document in documents.items():
         for name, rungs in document.not_compared.items():
             say(

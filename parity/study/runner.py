@@ -30,7 +30,7 @@ def pending(study: files.StudyRecord, refs: dict[str, TaskRef]) -> list[TrialSpe
     request = study.file.request
     specs = []
     for trial in study.trials:
-        if trial.meta is not None and trial.meta.status == "done":
+        if trial.meta is not None and trial.meta.status == "done" and trial.damage is None:
             continue
         record = study.file.tasks[trial.task]
         config = record.frameworks[trial.framework]

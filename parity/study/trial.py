@@ -19,6 +19,7 @@ from parity.errors import in_short
 from parity.frameworks.base import EvalRunner, Iteration, Session
 from parity.frameworks.evaluation import SLOTS, Evaluation, evaluate
 from parity.results import study as files
+from parity.results.writing import replacing, write_text
 from parity.system.machine import peak_memory_mb
 from parity.task import Task
 from parity.task.masks import MaskCounts
@@ -147,10 +148,12 @@ class _Recorder:
         return seconds
 
     def _write_tables(self) -> None:
-        pd.DataFrame(self._curve).to_parquet(self._folder / files.CURVE_FILE, index=False)
-        pd.DataFrame(self._timing, columns=_TIMING_COLUMNS).to_parquet(self._folder / files.TIMING_FILE, index=False)
+        timing = pd.DataFrame(self._timing, columns=_TIMING_COLUMNS)
+        for name, table in ((files.CURVE_FILE, pd.DataFrame(self._curve)), (files.TIMING_FILE, timing)):
+            with replacing(self._folder / name) as path:
+                table.to_parquet(path, index=False)
         text = json.dumps({phase: dataclasses.asdict(counts) for phase, counts in self._masks.items()}, indent=1)
-        (self._folder / files.MASKS_FILE).write_text(text + "\n", encoding="utf-8")
+        write_text(self._folder / files.MASKS_FILE, text + "\n")
 
     def write(self, status: Literal["done", "crashed", "interrupted"], reason: str | None) -> None:
         """Writes ``trial.json``, and the tables as far as they have come."""
@@ -168,6 +171,7 @@ class _Recorder:
             peak_memory_mb=peak_memory_mb(),
             threads=self._spec.threads,
             processes=self._spec.processes,
+            digests=files.digests(self._folder),
             **self._seen,
         ).write(self._folder / files.TRIAL_FILE)
 

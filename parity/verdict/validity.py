@@ -67,7 +67,9 @@ def mask_problem(masks: dict | None, declared: Collection[str] = ()) -> str | No
 
 
 def status_problem(trial: TrialRecord | None) -> str | None:
-    """Why a trial did not end as it should: missing, crashed or interrupted; None where it is done."""
+    """Why a trial did not end as it should: missing, damaged, crashed or interrupted; None where it is done."""
+    if trial is not None and trial.damage is not None:
+        return f"is damaged: {trial.damage}; --resume runs it again"
     if trial is None or trial.meta is None:
         return "is missing: it left no trial.json"
     if trial.meta.status == "done":

@@ -39,7 +39,7 @@ def parity(
 ) -> Callable[..., Outcome]:
     """``parity ARGUMENTS`` in this process and an empty folder; what belongs into a process of its own runs here too."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("parity.study.preflight.run_in_subprocess", lambda work, *arguments, about: work(*arguments))
+    monkeypatch.setattr("parity.study.preflight.run_in_subprocess", lambda work, *arguments, **_: work(*arguments))
 
     def run(*arguments: str) -> Outcome:
         capfd.readouterr()

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 from gate_studies import OTHER_RUNS, Gated
 
+from parity.results.ladder import RUNGS
+
 Rung = dict[str, Any]
 HELD: Rung = {"status": "pass", "tolerance_needed": 0.01}
 
 
 def with_ladder(**rungs: Rung | None) -> Callable[[Path], Any]:
     """Writes ``ladder.json``: rung 1 is ``forward``, unless said otherwise, and rung 7 ``step``."""
-    found = {"forward": HELD, "step": {"status": "explained", "tolerance_needed": 0.1, "reason": "epsilon"}} | rungs
+    held = {name: HELD | {"rung": i} for i, name in enumerate(RUNGS)}
+    found = held | {"step": {"status": "explained", "tolerance_needed": 0.1, "reason": "epsilon"}} | rungs
     stored = {name: {"rung": 1, **rung} for name, rung in found.items() if rung is not None}
     document = {"tiles": {"ladder": {"rllib": stored}, "findings": []}}
     return lambda study: (study / "ladder.json").write_text(json.dumps(document))
@@ -26,7 +29,7 @@ CASES: dict[str, tuple[Rung | None, Rung | None, str, str]] = {
     "held": (HELD, HELD, "pass", "holds: pass"),
     "failed": (HELD, {"status": "fail", "reason": "logits"}, "fail", "failed (logits); in the baseline: pass"),
     "invalid": (HELD, {"status": "invalid"}, "fail", "should have run and did not; in the baseline: pass"),
-    "missing": (HELD, None, "fail", "is missing; in the baseline: pass"),
+    "missing": (HELD, None, "fail", "should have run and did not (ladder.json does not have it; delete the file and run again with --resume); in the baseline: pass"),
     "not compared": (HELD, {"status": "not_applicable"}, "fail", "is not compared any more; in the baseline: pass"),
     "never compared": (
         {"status": "not_applicable"},

@@ -141,7 +141,7 @@ def test_check_leaves_rllib_exact_out_of_its_defaults_and_says_so(
     monkeypatch.setattr(versions, "VERSION", "2.47.1")
     monkeypatch.setattr("parity.capture.rllib.capture_rllib", lambda *_: copy.deepcopy(collected("one-agent", "rllib")))
     # The process that collects would not see what is patched in this one.
-    monkeypatch.setattr(command, "run_in_subprocess", lambda work, *arguments, about: work(*arguments))
+    monkeypatch.setattr(command, "run_in_subprocess", lambda work, *arguments, **_: work(*arguments))
     command.run_check(CheckOptions(task="tiles"), as_json=True)
     out, err = capsys.readouterr()
     sentence = 'pip install "ray[rllib]==2.60.0"'

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from report_studies import write_ladder
 
 from parity.cli import call
 from parity.results import study as files
@@ -80,7 +81,7 @@ class Trained:
 def trained(parity: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trained]:
     """``parity run`` in this process, with trials that write given scores without a ladder or a report."""
     monkeypatch.chdir(parity.folder)
-    monkeypatch.setattr("parity.study.preflight.run_in_subprocess", lambda work, *arguments, about: work(*arguments))
+    monkeypatch.setattr("parity.study.preflight.run_in_subprocess", lambda work, *arguments, **_: work(*arguments))
     monkeypatch.setattr("parity.study.runner.opened_ray", lambda *arguments: contextlib.nullcontext(""))
     monkeypatch.setattr(
         "parity.study.ladder.run_ladder", lambda folder, refs, names, *_: write_ladder(folder, list(refs), names[1:])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from parity.ladder.findings import RULES
 from parity.ladder.findings.rule import Rule
+from parity.results.ladder import RUNGS
 
-RUNGS = ("contract", "forward", "distribution", "rollout", "returns", "loss", "gradient", "step", "update", "lockstep")
 _HEAD = """# Findings
 
 Every defect that `parity check` names, by rung of the ladder. `parity rules CODE` prints one of them. An *error* makes the
