@@ -162,10 +162,10 @@ class TrialRecord:
     seed: int
     folder: Path
     meta: TrialMeta | None = None
-    damage: str | None = None
     curve: pd.DataFrame | None = None
     timing: pd.DataFrame | None = None
     masks: dict[str, dict[str, int]] | None = None
+    damage: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
