@@ -351,7 +351,7 @@ class Contract(Captured):
     weights: Arrays = ABSENT  # the same after SB3's were copied in
     returns: dict[str, Returns] = field(default_factory=dict)  # of the modules that the learner's batch has rows of
     connectors: list[Connector] = field(default_factory=list)  # the port's own, in their order
-    later: LaterSamples | None = None  # with ``full``, where callbacks are called while env runners sample
+    later: LaterSamples = ABSENT  # with ``full``, where callbacks are called while env runners sample
     env_check: dict[str, Raised] = field(
         default_factory=dict
     )  # "legal" or "illegal" actions -> what RLlib's check raised

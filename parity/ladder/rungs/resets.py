@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parity.ladder.rung_input import RungReport
-from parity.results.capture import Contract, View
+from parity.results.capture import Contract, LaterSamples, View
 
 # Equal starts of several sub-environments are no coincidence where a seed decides about this many different ones.
 DISTINCT_STARTS = 3
@@ -12,7 +12,7 @@ EQUAL_EPISODES = 3
 
 def later(report: RungReport, contract: Contract) -> None:
     """Rewards and environments that are others in a later sample than in the first."""
-    samples = contract.later
+    samples: LaterSamples | None = contract.optional("later")
     if samples is None:
         return
     if samples.plays_otherwise is not None:
