@@ -99,9 +99,9 @@ def _illegal_actions(mask: np.ndarray | None, space: spaces.Space) -> list[Any]:
     if isinstance(space, spaces.Discrete):
         return [int(action) for action in np.flatnonzero(~mask)]
     try:
-        drawn = [np.random.default_rng(i) for i in range(64)]
+        generators = [np.random.default_rng(i) for i in range(64)]
         everything = np.ones_like(mask)
-        picked = [uniform_legal_action(everything, space, generator) for generator in drawn]
+        picked = [uniform_legal_action(everything, space, generator) for generator in generators]
     except CannotStart:
         return []
     return [action for action in picked if not is_legal(mask, action, space)][:ILLEGAL]
