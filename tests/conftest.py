@@ -107,6 +107,10 @@ SLOW = (
     "test_modules_beside_the_task_file_are_there_in_every_process",  # the module that is illegal in a worker needs them too
     "test_an_environment_that_depends_on_worker_index_is_told_from",  # what is judged of it is fast
     "test_what_a_worker_raises_as_it_is_made_is_told",  # that one is told by its actions, as it is sampled
+    "test_parameters_are_the_same_to_the_last_bit[taxi",
+    "test_parameters_are_the_same_to_the_last_bit[tiles-time-limit-True-rllib]",
+    "test_parameters_are_the_same_to_the_last_bit[tiles-two-learners-True-rllib-exact]",
+    "test_whoever_changes_episodes_before_the_update_changes_the_update[exchanges-rllib-exact]",
     "test_ends_of_every_kind_are_the_same[False-",  # truncated ends in turn are fast
     "test_ends_of_every_kind_are_the_same[True-True-rllib]",
     "test_every_column_episode_and_random_number_is_the_same[taxi",

@@ -23,8 +23,8 @@ from parity import frameworks
 from parity.frameworks.rllib.arrays import array
 from parity.frameworks.rllib.eval_runner import make_env_runner
 from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
-from parity.frameworks.rllib.fast import FastEnvRunner, FastExactEnvRunner
-from parity.frameworks.rllib.fast.env_runner import ROWS
+from parity.frameworks.rllib.fast import FastEnvRunner, FastExactEnvRunner, accelerated
+from parity.frameworks.rllib.fast.episodes import ROWS
 from parity.task.registry import load, resolve
 
 SIDES = {"rllib": (MultiAgentEnvRunner, FastEnvRunner), "rllib-exact": (ExactEnvRunner, FastExactEnvRunner)}
@@ -75,6 +75,8 @@ def same_episodes(ours: list[Any], theirs: list[Any]) -> None:
 def sampled(config: Any, runner_class: type, rollouts: list[dict[str, Any]]) -> tuple[Any, list[Any]]:
     """An env runner and, for each rollout, its episodes, the learner's batch of them and the state of torch's generator."""
     config = config.copy(copy_frozen=False)
+    if runner_class in (FastEnvRunner, FastExactEnvRunner):
+        config = accelerated(config)
     config.env_runner_cls = runner_class
     runner = make_env_runner(config)
     learner = config.build_learner(env=None, spaces=runner.get_spaces())

@@ -17,7 +17,7 @@ from parity.frameworks.rllib.config import Port, build_port
 from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
 from parity.frameworks.rllib.exact.learner import ExactOptions, ExactPPOLearner
 from parity.frameworks.rllib.exact.returns import may_be_trained
-from parity.frameworks.rllib.fast import FastEnvRunner
+from parity.frameworks.rllib.fast import FastEnvRunner, FastPPOLearner
 from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.frameworks.rllib.versions import refuse_exact
 from parity.task import Task
@@ -67,9 +67,9 @@ def make_exact(given: PPOConfig, task: Task) -> tuple[PPOConfig, list[Untranslat
 
 
 def _set_learner(config: PPOConfig, task: Task) -> None:
-    theirs, stock = config.learner_class, config.get_default_learner_class()
+    theirs, stock = config.learner_class, (config.get_default_learner_class(), FastPPOLearner)
     if not issubclass(theirs, ExactPPOLearner):
-        if theirs is not stock:
+        if theirs not in stock:
             raise NotSupported(
                 f"Task {task.id}: rllib_config brings the learner {theirs.__name__}, and rllib-exact is a learner itself: "
                 f"leave rllib-exact out of --frameworks, or derive {theirs.__name__} from "

@@ -50,7 +50,7 @@ class Actor:
         self._forced = {
             module_id
             for module_id in module.keys()  # noqa: SIM118  (a MultiRLModule is not iterable)
-            if self._one_by_one and not may_be_trained(config, module_id) and _has_one_action(module[module_id])
+            if self._one_by_one and not may_be_trained(config, module_id) and has_one_action(module[module_id])
         }
 
     def act(self, observations: Observations, t: int) -> Outputs:
@@ -99,7 +99,7 @@ class Actor:
         return module.forward_exploration(given, t=t)
 
 
-def _has_one_action(module: Any) -> bool:
+def has_one_action(module: Any) -> bool:
     """Whether it is parity's own module with one action, whose outputs do not depend on its network."""
     return type(module) is SharedNetworkModule and getattr(module.action_space, "n", None) == 1
 

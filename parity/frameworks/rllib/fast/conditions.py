@@ -65,7 +65,7 @@ def of_sampling(runner: Any, base: type, methods: Iterable[str]) -> list[str]:
     config = runner.config
     reasons = [*of_callbacks(config, _EPISODE_EVENTS), *of_methods(runner, base, methods)]
     for pipeline, own in ((runner._env_to_module, _ENV_TO_MODULE), (runner._module_to_env, _MODULE_TO_ENV)):
-        reasons += _of_pipeline(pipeline, own)
+        reasons += of_pipeline(pipeline, own)
     if type(runner.env.unwrapped) is not SyncVectorMultiAgentEnv:
         reasons.append(f"its sub-environments are stepped by {type(runner.env.unwrapped).__name__}")
     if config.restart_failed_sub_environments:
@@ -78,11 +78,13 @@ def of_sampling(runner: Any, base: type, methods: Iterable[str]) -> list[str]:
     return reasons + list(_of_spaces(runner.env.unwrapped.envs[0].unwrapped))
 
 
-def _of_pipeline(pipeline: Any, own: tuple[str, ...]) -> Iterator[str]:
-    """Connectors that are not RLlib's default ones; a default that is missing or elsewhere."""
+def of_pipeline(pipeline: Any, own: tuple[str, ...], ours: tuple[type, ...] = ()) -> Iterator[str]:
+    """Connectors that are neither RLlib's default ones nor ``ours``; a default that is missing or elsewhere."""
     pieces = [type(piece) for piece in pipeline.connectors]
     foreign = [
-        piece.__name__ for piece in pieces if not piece.__module__.startswith("ray.rllib.") or piece.__name__ not in own
+        piece.__name__
+        for piece in pieces
+        if piece not in ours and (not piece.__module__.startswith("ray.rllib.") or piece.__name__ not in own)
     ]
     if foreign:
         yield f"connector {foreign[0]} in the {type(pipeline).__name__}"

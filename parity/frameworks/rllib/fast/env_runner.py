@@ -17,14 +17,11 @@ from parity.frameworks.rllib.exact.learner import ROLLOUT_ORDER
 from parity.frameworks.rllib.exact.returns import values_of
 from parity.frameworks.rllib.fast import conditions
 from parity.frameworks.rllib.fast.acting import Actor
-from parity.frameworks.rllib.fast.episodes import ModuleRows
+from parity.frameworks.rllib.fast.episodes import ROWS, ModuleRows, Rollout, as_lists
 from parity.frameworks.rllib.fast.recording import Game
 from parity.frameworks.rllib.fast.sampler import Sampler
 
 Pairs = dict[tuple[str, Any], np.float32]
-
-ROWS = "parity_rows"
-"""Key in the ``custom_data`` of a rollout's first episode: module id -> `ModuleRows`, the arrays of all its episodes."""
 
 # Methods of RLlib's env runner whose work the sampler does without calling them.
 _STOCK = (
@@ -120,22 +117,30 @@ class _Fast(MultiAgentEnvRunner):
                 begun = sampler.replayed(game)
                 self._ongoing_episodes[game.index] = self._without_steps(begun)
         log_counts(self, sampler.counts)
-        if (
-            episodes
-            and all(game.simultaneous for game in games)
-            and not self.worker_index
-            and not self._others_see_episodes()
-        ):
-            episodes[0].custom_data[ROWS] = rows
+        if episodes and all(game.simultaneous for game in games) and self._learner_takes_rows():
+            episodes[0].custom_data[ROWS] = Rollout(list(episodes), rows, sum(len(game.turns) for game in games))
 
     def _without_steps(self, episode: MultiAgentEpisode) -> MultiAgentEpisode:
         """An episode that goes on in the next rollout and has had no step in this one."""
         # RLlib cuts these too, which changes how they count: a timestep before the first.
         return episode.cut(len_lookback_buffer=self.config.episode_lookback_horizon)
 
-    def _others_see_episodes(self) -> bool:
-        """Whether something of the user's gets the episodes before the learner, and may want them as RLlib has them."""
-        return any(conditions.of_callbacks(self.config, ["on_sample_end"]))
+    def _convert(self, episodes: list[MultiAgentEpisode]) -> None:
+        """Gives episodes the form that the configuration asks for, where others than a learner of arrays may read them."""
+        if self.episodes_to_numpy:
+            for episode in episodes:
+                episode.to_numpy()
+        elif episodes and ROWS not in episodes[0].custom_data:
+            for episode in episodes:
+                as_lists(episode)
+
+    def _learner_takes_rows(self) -> bool:
+        """Whether the learner is in this process, knows arrays, and gets the episodes before anything of the user's."""
+        config = self.config
+        is_here = not self.worker_index and config.num_learners == 0
+        listening = any(conditions.of_callbacks(config, ["on_sample_end"]))
+        connected = config._learner_connector is not None or not config.add_default_connectors_to_learner_pipeline
+        return is_here and getattr(config.learner_class, "takes_rows", False) and not listening and not connected
 
 
 class FastEnvRunner(_Fast):
@@ -150,10 +155,7 @@ class FastEnvRunner(_Fast):
             sampler.play(lambda sampled: (earlier + sampled) * runners)
         episodes, rows, games = sampler.chunks(lambda games: games)
         self._hand_over_all(sampler, episodes, games, rows)
-        if self.episodes_to_numpy:
-            for episode, game in zip(episodes, games, strict=True):
-                if not game.simultaneous:
-                    episode.to_numpy()
+        self._convert(episodes)
         return episodes
 
 
@@ -179,8 +181,7 @@ class FastExactEnvRunner(_Fast, ExactEnvRunner):
                 self._add_bootstrap_values(episode, known)
             self._chunks += 1
             episode.custom_data[ROLLOUT_ORDER] = (self.worker_index or 0, game.index, self._chunks)
-            if self.episodes_to_numpy and not game.simultaneous:
-                episode.to_numpy()
+        self._convert(episodes)
         return episodes
 
     def _without_steps(self, episode: MultiAgentEpisode) -> MultiAgentEpisode:

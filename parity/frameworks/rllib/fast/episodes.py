@@ -21,6 +21,9 @@ from ray.rllib.env.utils.infinite_lookback_buffer import InfiniteLookbackBuffer
 
 from parity.frameworks.rllib.fast.recording import Game
 
+ROWS = "parity_rows"
+"""Key in the ``custom_data`` of a rollout's first episode, of its `Rollout`."""
+
 _EMPTY = SingleAgentEpisode()
 
 
@@ -81,6 +84,31 @@ class ModuleRows:
         return all(unit.is_untouched() for unit in self.units)
 
 
+@dataclasses.dataclass
+class Rollout:
+    """What a fast env runner hands to the learner beside the episodes of one rollout.
+
+    Attributes:
+        episodes: all of them, in their order.
+        modules: the arrays that hold them.
+        env_steps: of all episodes together.
+    """
+
+    episodes: list[MultiAgentEpisode]
+    modules: dict[str, ModuleRows]
+    env_steps: int
+
+    def is_of(self, episodes: list[Any]) -> bool:
+        """Whether these are the episodes that the arrays hold, and nobody has changed them."""
+        return (
+            len(episodes) == len(self.episodes)
+            and all(a is b for a, b in zip(episodes, self.episodes, strict=True))
+            and sum(len(episode.agent_episodes) for episode in episodes)
+            == sum(len(m.units) for m in self.modules.values())
+            and all(module.is_untouched() for module in self.modules.values())
+        )
+
+
 def make_episodes(
     games: list[Game], rows: dict[str, ModuleRows], spaces: list[tuple[dict[Any, Any], dict[Any, Any]]]
 ) -> list[MultiAgentEpisode]:
@@ -103,6 +131,16 @@ def make_episodes(
             for agent in game.modules:
                 store[agent] = store.pop(agent)
     return list(made.values())
+
+
+def as_lists(episode: MultiAgentEpisode) -> None:
+    """Gives an episode lists of single items in place of arrays, as RLlib has them before ``to_numpy()``."""
+    for each in episode.agent_episodes.values():
+        for buffer in (each.observations, each.actions, each.rewards, *each.extra_model_outputs.values()):
+            if buffer.finalized:
+                length = len(tree.flatten(buffer.data)[0])
+                buffer.data = [_slice(buffer.data, k, None) for k in range(length)]
+                buffer.finalized = False
 
 
 def _episode(game: Game, observation_spaces: dict[Any, Any], action_spaces: dict[Any, Any]) -> MultiAgentEpisode:

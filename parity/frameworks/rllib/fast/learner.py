@@ -1,0 +1,117 @@
+"""Learners that make their train batch from a rollout's arrays instead of its episodes, the same to the last bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tree
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+from ray.rllib.connectors.learner import GeneralAdvantageEstimation
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.torch_utils import convert_to_torch_tensor
+
+from parity.frameworks.rllib.exact.learner import ExactPPOLearner
+from parity.frameworks.rllib.exact.returns import ExactReturns, may_be_trained
+from parity.frameworks.rllib.fast import conditions
+from parity.frameworks.rllib.fast.acting import has_one_action
+from parity.frameworks.rllib.fast.episodes import ROWS, ModuleRows, Rollout
+
+# RLlib's own pieces before the one that computes returns; what they put together are the arrays' columns.
+_LEARNER = (
+    "AddOneTsToEpisodesAndTruncate",
+    "AddObservationsFromEpisodesToBatch",
+    "AddColumnsFromEpisodesToTrainBatch",
+    "AddTimeDimToBatchAndZeroPad",
+    "AddStatesFromEpisodesToBatch",
+    "AgentToModuleMapping",
+    "BatchIndividualItems",
+    "NumpyToTensor",
+)
+
+
+class FastPPOLearner(PPOTorchLearner):
+    """RLlib's `PPOTorchLearner`; its train batch comes from the arrays of a fast env runner where there are any.
+
+    Attributes:
+        left: why the last batch was made by RLlib's own pipeline, a sentence's middle each; empty where it was not.
+    """
+
+    takes_rows = True
+
+    def build(self) -> None:
+        self.left: list[str] = []
+        super().build()
+
+    def _make_batch_if_necessary(self, training_data: Any) -> Any:
+        rollout = self._taken(training_data)
+        return super()._make_batch_if_necessary(training_data) if rollout is None else self._batch_of(rollout)
+
+    def _taken(self, training_data: Any) -> Rollout | None:
+        """The arrays that hold what the episodes hold; None where there are none."""
+        self.left = []
+        episodes = training_data.episodes
+        if not episodes or training_data.batch is not None:
+            return None
+        rollouts = [each.custom_data.pop(ROWS) for each in episodes if ROWS in getattr(each, "custom_data", {})]
+        self.left = [*conditions.of_methods(self, PPOTorchLearner, ["_convert_batch_type"]), *self._of_pipeline()]
+        if not self.left and (len(rollouts) != 1 or not rollouts[0].is_of(episodes)):
+            self.left.append("these episodes came without arrays of all of them")
+        return None if self.left else rollouts[0]
+
+    def _of_pipeline(self) -> list[str]:
+        if self._learner_connector is None:
+            return ["there is no learner connector"]
+        last = type(self._learner_connector.connectors[-1])
+        returns = last.__name__ if last in (GeneralAdvantageEstimation, ExactReturns) else "returns"
+        return list(conditions.of_pipeline(self._learner_connector, (*_LEARNER, returns), (ExactReturns,)))
+
+    def _batch_of(self, rollout: Rollout) -> MultiAgentBatch:
+        batch: dict[str, Any] = {}
+        lengths: list[SingleAgentEpisode] = []
+        for module_id, rows in rollout.modules.items():
+            if not may_be_trained(self.config, module_id) and has_one_action(self.module[module_id].unwrapped()):
+                continue  # what becomes of these rows changes nothing
+            batch[module_id], ended = self._columns(rows)
+            lengths += [_of_length(module_id, length) for length in ended]
+        # The last piece alone: it computes returns, and sees the batch and the lengths of its parts.
+        batch = self._learner_connector.connectors[-1](
+            rl_module=self.module, batch=batch, episodes=lengths, shared_data={}, metrics=self.metrics
+        )
+        return MultiAgentBatch(
+            {module_id: SampleBatch(columns) for module_id, columns in batch.items()}, env_steps=rollout.env_steps
+        )
+
+    def _columns(self, rows: ModuleRows) -> tuple[dict[str, Any], list[int]]:
+        """The columns as RLlib's pieces make them, one row appended to each unit, and the units' lengths with it."""
+        units = rows.units
+        chosen = np.concatenate([np.arange(unit.low, unit.high + 1) for unit in units])
+        lengths = [unit.high - unit.low + 1 for unit in units]
+        ends = np.cumsum(lengths) - 1
+        real = np.ones(len(chosen), dtype=bool)
+        real[ends] = False
+        terminated, truncated = np.zeros((2, len(chosen)), dtype=bool)
+        terminated[ends - 1] = [unit.terminated for unit in units]
+        # RLlib marks a chunk that was cut as truncated.
+        truncated[ends - 1] = [unit.truncated or not unit.terminated for unit in units]
+        whole = len(chosen) == len(rows.columns[Columns.REWARDS])
+        taken = rows.columns if whole else tree.map_structure(lambda array: array[chosen], rows.columns)
+        columns = dict(taken) | {
+            Columns.LOSS_MASK: real,
+            Columns.TERMINATEDS: terminated,
+            Columns.TRUNCATEDS: truncated,
+        }
+        return convert_to_torch_tensor(columns, device=self._device), lengths
+
+
+class FastExactPPOLearner(FastPPOLearner, ExactPPOLearner):
+    """`ExactPPOLearner`, with its numbers to the last bit."""
+
+
+def _of_length(module_id: str, length: int) -> SingleAgentEpisode:
+    """An episode of which only the length is read."""
+    episode = SingleAgentEpisode.__new__(SingleAgentEpisode)
+    episode.module_id, episode.t_started, episode.t = module_id, 0, length
+    return episode
