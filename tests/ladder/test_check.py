@@ -118,7 +118,7 @@ def test_a_port_that_raises_leaves_its_traceback_in_a_log(
     assert json.loads(out)["log"] == str(log)
     assert "RuntimeError: no values today" in log.read_text()
     assert "Traceback (most recent call last)" not in err
-    assert "rung 1 (forward)" in " ".join(err.split())
+    assert "rllib stopped at rung 3 (rollout): RuntimeError: no values today" in " ".join(err.split())
 
 
 @pytest.mark.parametrize(
