@@ -199,9 +199,14 @@ def _phases_agree(module: ModuleCheck, distribution: Distribution) -> None:
 
 
 def _against_sb3(module: ModuleCheck, distribution: Distribution) -> None:
+    # A log-probability near 0 is a difference of logits: it is as accurate as they are large.
+    probability = distribution.entry("probability", "train")
+    played = probability[np.isfinite(probability) & (probability > IMPOSSIBLE)]
+    allowed = scaled(module.tolerance, np.log(played.astype(np.float64)))
     for code, field, words in (("PAR203", "log_prob", "log-probabilities"), ("PAR204", "entropy", "entropies")):
         ours, theirs = distribution.entry(field, "train"), getattr(distribution, f"sb3_{field}")
         usable = _usable(module, len(theirs))
-        difference = module.difference(np.where(usable, ours, 0.0), np.where(usable, theirs, 0.0), words)
+        ours, theirs = np.where(usable, ours, 0.0), np.where(usable, theirs, 0.0)
+        difference = elementwise(ours, theirs, allowed, words, module.place)
         message = f"{words} differ by up to {difference.max_abs:.3g} ({difference.where})"
         module.require(difference, code, message, difference.where)

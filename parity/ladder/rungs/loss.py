@@ -16,6 +16,8 @@ TERMS = (("PAR501", "policy"), ("PAR502", "value"), ("PAR503", "entropy"))
 FITS = 1e-3
 # Ratios that near to a bound of clipping lie on either side of it by float noise.
 KINK = 1e-4
+# Advantages with that mean, and a standard deviation that far from 1, count as standardised; so do constant ones, see PAR401.
+STANDARDISED = 0.05
 
 
 def loss(inputs: RungInput, capture: dict[str, Loss]) -> RungReport:
@@ -72,7 +74,26 @@ def _terms(module: ModuleCheck, loss: Loss) -> None:
         port, sb3 = float(ours[name][0]), float(explaining[0])
         message = f"the {name} term of the first minibatch is {port:.6g}, SB3's is {sb3:.6g}"
         if module.require(explained, code, message, _minibatch(0), {"port": port, "sb3": sb3}):
+            if name == "policy" and not _standardised(module, loss.advantages):
+                continue
             module.rung.explained.append(f"the {name} loss is SB3's with the port's advantages")
+
+
+def _standardised(module: ModuleCheck, advantages: np.ndarray) -> bool:
+    """Whether the advantages that the loss uses as they are have been standardised somewhere, where SB3 does it."""
+    everywhere = [advantages, advantages[module.rows.valid]]
+    off = min(max(abs(float(each.mean())), abs(float(each.std()) - 1)) for each in everywhere)
+    spread = float(advantages.std())
+    if not module.settings["normalize_advantage"] or off < STANDARDISED or spread < STANDARDISED:
+        return True
+    message = (
+        f"the loss takes advantages as they are, and nobody standardises them: mean {advantages.mean():.3g}, standard "
+        f"deviation {spread:.3g}; SB3 standardises them within each minibatch"
+    )
+    fix = "Keep GeneralAdvantageEstimation among the learner connectors, or standardise in the learner's loss."
+    evidence = {"mean": float(advantages.mean()), "standard_deviation": spread}
+    module.report("PAR405", _minibatch(0), message, evidence, fix=fix)
+    return False
 
 
 def _ratios_far_from_one(module: ModuleCheck, loss: Loss) -> None:
