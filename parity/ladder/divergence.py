@@ -184,7 +184,9 @@ def _columns(lockstep: Lockstep, iteration: int, tolerance: Tolerance) -> dict[s
         ("value", "values"), ("log-prob", "log_probs"), ("reward", "rewards"),
         ("advantage", "advantages"), ("value target", "targets"),
     ):  # fmt: skip
-        columns[quantity] = _continuous(*both(name), tolerance)
+        # A log-prob near 0 is a difference of logits: it is as accurate as they are large.
+        size = lockstep.largest_log_prob if quantity == "log-prob" else 0.0
+        columns[quantity] = _continuous(*both(name), scaled(tolerance, np.array([size])))
     # Another action has another log-prob.
     log_prob = columns["log-prob"]
     columns["log-prob"] = dataclasses.replace(log_prob, needed=np.where(same, log_prob.needed, 0.0))

@@ -643,6 +643,8 @@ class Lockstep(Captured):
     reason: str = ""  # why it could not run, where it could not
     agent: str = ""  # the learning agent
     others: list[str] = field(default_factory=list)  # other agents that have a choice
+    # Of an action that can be played, the largest magnitude of its log-prob in SB3's play: how far logits are apart.
+    largest_log_prob: float = 0.0
     parameters: list[str] = field(default_factory=list)  # the port's names
     sb3: LockstepSide = ABSENT
     port: LockstepSide = ABSENT

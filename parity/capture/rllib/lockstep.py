@@ -193,6 +193,7 @@ class LockstepRun:
 
     def store(self, result: Lockstep) -> None:
         """Writes the whole iterations so far into ``result``."""
+        result.largest_log_prob = self.sb3.largest_log_prob
         result.iterations, result.agent, result.others = self.iteration, self._agent, self._others
         result.parameters = list(self._pairs.values())
         result.sb3, result.port = LockstepSide(), LockstepSide()

@@ -18,6 +18,9 @@ from parity.frameworks.sb3 import build_model, vec_env
 from parity.task import Task
 from parity.task.masks import choices
 
+# Below, a probability is what a mask leaves.
+IMPOSSIBLE = 1e-12
+
 
 class Sb3Side:
     """SB3's side: ``collect_rollouts`` and ``train`` as ``MaskablePPO.learn`` calls them.
@@ -56,6 +59,7 @@ class Sb3Side:
         self.margins = np.zeros((length.n_steps, length.n_envs))
         self._uniforms = np.zeros((length.n_steps, length.n_envs, len(self.sizes)))
         self._watch = _Watch()
+        self.largest_log_prob = 0.0
         self._callback: BaseCallback | None = None
         distribution = model.policy.action_dist
         distribution.sample = lambda: self._sample(distribution)
@@ -70,6 +74,8 @@ class Sb3Side:
         probs = torch.cat([part.probs for part in parts], dim=-1)
         step = len(self._watch.rewards)
         uniforms = torch.as_tensor(self._uniforms[step])
+        played = probs[probs > IMPOSSIBLE]
+        self.largest_log_prob = max(self.largest_log_prob, -float(played.min().log()))
         self.margins[step] = margins(probs, uniforms, self.sizes).cpu().numpy()
         return draw(probs, uniforms.to(probs.device), self.sizes)
 
