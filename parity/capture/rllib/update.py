@@ -45,23 +45,38 @@ def watched_update(capture: Capture, learner: Any, batches: dict[str, dict[str, 
 
 
 def between_updates(capture: Capture, learner: Any, batches: dict[str, dict[str, Any]]) -> None:
-    """Runs another ``learner.update``: its first step should find what the last update left."""
+    """Runs two more updates of a step each: its step should find what the last step before it left.
+
+    What is averaged or restored behind an update may change nothing the first time. The pair that differs is kept.
+    """
     owns = [ModuleCapture(capture, module_id) for module_id in batches]
-    apply, seen = learner.apply_gradients, False
+    apply = learner.apply_gradients
+    left = {own.module: _state(learner, own.module) for own in owns}
+    for _ in range(2):
+        stepped: dict[str, Arrays] = {}
 
-    def watched(gradients: Any) -> Any:
-        nonlocal seen
-        if not seen:
-            seen = True
-            for own in owns:
-                own.update.next_options = _options(learner, own.module)
-                own.update.kept_after = _state(learner, own.module)
-        return apply(gradients)
+        def watched(gradients: Any, stepped: dict[str, Arrays] = stepped) -> Any:
+            if not stepped:
+                for own in owns:
+                    own.update.next_options = _options(learner, own.module)
+                    own.update.kept_after = _state(learner, own.module)
+            result = apply(gradients)
+            stepped.update({own.module: _state(learner, own.module) for own in owns})
+            return result
 
-    for own in owns:
-        own.update.kept_before = _state(learner, own.module)
-    with replaced(learner, apply_gradients=watched):
-        update_from_tensors(learner, _as_one(batches), num_epochs=1, minibatch_size=None, shuffle_batch_per_epoch=False)
+        with replaced(learner, apply_gradients=watched):
+            update_from_tensors(
+                learner, _as_one(batches), num_epochs=1, minibatch_size=None, shuffle_batch_per_epoch=False
+            )
+        for own in owns:
+            own.update.kept_before = left[own.module]
+        if not all(same_arrays(own.update.kept_before, own.update.kept_after) for own in owns):
+            return
+        left = stepped
+
+
+def same_arrays(a: Arrays, b: Arrays) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name], equal_nan=True) for name in a)
 
 
 def logged_losses(learner: Any, module_id: str, total: Any) -> dict[str, float]:
@@ -85,9 +100,11 @@ def _options(learner: Any, module_id: str) -> list[dict[str, float]]:
 
 
 def _state(learner: Any, module_id: str) -> dict[str, np.ndarray]:
-    """Copies of a module's parameters and of what its optimisers keep of each."""
+    """Copies of a module's parameters and of what its optimisers keep of each; without those that no gradient may change,
+    as a copy of averaged weights beside the trained ones."""
     module = learner.module[module_id].unwrapped()
-    state = parameters(module)
+    frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    state = {name: value for name, value in parameters(module).items() if name not in frozen}
     for _, optimizer in learner.get_optimizers_for_module(module_id):
         for name, parameter in module.named_parameters():
             kept = optimizer.state.get(parameter, {})

@@ -249,6 +249,8 @@ def _add_updates(
         "adam_eps": run(dealt, False, port.adam_eps),
         "minibatches": run(port.minibatches, False, ppo.adam_eps),
         "all": run(port.minibatches, True, port.adam_eps),
+        # A learner of the user's may standardise advantages as SB3 does, within the minibatch.
+        "all but advantages": run(port.minibatches, False, port.adam_eps),
     }
     own.update.sb3 = {name: each.last for name, each in whole.items()}
     own.update.sb3_peak = {name: each.peak for name, each in whole.items()}

@@ -18,6 +18,7 @@ TOGGLES = {
     "adam_eps": ("PAR811", "Adam's epsilon"),
     "minibatches": ("PAR812", "composition and order of minibatches"),
 }
+RUNS = ("sb3", *TOGGLES, "all")
 
 
 def update(inputs: RungInput, capture: dict[str, Update], through_algorithm: AlgorithmRun | None) -> RungReport:
@@ -34,10 +35,11 @@ def _against_sb3(module: ModuleCheck, update: Update) -> None:
     if bad:
         message = f"{len(bad)} parameters are not finite after the update: {', '.join(bad[:4])}"
         module.report("PAR802", f"parameter {bad[0]}", message, {"parameters": bad})
-    runs = {run: module.by_port_names(update.entry("sb3", run)) for run in ("sb3", *TOGGLES, "all")}
+    known = [run for run in (*RUNS, "all but advantages") if run in RUNS or run in update.sb3]
+    runs = {run: module.by_port_names(update.entry("sb3", run)) for run in known}
     minibatches, peaks = len(update.rows), update.optional("sb3_peak") or {}
-    direct, explained = (
-        parameters_apart(
+    apart = {
+        run: parameters_apart(
             module,
             ours,
             runs[run],
@@ -46,19 +48,24 @@ def _against_sb3(module: ModuleCheck, update: Update) -> None:
             minibatches,
             update.noise,
         )
-        for run in ("sb3", "all")
-    )
+        for run in known
+        if run not in TOGGLES
+    }
+    direct = apart.pop("sb3")
+    nearest = min(apart, key=lambda run: apart[run].tolerance_needed)
+    explained = apart[nearest]
     if direct:
         module.rung.compare(direct)
         return
-    left_over = share(ours, runs["all"], update.before)
-    if explained and _says_nothing(module, update, runs["all"]):
+    left_over = share(ours, runs[nearest], update.before)
+    if explained and _says_nothing(module, update, runs[nearest]):
         module.rung.skipped.append(
             f"{module.label}where its weights start a few floats away SB3's own update ends as far from itself as it goes"
         )
         return
     if module.rung.compare(explained):
-        _explained(module, runs, update.before, minibatches, left_over)
+        apart_from = {"advantages"} if nearest != "all" else set()
+        _explained(module, runs, update.before, minibatches, left_over, apart_from)
         return
     message = (
         f"after {minibatches} minibatches parameters differ by {explained.max_rel:.3g} of their norm ({explained.where}), "
@@ -84,11 +91,13 @@ def _says_nothing(module: ModuleCheck, update: Update, sb3: Arrays) -> bool:
 
 
 def _explained(
-    module: ModuleCheck, runs: dict[str, Arrays], before: Arrays, minibatches: int, left_over: float
+    module: ModuleCheck, runs: dict[str, Arrays], before: Arrays, minibatches: int, left_over: float, absent: set[str]
 ) -> None:
-    """What each known difference alone makes of the update."""
+    """What each known difference alone makes of the update; ``absent``: those that this port has not."""
     parts = []
     for run, (code, words) in TOGGLES.items():
+        if run in absent:
+            continue
         of_update = share(runs[run], runs["sb3"], before)
         module.rung.add_share(run, of_update)
         if of_update > 0:
