@@ -30,6 +30,7 @@ PARTS = (
     "parity.selftest.ports.agents",
     "parity.selftest.ports.environments",
     "parity.selftest.ports.games",
+    "parity.selftest.field",
 )
 
 
