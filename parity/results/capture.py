@@ -134,6 +134,7 @@ class ModuleFacts:
     trained: bool = True  # the learner updates it
     parameters: dict[str, list[int]] = field(default_factory=dict)  # name -> shape
     frozen: list[str] = field(default_factory=list)  # parameters with requires_grad=False
+    without_optimiser: list[str] = field(default_factory=list)  # trainable parameters that no optimiser of its holds
     phases: dict[str, str] = field(default_factory=dict)  # phase -> the method that computes it
     choices: list[int] | None = None  # options of each sub-action; None where MaskablePPO has no such actions
     distribution_inputs: int | None = None  # numbers that its distribution class takes; None where it does not say

@@ -40,6 +40,7 @@ def watched_update(capture: Capture, learner: Any, batches: dict[str, dict[str, 
             shuffle_batch_per_epoch=config.shuffle_batch_per_epoch,
         )
     for watch in watches.values():
+        watch.own.facts.without_optimiser = _without_optimiser(learner, watch.own.module)
         watch.own.update.peak = watch.peak
         watch.own.fill_update(watch.rows, watch.losses, watch.parameters(), epochs, minibatch)
 
@@ -97,6 +98,15 @@ def _options(learner: Any, module_id: str) -> list[dict[str, float]]:
         for _, optimizer in learner.get_optimizers_for_module(module_id)
         for group in optimizer.param_groups
     ]
+
+
+def _without_optimiser(learner: Any, module_id: str) -> list[str]:
+    groups = [
+        group for _, optimizer in learner.get_optimizers_for_module(module_id) for group in optimizer.param_groups
+    ]
+    held = {id(parameter) for group in groups for parameter in group["params"]}
+    module = learner.module[module_id].unwrapped()
+    return [name for name, each in module.named_parameters() if each.requires_grad and id(each) not in held]
 
 
 def _state(learner: Any, module_id: str) -> dict[str, np.ndarray]:

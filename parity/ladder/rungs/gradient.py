@@ -75,7 +75,11 @@ def _present(module: ModuleCheck, gradient: Gradient) -> None:
             cut[name] = {"log_probability_moves": policy, "value_moves": value}
     frozen = [name for name in module.facts.frozen if name in sb3 and sb3[name].any() and module.has_sb3_network]
     total = len(module.facts.parameters)
+    # RLlib computes gradients of an optimiser's parameters alone.
+    forgotten = [name for name in cut if name in module.facts.without_optimiser]
+    cut = {name: evidence for name, evidence in cut.items() if name not in forgotten}
     for code, names, words, evidence in (
+        ("PAR702", forgotten, f"of {total} parameters change the outputs and belong to no optimiser", forgotten),
         ("PAR602", list(cut), f"of {total} parameters change the outputs and have no gradient", cut),
         ("PAR604", unused, "parameters change no output on this rollout", unused),
         ("PAR605", frozen, "parameters have requires_grad=False and are trained by SB3", frozen),
