@@ -38,7 +38,7 @@ def _against_sb3(module: ModuleCheck, update: Update) -> None:
     known = [run for run in (*RUNS, "all but advantages") if run in RUNS or run in update.sb3]
     runs = {run: module.by_port_names(update.entry("sb3", run)) for run in known}
     minibatches, peaks = len(update.rows), update.optional("sb3_peak") or {}
-    apart = {
+    distances = {
         run: parameters_apart(
             module,
             ours,
@@ -51,9 +51,9 @@ def _against_sb3(module: ModuleCheck, update: Update) -> None:
         for run in known
         if run not in TOGGLES
     }
-    direct = apart.pop("sb3")
-    nearest = min(apart, key=lambda run: apart[run].tolerance_needed)
-    explained = apart[nearest]
+    direct = distances.pop("sb3")
+    nearest = min(distances, key=lambda run: distances[run].tolerance_needed)
+    explained = distances[nearest]
     if direct:
         module.rung.compare(direct)
         return
