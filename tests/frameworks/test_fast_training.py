@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import tree
 from exact_sides import one_thread
 from parity_envs.tiles.task import tiles
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core import COMPONENT_RL_MODULE
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from parity import frameworks
 from parity.frameworks.rllib.arrays import parameters
 from parity.frameworks.rllib.eval_runner import make_env_runner
-from parity.frameworks.rllib.fast import accelerated
+from parity.frameworks.rllib.fast import FastPPOLearner, accelerated
 from parity.task.registry import load, resolve
 
 ITERATIONS = 3
@@ -29,32 +32,45 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-def trained(config: Any, between: Any = lambda episodes: episodes) -> tuple[dict[str, Any], Any, Any]:
-    """Parameters by module after some iterations, as PPO's ``training_step`` makes them; learner and env runner."""
+def trained(config: Any, between: Any = lambda episodes: episodes) -> tuple[dict[str, Any], list[Any], Any, Any]:
+    """Parameters by module after some iterations, as PPO's ``training_step`` makes them; results; learner, env runner."""
     runner = make_env_runner(config)
     learner = config.build_learner(env=None, spaces=runner.get_spaces())
     torch.manual_seed(0)
     np.random.seed(0)
+    results = []
     for iteration in range(ITERATIONS):
         state = learner.get_state(components=COMPONENT_RL_MODULE)
         runner.set_state({COMPONENT_RL_MODULE: state[COMPONENT_RL_MODULE]})
-        learner.update(
+        result = learner.update(
             episodes=between(runner.sample()),
             timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: iteration},
             num_epochs=config.num_epochs,
             minibatch_size=config.minibatch_size,
             shuffle_batch_per_epoch=config.shuffle_batch_per_epoch,
         )
+        results.append(MetricsLogger.peek_results(result))
         runner.get_metrics()
-    return {m: parameters(learner.module[m].unwrapped()) for m in learner.module.keys()}, learner, runner  # noqa: SIM118
+    found = {m: parameters(learner.module[m].unwrapped()) for m in learner.module.keys()}  # noqa: SIM118
+    return found, results, learner, runner
+
+
+def logged(results: Any) -> dict[str, Any]:
+    """Everything that an update logged, by path, but times and what is counted per second."""
+    leaves = {"/".join(map(str, path)): leaf for path, leaf in tree.flatten_with_path(results)}
+    return {path: leaf for path, leaf in leaves.items() if not ("timer" in path or "throughput" in path)}
 
 
 def compare(config: Any, between: Any = lambda episodes: episodes) -> tuple[Any, Any]:
-    ours, learner, runner = trained(accelerated(config), between)
-    theirs, *_ = trained(config, between)
+    ours, our_results, learner, runner = trained(accelerated(config), between)
+    theirs, their_results, *_ = trained(config, between)
     for module_id, values in theirs.items():
         for name, value in values.items():
             assert np.array_equal(ours[module_id][name], value), (module_id, name)
+    found, expected = logged(our_results), logged(their_results)
+    assert set(found) == set(expected)
+    for path, value in expected.items():
+        assert np.array_equal(found[path], value, equal_nan=True), path
     return learner, runner
 
 
@@ -118,3 +134,28 @@ def test_a_learner_connector_of_the_users_is_run_and_said() -> None:
     config.training(learner_connector=lambda *_, **__: Halves())
     learner, _ = compare(config)
     assert learner.left == ["connector Halves in the LearnerConnectorPipeline"]
+
+
+class Doubled:
+    """A learner's loss, doubled."""
+
+    def compute_loss_for_module(self, **given: Any) -> torch.Tensor:
+        loss: torch.Tensor = super().compute_loss_for_module(**given)  # type: ignore[misc]
+        return 2 * loss
+
+
+class DoubledFast(Doubled, FastPPOLearner):
+    """As a user would write it."""
+
+
+class DoubledSlow(Doubled, PPOTorchLearner):
+    """The same on RLlib's learner."""
+
+
+def test_a_loss_of_the_users_is_computed_at_every_minibatch_and_said() -> None:
+    config = configuration(tiles, "rllib")
+    ours, _, learner, _ = trained(accelerated(config).copy(copy_frozen=False).learners(learner_class=DoubledFast))
+    theirs, *_ = trained(config.copy(copy_frozen=False).learners(learner_class=DoubledSlow))
+    assert learner.left == ["DoubledFast overrides compute_loss_for_module"]
+    for name, value in theirs["tile_selector"].items():
+        assert np.array_equal(ours["tile_selector"][name], value), name

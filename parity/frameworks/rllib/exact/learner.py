@@ -274,21 +274,23 @@ class ExactPPOLearner(PPOTorchLearner):
         target_kl = self.options(module_id).target_kl
         if target_kl is not None and terms.approx_kl > 1.5 * target_kl:
             self._stopped.add(module_id)
+        detached = LossTerms(*(term.detach() for term in terms))
+        self._log_terms(module_id, detached, batch[Postprocessing.VALUE_TARGETS])
+        return terms.total
+
+    def _log_terms(self, module_id: str, terms: LossTerms, value_targets: torch.Tensor) -> None:
         self.metrics.log_dict(
             {
-                POLICY_LOSS_KEY: terms.policy.detach(),
-                VF_LOSS_KEY: terms.value.detach(),
-                LEARNER_RESULTS_VF_EXPLAINED_VAR_KEY: explained_variance(
-                    batch[Postprocessing.VALUE_TARGETS], terms.values.detach()
-                ),
-                ENTROPY_KEY: -terms.entropy.detach(),
+                POLICY_LOSS_KEY: terms.policy,
+                VF_LOSS_KEY: terms.value,
+                LEARNER_RESULTS_VF_EXPLAINED_VAR_KEY: explained_variance(value_targets, terms.values),
+                ENTROPY_KEY: -terms.entropy,
                 LEARNER_RESULTS_KL_KEY: terms.approx_kl,
                 "clip_fraction": terms.clip_fraction,
             },
             key=module_id,
             window=1,
         )
-        return terms.total
 
     def compute_losses(self, *, fwd_out: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
         losses = super().compute_losses(fwd_out=fwd_out, batch=batch)

@@ -33,6 +33,23 @@ _MODULE_TO_ENV = (
     "NormalizeAndClipActions",
     "ListifyDataForVectorEnv",
 )
+# What RLlib's loop over minibatches is made of: what is skipped of it may be what a replaced method looks at.
+_UPDATE = (
+    "update",
+    "_update",
+    "_uncompiled_update",
+    "_create_iterator_if_necessary",
+    "compute_losses",
+    "compute_loss_for_module",
+    "compute_gradients",
+    "postprocess_gradients",
+    "postprocess_gradients_for_module",
+    "apply_gradients",
+    "before_gradient_based_update",
+    "after_gradient_based_update",
+    "_compute_off_policyness",
+    "_log_steps_trained_metrics",
+)
 _OBSERVATIONS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 _ACTIONS = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 
@@ -76,6 +93,16 @@ def of_sampling(runner: Any, base: type, methods: Iterable[str]) -> list[str]:
     if stateful:
         reasons.append(f"module {stateful[0]} is recurrent")
     return reasons + list(_of_spaces(runner.env.unwrapped.envs[0].unwrapped))
+
+
+def of_update(learner: Any, base: type) -> list[str]:
+    """Why a learner updates RLlib's own way; ``base``: the class whose methods the fast update knows."""
+    reasons = list(of_methods(learner, base, _UPDATE))
+    if learner.config.num_learners > 1:
+        reasons.append("gradients are averaged over several learners")
+    if learner.config.torch_compile_learner:
+        reasons.append("torch_compile_learner: the update is compiled")
+    return reasons
 
 
 def of_pipeline(pipeline: Any, own: tuple[str, ...], ours: tuple[type, ...] = ()) -> Iterator[str]:

@@ -1,23 +1,34 @@
-"""Learners that make their train batch from a rollout's arrays instead of its episodes, the same to the last bit."""
+"""Learners that make their train batch from a rollout's arrays, and update with less around it, to the last bit."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from typing import Any
 
 import numpy as np
+import torch
 import tree
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.connectors.learner import GeneralAdvantageEstimation
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.metrics import (
+    ALL_MODULES,
+    LEARNER_CONNECTOR_SUM_EPISODES_LENGTH_IN,
+    LEARNER_CONNECTOR_SUM_EPISODES_LENGTH_OUT,
+    WEIGHTS_SEQ_NO,
+)
 from ray.rllib.utils.torch_utils import convert_to_torch_tensor
 
-from parity.frameworks.rllib.exact.learner import ExactPPOLearner
+from parity.frameworks.rllib.exact.learner import ExactPPOLearner, LossTerms
 from parity.frameworks.rllib.exact.returns import ExactReturns, may_be_trained
 from parity.frameworks.rllib.fast import conditions
 from parity.frameworks.rllib.fast.acting import has_one_action
 from parity.frameworks.rllib.fast.episodes import ROWS, ModuleRows, Rollout
+from parity.frameworks.rllib.fast.metrics import last_logged
+from parity.frameworks.rllib.fast.minibatches import by_rows
 
 # RLlib's own pieces before the one that computes returns; what they put together are the arrays' columns.
 _LEARNER = (
@@ -35,15 +46,44 @@ _LEARNER = (
 class FastPPOLearner(PPOTorchLearner):
     """RLlib's `PPOTorchLearner`; its train batch comes from the arrays of a fast env runner where there are any.
 
-    Attributes:
-        left: why the last batch was made by RLlib's own pipeline, a sentence's middle each; empty where it was not.
+    The update is RLlib's loop over the same minibatches; what it logs at each and keeps of the last is logged once.
     """
 
     takes_rows = True
 
     def build(self) -> None:
-        self.left: list[str] = []
+        self._left_of_batch: list[str] = []
+        self._left_of_update: list[str] = []
         super().build()
+
+    @property
+    def left(self) -> list[str]:
+        """Why the last batch or update went RLlib's own way, a sentence's middle each; empty where neither did."""
+        return [*self._left_of_batch, *self._left_of_update]
+
+    @property
+    def _own(self) -> type:
+        """The class whose methods the fast update calls or stands for."""
+        return FastPPOLearner
+
+    def update(self, *args: Any, **kwargs: Any) -> Any:
+        self._left_of_update = conditions.of_update(self, self._own)
+        with contextlib.nullcontext() if self._left_of_update else last_logged(self):
+            return super().update(*args, **kwargs)
+
+    def _create_iterator_if_necessary(self, **arguments: Any) -> Any:
+        minibatches = super()._create_iterator_if_necessary(**arguments)
+        return minibatches if self._left_of_update else by_rows(minibatches)
+
+    def _compute_off_policyness(self, batch: Any) -> None:
+        if self._left_of_update:
+            super()._compute_off_policyness(batch)
+            return
+        for module_id, columns in batch.items():
+            # Of the last minibatch that the module has rows in.
+            kept = {name: columns[name] for name in (WEIGHTS_SEQ_NO, Columns.LOSS_MASK) if name in columns}
+            log = functools.partial(super()._compute_off_policyness, {module_id: kept})
+            self.metrics.later(("off-policy", module_id), log)
 
     def _make_batch_if_necessary(self, training_data: Any) -> Any:
         rollout = self._taken(training_data)
@@ -51,15 +91,16 @@ class FastPPOLearner(PPOTorchLearner):
 
     def _taken(self, training_data: Any) -> Rollout | None:
         """The arrays that hold what the episodes hold; None where there are none."""
-        self.left = []
+        self._left_of_batch = []
         episodes = training_data.episodes
         if not episodes or training_data.batch is not None:
             return None
         rollouts = [each.custom_data.pop(ROWS) for each in episodes if ROWS in getattr(each, "custom_data", {})]
-        self.left = [*conditions.of_methods(self, PPOTorchLearner, ["_convert_batch_type"]), *self._of_pipeline()]
-        if not self.left and (len(rollouts) != 1 or not rollouts[0].is_of(episodes)):
-            self.left.append("these episodes came without arrays of all of them")
-        return None if self.left else rollouts[0]
+        left = [*conditions.of_methods(self, PPOTorchLearner, ["_convert_batch_type"]), *self._of_pipeline()]
+        if not left and (len(rollouts) != 1 or not rollouts[0].is_of(episodes)):
+            left.append("these episodes came without arrays of all of them")
+        self._left_of_batch = left
+        return None if left else rollouts[0]
 
     def _of_pipeline(self) -> list[str]:
         if self._learner_connector is None:
@@ -76,6 +117,8 @@ class FastPPOLearner(PPOTorchLearner):
                 continue  # what becomes of these rows changes nothing
             batch[module_id], ended = self._columns(rows)
             lengths += [_of_length(module_id, length) for length in ended]
+        for name in (LEARNER_CONNECTOR_SUM_EPISODES_LENGTH_IN, LEARNER_CONNECTOR_SUM_EPISODES_LENGTH_OUT):
+            self.metrics.log_value((ALL_MODULES, name), rollout.env_steps)  # what the pipeline logs
         # The last piece alone: it computes returns, and sees the batch and the lengths of its parts.
         batch = self._learner_connector.connectors[-1](
             rl_module=self.module, batch=batch, episodes=lengths, shared_data={}, metrics=self.metrics
@@ -108,6 +151,17 @@ class FastPPOLearner(PPOTorchLearner):
 
 class FastExactPPOLearner(FastPPOLearner, ExactPPOLearner):
     """`ExactPPOLearner`, with its numbers to the last bit."""
+
+    @property
+    def _own(self) -> type:
+        return FastExactPPOLearner
+
+    def _log_terms(self, module_id: str, terms: LossTerms, value_targets: torch.Tensor) -> None:
+        if self._left_of_update:
+            super()._log_terms(module_id, terms, value_targets)
+        else:
+            log = functools.partial(super()._log_terms, module_id, terms, value_targets)
+            self.metrics.later(("loss", module_id), log)
 
 
 def _of_length(module_id: str, length: int) -> SingleAgentEpisode:

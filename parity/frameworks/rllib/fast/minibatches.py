@@ -1,0 +1,77 @@
+"""RLlib's minibatches as rows of the train batch, which is neither shuffled nor cut nor put together again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import tree
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.minibatch_utils import MiniBatchCyclicIterator
+
+from parity.frameworks.rllib.arrays import mapped
+
+
+@dataclasses.dataclass(frozen=True)
+class RowMinibatches:
+    """The minibatches of RLlib's ``MiniBatchCyclicIterator`` (``rllib/utils/minibatch_utils.py``, ray 2.60.0).
+
+    The same rows in the same order, from the same draws of NumPy's global generator: where RLlib shuffles the batch, the
+    order of its rows is permuted here, and each minibatch is gathered from it at once.
+    """
+
+    given: MiniBatchCyclicIterator
+
+    def __iter__(self) -> Iterator[MultiAgentBatch]:
+        given = self.given
+        batches = given._batch.policy_batches
+        orders = {module_id: torch.arange(len(batch), device=_device(batch)) for module_id, batch in batches.items()}
+        starts, epochs = dict.fromkeys(batches, 0), dict.fromkeys(batches, 0)
+        dealt, total = 0, given._num_total_minibatches
+        while dealt < total if total > 0 else min(epochs.values()) < given._num_epochs:
+            minibatch = {}
+            for module_id, batch in batches.items():
+                start, missing, parts = starts[module_id], given._minibatch_size, []
+                while start + missing >= len(batch):
+                    parts.append(orders[module_id][start:])
+                    missing -= len(parts[-1])
+                    start = 0
+                    epochs[module_id] += 1
+                    if given._shuffle_batch_per_epoch:
+                        permutation = torch.as_tensor(np.random.permutation(len(batch)), device=_device(batch))
+                        orders[module_id] = orders[module_id][permutation]
+                parts.append(orders[module_id][start : start + missing])
+                starts[module_id] = start + missing
+                minibatch[module_id] = SampleBatch(_rows(dict(batch), torch.cat(parts)))
+            yield MultiAgentBatch(minibatch, len(given._batch))
+            dealt += 1
+
+
+def by_rows(iterator: Any) -> Any:
+    """The same minibatches as `RowMinibatches`, where they are plain rows of tensors on one device; else ``iterator``."""
+    if type(iterator) is not MiniBatchCyclicIterator or not iterator._minibatch_size:
+        return iterator
+    batches = iterator._batch.policy_batches.values()
+    plain = all(type(batch) is SampleBatch and _is_plain(batch) for batch in batches)
+    return RowMinibatches(iterator) if plain else iterator
+
+
+def _is_plain(batch: SampleBatch) -> bool:
+    columns = dict(batch)
+    sequences = batch.zero_padded or batch._slice_seq_lens_in_B or SampleBatch.SEQ_LENS in columns
+    leaves = tree.flatten(columns)
+    tensors = all(isinstance(leaf, torch.Tensor) and len(leaf) == len(batch) for leaf in leaves)
+    return not sequences and tensors and len(batch) > 0 and len({leaf.device for leaf in leaves}) == 1
+
+
+def _device(batch: SampleBatch) -> torch.device:
+    device: torch.device = tree.flatten(dict(batch))[0].device
+    return device
+
+
+def _rows(columns: dict[str, Any], rows: torch.Tensor) -> dict[str, Any]:
+    gathered: dict[str, Any] = mapped(lambda column: column.index_select(0, rows), columns)
+    return gathered
