@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -37,6 +38,15 @@ class Stopwatch:
                 self._seconds[label] += self.now() - start
 
         setattr(owner, method, timed)
+
+    @contextlib.contextmanager
+    def not_counted(self, label: str) -> Iterator[None]:
+        """What runs inside, within a call that is watched, is no part of it."""
+        start = self.now()
+        try:
+            yield
+        finally:
+            self._seconds[label] -= self.now() - start
 
     def take(self, label: str) -> float:
         """Seconds since the last ``take`` of this label."""

@@ -87,8 +87,13 @@ class Sb3Session(Session):
                 )
             )
 
+        def report_within_rollout() -> None:
+            # SB3 calls back inside `collect_rollouts`, and whoever is told may evaluate.
+            with self._watch.not_counted("rollout"):
+                report()
+
         # `learn` counts whole rollouts, so it may pass `steps` by less than one of them.
-        self.model.learn(total_timesteps=steps, callback=_AfterUpdate(report))
+        self.model.learn(total_timesteps=steps, callback=_AfterUpdate(report_within_rollout))
         report()
 
     def eval_runner(self, slots: int) -> EvalRunner:
