@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,16 +33,20 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-def trained(config: Any, between: Any = lambda episodes: episodes) -> tuple[dict[str, Any], list[Any], Any, Any]:
+def trained(
+    config: Any, between: Any = lambda episodes: episodes, state: Any = None
+) -> tuple[dict[str, Any], list[Any], Any, Any]:
     """Parameters by module after some iterations, as PPO's ``training_step`` makes them; results; learner, env runner."""
     runner = make_env_runner(config)
     learner = config.build_learner(env=None, spaces=runner.get_spaces())
+    if state is not None:
+        learner.set_state(copy.deepcopy(state))
     torch.manual_seed(0)
     np.random.seed(0)
     results = []
     for iteration in range(ITERATIONS):
-        state = learner.get_state(components=COMPONENT_RL_MODULE)
-        runner.set_state({COMPONENT_RL_MODULE: state[COMPONENT_RL_MODULE]})
+        weights = learner.get_state(components=COMPONENT_RL_MODULE)
+        runner.set_state({COMPONENT_RL_MODULE: weights[COMPONENT_RL_MODULE]})
         result = learner.update(
             episodes=between(runner.sample()),
             timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: iteration},
@@ -159,3 +164,32 @@ def test_a_loss_of_the_users_is_computed_at_every_minibatch_and_said() -> None:
     assert learner.left == ["DoubledFast overrides compute_loss_for_module"]
     for name, value in theirs["tile_selector"].items():
         assert np.array_equal(ours["tile_selector"][name], value), name
+
+
+@pytest.mark.parametrize("framework", ["rllib", "rllib-exact"])
+def test_a_checkpoint_goes_on_from_one_path_to_the_other(framework: str) -> None:
+    config = configuration(tiles, framework)
+    _, _, fast, _ = trained(accelerated(config))
+    _, _, slow, _ = trained(config)
+    states = [copy.deepcopy(learner.get_state()) for learner in (fast, slow)]
+    same = [
+        tree.map_structure(np.array_equal, *(state[part] for state in states)) for part in ("optimizer", "rl_module")
+    ]
+    assert all(tree.flatten(same))
+    ended = []
+    for given, state in ((accelerated(config), states[1]), (config, states[0])):
+        ended.append(trained(given, state=state)[0])
+    for name, value in ended[1]["tile_selector"].items():
+        assert np.array_equal(ended[0]["tile_selector"][name], value), name
+
+
+def test_a_gradient_that_is_not_finite_is_treated_as_rllib_treats_it() -> None:
+    config = configuration(tiles, "rllib")
+
+    def spoils(episodes: list[Any]) -> list[Any]:
+        for episode in episodes[:1]:
+            for each in episode.agent_episodes.values():
+                each.set_rewards(new_data=float("inf"), at_indices=0)
+        return episodes
+
+    compare(config, spoils)

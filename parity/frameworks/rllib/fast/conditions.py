@@ -100,6 +100,8 @@ def of_update(learner: Any, base: type) -> list[str]:
     reasons = list(of_methods(learner, base, _UPDATE))
     if learner.config.num_learners > 1:
         reasons.append("gradients are averaged over several learners")
+    if learner.config._torch_grad_scaler_class or learner.config._torch_lr_scheduler_classes:
+        reasons.append("gradient scalers or PyTorch's learning rate schedulers take part in each step")
     if learner.config.torch_compile_learner:
         reasons.append("torch_compile_learner: the update is compiled")
     return reasons

@@ -26,6 +26,7 @@ from parity.frameworks.rllib.exact.learner import ExactPPOLearner, LossTerms
 from parity.frameworks.rllib.exact.returns import ExactReturns, may_be_trained
 from parity.frameworks.rllib.fast import conditions
 from parity.frameworks.rllib.fast.acting import has_one_action
+from parity.frameworks.rllib.fast.adam import FlatAdam, flat_gradient
 from parity.frameworks.rllib.fast.episodes import ROWS, ModuleRows, Rollout
 from parity.frameworks.rllib.fast.metrics import last_logged
 from parity.frameworks.rllib.fast.minibatches import by_rows
@@ -46,7 +47,8 @@ _LEARNER = (
 class FastPPOLearner(PPOTorchLearner):
     """RLlib's `PPOTorchLearner`; its train batch comes from the arrays of a fast env runner where there are any.
 
-    The update is RLlib's loop over the same minibatches; what it logs at each and keeps of the last is logged once.
+    The update is RLlib's loop over the same minibatches; what it logs at each and keeps of the last is logged once, and
+    Adam steps all parameters at once.
     """
 
     takes_rows = True
@@ -54,6 +56,7 @@ class FastPPOLearner(PPOTorchLearner):
     def build(self) -> None:
         self._left_of_batch: list[str] = []
         self._left_of_update: list[str] = []
+        self._flat: dict[str, FlatAdam] = {}
         super().build()
 
     @property
@@ -84,6 +87,33 @@ class FastPPOLearner(PPOTorchLearner):
             kept = {name: columns[name] for name in (WEIGHTS_SEQ_NO, Columns.LOSS_MASK) if name in columns}
             log = functools.partial(super()._compute_off_policyness, {module_id: kept})
             self.metrics.later(("off-policy", module_id), log)
+
+    def apply_gradients(self, gradients_dict: Any) -> None:
+        """RLlib's, with one look at whether all gradients are finite and one step for all parameters of an optimizer."""
+        if self._left_of_update or not self._step_flat(gradients_dict):
+            super().apply_gradients(gradients_dict)
+
+    def _step_flat(self, gradients: Any) -> bool:
+        """Steps all optimizers; False, with nothing done, where a gradient is not finite or not dense."""
+        for reference, gradient in gradients.items():
+            self._params[reference].grad = gradient
+        stepped = []
+        for name, optimizer in self._named_optimizers.items():
+            parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            gradient = flat_gradient(parameters)
+            if gradient is None:
+                return False
+            if not self.config.torch_skip_nan_gradients and not gradient.isfinite().all():
+                return False
+            flat = self._flat.get(name)
+            if flat is None or flat.optimizer is not optimizer:
+                flat = self._flat[name] = FlatAdam(optimizer)
+            stepped.append((flat, parameters, gradient))
+        for flat, parameters, gradient in stepped:
+            flat.step(parameters, gradient)
+        return True
 
     def _make_batch_if_necessary(self, training_data: Any) -> Any:
         rollout = self._taken(training_data)
