@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from parity.errors import CannotStart, in_short
+from parity.errors import CannotStart, NotSupported, in_short
 from parity.ladder.findings.raw_finding import RawFinding
 from parity.ladder.run_rungs import LadderResult, run_rungs
+from parity.results.capture import Capture
 from parity.results.summary import RungResult
 from parity.selftest.register import BUGS, GOOD_PORTS, Bug, GoodPort, load
 from parity.task import Task
@@ -62,12 +63,19 @@ def run_ladder(task: Task, framework: str) -> LadderResult:
     from parity.capture import collect
 
     try:
-        capture = collect(task, framework, "cpu")
+        return _judged(collect(task, framework, "cpu"))
     except CannotStart as error:
-        refused = RawFinding("refused", 0, task.id, str(error))
-        return LadderResult({"contract": RungResult(rung=0, status="invalid")}, [refused])
+        return _refused(task.id, error)
+
+
+def _judged(capture: Capture | None) -> LadderResult:
     assert capture is not None
     return run_rungs(capture)
+
+
+def _refused(task: str, error: CannotStart) -> LadderResult:
+    refused = RawFinding("refused", 0, task, str(error))
+    return LadderResult({"contract": RungResult(rung=0, status="invalid")}, [refused])
 
 
 def _entry(
@@ -94,6 +102,21 @@ def _entry(
     )
 
 
+def _ladders(good: GoodPort) -> list[LadderResult]:
+    """Its ladder under each of its frameworks but those that a port like it cannot be compared by, as `parity check` does."""
+    from parity.capture import collect
+
+    ladders = []
+    for framework in good.frameworks:
+        try:
+            ladders.append(_judged(collect(good.make(), framework, "cpu")))
+        except NotSupported:
+            continue
+        except CannotStart as error:
+            ladders.append(_refused(good.name, error))
+    return ladders or [_refused(good.name, CannotStart("no framework compares it"))]
+
+
 def judge(name: str) -> Entry:
     """One entry, by name: what a worker process does."""
     from parity.selftest.good import good_port
@@ -103,7 +126,7 @@ def judge(name: str) -> Entry:
         if name in BUGS:
             return judge_bug(BUGS[name], run_ladder(BUGS[name].plant(good_port()), FRAMEWORK))
         good = GOOD_PORTS[name]
-        return judge_good_port(good, [run_ladder(good.make(), framework) for framework in good.frameworks])
+        return judge_good_port(good, _ladders(good))
     except Exception as error:
         # An exception of the ladder itself names nothing: no catch, and no acquittal.
         message = f"parity raised {in_short(error)}"
