@@ -46,6 +46,7 @@ def measure(ref: TaskRef, task_id: str, framework: str, round_: int, request: Be
             (request.warmup + request.iterations) * task.ppo.rollout_steps,
             lambda iteration: ends.append((time.perf_counter(), iteration)),
         )
+        slow_paths = session.slow_paths()
     finally:
         session.close()
     warmup, timed = ends[: request.warmup], ends[request.warmup :]
@@ -73,6 +74,7 @@ def measure(ref: TaskRef, task_id: str, framework: str, round_: int, request: Be
         devices=devices,
         peak_memory_mb=peak_memory_mb(),
         other_load=other_load,
+        slow_paths=slow_paths,
     )
 
 

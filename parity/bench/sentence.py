@@ -22,6 +22,7 @@ def sentence(file: BenchFile) -> str:
             for task, bench in file.by_task().items()
             for name, rate in bench.throughput.items()
         ]
+    clauses += dict.fromkeys(f"{each.framework}: {path}" for each in file.measured for path in each.slow_paths)
     busy = [each for each in file.measured if each.other_load > BUSY]
     if busy:
         clauses.append(f"before {len(busy)} of {len(file.measured)} measurements other programs kept the machine busy")

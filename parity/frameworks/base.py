@@ -155,6 +155,10 @@ class Session(ABC):
         """What the port's own callbacks have changed so far in what is trained, or in what it is trained on."""
         return []
 
+    def slow_paths(self) -> list[str]:
+        """What of a training goes the framework's own, slower way although parity has a faster one, and why; sentences."""
+        return []
+
     @abstractmethod
     def devices(self) -> dict[str, str]:
         """Component -> device, read from its tensors."""

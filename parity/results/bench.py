@@ -18,7 +18,7 @@ class Round(Stored):
 
     ``env_steps_per_s`` is by the wall clock, ``phases_s`` mean seconds of one iteration (NaN where the framework cannot
     tell), ``start_s`` the seconds from the process's start to the end of the warm-up, ``other_load`` the cores that other
-    processes kept busy just before.
+    processes kept busy just before, ``slow_paths`` what a port's training left to its framework's own, slower way, and why.
     """
 
     task: str
@@ -32,6 +32,7 @@ class Round(Stored):
     devices: dict[str, str] = {}
     peak_memory_mb: Number
     other_load: float
+    slow_paths: list[str] = []
 
 
 class Throughput(Stored):

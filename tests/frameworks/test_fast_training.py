@@ -22,6 +22,7 @@ from parity import frameworks
 from parity.frameworks.rllib.arrays import parameters
 from parity.frameworks.rllib.eval_runner import make_env_runner
 from parity.frameworks.rllib.fast import FastPPOLearner, accelerated
+from parity.frameworks.rllib.framework import RllibSession
 from parity.task.registry import load, resolve
 
 ITERATIONS = 3
@@ -193,3 +194,15 @@ def test_a_gradient_that_is_not_finite_is_treated_as_rllib_treats_it() -> None:
         return episodes
 
     compare(config, spoils)
+
+
+def test_a_session_says_what_goes_rllibs_own_way() -> None:
+    port = frameworks.get("rllib").port(tiles, 0, "cpu")
+    port.config.num_envs_per_env_runner, port.config.rollout_fragment_length = 4, 32
+    port.config.train_batch_size_per_learner, port.config.minibatch_size, port.config.num_epochs = 128, 64, 1
+    port.config.training(learner_connector=lambda *_, **__: Halves())
+    session = RllibSession(tiles, port, 1)
+    session.train(1, lambda _: None)
+    said = session.slow_paths()
+    session.close()
+    assert said == ["learning goes RLlib's own way: connector Halves in the LearnerConnectorPipeline"]

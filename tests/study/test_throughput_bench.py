@@ -11,7 +11,9 @@ import pytest
 from report_studies import bench_request
 
 from parity.bench.command import _waiting
-from parity.results.bench import BenchFile
+from parity.bench.sentence import sentence
+from parity.results.bench import BenchFile, Round
+from parity.results.summary import PhaseSeconds
 
 TURNS = ("--rounds", "2", "--iterations", "2")
 
@@ -24,6 +26,20 @@ def test_frameworks_take_turns_and_who_is_first_does_too() -> None:
     request = bench_request("sb3", "rllib", rounds=3)
     order = [framework for _, _, framework in _waiting(BenchFile(created="", request=request))]
     assert order == ["sb3", "rllib", "rllib", "sb3", "sb3", "rllib"]
+
+
+def test_what_the_fast_path_left_out_is_said_once() -> None:
+    path = "learning goes RLlib's own way: connector Halves in the LearnerConnectorPipeline"
+    rounds = [
+        Round(
+            task="tiles", framework="rllib", round=number, env_steps_per_s=900.0, start_s=4.0, iterations=4, steps=8192,
+            phases_s=PhaseSeconds(sample=0.5, returns=0.1, update=0.6, evaluate=0.0), peak_memory_mb=500,
+            other_load=0.0, slow_paths=[path],
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    file = BenchFile(created="", request=bench_request("rllib", rounds=2), measured=rounds)
+    assert sentence(file).count(f"rllib: {path}") == 1
 
 
 def test_two_rounds_are_measured_with_every_phase_and_decide_nothing(parity: Any) -> None:

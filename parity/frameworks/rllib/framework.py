@@ -126,6 +126,12 @@ class RllibSession(Session):
         counts = self.algorithm.env_runner_group.foreach_env_runner(mask_counts)
         return sum(counts, start=MaskCounts())
 
+    def slow_paths(self) -> list[str]:
+        runners = self.algorithm.env_runner_group.foreach_env_runner(_left)
+        learners = [call.get() for call in self.algorithm.learner_group.foreach_learner(_left)]
+        owners = [("sampling", each) for each in runners if each] + [("learning", each) for each in learners if each]
+        return list(dict.fromkeys(f"{what} goes RLlib's own way: {', '.join(reasons)}" for what, reasons in owners))
+
     def devices(self) -> dict[str, str]:
         if self._learner is not None:
             of_learner = str(next(self._learner.module[self.port.learning_module].parameters()).device)
@@ -148,6 +154,14 @@ def _trained(config: Any) -> Any:
     from parity.frameworks.rllib.fast import accelerated
 
     return accelerated(config)
+
+
+def _left(owner: Any, **_: Any) -> list[str]:
+    """Why an env runner or a learner went RLlib's own way; empty for an env runner that samples nothing."""
+    if getattr(owner, "env", True) is None:
+        return []
+    left: list[str] = getattr(owner, "left", [f"{type(owner).__name__} is not parity's"])
+    return left
 
 
 def _device(runner: Any) -> str | None:
