@@ -46,6 +46,8 @@ def judge_bug(bug: Bug, ladder: LadderResult) -> Entry:
     # A rung may only be named by what it fails; a risk without effect, which is a warning, by its code.
     risks = [each for each in ladder.raw_findings if each.severity == "warning" and each.code in bug.caught_by]
     entry = _entry(bug, "caught", bug.caught_by, [ladder], risks)
+    if ladder.not_compared and "not-compared" in bug.caught_by:
+        return entry
     if ladder and not risks:
         entry.outcome = "missed"
     elif not bug.caught_by & {*entry.findings, *entry.rungs}:

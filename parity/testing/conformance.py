@@ -32,7 +32,7 @@ from parity.testing.toy_envs import (
     OneWay,
     Raising,
     Several,
-    Tupled,
+    Worded,
     WrongLogits,
     WrongValues,
     maze_task,
@@ -300,4 +300,4 @@ class FrameworkConformance:
 
     def test_an_observation_space_without_tensors_is_one_sentence(self) -> None:
         wanted = "use Box, Discrete, MultiDiscrete (one-dimensional) or MultiBinary"
-        assert wanted in refusal(self.framework, maze_task(env=Tupled))
+        assert wanted in refusal(self.framework, maze_task(env=Worded))

@@ -125,15 +125,15 @@ class OneWay(Maze):
         return observation, info
 
 
-class Tupled(Maze):
-    """Has tuples as observations, which no framework here supports."""
+class Worded(Maze):
+    """Has words as observations, which are no tensors."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.observation_space = spaces.Tuple([spaces.Discrete(3), spaces.Discrete(3)])  # type: ignore[assignment]
+        self.observation_space = spaces.Text(8)  # type: ignore[assignment]
 
     def _view(self) -> Any:
-        return (0, 1), super()._view()[1]
+        return "left", super()._view()[1]
 
 
 class Several(Maze):

@@ -250,8 +250,8 @@ def test_rollouts_of_both_kinds_go_on_from_one_another(framework: str) -> None:
 def test_an_environment_that_uses_its_arrays_again_is_copied() -> None:
     # `TwoAgents` returns one array at every step.
     _, ((episodes, *_),) = sampled(two_agents(), FastExactEnvRunner, [{"num_timesteps": 20}])
-    seen = episodes[0].agent_episodes["left"].get_observations()["observations"]
-    assert seen[:, 0].tolist() == list(range(len(seen)))
+    seen = episodes[0].agent_episodes["left"].get_observations()
+    assert [each["observations"][0] for each in seen] == list(range(len(seen)))
 
 
 def test_an_entry_of_another_shape_stops_the_rollout() -> None:

@@ -55,7 +55,7 @@ BROKEN = {
     "batch-popped": "PAR103",
     "gradient-nan": "PAR601",
     "layer-frozen": "PAR605",
-    "values-raise": "PAR107",
+    "values-raise": "PAR312",
     "normalised-for-sampling-only": "PAR303",
     "truncation-per-agent": "PAR304",
     "ends-swapped": "PAR033",

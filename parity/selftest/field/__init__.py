@@ -2,7 +2,7 @@
 
 They were written by somebody who had not read this register or the ladder, as users write: each file is whole by itself. In
 ``truth.csv``, ``is`` is "good", "mistake" or "env" (the environment's own, of which the port is not accused), and ``by`` has
-the codes of findings that name it.
+the codes of findings that name it; "not-compared" where what is declared leaves nothing to see it by.
 """
 
 from __future__ import annotations
