@@ -282,9 +282,15 @@ def self_play(config: PPOConfig) -> PPOConfig:
     )
 
 
+def register_counters() -> None:
+    """A Ray that was started and ended in this process has taken the names with it."""
+    register_env("counter", lambda config: Counter(config))
+    register_env("legal-counter", lambda config: LegalCounter(config))
+
+
 def finished() -> PPOConfig:
     """A whole configuration for self-play, by nobody's help."""
-    register_env("counter", lambda config: Counter(config))
+    register_counters()
     spec = RLModuleSpec(
         module_class=Module, observation_space=seat_space(), action_space=spaces.Discrete(DISHES), model_config={}
     )
@@ -353,7 +359,6 @@ class LegalInTurns(InTurns):
 
 def finished_legal() -> PPOConfig:
     """The same with masks where the module looks for them: nowhere an entry ``action_mask``."""
-    register_env("legal-counter", lambda config: LegalCounter(config))
     spec = RLModuleSpec(
         module_class=LegalModule,
         observation_space=seat_space("legal"),

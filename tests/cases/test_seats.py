@@ -10,7 +10,16 @@ import pytest
 import torch
 from climb import accused, climb
 from ray.rllib.algorithms.ppo import PPOConfig
-from seats import PORTS, PORTS_OF_OTHER_KEYS, LegalModule, Module, main_on_either_seat, self_play, task
+from seats import (
+    PORTS,
+    PORTS_OF_OTHER_KEYS,
+    LegalModule,
+    Module,
+    main_on_either_seat,
+    register_counters,
+    self_play,
+    task,
+)
 
 from parity import Task
 from parity.errors import CannotStart
@@ -18,6 +27,11 @@ from parity.frameworks.evaluation import evaluate
 from parity.frameworks.rllib import Rllib
 from parity.frameworks.rllib.config import build_port
 from parity.frameworks.rllib.mapping import learning_module, modules_of
+
+
+@pytest.fixture(autouse=True)
+def counters() -> None:
+    register_counters()
 
 
 @pytest.mark.parametrize("name", PORTS)
