@@ -38,13 +38,15 @@ PARTS = (
 class Bug:
     """One thing wrong in an otherwise good port.
 
-    ``caught_by``: names of rungs or codes of findings that may catch it; a catch elsewhere is one at the wrong rung.
+    ``caught_by``: names of rungs or codes of findings that may catch it; a catch elsewhere is one at the wrong rung;
+    ``full``: only `parity check --full` can see it.
     """
 
     name: str
     what: str
     caught_by: frozenset[str]
     plant: Plant
+    full: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +63,7 @@ BUGS: dict[str, Bug] = {}
 GOOD_PORTS: dict[str, GoodPort] = {}
 
 
-def bug(what: str, *caught_by: str, name: str | None = None) -> Callable:
+def bug(what: str, *caught_by: str, name: str | None = None, full: bool = False) -> Callable:
     """Registers a bug: a function ``plant(good port) -> port with the bug``, or a class that replaces a part of the port.
 
     ``name``: in place of the function's or class's own.
@@ -71,7 +73,7 @@ def bug(what: str, *caught_by: str, name: str | None = None) -> Callable:
         plant = _replacing(planted) if isinstance(planted, type) else planted
         key = name or _name(planted)
         assert key not in BUGS, key
-        BUGS[key] = Bug(key, what, frozenset(caught_by), plant)
+        BUGS[key] = Bug(key, what, frozenset(caught_by), plant, full)
         return planted
 
     return register

@@ -60,12 +60,12 @@ def judge_good_port(port: GoodPort, ladders: list[LadderResult]) -> Entry:
     return _entry(port, "clear" if all(ladders) else "accused", frozenset(), ladders, [])
 
 
-def run_ladder(task: Task, framework: str) -> LadderResult:
+def run_ladder(task: Task, framework: str, full: bool = False) -> LadderResult:
     """Captures and judges a port; one that is refused before the ladder counts as accused: whoever runs it knows."""
     from parity.capture import collect
 
     try:
-        return _judged(collect(task, framework, "cpu"))
+        return _judged(collect(task, framework, "cpu", full=full))
     except CannotStart as error:
         return _refused(task.id, error)
 
@@ -126,7 +126,7 @@ def judge(name: str) -> Entry:
     _prepare()
     try:
         if name in BUGS:
-            return judge_bug(BUGS[name], run_ladder(BUGS[name].plant(good_port()), FRAMEWORK))
+            return judge_bug(BUGS[name], run_ladder(BUGS[name].plant(good_port()), FRAMEWORK, BUGS[name].full))
         good = GOOD_PORTS[name]
         return judge_good_port(good, _ladders(good))
     except Exception as error:

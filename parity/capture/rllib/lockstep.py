@@ -19,6 +19,7 @@ from parity.capture.rllib.pairing import pair_parameters
 from parity.capture.rllib.side import PortSide
 from parity.capture.sb3.lockstep import Sb3Side
 from parity.errors import in_words
+from parity.frameworks.hyperparameters import schedules_of_rllib
 from parity.frameworks.network import network_input
 from parity.frameworks.randomness import undisturbed
 from parity.frameworks.rllib.config import Port
@@ -43,7 +44,7 @@ def lockstep(context: Context, task: Task, port: Port, length: Length, seed: int
         seed: of initial weights, environments and streams; the port must have been made with the same.
         device: of SB3's side; the port's configuration has its own.
     """
-    result = Lockstep(module=port.learning_module, asked=length.iterations, reason=_reason(port) or "")
+    result = Lockstep(module=port.learning_module, asked=length.iterations, reason=_reason(task, port) or "")
     if result.reason:
         return result
     run: LockstepRun | None = None
@@ -62,7 +63,7 @@ def lockstep(context: Context, task: Task, port: Port, length: Length, seed: int
     return result
 
 
-def _reason(port: Port) -> str | None:
+def _reason(task: Task, port: Port) -> str | None:
     """Why a port cannot be in step with SB3 for a whole iteration, as far as its configuration tells."""
     learner, runner = port.config.learner_class, port.config.env_runner_cls
     if not issubclass(learner, ExactPPOLearner):
@@ -73,6 +74,9 @@ def _reason(port: Port) -> str | None:
     if runner is None or not issubclass(runner, ExactEnvRunner):
         name = "RLlib's env runner" if runner is None else f"the port's own {runner.__name__}"
         return f"{name} samples rollouts of another length and order than SB3's"
+    moved = [name for name, rates in schedules_of_rllib(port.config, task.steps).items() if len(set(rates)) > 1]
+    if moved:
+        return f"a schedule moves {in_words(moved)}, and here SB3's side trains at the rate that it begins with; rung 0 compares them"
     modules = modules_of(port.config, port.learning_agent)
     if len(modules) > 1:
         return f"policy_mapping_fn lets {in_words(modules)} play agent {port.learning_agent} in turn, SB3's policy plays always"

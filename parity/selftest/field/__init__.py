@@ -2,7 +2,8 @@
 
 They were written by somebody who had not read this register or the ladder, as users write: each file is whole by itself. In
 ``truth.csv``, ``is`` is "good", "mistake" or "env" (the environment's own, of which the port is not accused), and ``by`` has
-the codes of findings that name it; "not-compared" where what is declared leaves nothing to see it by.
+the codes of findings that name it; "not-compared" where what is declared leaves nothing to see it by. ``full``: only
+`parity check --full` sees it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def _register() -> None:
                 good_port(row["sentence"] or f"a port of the layout {layout}", name=name)(make)
             else:
                 plant = functools.partial(lambda _, make: make(), make=make)
-                bug(row["sentence"], *row["by"].split(), name=name)(plant)
+                bug(row["sentence"], *row["by"].split(), name=name, full=row["full"] == "full")(plant)
 
 
 _register()
