@@ -144,7 +144,9 @@ def _phases(
     outs, given = {}, trained
     for phase, forward_phase in phases.items():
         given = copy.deepcopy(trained if phase == "train" else batch)
-        out = outs[phase] = forward_phase(given)
+        # As learners call it: a module may do something else where no gradient is asked for.
+        with torch.set_grad_enabled(phase == "train"):
+            out = outs[phase] = forward_phase(given)
         if phase == "inference" and Columns.ACTION_DIST_INPUTS not in out and Columns.ACTIONS in out:
             continue  # it picks its actions itself, as RLlib allows where nothing is learned from them
         logits = out[Columns.ACTION_DIST_INPUTS]
