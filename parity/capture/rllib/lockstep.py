@@ -76,7 +76,7 @@ def _reason(task: Task, port: Port) -> str | None:
         return f"{name} samples rollouts of another length and order than SB3's"
     moved = [name for name, rates in schedules_of_rllib(port.config, task.steps).items() if len(set(rates)) > 1]
     if moved:
-        return f"a schedule moves {in_words(moved)}, and here SB3's side trains at what it begins with; rung 0 compares schedules"
+        return f"a schedule moves {in_words(moved)}, and lockstep has what SB3 begins with; rung 0 compares schedules"
     modules = modules_of(port.config, port.learning_agent)
     if len(modules) > 1:
         return f"policy_mapping_fn lets {in_words(modules)} play agent {port.learning_agent} in turn, SB3's policy plays always"
