@@ -116,6 +116,7 @@ def _on_all(of: Callable[[dict[str, Any]], torch.Tensor], sets: list[dict[str, A
             try:
                 outputs.append(of(observations))
             except Exception:
+                # The first set is what the environment shows; the others are draws, which a network may refuse.
                 if place == 0:
                     raise
                 outputs.append(None)
