@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
 
 from parity.system.machine import cores
-from parity.system.subprocesses import kill, live_with_driver
+from parity.system.subprocesses import fixed_hash_seed, kill, live_with_driver
 from parity.task.registry import TaskRef
 
 # How a process is lost.
@@ -103,7 +103,8 @@ class _Worker:
     def _start(self) -> None:
         spawn = multiprocessing.get_context("spawn")
         self._executor = ProcessPoolExecutor(1, mp_context=spawn, initializer=_log_output, initargs=(self._log,))
-        self._pid = self._executor.submit(os.getpid)
+        with fixed_hash_seed():  # the first submission starts the process
+            self._pid = self._executor.submit(os.getpid)
 
     def submit(self, job: Job[T], ref: TaskRef) -> Future[T]:
         return self._executor.submit(job.run, ref)

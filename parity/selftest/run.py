@@ -17,6 +17,7 @@ from parity.ladder.run_rungs import LadderResult, run_rungs
 from parity.results.capture import Capture
 from parity.results.summary import RungResult
 from parity.selftest.register import BUGS, GOOD_PORTS, Bug, GoodPort, load
+from parity.system.subprocesses import fixed_hash_seed
 from parity.task import Task
 
 Outcome = Literal["caught", "missed", "wrong rung", "clear", "accused"]
@@ -149,7 +150,7 @@ def _prepare() -> None:
 
 def run(entries: list[Bug | GoodPort], workers: int) -> Iterator[Entry]:
     """Results as they come. ``workers``: processes, each used again; 1 still runs them in a process of its own."""
-    with ProcessPoolExecutor(min(workers, len(entries)), mp_context=get_context("spawn")) as pool:
+    with fixed_hash_seed(), ProcessPoolExecutor(min(workers, len(entries)), mp_context=get_context("spawn")) as pool:
         futures: list[Any] = [pool.submit(judge, entry.name) for entry in entries]
         try:
             for future in as_completed(futures):
