@@ -14,7 +14,7 @@ if [ ! -x "$venv/bin/parity" ]; then
     grep -v -E '^(ray|gymnasium|ormsgpack)==' constraints.txt > "$venv/constraints.txt"
     "$venv/bin/python" -m pip install --quiet --constraint "$venv/constraints.txt" \
         torch==2.13.0 "ray[rllib]==2.47.1" stable-baselines3==2.9.2 sb3-contrib==2.9.2 \
-        cyclopts jinja2 matplotlib plotly psutil pydantic rich scipy
+        cyclopts jinja2 matplotlib psutil pydantic rich scipy
     # Its own requirements ask for ray 2.60.
     "$venv/bin/python" -m pip install --quiet --no-deps --editable .
 fi

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from parity.errors import ExitCode
-from parity.ladder.run_rungs import CARRYING, RUNGS, LadderResult, run_rungs
+from parity.ladder.run_rungs import RUNGS, LadderResult, run_rungs
 from parity.ladder.rung_input import RungInput
 from parity.ladder.rungs.algorithm import seen
 from parity.ladder.rungs.control import control
 from parity.ladder.tolerances import tolerance
 from parity.results.capture import Capture
 from parity.results.check import CheckDocument
+from parity.results.ladder import CARRYING
 from parity.results.summary import RungResult
 
 _NO_COLLECTOR = "{} collects no numbers (entry-point group parity.capture)"

@@ -21,6 +21,7 @@ from parity.ladder.rungs.step import step
 from parity.ladder.rungs.update import update
 from parity.ladder.tolerances import CPU, Tolerance
 from parity.results.capture import Capture, Context, Raised
+from parity.results.ladder import CARRYING
 from parity.results.summary import Finding, RungResult, RungStatus
 
 # In order: what judges the rung, and the fields of `Capture` that it takes besides the context.
@@ -59,10 +60,6 @@ PARTS = {
     "lockstep": ("lockstep", "PAR903"),
 }
 STOPPED = frozenset(code for _, code in PARTS.values())
-
-
-# Rungs that carry the claim that a port computes what SB3 computes: where one of them compared nothing, nobody knows.
-CARRYING = ("forward", "distribution", "gradient", "step", "update")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,9 @@ from parity.report.curves import TaskCurves
 from parity.report.gate import GateSection, gate_section
 from parity.report.metric_rows import MetricRow, Pooled, metric_rows, pooled_rows, ports_of, undecided_metrics
 from parity.report.rungs import ladder_words
-from parity.report.throughput import PhaseTimes, measured, phase_times
+from parity.report.strip import StripItem, strip
+from parity.report.throughput import PhaseTimes, measured, measured_ratios, phase_times
+from parity.results.bench import Ratio
 from parity.results.study import LOG_FILE, StudyRecord, TaskRecord, TrialRecord
 from parity.results.summary import (
     SB3,
@@ -88,6 +90,7 @@ class TaskContent:
     runtime: list[ConfigRow]
     throughput: list[ThroughputRow]
     measured_speed: list[str]
+    measured_ratios: dict[str, Ratio]
     trials: list[TrialRow]
     findings: list[Finding]
     frameworks: list[str]
@@ -175,6 +178,10 @@ class Content:
     gate: GateSection | None = None
 
     @property
+    def strip(self) -> list[StripItem]:
+        return strip(self.summary, self.tasks)
+
+    @property
     def interim_words(self) -> str | None:
         sequential = self.summary.sequential
         return None if sequential is None else _interim_words(sequential, self.summary.verdict)
@@ -225,6 +232,7 @@ def _task(study: StudyRecord, summary: Summary, name: str, measured_speed: list[
         runtime=runtime_rows(record, frameworks),
         throughput=_throughput_rows(task, frameworks, records),
         measured_speed=measured_speed,
+        measured_ratios=measured_ratios(study.folder, name),
         trials=[
             _trial_row(study, records[trial.framework, trial.seed], trial, records)
             for trial in task.trials

@@ -11,10 +11,11 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
+from parity.ladder.findings import RULES
 from parity.report import text
 from parity.report.content import Content, evidence
-from parity.report.curves import AXES, CONFIDENCE, POLICIES
-from parity.report.interactive import curves_figure, get_plotlyjs, ladder_figure, script_json, throughput_figure
+from parity.report.curves import CONFIDENCE
+from parity.report.interactive import curves_data, ladder_figure, plotly_source, script_json, throughput_figure
 from parity.report.style import colour
 from parity.report.templating import html_environment
 from parity.report.throughput import PHASES
@@ -29,7 +30,7 @@ def html_report(content: Content, preliminary: bool = False) -> str:
     """
     environment = html_environment()
     figures = _figures(content)
-    scripts = [get_plotlyjs(), _source(environment, "report.js")] if figures else []
+    scripts = [plotly_source(), _source(environment, "report.js")] if figures else []
     return environment.get_template("report.html").render(
         content=content,
         preliminary=preliminary,
@@ -42,6 +43,7 @@ def html_report(content: Content, preliminary: bool = False) -> str:
         phases=PHASES,
         colour=colour,
         evidence=evidence,
+        rules=RULES,
         metrics=METRIC_WORDS,
         meanings=text.METRIC_MEANINGS,
         threshold_share=THRESHOLD_OF_SB3,
@@ -49,22 +51,19 @@ def html_report(content: Content, preliminary: bool = False) -> str:
 
 
 def _figures(content: Content) -> dict[str, Any]:
-    """By task: ``curves[axis][policy]``, ``agent NAME``, ``throughput`` and ``ladder``, where there is something to draw."""
+    """By task: ``curves`` by agent, the learning one's under an empty name, ``throughput`` and ``ladder``, where there is
+    something to draw."""
     figures: dict[str, Any] = {}
     for task in content.tasks:
         made: dict[str, Any] = {}
         if task.curves.value_range() is not None and task.curves.seeds:
-            for axis in AXES:
-                made[axis] = {policy: curves_figure(task.curves, axis, policy) for policy in POLICIES}
-            for agent in task.curves.agents:
-                curves = task.curves.of_agent(agent)
-                made[f"agent {agent}"] = {policy: curves_figure(curves, "steps", policy) for policy in POLICIES}
+            others = {agent: curves_data(task.curves.of_agent(agent)) for agent in task.curves.agents}
+            made["curves"] = {"": curves_data(task.curves), **others}
         times = [row.times for row in task.throughput if row.times is not None]
         if times:
-            figure = throughput_figure(times)
-            made["throughput"] = dict.fromkeys(POLICIES, figure)
+            made["throughput"] = throughput_figure(times)
         if task.summary.ladder:
-            made["ladder"] = dict.fromkeys(POLICIES, ladder_figure(task.frameworks, task.summary.ladder))
+            made["ladder"] = ladder_figure(task.frameworks, task.summary.ladder)
         if made:
             figures[task.id] = made
     return figures

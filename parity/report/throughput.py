@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from parity.bench.sentence import ratio_words
-from parity.results.bench import BENCH_FILE, load_bench_file
+from parity.results.bench import BENCH_FILE, Ratio, load_bench_file
 from parity.results.study import TrialRecord
 
 # "rest" is training time that no phase accounts for: the framework's own bookkeeping, and what it cannot tell apart.
@@ -51,6 +51,15 @@ def measured(study: Path, tasks: Sequence[str]) -> dict[str, list[str]]:
         task: [f"Measured by `parity bench`: {ratio_words(task, *pair)}." for pair in pairs]
         for task, pairs in ratios.items()
     }
+
+
+def measured_ratios(study: Path, task: str) -> dict[str, Ratio]:
+    """What ``parity bench --study`` measured of a task to its end, by pair, such as ``"rllib/sb3"``."""
+    path = study / BENCH_FILE
+    if not path.is_file() or (file := load_bench_file(path)).reason is not None:
+        return {}
+    by_task = file.by_task()
+    return by_task[task].ratio if task in by_task else {}
 
 
 def phase_times(framework: str, trials: Sequence[TrialRecord]) -> PhaseTimes | None:

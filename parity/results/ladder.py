@@ -12,6 +12,8 @@ from parity.results.summary import Finding, RungResult
 
 LADDER_FILE = "ladder.json"
 RUNGS = ("contract", "forward", "distribution", "rollout", "returns", "loss", "gradient", "step", "update", "lockstep")
+# Rungs that carry the claim that a port computes what SB3 computes: where one of them compared nothing, nobody knows.
+CARRYING = ("forward", "distribution", "gradient", "step", "update")
 Ladders = dict[str, dict[str, dict[str, RungResult]]]
 
 

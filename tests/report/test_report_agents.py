@@ -49,7 +49,7 @@ def test_the_report_has_a_figure_of_each_agent_with_a_curve(small_study: Path) -
     assert "return of res/&lt;selector&gt;" in (small_study / "figures" / "tiles-agent-0.svg").read_text()
     markdown, page = ((small_study / name).read_text() for name in ("report.md", "report.html"))
     assert "figures/tiles-agent-0.svg" in markdown and "decides no verdict" in markdown
-    assert 'data-figure="agent res/&lt;selector&gt;"' in page and '"agent res/\\u003cselector>"' in page
+    assert 'data-figure="agent res/&lt;selector&gt;"' in page and '"res/\\u003cselector>"' in page
 
 
 def test_verdict_and_report_without_other_agents_are_as_before(small_study: Path) -> None:

@@ -167,6 +167,51 @@ def test_it_follows_the_systems_colour_scheme(chromium: Any, good_study: Path) -
     assert colours["light"] == ["rgb(255, 255, 255)", "#1c2126"] and colours["dark"] == ["rgb(21, 24, 28)", "#e3e6ea"]
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_to_object_to(chromium: Any, good_study: Path, scheme: str) -> None:
+    from axe_core_python.selenium import Axe
+
+    for size in (WIDE, NARROW):
+        open_report(chromium, good_study, size, scheme)
+        chromium.execute_script("document.querySelectorAll('details').forEach(details => details.open = true)")
+        results = Axe().run(chromium)
+        objections = [(v["id"], [node["target"] for node in v["nodes"]][:5]) for v in results["violations"]]
+        assert not objections
+        assert len(results["passes"]) > 20
+
+
+def test_the_keyboard_reaches_every_answer_and_every_switch(chromium: Any, good_study: Path) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    open_report(chromium, good_study)
+    reached: list[str] = []
+    for _ in range(60):
+        ActionChains(chromium).send_keys(Keys.TAB).perform()
+        reached.append(
+            chromium.execute_script(
+                "const at = document.activeElement; return at.getAttribute('href') || at.dataset.key || at.tagName"
+            )
+        )
+    assert reached[0] == "#report" and "#masks-tiles" in reached and "rllib/3" in reached
+    entry = chromium.find_element("css selector", 'button[data-key="rllib/3"]')
+    chromium.execute_script("arguments[0].focus()", entry)
+    ActionChains(chromium).send_keys(Keys.SPACE).perform()
+    assert [plot["rllib/3"] for plot in visibility(chromium)] == [False, False]
+
+
+def test_paper_is_white_whatever_the_screen_is(chromium: Any, good_study: Path) -> None:
+    open_report(chromium, good_study, scheme="dark")
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        shown = chromium.execute_script(
+            "return [getComputedStyle(document.body).backgroundColor, document.querySelector('.plot').layout.font.color]"
+        )
+    finally:
+        chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert shown == ["rgb(255, 255, 255)", "#1c2126"]
+
+
 def test_without_a_browser_these_are_skipped_and_the_last_line_says_so(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", __file__, "-q", "-p", "no:cacheprovider", "-k", "verdict"]
     run = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PATH": str(tmp_path)})

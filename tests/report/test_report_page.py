@@ -14,11 +14,13 @@ import pytest
 from report_studies import change_curve, change_trial, conclude, write_study
 
 from parity.report import write_report
+from parity.report.content import content
 from parity.report.curves import TaskCurves
-from parity.report.interactive import curves_figure, script_json
+from parity.report.interactive import curves_data, script_json
+from parity.report.page import html_report
 from parity.report.text import UNKNOWN
 from parity.results import study as files
-from parity.results.summary import Finding, Summary, Verdict
+from parity.results.summary import Finding, RungResult, Summary, Verdict
 from parity.verdict.judge import judge
 
 HOSTILE = "RuntimeError: </script><script>alert(1)</script> <img src=x onerror=alert(2)> | `x` **all** masks\nempty"
@@ -72,10 +74,54 @@ def test_the_verdict_comes_first_and_everything_else_in_order(good_study: Path) 
 def test_plotly_is_inlined_once_and_nothing_is_fetched(good_study: Path) -> None:
     page = (good_study / "report.html").read_text(encoding="utf-8")
     parsed = _Page(page)
-    assert page.count("* plotly.js v") == 1
+    assert page.count("* plotly.js (basic - minified) v") == 1
+    assert len(page.encode()) < 1_500_000
     assert not [reference for reference in parsed.references if re.match(r"(?!data:)[a-z]+:|//", reference)]
     policy = re.search('<meta http-equiv="Content-Security-Policy" content="(.+?)">', page)
     assert policy is not None and html.unescape(policy[1]).startswith("default-src 'none'; script-src 'sha256-")
+
+
+def answers(folder: Path) -> dict[str, tuple[str, str, str]]:
+    """The strip: word, colour and target by question."""
+    study = files.load_study(folder)
+    summary = Summary.model_validate_json((folder / files.SUMMARY_FILE).read_text())
+    return {item.question: (item.word, item.tone, item.target) for item in content(study, summary).strip}
+
+
+def test_the_strip_answers_five_questions_and_leads_to_their_sections(good_study: Path) -> None:
+    given = answers(good_study)
+    assert list(given) == ["verdict", "learns", "masks", "ladder", "speed"]
+    assert given["verdict"][:2] == ("EQUIVALENT", "good") and given["learns"][:2] == ("LEARNS", "good")
+    assert given["masks"][:2] == ("OBEYED", "good") and given["speed"][0].endswith(" of sb3")
+    # Two rungs were climbed, and the claim rests on more: nothing that was not compared is called equal.
+    assert given["ladder"][:2] == ("NOT COMPARED", "open")
+    page = (good_study / "report.html").read_text(encoding="utf-8")
+    assert all(f'id="{target}"' in page for _, _, target in given.values())
+
+
+def test_the_strip_shows_the_gravest_answer(small_study: Path) -> None:
+    masks = files.trial_folder(small_study, "tiles", "rllib", 1) / files.MASKS_FILE
+    masks.write_text(masks.read_text().replace('"violations": 0', '"violations": 7'))
+    rungs = {"forward": RungResult(rung=1, status="fail", max_abs=1.0), "returns": RungResult(rung=4, status="fail")}
+    finding = Finding(
+        code="PAR003", severity="error", title="no value function", task="tiles", framework="rllib", fix="x"
+    )
+    conclude(small_study, [finding], {"tiles": {"rllib": rungs}})
+    given = answers(small_study)
+    assert given["verdict"][:2] == ("INVALID", "bad") and given["ladder"][:2] == ("BREAKS AT FORWARD", "bad")
+    assert given["masks"][1] == "bad" and "ILLEGAL" in given["masks"][0]
+    # What is wrong stands before the curves, with what the catalogue knows of it folded below.
+    assert in_order(page_of(small_study).text, "no value function", "how it comes about", "Learning curves")
+
+
+def test_a_finding_leads_to_its_page_where_the_documentation_is_served(
+    good_study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = files.load_study(good_study)
+    summary = Summary.model_validate_json((good_study / files.SUMMARY_FILE).read_text())
+    assert "findings/PAR605/" not in html_report(content(study, summary))
+    monkeypatch.setenv("PARITY_DOCS", "https://docs.example/")
+    assert 'href="https://docs.example/findings/PAR605/"' in html_report(content(study, summary))
 
 
 def test_links_of_a_report_lead_to_files_that_exist(good_study: Path) -> None:
@@ -167,8 +213,8 @@ def test_a_nan_in_one_curve_is_a_gap_and_its_seed_is_no_part_of_the_mean(small_s
     curves = TaskCurves.of(files.load_study(small_study), "tiles", summary.tasks["tiles"])
     mean = curves.mean("rllib", "deterministic")
     assert mean is not None and mean.runs == 2 and np.isfinite(mean.mean).all()
-    traces = {trace.name: trace for trace in curves_figure(curves, "steps", "deterministic").data}
-    assert np.isnan(traces["rllib seed 1 (incomplete)"].y[4])
+    seeds = {seed["label"]: seed for seed in curves_data(curves)["seeds"]}
+    assert seeds["rllib seed 1 (incomplete)"]["deterministic"]["return"][4] is None
     assert "return_mean that is no finite number at step" in page_of(small_study).text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 from pydantic import BeforeValidator, ConfigDict, Field
@@ -40,3 +41,9 @@ class Rule:
     @property
     def rung(self) -> int:
         return int(self.code[3])
+
+    @property
+    def page(self) -> str | None:
+        """Its page of the documentation, where ``PARITY_DOCS`` says where that is served."""
+        site = os.environ.get("PARITY_DOCS", "").rstrip("/")
+        return f"{site}/findings/{self.code}/" if site else None
