@@ -43,7 +43,6 @@ class GlobalCards(Cards):
     """Draws from NumPy's global generator."""
 
     def reset(self, *, seed=None, options=None):
-        self.rng = np.random.RandomState()
         self.rng = type("G", (), {"integers": staticmethod(lambda n: np.random.randint(n))})
         self.card, self.t = int(self.rng.integers(10)), 0
         return self.observe(), {}
@@ -80,22 +79,9 @@ def make(id, env):
         network=Net,
         rllib_module=Gambler,
         ppo=PPOParams(n_envs=4, n_steps=60, batch_size=60, n_epochs=3, learning_rate=1e-3),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
     )
 
 
 entropy_reset = make("cards-entropy", Cards)
 global_rng = make("cards-global", GlobalCards)
 good_repeatable = make("cards-repeatable", lambda: Repeatable(GlobalCards()))
-
-
-class SameStart(Cards):
-    """Ignores the seed, and always plays the same cards."""
-
-    def reset(self, *, seed=None, options=None):
-        return super().reset(seed=123)
-
-
-same_cards = make("cards-same", SameStart)

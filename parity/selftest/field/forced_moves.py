@@ -104,9 +104,6 @@ def make(id, module=Pourer, env=make_env, **more):
         network=Net,
         rllib_module=module,
         ppo=PPOParams(n_envs=4, n_steps=64, batch_size=64, n_epochs=3, learning_rate=1e-3),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 

@@ -91,9 +91,6 @@ def make(id, module=Waiter, **more):
         network=Net,
         rllib_module=module,
         ppo=PPOParams(n_envs=4, n_steps=60, batch_size=60, n_epochs=3, learning_rate=1e-3),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 

@@ -70,9 +70,7 @@ PPO = PPOParams(n_envs=4, n_steps=64, batch_size=64, n_epochs=4, learning_rate=1
 
 
 def make(id, module=Saw, **more):
-    return Task(
-        id=id, env=Rod, network=Net, rllib_module=module, ppo=PPO, steps=4096, eval_every=2048, eval_episodes=20, **more
-    )
+    return Task(id=id, env=Rod, network=Net, rllib_module=module, ppo=PPO, **more)
 
 
 good = make("rod-good")

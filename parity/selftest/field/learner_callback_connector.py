@@ -94,9 +94,6 @@ def make(id, config=None, module=Lamplighter, **more):
         rllib_module=module,
         rllib_config=config,
         ppo=PPOParams(n_envs=4, n_steps=48, batch_size=48, n_epochs=4, learning_rate=1e-3, ent_coef=0.003),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 
@@ -392,7 +389,7 @@ def env_to_module(cls):
     return configure
 
 
-def learner_connector(cls, **kw):
+def learner_connector(cls):
     return lambda c: c.training(learner_connector=lambda *a, **k: cls())
 
 

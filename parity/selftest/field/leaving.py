@@ -125,9 +125,6 @@ def make(id, env=Building, **more):
         rllib_module=Person,
         other_modules={"bob": Person},
         ppo=PPOParams(n_envs=2, n_steps=96, batch_size=64, n_epochs=3, learning_rate=1e-3, gamma=0.95),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 

@@ -117,8 +117,6 @@ def make(id, sb3=model, module=Packer, config=lambda c: c, **more):
         rllib_config=config,
         ppo=PPO_,
         steps=STEPS,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 

@@ -89,9 +89,6 @@ def make(id, module=Cabin, env=Lift, mask="method:legal_moves", **more):
         rllib_module=module,
         mask=mask,
         ppo=PPOParams(n_envs=4, n_steps=64, batch_size=64, n_epochs=4, learning_rate=2e-3, ent_coef=0.005),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 

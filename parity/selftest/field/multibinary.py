@@ -86,9 +86,6 @@ def make(id, module=Switch, **more):
         network=Net,
         rllib_module=module,
         ppo=PPOParams(n_envs=2, n_steps=96, batch_size=48, n_epochs=3, learning_rate=1e-3),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 

@@ -92,9 +92,6 @@ def make(id, module=Robot, **more):
         ppo=PPOParams(
             n_envs=4, n_steps=64, batch_size=64, n_epochs=4, learning_rate=1e-3, ent_coef=0.01, clip_range=0.1
         ),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 

@@ -64,6 +64,14 @@ class Net(nn.Module):
         return self.policy(h), self.value(h).squeeze(-1)
 
 
+def nested(o):
+    return {
+        "account": {"stock": o["stock"], "cash": o["cash"]},
+        "history": (o["prices"][:3], o["prices"][3:]),
+        "action_mask": o["action_mask"],
+    }
+
+
 class NestedMarket(MultiAgentEnv):
     """The trader sees {"account": {"stock", "cash"}, "history": (older, newest), "action_mask"}."""
 
@@ -83,22 +91,13 @@ class NestedMarket(MultiAgentEnv):
         }
         self.action_spaces = {"trader": self.env.action_space}
 
-    def nested(self, o):
-        return {
-            "trader": {
-                "account": {"stock": o["stock"], "cash": o["cash"]},
-                "history": (o["prices"][:3], o["prices"][3:]),
-                "action_mask": o["action_mask"],
-            }
-        }
-
     def reset(self, *, seed=None, options=None):
         o, _ = self.env.reset(seed=seed)
-        return self.nested(o), {}
+        return {"trader": nested(o)}, {}
 
     def step(self, action):
         o, r, term, trunc, _ = self.env.step(action["trader"])
-        return self.nested(o), {"trader": r}, {"__all__": term}, {"__all__": trunc}, {}
+        return {"trader": nested(o)}, {"trader": r}, {"__all__": term}, {"__all__": trunc}, {}
 
 
 class Trader(TorchRLModule, ValueFunctionAPI):
@@ -108,14 +107,12 @@ class Trader(TorchRLModule, ValueFunctionAPI):
         self.policy = nn.Linear(32, 3)
         self.value = nn.Linear(32, 1)
 
+    def cash(self, obs):
+        return obs["account"]["cash"]
+
     def features(self, obs):
-        return torch.cat(
-            [
-                self.account(torch.cat([obs["account"]["stock"], obs["account"]["cash"]], -1)),
-                self.history(torch.cat(list(obs["history"]), -1)),
-            ],
-            -1,
-        )
+        account = self.account(torch.cat([obs["account"]["stock"], self.cash(obs)], -1))
+        return torch.cat([account, self.history(torch.cat(list(obs["history"]), -1))], -1)
 
     def _forward(self, batch, **kwargs):
         obs = batch[Columns.OBS]
@@ -128,23 +125,14 @@ class Trader(TorchRLModule, ValueFunctionAPI):
 WHY = {"PAR034": "the same numbers, nested", "PAR030": "the same numbers, nested"}
 
 
-def make(id, env=NestedMarket, module=Trader, declared=WHY):
-    return Task(
-        id=id,
-        env=Market,
-        network=Net,
-        multi_agent_env=env,
-        rllib_module=module,
-        declared=declared,
-        ppo=PPOParams(n_envs=4, n_steps=64, batch_size=64, n_epochs=4, learning_rate=1e-3),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
-    )
+PPO = PPOParams(n_envs=4, n_steps=64, batch_size=64, n_epochs=4, learning_rate=1e-3)
+
+
+def make(id, env=NestedMarket, module=Trader):
+    return Task(id=id, env=Market, network=Net, multi_agent_env=env, rllib_module=module, declared=WHY, ppo=PPO)
 
 
 good = make("market-nested")
-good_undeclared = make("market-nested-undeclared", declared={})
 
 
 class Selling(NestedMarket):
@@ -171,22 +159,12 @@ class TwoSteps(NestedMarket):
 bad_reward_scale = make("market-reward-scale", TwoSteps)
 
 
-bad_blind = make(
-    "market-blind",
-    module=type(
-        "Blind",
-        (Trader,),
-        {
-            "features": lambda self, obs: torch.cat(
-                [
-                    self.account(torch.cat([obs["account"]["stock"], torch.zeros_like(obs["account"]["cash"])], -1)),
-                    self.history(torch.cat(list(obs["history"]), -1)),
-                ],
-                -1,
-            )
-        },
-    ),
-)
+class Blind(Trader):
+    def cash(self, obs):
+        return torch.zeros_like(obs["account"]["cash"])
+
+
+bad_blind = make("market-blind", module=Blind)
 
 
 class NestedAlone(Market):
@@ -196,37 +174,16 @@ class NestedAlone(Market):
         self.observation_space = NestedMarket().observation_spaces["trader"]
 
     def observe(self):
-        o = Market.observe(self)
-        return {
-            "account": {"stock": o["stock"], "cash": o["cash"]},
-            "history": (o["prices"][:3], o["prices"][3:]),
-            "action_mask": o["action_mask"],
-        }
+        return nested(super().observe())
 
 
 class NestedNet(Net):
     def forward(self, obs):
-        h = torch.cat(
-            [
-                self.account(torch.cat([obs["account"]["stock"], obs["account"]["cash"]], -1)),
-                self.history(torch.cat(list(obs["history"]), -1)),
-            ],
-            -1,
-        )
-        return self.policy(h), self.value(h).squeeze(-1)
+        return super().forward({**obs["account"], "prices": torch.cat(list(obs["history"]), -1)})
 
 
 def native(id, module=Trader):
-    return Task(
-        id=id,
-        env=NestedAlone,
-        network=NestedNet,
-        rllib_module=module,
-        ppo=PPOParams(n_envs=4, n_steps=64, batch_size=64, n_epochs=4, learning_rate=1e-3),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
-    )
+    return Task(id=id, env=NestedAlone, network=NestedNet, rllib_module=module, ppo=PPO)
 
 
 good_native = native("market-native")
@@ -235,14 +192,8 @@ good_native = native("market-native")
 class StockOfHistory(Trader):
     """Takes the oldest price for the cash."""
 
-    def features(self, obs):
-        return torch.cat(
-            [
-                self.account(torch.cat([obs["account"]["stock"], obs["history"][0][:, :1]], -1)),
-                self.history(torch.cat(list(obs["history"]), -1)),
-            ],
-            -1,
-        )
+    def cash(self, obs):
+        return obs["history"][0][:, :1]
 
 
 bad_wrong_entry = native("market-wrong-entry", StockOfHistory)

@@ -47,10 +47,7 @@ class Queues(gym.Env):
         if self.np_random.random() < 0.5:
             k = self.np_random.integers(N)
             self.length[k] = min(self.length[k] + 1, 9)
-        done = bool(self.length.sum() == 0)
-        if not done and not self.length.any():
-            done = True
-        return self._obs(), reward, done or self.t >= 20, False, {}
+        return self._obs(), reward, not self.length.any() or self.t >= 20, False, {}
 
 
 class Net(nn.Module):
@@ -92,9 +89,6 @@ def make(id, module=Dispatcher, **more):
         env=Queues,
         network=Net,
         ppo=PPOParams(n_envs=4, n_steps=64, batch_size=64, n_epochs=4, learning_rate=1e-3),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         rllib_module=module,
         **more,
     )
@@ -245,10 +239,6 @@ class NoApi(TorchRLModule):
         Dispatcher.compute_values,
     )
 
-    def _forward_train(self, batch, **kwargs):
-        out = self._forward(batch)
-        return out
-
 
 bad_no_api = make("queues-no-api", NoApi)
 
@@ -256,12 +246,8 @@ bad_no_api = make("queues-no-api", NoApi)
 class EntropySign(PPOTorchLearner):
     def compute_loss_for_module(self, *, module_id, config, batch, fwd_out):
         loss = super().compute_loss_for_module(module_id=module_id, config=config, batch=batch, fwd_out=fwd_out)
-        dist = (
-            self.module[module_id]
-            .unwrapped()
-            .get_train_action_dist_cls()
-            .from_logits(fwd_out[Columns.ACTION_DIST_INPUTS])
-        )
+        module = self.module[module_id].unwrapped()
+        dist = module.get_train_action_dist_cls().from_logits(fwd_out[Columns.ACTION_DIST_INPUTS])
         return loss - 0.01 * dist.entropy().mean()
 
 

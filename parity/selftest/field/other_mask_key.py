@@ -94,9 +94,6 @@ def make(id, env=Plant, module=Valve, **more):
         rllib_module=module,
         mask="obs:legal",
         ppo=PPOParams(n_envs=4, n_steps=64, batch_size=64, n_epochs=4, learning_rate=1e-3, gamma=0.97),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 

@@ -98,9 +98,6 @@ def make(id, module=Gardener, **more):
         network=Net,
         rllib_module=module,
         ppo=PPO,
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 
@@ -149,27 +146,10 @@ def finished(**training):
         .env_runners(num_env_runners=0, num_envs_per_env_runner=4, rollout_fragment_length=64)
         .multi_agent(policies={"p0"}, policy_mapping_fn=lambda aid, ep, **kw: "p0", policies_to_train=["p0"])
         .rl_module(rl_module_spec=RLModuleSpec(module_class=Gardener))
-        .training(
-            **(
-                {
-                    "lr": 1e-3,
-                    "gamma": 0.99,
-                    "lambda_": 0.95,
-                    "clip_param": 0.2,
-                    "vf_clip_param": float("inf"),
-                    "vf_loss_coeff": 0.5,
-                    "entropy_coeff": 0.0,
-                    "use_kl_loss": False,
-                    "kl_coeff": 0.0,
-                    "grad_clip": 0.3,
-                    "grad_clip_by": "global_norm",
-                    "num_epochs": 3,
-                    "minibatch_size": 64,
-                    "train_batch_size_per_learner": 256,
-                }
-                | training
-            )
-        )
+        .training(lr=1e-3, gamma=0.99, lambda_=0.95, clip_param=0.2, vf_clip_param=float("inf"), vf_loss_coeff=0.5)
+        .training(entropy_coeff=0.0, use_kl_loss=False, kl_coeff=0.0, grad_clip=0.3, grad_clip_by="global_norm")
+        .training(num_epochs=3, minibatch_size=64, train_batch_size_per_learner=256)
+        .training(**training)
     )
 
 

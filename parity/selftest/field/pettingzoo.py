@@ -148,9 +148,6 @@ def make(id, env, **more):
         rllib_module=Spender,
         other_modules={"ben": Spender},
         ppo=PPOParams(n_envs=2, n_steps=80, batch_size=40, n_epochs=3, learning_rate=1e-3),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 

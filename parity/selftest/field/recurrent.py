@@ -68,12 +68,7 @@ class Repeater(TorchRLModule, ValueFunctionAPI):
         }
 
     def _forward_train(self, batch, **kwargs):
-        x, s = self.run(batch)
-        return {
-            Columns.ACTION_DIST_INPUTS: self.p(x).masked_fill(batch[Columns.OBS]["action_mask"] == 0, -1e9),
-            Columns.STATE_OUT: s,
-            Columns.EMBEDDINGS: x,
-        }
+        return {**self._forward(batch), Columns.EMBEDDINGS: self.run(batch)[0]}
 
     def compute_values(self, batch, embeddings=None):
         if embeddings is None:
@@ -92,7 +87,4 @@ good = Task(
     rllib_module=Repeater,
     rllib_config=longer,
     ppo=PPOParams(n_envs=4, n_steps=60, batch_size=60, n_epochs=3, learning_rate=1e-3),
-    steps=4096,
-    eval_every=2048,
-    eval_episodes=20,
 )

@@ -110,9 +110,6 @@ def make(id, network, module, env=Furnace, **more):
         network=network,
         rllib_module=module,
         ppo=PPOParams(n_envs=4, n_steps=48, batch_size=48, n_epochs=3, learning_rate=3e-4),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 

@@ -122,18 +122,11 @@ def make(id, env=Fleet, config=shared, **more):
         learning_agent="courier_0",
         rllib_config=config,
         ppo=PPOParams(n_envs=2, n_steps=64, batch_size=64, n_epochs=3, learning_rate=1e-3),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 
 
 good = make("fleet-shared")
-
-
-class Unshared(Fleet):
-    pass
 
 
 def own_policies(config):

@@ -91,9 +91,6 @@ def make(id, env=RailAgents, module=Cart, **more):
         multi_agent_env=env,
         rllib_module=module,
         ppo=PPOParams(n_envs=4, n_steps=48, batch_size=48, n_epochs=3, learning_rate=1e-3, gamma=0.995),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 

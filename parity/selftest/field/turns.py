@@ -116,92 +116,36 @@ def by_episode(agent_id, episode, **kwargs):
     return "main" if hash(episode.id_) % 2 == int(agent_id == "second") else "random"
 
 
-def league(config):
+def league(config, mapping=by_episode):
+    specs = {"main": RLModuleSpec(module_class=Player), "random": RLModuleSpec(module_class=RandomLegal)}
     return config.multi_agent(
-        policies={"main", "random"}, policy_mapping_fn=by_episode, policies_to_train=["main"]
-    ).rl_module(
-        rl_module_spec=MultiRLModuleSpec(
-            rl_module_specs={
-                "main": RLModuleSpec(module_class=Player),
-                "random": RLModuleSpec(module_class=RandomLegal),
-            }
-        )
-    )
+        policies={"main", "random"}, policy_mapping_fn=mapping, policies_to_train=["main"]
+    ).rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
 
 
 def against_random(config):
-    return config.multi_agent(
-        policies={"main", "random"},
-        policies_to_train=["main"],
-        policy_mapping_fn=lambda agent_id, episode, **kw: "main" if agent_id == "first" else "random",
-    ).rl_module(
-        rl_module_spec=MultiRLModuleSpec(
-            rl_module_specs={
-                "main": RLModuleSpec(module_class=Player),
-                "random": RLModuleSpec(module_class=RandomLegal),
-            }
-        )
-    )
+    return league(config, lambda agent_id, episode, **kw: "main" if agent_id == "first" else "random")
 
 
 OTHER = {c: "the other player moves otherwise" for c in ("PAR030", "PAR031", "PAR032", "PAR033")}
 
 
-def make(id, config, env=Nim, declared=OTHER, **more):
+def make(id, config):
     return Task(
         id=id,
         env=NimAlone,
         network=Net,
-        multi_agent_env=env,
+        multi_agent_env=Nim,
         learning_agent="first",
         rllib_config=config,
-        declared=declared,
+        declared=OTHER,
         ppo=PPOParams(n_envs=4, n_steps=64, batch_size=64, n_epochs=3, learning_rate=1e-3, gamma=1.0),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
-        **more,
     )
 
 
 good_self_play = make("nim-self-play", self_play)
 good_against_random = make("nim-against-random", against_random)
 good_league = make("nim-league", league)
-
-
-class LostLoss(Nim):
-    """Only who moved is told a reward: defeats are never learned from."""
-
-    def step(self, actions):
-        o, r, t, u, i = super().step(actions)
-        return o, {a: max(x, 0.0) for a, x in r.items()}, t, u, i
-
-
-bad_lost_loss = make("nim-lost-loss", against_random, LostLoss)
-
-
-class NextMask(Nim):
-    """The mask of the heap as it will be after one more stone."""
-
-    def step(self, actions):
-        o, *rest = super().step(actions)
-        for a in o:
-            o[a]["action_mask"] = see(max(self.heap - 1, 0))["action_mask"]
-        return (o, *rest)
-
-
-bad_next_mask = make("nim-next-mask", against_random, NextMask)
-
-
-class PaidTwice(Nim):
-    """A draw bonus for every move, a leftover of debugging."""
-
-    def step(self, actions):
-        o, r, t, u, i = super().step(actions)
-        return o, {a: r.get(a, 0.0) + 0.1 for a in (*o, *actions)}, t, u, i
-
-
-bad_bonus = make("nim-bonus", self_play, PaidTwice, declared={k: v for k, v in OTHER.items() if k != "PAR032"})
 bad_swapped_mapping = make(
     "nim-swapped",
     lambda c: against_random(c).multi_agent(

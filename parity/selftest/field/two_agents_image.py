@@ -137,9 +137,6 @@ def make(id, env=Studio, module=Photographer, config=None, **more):
         other_modules={"focus": Focus},
         rllib_config=config,
         ppo=PPOParams(n_envs=2, n_steps=96, batch_size=48, n_epochs=3, learning_rate=1e-3),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 
@@ -189,7 +186,17 @@ class NoEye(Photographer):
 bad_no_grad_eye = make("studio-nograd", module=NoEye)
 
 
-class FocusMask(Studio):
+class Lenient(Studio):
+    """Nothing happens where a tile is uncovered already: the agent may not know that."""
+
+    def step(self, actions):
+        if self.photo.free[actions["tiles"]]:
+            return super().step(actions)
+        go_on = {"__all__": False}
+        return self.both(self.photo.observe()), {"tiles": 0.0, "focus": 0.0}, go_on, go_on, {}
+
+
+class FocusMask(Lenient):
     """The tile agent's mask is made in the other agent's size and blown up: everything is always legal."""
 
     def both(self, o):
@@ -197,22 +204,11 @@ class FocusMask(Studio):
         out["tiles"] = {**o, "action_mask": np.broadcast_to(out["focus"]["action_mask"], (G * G,)).astype(np.int8)}
         return out
 
-    def step(self, actions):
-        if not self.photo.free[actions["tiles"]]:
-            return (
-                self.both(self.photo.observe()),
-                {"tiles": 0.0, "focus": 0.0},
-                {"__all__": False},
-                {"__all__": False},
-                {},
-            )
-        return super().step(actions)
-
 
 bad_all_legal = make("studio-all-legal", FocusMask)
 
 
-class OneBuffer(Studio):
+class OneBuffer(Lenient):
     """One array for the mask, handed out by a thread-safe-looking cache: the mask of the first step stays for ever."""
 
     def both(self, o):
@@ -221,17 +217,6 @@ class OneBuffer(Studio):
             self.mask = o["action_mask"].copy()
         out["tiles"] = {**o, "action_mask": self.mask}
         return out
-
-    def step(self, actions):
-        if not self.photo.free[actions["tiles"]]:
-            return (
-                self.both(self.photo.observe()),
-                {"tiles": 0.0, "focus": 0.0},
-                {"__all__": False},
-                {"__all__": False},
-                {},
-            )
-        return super().step(actions)
 
 
 bad_mask_of_start = make("studio-mask-of-start", OneBuffer)

@@ -87,9 +87,6 @@ def make(id, config=two, module=Climber, **more):
         rllib_module=module,
         rllib_config=config,
         ppo=PPOParams(n_envs=4, n_steps=64, batch_size=64, n_epochs=3, learning_rate=1e-3),
-        steps=4096,
-        eval_every=2048,
-        eval_episodes=20,
         **more,
     )
 
