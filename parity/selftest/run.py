@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Any, Literal
@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from parity.errors import CannotStart, NotSupported, in_short
 from parity.ladder.findings.raw_finding import RawFinding
 from parity.ladder.run_rungs import LadderResult, run_rungs
-from parity.results.capture import Capture
 from parity.results.summary import RungResult
 from parity.selftest.register import BUGS, GOOD_PORTS, Bug, GoodPort, load
 from parity.system.subprocesses import fixed_hash_seed
@@ -61,19 +60,25 @@ def judge_good_port(port: GoodPort, ladders: list[LadderResult]) -> Entry:
     return _entry(port, "clear" if all(ladders) else "accused", frozenset(), ladders, [])
 
 
-def run_ladder(task: Task, framework: str, full: bool = False) -> LadderResult:
-    """Captures and judges a port; one that is refused before the ladder counts as accused: whoever runs it knows."""
+def _ladders(port: Task, frameworks: Iterable[str], full: bool = False) -> list[LadderResult]:
+    """A port's ladder under each framework but those that do not support what it brings, as `parity check` leaves them out.
+
+    One that is refused before the ladder counts as accused: whoever runs it knows.
+    """
     from parity.capture import collect
 
-    try:
-        return _judged(collect(task, framework, "cpu", full=full))
-    except CannotStart as error:
-        return _refused(task.id, error)
-
-
-def _judged(capture: Capture | None) -> LadderResult:
-    assert capture is not None
-    return run_rungs(capture)
+    ladders, refusal = [], CannotStart("no framework compares it")
+    for framework in frameworks:
+        try:
+            capture = collect(port, framework, "cpu", full=full)
+        except NotSupported as error:
+            refusal = error
+        except CannotStart as error:
+            ladders.append(_refused(port.id, error))
+        else:
+            assert capture is not None
+            ladders.append(run_rungs(capture))
+    return ladders or [_refused(port.id, refusal)]
 
 
 def _refused(task: str, error: CannotStart) -> LadderResult:
@@ -105,38 +110,24 @@ def _entry(
     )
 
 
-def _ladders(good: GoodPort) -> list[LadderResult]:
-    """Its ladder under each of its frameworks but those that a port like it cannot be compared by, as `parity check` does."""
-    from parity.capture import collect
-
-    ladders = []
-    for framework in good.frameworks:
-        try:
-            ladders.append(_judged(collect(good.make(), framework, "cpu")))
-        except NotSupported:
-            continue
-        except CannotStart as error:
-            ladders.append(_refused(good.name, error))
-    return ladders or [_refused(good.name, CannotStart("no framework compares it"))]
-
-
 def judge(name: str) -> Entry:
     """One entry, by name: what a worker process does."""
     from parity.selftest.good import good_port
 
     _prepare()
+    bug = BUGS.get(name)
     try:
-        if name in BUGS:
-            return judge_bug(BUGS[name], run_ladder(BUGS[name].plant(good_port()), FRAMEWORK, BUGS[name].full))
+        if bug is not None:
+            (ladder,) = _ladders(bug.plant(good_port()), [FRAMEWORK], bug.full)
+            return judge_bug(bug, ladder)
         good = GOOD_PORTS[name]
-        return judge_good_port(good, _ladders(good))
+        return judge_good_port(good, _ladders(good.make(), good.frameworks))
     except Exception as error:
         # An exception of the ladder itself names nothing: no catch, and no acquittal.
         message = f"parity raised {in_short(error)}"
-        if name not in BUGS:
+        if bug is None:
             return Entry(name=name, what=GOOD_PORTS[name].what, outcome="accused", expected=[], message=message)
-        expected = sorted(BUGS[name].caught_by)
-        return Entry(name=name, what=BUGS[name].what, outcome="missed", expected=expected, message=message)
+        return Entry(name=name, what=bug.what, outcome="missed", expected=sorted(bug.caught_by), message=message)
 
 
 def _prepare() -> None:

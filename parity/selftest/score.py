@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ WORDS: dict[Outcome, str] = {
     "clear": "clear",
 }
 HOLDS = ("caught", "clear")
+# Whose versions are stored with the score.
+PACKAGES = ("ray", "stable-baselines3", "sb3-contrib", "torch", "gymnasium", "numpy")
 
 
 class Score(BaseModel):
@@ -72,16 +75,9 @@ def score(results: list[Entry], seconds: float) -> Score:
         bugs=bugs,
         ports=ports,
         seconds=round(seconds, 1),
-        versions=_versions(),
+        versions={name: version(name) for name in PACKAGES},
         machine=describe(None),
     )
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    names = ("ray", "stable-baselines3", "sb3-contrib", "torch", "gymnasium", "numpy")
-    return {name: version(name) for name in names}
 
 
 def write(score: Score, folder: Path) -> None:

@@ -74,11 +74,14 @@ def for_policy(observations: Arrays | np.ndarray, space: spaces.Space) -> Any:
         seen = {name: seen[f"{OBSERVATIONS}/{name}" if wrapped else name] for name in space.spaces}
     elif isinstance(seen, dict):
         seen = seen[OBSERVATIONS]
-    return _arrays(network_input(seen, space))
+    return _mapped(torch.Tensor.numpy, network_input(seen, space))
 
 
-def _arrays(tensors: Any) -> Any:
-    return {key: _arrays(part) for key, part in tensors.items()} if isinstance(tensors, dict) else tensors.numpy()
+def _mapped(function: Callable[[Any], Any], observations: Any) -> Any:
+    """``function`` of each entry of a Dict's observations, or of those of another space."""
+    if isinstance(observations, dict):
+        return {key: _mapped(function, part) for key, part in observations.items()}
+    return function(observations)
 
 
 def outputs(policy: MaskableActorCriticPolicy, observations: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -86,7 +89,7 @@ def outputs(policy: MaskableActorCriticPolicy, observations: Any) -> tuple[torch
 
     ``observations``: as `for_policy` gives them.
     """
-    tensors = _tensors(observations)
+    tensors = _mapped(torch.as_tensor, observations)
     return _logits(policy.get_distribution(tensors)), policy.predict_values(tensors)
 
 
@@ -125,27 +128,14 @@ def add_reference(
     observations = for_policy(rows.observations if connected is None else connected, space)
     _add_forward(own, policy, observations, masks)
     _add_returns(own, policy, for_policy(after, space), ppo)
-    if not own.update.has("rows") or not own.loss.has("advantages"):
-        return
-    valid = np.flatnonzero(rows.valid)
-    # A row's place among those that stand for decisions.
-    place = np.full(len(rows.valid), -1)
-    place[valid] = np.arange(len(valid))
-    minibatches = [place[minibatch[minibatch >= 0]] for minibatch in own.update.rows]
-    port = PortUpdate(
-        minibatches=[minibatch[minibatch >= 0] for minibatch in minibatches],
-        advantages=own.loss.advantages[valid].astype(np.float32),
-        batch_size=own.update.minibatch_size,
-        epochs=own.update.epochs,
-        adam_eps=adam_eps,
-    )
-    _add_updates(own, policy, observations, masks, port, ppo, pairs or {})
+    if own.update.has("rows") and own.loss.has("advantages"):
+        _add_updates(own, policy, observations, masks, adam_eps, ppo, pairs or {})
 
 
 def _add_forward(own: ModuleCapture, policy: MaskableActorCriticPolicy, observations: Any, masks: np.ndarray) -> None:
     """The policy's distribution and values on the decisions."""
     with torch.no_grad():
-        tensors = _tensors(observations)
+        tensors = _mapped(torch.as_tensor, observations)
         own.forward.sb3_logits = _logits(policy.get_distribution(tensors)).numpy()
         actions = torch.as_tensor(own.rows.action)
         values, log_prob, entropy = policy.evaluate_actions(tensors, actions, action_masks=masks)
@@ -163,7 +153,7 @@ def _add_returns(own: ModuleCapture, policy: MaskableActorCriticPolicy, after: A
     """Advantages and value targets by SB3's buffer, one buffer per chunk; truncation as ``collect_rollouts`` does it."""
     rows, values = own.rows, own.forward.sb3_values
     with torch.no_grad():
-        following = policy.predict_values(_tensors(after)).flatten().numpy()
+        following = policy.predict_values(_mapped(torch.as_tensor, after)).flatten().numpy()
     advantages, targets = np.empty_like(values), np.empty_like(values)
     start = 0
     for chunk, last in enumerate(last_rows(rows)):
@@ -185,30 +175,12 @@ def _add_returns(own: ModuleCapture, policy: MaskableActorCriticPolicy, after: A
     own.returns.sb3_advantages, own.returns.sb3_returns = advantages, targets
 
 
-@dataclasses.dataclass(frozen=True)
-class PortUpdate:
-    """How the port cut its update into minibatches.
-
-    Attributes:
-        minibatches: for each, the decisions in it (row numbers below V, bootstrap rows left out).
-        advantages: float32 ``[V]``, as the port's loss sees them.
-        batch_size, epochs: asked for.
-        adam_eps: epsilon of the port's Adam.
-    """
-
-    minibatches: list[np.ndarray]
-    advantages: np.ndarray
-    batch_size: int
-    epochs: int
-    adam_eps: float
-
-
 def _add_updates(
     own: ModuleCapture,
     policy: MaskableActorCriticPolicy,
     observations: Any,
     masks: np.ndarray,
-    port: PortUpdate,
+    adam_eps: float,
     ppo: PPOParams,
     pairs: Mapping[str, str],
 ) -> None:
@@ -216,12 +188,15 @@ def _add_updates(
 
     Each as SB3 does it, with one thing of the port's, or with all (see the RUNs of `parity.results.capture`).
     """
-    raw = own.returns.sb3_advantages
-    dealt = port.minibatches if _is_sb3s(port, len(raw)) else _minibatches(len(raw), port.batch_size, port.epochs)
+    raw, valid = own.returns.sb3_advantages, np.flatnonzero(own.rows.valid)
+    ports_minibatches = _decisions(own.update.rows, own.rows.valid)
+    dealt = _minibatches(len(raw), own.update.minibatch_size, own.update.epochs)
+    if _could_be_dealt(ports_minibatches, dealt, own.update.epochs):
+        dealt = ports_minibatches
     columns = {
         "actions": own.rows.action.reshape(len(raw), -1).astype(np.float32),
         "old_values": own.forward.sb3_values,
-        "old_log_prob": own.rollout.action_logp[np.flatnonzero(own.rows.valid)],
+        "old_log_prob": own.rollout.action_logp[valid],
         "returns": own.returns.sb3_returns,
         "action_masks": masks.astype(np.float32),
     }
@@ -229,16 +204,16 @@ def _add_updates(
     def run(minibatches: list[np.ndarray], ports_advantages: bool, adam_eps: float, start: Any = policy) -> _Updated:
         normalize = ppo.normalize_advantage and not ports_advantages
         its_ppo = dataclasses.replace(ppo, adam_eps=adam_eps, normalize_advantage=normalize)
-        advantages = port.advantages if ports_advantages else raw
+        advantages = own.loss.advantages[valid].astype(np.float32) if ports_advantages else raw
         return _Trainer(copy.deepcopy(start), observations, its_ppo).run(
             minibatches, columns | {"advantages": advantages}
         )
 
-    one = port.minibatches[:1]
+    one = ports_minibatches[:1]
     first = {
         "sb3": run(one, False, ppo.adam_eps),
         "advantages": run(one, True, ppo.adam_eps),
-        "all": run(one, True, port.adam_eps),
+        "all": run(one, True, adam_eps),
     }
     own.loss.sb3 = {name: loss_terms(own.module, each.losses) for name, each in first.items()}
     own.gradient.sb3 = own.step.sb3_gradient = {name: each.gradient for name, each in first.items()}
@@ -246,11 +221,11 @@ def _add_updates(
     whole = {
         "sb3": run(dealt, False, ppo.adam_eps),
         "advantages": run(dealt, True, ppo.adam_eps),
-        "adam_eps": run(dealt, False, port.adam_eps),
-        "minibatches": run(port.minibatches, False, ppo.adam_eps),
-        "all": run(port.minibatches, True, port.adam_eps),
+        "adam_eps": run(dealt, False, adam_eps),
+        "minibatches": run(ports_minibatches, False, ppo.adam_eps),
+        "all": run(ports_minibatches, True, adam_eps),
         # A learner of the user's may standardise advantages as SB3 does, within the minibatch.
-        "all but advantages": run(port.minibatches, False, port.adam_eps),
+        "all but advantages": run(ports_minibatches, False, adam_eps),
     }
     own.update.sb3 = {name: each.last for name, each in whole.items()}
     own.update.sb3_peak = {name: each.peak for name, each in whole.items()}
@@ -267,7 +242,7 @@ def _add_updates(
     distance = max(_distance(rung.optional(ours) or {}, of(theirs), pairs) for rung, ours, theirs, of in compared)
     if distance < NEAR:
         return
-    arguments = (dealt, False, ppo.adam_eps) if nearest == "sb3" else (port.minibatches, True, port.adam_eps)
+    arguments = (dealt, False, ppo.adam_eps) if nearest == "sb3" else (ports_minibatches, True, adam_eps)
     moved = [run(*arguments, start) for start in _moved_by_floats(policy)]
     for rung, _, unmoved, of in compared:
         rung.noise = {
@@ -312,15 +287,22 @@ def _moved_by_floats(policy: torch.nn.Module) -> Iterator[torch.nn.Module]:
         yield moved
 
 
-def _is_sb3s(port: PortUpdate, rows: int) -> bool:
-    """Whether the port's minibatches are what SB3's buffer could have dealt: permutations cut into pieces."""
-    lengths = [len(m) for m in _minibatches(rows, port.batch_size, port.epochs)]
-    if [len(m) for m in port.minibatches] != lengths:
+def _decisions(minibatches: np.ndarray, valid: np.ndarray) -> list[np.ndarray]:
+    """The decisions in each minibatch (see `Update.rows`), by their numbers below V: bootstrap rows are left out."""
+    number = np.where(valid, np.cumsum(valid) - 1, -1)
+    decisions = [number[rows[rows >= 0]] for rows in minibatches]
+    return [each[each >= 0] for each in decisions]
+
+
+def _could_be_dealt(minibatches: list[np.ndarray], dealt: list[np.ndarray], epochs: int) -> bool:
+    """Whether SB3's buffer, which dealt others, could have dealt these minibatches: permutations cut into pieces."""
+    if [len(m) for m in minibatches] != [len(m) for m in dealt]:
         return False
-    per_epoch = len(lengths) // port.epochs
-    dealt = [np.sort(np.concatenate(port.minibatches[i : i + per_epoch])) for i in range(0, len(lengths), per_epoch)]
-    in_order = all((np.diff(m) == 1).all() for m in port.minibatches[:per_epoch]) and rows > 2
-    return all(np.array_equal(epoch, np.arange(rows)) for epoch in dealt) and not in_order
+    per_epoch = len(dealt) // epochs
+    of_epochs = [np.concatenate(minibatches[i : i + per_epoch]) for i in range(0, len(dealt), per_epoch)]
+    rows = len(of_epochs[0])
+    in_order = all((np.diff(m) == 1).all() for m in minibatches[:per_epoch]) and rows > 2
+    return all(np.array_equal(np.sort(epoch), np.arange(rows)) for epoch in of_epochs) and not in_order
 
 
 def _minibatches(rows: int, batch_size: int, epochs: int) -> list[np.ndarray]:
@@ -385,7 +367,7 @@ class _Trainer:
         for i, rows in enumerate(minibatches):
             if len(rows) == 0:
                 continue
-            observations = _tensors(_take(self._observations, rows))
+            observations = _mapped(lambda part, rows=rows: torch.as_tensor(part[rows]), self._observations)
             taken = {name: torch.as_tensor(column[rows]) for name, column in columns.items()}
             self._dealt = [MaskableDictRolloutBufferSamples(observations=observations, **taken)]
             # MaskablePPO 2.9.2 divides by the NaN spread of a single row; SB3's PPO leaves it as it is.
@@ -413,15 +395,3 @@ def _logits(distribution: Any) -> torch.Tensor:
     """Unmasked log-probabilities ``[B, n_logits]``, the sub-actions' side by side."""
     parts = getattr(distribution, "distributions", None) or [distribution.distribution]
     return torch.cat([part.logits for part in parts], dim=-1)
-
-
-def _tensors(observations: Any) -> Any:
-    if isinstance(observations, dict):
-        return {key: _tensors(part) for key, part in observations.items()}
-    return torch.as_tensor(observations)
-
-
-def _take(observations: Any, rows: np.ndarray) -> Any:
-    if isinstance(observations, dict):
-        return {key: _take(part, rows) for key, part in observations.items()}
-    return observations[rows]
