@@ -13,7 +13,6 @@ from parity.ladder.findings import RULES
 from parity.ladder.findings.raw_finding import RawFinding
 from parity.ladder.tolerances import Tolerance
 from parity.results.capture import (
-    BUILD,
     Arrays,
     Captured,
     Configuration,
@@ -24,6 +23,7 @@ from parity.results.capture import (
     Rows,
     captured,
 )
+from parity.results.capture.base import BUILD
 from parity.results.summary import Severity
 
 C = TypeVar("C", bound=Captured)

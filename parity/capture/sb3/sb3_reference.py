@@ -186,7 +186,7 @@ def _add_updates(
 ) -> None:
     """Updates by ``MaskablePPO.train`` from the same weights: one step on the port's first minibatch, and whole ones.
 
-    Each as SB3 does it, with one thing of the port's, or with all (see the RUNs of `parity.results.capture`).
+    Each as SB3 does it, with one thing of the port's, or with all (see the RUNs of `parity.results.capture.loss`).
     """
     raw, valid = own.returns.sb3_advantages, np.flatnonzero(own.rows.valid)
     ports_minibatches = _decisions(own.update.rows, own.rows.valid)
@@ -367,7 +367,7 @@ class _Trainer:
         for i, rows in enumerate(minibatches):
             if len(rows) == 0:
                 continue
-            observations = _mapped(lambda part, rows=rows: torch.as_tensor(part[rows]), self._observations)
+            observations = _mapped(lambda part: torch.as_tensor(part[rows]), self._observations)  # noqa: B023
             taken = {name: torch.as_tensor(column[rows]) for name, column in columns.items()}
             self._dealt = [MaskableDictRolloutBufferSamples(observations=observations, **taken)]
             # MaskablePPO 2.9.2 divides by the NaN spread of a single row; SB3's PPO leaves it as it is.

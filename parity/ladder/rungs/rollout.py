@@ -9,7 +9,8 @@ import numpy as np
 from parity.ladder.rung_input import ModuleCheck, RungInput, RungReport, check_modules, figures
 from parity.ladder.rungs import algorithm
 from parity.ladder.rungs.legal import is_legal
-from parity.results.capture import ROLLOUT, AlgorithmRun, Missing, Rollout
+from parity.results.capture import AlgorithmRun, Missing, Rollout
+from parity.results.capture.base import ROLLOUT
 
 
 def rollout(inputs: RungInput, capture: dict[str, Rollout], through_algorithm: AlgorithmRun | None) -> RungReport:

@@ -9,7 +9,8 @@ import numpy as np
 from parity.ladder.difference import Difference, elementwise
 from parity.ladder.rung_input import RungInput, RungReport, figures
 from parity.ladder.tolerances import Tolerance
-from parity.results.capture import VIEW, Contract, Missing, View, ViewSide
+from parity.results.capture import Contract, Missing, View, ViewSide
+from parity.results.capture.base import VIEW
 
 _WORDS = {
     "PAR030": "observations differ by up to {}: the agent does not see the same",
