@@ -155,21 +155,10 @@ def rung_of(part: str) -> tuple[str, str]:
 def _result(report: RungReport) -> RungResult:
     status, reason = _status(report)
     # The comparisons that failed and are explained are not among them: what is left over decides.
-    worst = largest(report.differences)
-    measured = bool(report.differences)
-    return RungResult.model_validate(
-        {
-            "rung": report.rung,
-            "status": status,
-            "max_abs": worst.max_abs if measured else None,
-            "max_rel": worst.max_rel if measured else None,
-            "tolerance_needed": worst.tolerance_needed if measured else None,
-            "where": worst.where,
-            "reason": reason,
-            "findings": sorted({each.code for each in report.findings if each.severity == "error"}),
-            "shares": report.shares,
-        }
-    )
+    measured = dataclasses.asdict(largest(report.differences)) if report.differences else {}
+    errors = sorted({each.code for each in report.findings if each.severity == "error"})
+    rest = {"rung": report.rung, "status": status, "reason": reason, "findings": errors, "shares": report.shares}
+    return RungResult.model_validate(rest | measured)
 
 
 def _status(report: RungReport) -> tuple[RungStatus, str | None]:

@@ -24,7 +24,6 @@ from parity.results.capture import (
     captured,
 )
 from parity.results.capture.base import BUILD
-from parity.results.summary import Severity
 
 C = TypeVar("C", bound=Captured)
 
@@ -146,33 +145,11 @@ class RungReport:
         self.shares[name] = max(self.shares.get(name, 0.0), value)
 
     def report(
-        self,
-        code: str,
-        where: str,
-        message: str,
-        evidence: dict[str, Any] | None = None,
-        *,
-        module: str | None = None,
-        severity: Severity | None = None,
-        fix: str | None = None,
-        explains: tuple[str, ...] = (),
-        declared: str | None = None,
-        root: RawFinding | None = None,
+        self, code: str, where: str, message: str, evidence: dict[str, Any] | None = None, **options: Any
     ) -> RawFinding:
-        """Adds a finding; the arguments are `RawFinding`'s."""
-        finding = RawFinding(
-            code=code,
-            rung=self.rung,
-            where=where,
-            message=message,
-            evidence=evidence or {},
-            severity=severity or RULES[code].severity,
-            module=module,
-            fix=fix,
-            explains=explains,
-            declared=declared,
-            root=root,
-        )
+        """Adds a finding; the arguments are `RawFinding`'s, and its severity the rule's where none is given."""
+        options.setdefault("severity", RULES[code].severity)
+        finding = RawFinding(code, self.rung, where, message, evidence or {}, **options)
         self.findings.append(finding)
         return finding
 

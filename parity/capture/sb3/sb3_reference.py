@@ -186,7 +186,7 @@ def _add_updates(
 ) -> None:
     """Updates by ``MaskablePPO.train`` from the same weights: one step on the port's first minibatch, and whole ones.
 
-    Each as SB3 does it, with one thing of the port's, or with all (see the RUNs of `parity.results.capture.loss`).
+    Each as SB3 does it, with one thing of the port's, or with all (see the RUNs of `parity.results.capture.update`).
     """
     raw, valid = own.returns.sb3_advantages, np.flatnonzero(own.rows.valid)
     ports_minibatches = _decisions(own.update.rows, own.rows.valid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from parity.ladder.difference import Difference, elementwise
 from parity.ladder.rung_input import ModuleCheck, RungInput, RungReport, check_modules, finite_rows, scaled
 from parity.ladder.rungs.legal import legal_log_probabilities
 from parity.ladder.tolerances import SCALED_WEIGHTS, Tolerance
-from parity.results.capture import Forward, RandomObservations
+from parity.results.capture import Forward, RandomObservations, ScaledWeights, UnitWeights
 
 # Far above float32's noise on outputs of order 1.
 SOME = 1e-4
@@ -187,32 +188,33 @@ def _random_observations(module: ModuleCheck, forward: Forward) -> None:
 
 
 def _drawn(module: ModuleCheck, outputs: RandomObservations, where: str) -> None:
-    mask = outputs.mask.astype(bool)
-    logits, reference = outputs.logits, outputs.sb3_logits
-    if logits.shape == reference.shape:
-        ours, theirs = (legal_log_probabilities(each, mask, module.choices) for each in (logits, reference))
+    for name, ours, theirs in _both_sides(module, outputs, outputs.logits):
         difference = _on_random(ours, theirs, module.tolerance)
-        message = f"logits differ by up to {difference.max_abs:.3g} {where}"
-        module.require(difference, "PAR101", message, difference.where)
+        message = f"{name} differ by up to {difference.max_abs:.3g} {where}"
+        module.require(difference, "PAR101" if name == "logits" else "PAR102", message, difference.where)
+
+
+def _both_sides(
+    module: ModuleCheck, outputs: RandomObservations | ScaledWeights | UnitWeights, logits: np.ndarray
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Log-probabilities of legal actions and values, each with its name, of the port and of SB3, where shapes are the same.
+
+    Args:
+        logits: the port's, among ``outputs``.
+    """
+    if logits.shape == outputs.sb3_logits.shape:
+        mask = outputs.mask.astype(bool)
+        ours, theirs = (legal_log_probabilities(each, mask, module.choices) for each in (logits, outputs.sb3_logits))
+        yield "logits", ours, theirs
     if module.facts.compute_values and outputs.values.shape == outputs.sb3_values.shape:
-        difference = _on_random(outputs.values, outputs.sb3_values, module.tolerance)
-        message = f"values differ by up to {difference.max_abs:.3g} {where}"
-        module.require(difference, "PAR102", message, difference.where)
+        yield "values", outputs.values, outputs.sb3_values
 
 
 def _scaled_weights(module: ModuleCheck, forward: Forward) -> None:
     """The same with weights scaled until outputs are as large as training makes them: what limits outputs shows only there."""
     if not module.has_sb3_network or not module.was_asked_for_scaled_weights(forward):
         return
-    numbers, mask = forward.scaled, forward.scaled.mask.astype(bool)
-    sides = {"logits": (numbers.entry("logits", "train"), numbers.sb3_logits)}
-    if module.facts.compute_values:
-        sides["values"] = (numbers.values, numbers.sb3_values)
-    for name, (ours, theirs) in sides.items():
-        if ours.shape != theirs.shape:
-            continue
-        if name == "logits":
-            ours, theirs = (legal_log_probabilities(each, mask, module.choices) for each in (ours, theirs))
+    for name, ours, theirs in _both_sides(module, forward.scaled, forward.scaled.entry("logits", "train")):
         difference = _on_random(ours, theirs, SCALED_WEIGHTS)
         message = (
             f"with weights that let SB3's {name} reach {np.abs(theirs).max():.3g}, the port's differ by up to "
@@ -225,16 +227,8 @@ def _unit_weights(module: ModuleCheck, forward: Forward) -> None:
     """The same with weights that give layers outputs of order 1: saturation or outputs near zero hide what differs."""
     if not module.has_sb3_network or not _has_unit_weights(module, forward):
         return
-    unit, mask = forward.unit, forward.unit.mask.astype(bool)
-    sides = {"logits": (unit.logits, unit.sb3_logits)}
-    if module.facts.compute_values:
-        sides["values"] = (unit.values, unit.sb3_values)
-    for name, (ours, theirs) in sides.items():
-        if ours.shape != theirs.shape:
-            continue
-        if name == "logits":
-            ours, theirs = (legal_log_probabilities(each, mask, module.choices) for each in (ours, theirs))
-        noise = MORE_THAN_NOISE * unit.noise[name]
+    for name, ours, theirs in _both_sides(module, forward.unit, forward.unit.logits):
+        noise = MORE_THAN_NOISE * forward.unit.noise[name]
         tolerance = dataclasses.replace(SCALED_WEIGHTS, absolute=max(SCALED_WEIGHTS.absolute, noise))
         difference = elementwise(ours, theirs, scaled(tolerance, theirs), name)
         message = (

@@ -26,16 +26,18 @@ from parity.results.capture.contract import (
     View,
     ViewSide,
 )
-from parity.results.capture.control import Control
-from parity.results.capture.distribution import Distribution
-from parity.results.capture.forward import ChosenActions, Forward, RandomObservations, ScaledWeights, UnitWeights
-from parity.results.capture.gradient import Gradient
+from parity.results.capture.forward import (
+    ChosenActions,
+    Control,
+    Distribution,
+    Forward,
+    RandomObservations,
+    ScaledWeights,
+    UnitWeights,
+)
 from parity.results.capture.lockstep import Lockstep, LockstepSide
-from parity.results.capture.loss import Loss, LossTerms, Stress
-from parity.results.capture.returns import InstalledFormula, Returns
-from parity.results.capture.rollout import Rollout
-from parity.results.capture.step import Step
-from parity.results.capture.update import Update
+from parity.results.capture.rollout import InstalledFormula, Returns, Rollout
+from parity.results.capture.update import Gradient, Loss, LossTerms, Step, Stress, Update
 
 __all__ = [
     "AlgorithmRun", "Arrays", "Breach", "CallbackChange", "Capture", "Captured", "ChosenActions", "Configuration",

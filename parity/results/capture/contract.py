@@ -10,7 +10,7 @@ import numpy as np
 
 from parity.results.capture.base import ABSENT, BUILD, VIEW, Arrays, Captured
 from parity.results.capture.context import Raised
-from parity.results.capture.returns import Returns
+from parity.results.capture.rollout import Returns
 
 
 class ViewSide(Captured):

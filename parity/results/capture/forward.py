@@ -1,7 +1,8 @@
-"""Rung 1: logits and values, on the rollout and on drawn observations, with several kinds of weights."""
+"""Rungs 1 and 2: logits, values and probabilities on the rollout and on drawn observations, with several kinds of weights."""
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import ClassVar
 
 import numpy as np
@@ -91,3 +92,32 @@ class Forward(Captured):
     unit: UnitWeights = ABSENT
     # entry -> float64 [2]: how far outputs move, the port's and SB3's, when drawn values change places
     inputs: Arrays = ABSENT
+
+
+class Distribution(Captured):
+    """Rung 2, of one module."""
+
+    PARTS = FORWARD
+    OTHER_PARTS: ClassVar = {"sb3_log_prob": SB3, "sb3_entropy": SB3, "random": SPACE, "scaled": SCALED}
+
+    probability: Arrays = ABSENT  # phase -> [V, n]
+    log_prob: Arrays = ABSENT  # phase -> [V]
+    entropy: Arrays = ABSENT  # phase -> [V]
+    chosen: ChosenActions = ABSENT
+    sb3_log_prob: np.ndarray = ABSENT  # [V]
+    sb3_entropy: np.ndarray = ABSENT  # [V]
+    random: RandomObservations = ABSENT
+    scaled: ScaledWeights = ABSENT
+
+
+class Control(Captured):
+    """One module on the CPU and on another device: what the device alone does to logits, values and the gradient."""
+
+    PARTS = ("control",)
+
+    cpu_logits: np.ndarray = ABSENT
+    cpu_values: np.ndarray = ABSENT
+    cpu_gradient: Arrays = field(default_factory=dict)
+    device_logits: np.ndarray = ABSENT
+    device_values: np.ndarray = ABSENT
+    device_gradient: Arrays = field(default_factory=dict)
