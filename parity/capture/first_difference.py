@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 import tree
 from torch.nn import functional
+
+from parity.capture.sensitivity import Outputs
 
 # Of numbers of order 1: above what another order of summation makes over a few layers.
 SAME = 1e-4
@@ -66,12 +67,8 @@ class _Pair:
         return self.ours.name if self.ours.name == self.theirs.name else f"{self.ours.name} ({self.theirs.name})"
 
 
-Run = Callable[[], tuple[torch.Tensor, torch.Tensor | None]]
-"""One forward pass: logits ``[B, n]`` and values."""
-
-
 def first_differences(
-    ours: torch.nn.Module, run_ours: Run, theirs: torch.nn.Module, run_theirs: Run, pairs: Mapping[str, str]
+    ours: torch.nn.Module, run_ours: Outputs, theirs: torch.nn.Module, run_theirs: Outputs, pairs: Mapping[str, str]
 ) -> dict[str, str]:
     """``logits`` and ``values`` -> where, on the way to them, the networks part, as a clause; without those that don't.
 
@@ -110,30 +107,31 @@ def _reaches(network: torch.nn.Module, layer: str, output: torch.Tensor) -> bool
     return any(each is not None for each in gradients)
 
 
-def _traced(network: torch.nn.Module, run: Run) -> tuple[dict[str, _Layer], tuple[torch.Tensor, torch.Tensor | None]]:
+def _traced(
+    network: torch.nn.Module, run: Outputs
+) -> tuple[dict[str, _Layer], tuple[torch.Tensor, torch.Tensor | None]]:
     """Name -> layer, in the order of their first calls; and the outputs."""
     layers: dict[str, _Layer] = {}
-    with contextlib.ExitStack() as stack:
-        for name, part in network.named_modules():
-            if name and any(True for _ in part.parameters(recurse=False)):
-                stack.enter_context(_recording(layers, name, part))
-        outputs = run()
-    return layers, outputs
+    names = {
+        part: name
+        for name, part in network.named_modules()
+        if name and any(True for _ in part.parameters(recurse=False))
+    }
 
-
-@contextlib.contextmanager
-def _recording(layers: dict[str, _Layer], name: str, part: torch.nn.Module) -> Iterator[None]:
     def record(module: torch.nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        name = names[module]
         given, result = (_first_tensor(each) for each in ((args, kwargs), output))
         if name not in layers and given is not None and result is not None:
             is_whole = len(list(module.parameters())) == len(list(module.parameters(recurse=False)))
             layers[name] = _Layer(name, repr(module) if is_whole else type(module).__name__, is_whole, given, result)
 
-    handle = part.register_forward_hook(record, with_kwargs=True)
+    handles = [part.register_forward_hook(record, with_kwargs=True) for part in names]
     try:
-        yield
+        outputs = run()
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
+    return layers, outputs
 
 
 def _first_tensor(values: Any) -> torch.Tensor | None:

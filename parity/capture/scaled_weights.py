@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import torch
 
-from parity.capture.sensitivity import output_sensitivity
+from parity.capture.sensitivity import Outputs, output_sensitivity, restored
 
 # Largest difference between the logits of two legal actions: a decided policy, e^-30 is nothing beside float32's 1.
 # Largest value: returns of this size are common.
@@ -23,15 +23,14 @@ BISECTIONS = 6
 # Of an output's change on doubling and trebling a parameter: float32's noise, where outputs are small beside their offset.
 NOISE = 1e-2
 
-Outputs = Callable[[], tuple[torch.Tensor, torch.Tensor | None]]
-"""Logits ``[B, n]``, centred over the legal actions and 0 at the others, and values ``[B]``."""
-
 
 def scale_factors(module: torch.nn.Module, outputs: Outputs) -> dict[str, float]:
     """Parameter's name -> by what to multiply it, so that logits differ by `LOGITS` and values reach `VALUES`.
 
     Only parameters that move one of the two and enter it linearly, as those of a last layer do: rounding errors then grow as
     the outputs do, and no faster. Empty where there is none.
+
+    ``outputs``: its logits ``[B, n]`` are centred over the legal actions and 0 at the others.
     """
     named = dict(module.named_parameters())
     moved = output_sensitivity(module, outputs)
@@ -48,8 +47,10 @@ def scale_factors(module: torch.nn.Module, outputs: Outputs) -> dict[str, float]
 @contextlib.contextmanager
 def scaled(module: torch.nn.Module, by: Mapping[str, float]) -> Iterator[None]:
     """Multiplies the module's parameters for the time of the block."""
-    named = dict(module.named_parameters())
-    with _multiplied([(named[name], factor) for name, factor in by.items()]):
+    named = {name: module.get_parameter(name) for name in by}
+    with restored(named.values()):
+        for name, parameter in named.items():
+            parameter.mul_(by[name])
         yield
 
 
@@ -62,7 +63,9 @@ def _magnitude(values: torch.Tensor) -> float:
 
 
 def _output(outputs: Outputs, which: int, parameters: list[torch.Tensor], factor: float) -> torch.Tensor:
-    with _multiplied([(parameter, factor) for parameter in parameters]):
+    with restored(parameters):
+        for parameter in parameters:
+            parameter.mul_(factor)
         output = outputs()[which]
     assert output is not None  # a parameter moves it
     return output
@@ -87,16 +90,3 @@ def _factor(
         middle = (low + high) / 2
         low, high = (low, middle) if at(middle) >= target else (middle, high)
     return high
-
-
-@contextlib.contextmanager
-def _multiplied(parameters: list[tuple[torch.Tensor, float]]) -> Iterator[None]:
-    with torch.no_grad():
-        before = [parameter.detach().clone() for parameter, _ in parameters]
-        for parameter, factor in parameters:
-            parameter.mul_(factor)
-        try:
-            yield
-        finally:
-            for (parameter, _), kept in zip(parameters, before, strict=True):
-                parameter.copy_(kept)
