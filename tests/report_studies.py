@@ -203,7 +203,7 @@ def copy_study(source: Path, target: Path, tasks: Sequence[str]) -> Path:
     return target
 
 
-def bench_request(*frameworks: str, rounds: int = 6, task: str = "tiles") -> BenchRequest:
+def bench_request(*frameworks: str, rounds: int = 6, task: str = "tiles", **others: Any) -> BenchRequest:
     """What ``parity bench`` asks of one task by default, on the CPU."""
     return BenchRequest(
         tasks=[task],
@@ -212,6 +212,6 @@ def bench_request(*frameworks: str, rounds: int = 6, task: str = "tiles") -> Ben
         rounds=rounds,
         iterations=4,
         warmup=1,
-        device="cpu",
         threads=1,
+        **{"device": "cpu"} | others,
     )

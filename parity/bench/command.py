@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from parity.bench.judge import conclude
-from parity.bench.measure import measure
-from parity.bench.options import BenchOptions
+from parity.bench.measure import LIMIT, Work, measure
+from parity.bench.options import BenchOptions, sweeps
+from parity.bench.show import show
+from parity.bench.variations import concerns
 from parity.errors import CannotStart, Interrupted, in_short
 from parity.results import study as files
-from parity.results.bench import BENCH_FILE, BenchFile, BenchRequest, load_bench_file
+from parity.results.bench import BENCH_FILE, BenchFile, BenchRequest, Round, load_bench_file
 from parity.results.writing import write_text
 from parity.study.preflight import inspect
 from parity.system import machine
-from parity.system.console import console, progress, say
+from parity.system.console import progress, say
 from parity.system.subprocesses import run_in_subprocess
 from parity.task.registry import TaskRef, resolve
 
 LOG_FILE = "bench.log"
+# Their medians have no interval: they show how far off something is, not which of two is faster.
+LIMIT_ROUNDS, SWEEP_ROUNDS, EXCHANGE_ROUNDS = 3, 2, 2
 
 
 def run_bench(options: BenchOptions, resume: str | None, as_json: bool) -> int:
@@ -46,7 +48,7 @@ def run_bench(options: BenchOptions, resume: str | None, as_json: bool) -> int:
     _store(folder, file, file.reason)
     if as_json:
         print(file.to_json(), end="")
-    _show(file)
+    show(file)
     say(file.sentence)
     say(f"All rounds: {folder / BENCH_FILE}")
     return file.exit_code
@@ -57,15 +59,24 @@ def _begin(options: BenchOptions) -> tuple[Path, BenchFile, dict[str, TaskRef]]:
     if study is not None and (study / BENCH_FILE).exists():
         raise CannotStart(f"--study {options.study}: it has a {BENCH_FILE}; delete it to measure again.")
     arguments = options.task or []
-    preflight = inspect(arguments, options.frameworks, None, options.device, options.threads, options.timeout)
+    preflight = inspect(
+        arguments, options.frameworks, None, options.device, options.threads, options.timeout, variants=True
+    )
     tasks = list(preflight.tasks)
     if study is not None and (unknown := set(tasks) - set(files.load_study(study).file.request.tasks)):
         raise CannotStart(f"--study {options.study}: it has no task {', '.join(sorted(unknown))}; choose with --task.")
     created = files.now()
     folder = study or _new_folder(options, f"{created[:10]}-bench-{'-'.join(tasks)}")
-    asked = options.model_dump(include={"frameworks", "rounds", "iterations", "warmup", "threads"})
+    asked = options.model_dump(include={"frameworks", "rounds", "iterations", "warmup", "threads", "details"})
+    asked["sweep"] = sweeps(options.sweep)
     request = BenchRequest(tasks=tasks, task_arguments=arguments, device=preflight.device, **asked)
-    file = BenchFile(created=created, request=request, versions=preflight.versions, machine=preflight.machine)
+    file = BenchFile(
+        created=created,
+        request=request,
+        versions=preflight.versions,
+        machine=preflight.machine,
+        effective={name: record.frameworks for name, record in preflight.tasks.items()},
+    )
     folder.mkdir(parents=True, exist_ok=True)
     return folder, file, preflight.refs
 
@@ -92,32 +103,100 @@ def _measure_all(folder: Path, file: BenchFile, refs: dict[str, TaskRef], timeou
     from parity.study.runner import opened_ray
 
     file.reason = None
-    waiting = list(_waiting(file))
-    if not waiting:
+    first = list(_left(file))
+    if not first and not list(_exchanges(file)):
         return
-    with opened_ray(refs.values()) as address, _progress(len(waiting)) as advance:
-        for round_, task, framework in waiting:
-            advance(f"{task}/{framework}, round {round_ + 1} of {file.request.rounds}")
-            work = (refs[task], task, framework, round_, file.request, address)
-            try:
-                file.measured.append(run_in_subprocess(measure, *work, about=f"{framework} on {task}", timeout=timeout))
-            except CannotStart:
-                raise
-            except Exception as error:
-                write_text(folder / LOG_FILE, "".join(traceback.format_exception(error)))
-                file.reason = f"{framework} raised on {task}: {in_short(error)}"
-                return
-            _store(folder, file, "it is not finished")
+    with opened_ray(refs.values()) as address, _progress(len(first)) as advance:
+        # What is exchanged is known when all else is measured.
+        for works in (first, _exchanges(file)):
+            for work in works:
+                advance(_label(work, file.request))
+                try:
+                    about = f"{work.framework} on {work.task}"
+                    arguments = (refs[work.task], work, file.request, address)
+                    measured = run_in_subprocess(measure, *arguments, about=about, timeout=timeout)
+                except Exception as error:
+                    if not _is_taken(error, work, file, folder):
+                        return
+                else:
+                    _list_of(work, file).append(measured)
+                _store(folder, file, "it is not finished")
 
 
-def _waiting(file: BenchFile) -> Iterator[tuple[int, str, str]]:
+def _is_taken(error: Exception, work: Work, file: BenchFile, folder: Path) -> bool:
+    """Whether the bench goes on after what a round raised, which is then said in its file."""
+    if work.framework == LIMIT:
+        file.without_limit[work.task] = in_short(error)
+        return True
+    if work.without is not None:
+        # The port does not run with the standard part: nothing can be said of what its own costs.
+        file.not_exchanged.append(f"{work.framework} on {work.task} without {work.without}: {in_short(error)}")
+        return True
+    if isinstance(error, CannotStart):
+        raise error
+    write_text(folder / LOG_FILE, "".join(traceback.format_exception(error)))
+    file.reason = f"{work.framework} raised on {work.task}: {in_short(error)}"
+    return False
+
+
+def _list_of(work: Work, file: BenchFile) -> list[Round]:
+    if work.at:
+        return file.swept
+    if work.framework == LIMIT:
+        return file.limits
+    if work.phases:
+        return file.profiled
+    return file.exchanged if work.exchange else file.measured
+
+
+def _left(file: BenchFile) -> Iterator[Work]:
+    """What is still to be measured, but for exchanges."""
+    for work in _waiting(file):
+        done = [(each.task, each.framework, each.round, each.at, each.without) for each in _list_of(work, file)]
+        without_limit = work.framework == LIMIT and work.task in file.without_limit
+        if not without_limit and (work.task, work.framework, work.round, work.at, work.without) not in done:
+            yield work
+
+
+def _waiting(file: BenchFile) -> Iterator[Work]:
     """Frameworks alternate, and so does which is first: a machine that grows slower over time slows each as much."""
-    done = {(each.round, each.task, each.framework) for each in file.measured}
-    for round_ in range(file.request.rounds):
-        for task in file.request.tasks:
-            for framework in file.request.frameworks[:: -1 if round_ % 2 else 1]:
-                if (round_, task, framework) not in done:
-                    yield round_, task, framework
+    asked = file.request
+    for round_ in range(asked.rounds):
+        for task in asked.tasks:
+            for framework in asked.frameworks[:: -1 if round_ % 2 else 1]:
+                yield Work(task, framework, round_)
+            if asked.details and round_ < LIMIT_ROUNDS:
+                yield Work(task, LIMIT, round_)
+    for task in asked.tasks if asked.details else ():
+        for framework in asked.frameworks:
+            yield Work(task, framework, 0, phases=True)
+    for name, values in asked.sweep.items():
+        for round_ in range(min(asked.rounds, SWEEP_ROUNDS)):
+            for task in asked.tasks:
+                for value in values:
+                    for framework in (*asked.frameworks, *([LIMIT] if asked.details else [])):
+                        if concerns(name, framework):
+                            yield Work(task, framework, round_, at={name: value})
+
+
+def _exchanges(file: BenchFile) -> Iterator[Work]:
+    """Pairs of rounds with the port as it is and with RLlib's standard part in the place of each of its own."""
+    done = {(each.task, each.framework, each.round, each.without) for each in file.exchanged}
+    for profiled in list(file.profiled):
+        for round_ in range(EXCHANGE_ROUNDS if profiled.replaceable else 0):
+            for part in (None, *profiled.replaceable):
+                if (profiled.task, profiled.framework, round_, part) not in done:
+                    yield Work(profiled.task, profiled.framework, round_, without=part, exchange=True)
+
+
+def _label(work: Work, request: BenchRequest) -> str:
+    about = f"{work.task}/{work.framework}"
+    at = "".join(f", {name}={value}" for name, value in work.at.items())
+    if work.phases:
+        return f"{about}, phases"
+    if work.exchange:
+        return f"{about}, {'as it is' if work.without is None else f'without {work.without}'}"
+    return f"{about}{at}, round {work.round + 1} of {request.rounds}"
 
 
 def _store(folder: Path, file: BenchFile, reason: str | None) -> None:
@@ -138,21 +217,3 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
                 say(what)
 
         yield begins
-
-
-def _show(file: BenchFile) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in ("task", "framework", "env steps/s", "sample s", "returns s", "update s", "start s", "memory MiB"):
-        table.add_column(column, justify="left" if column in ("task", "framework") else "right")
-    for task, bench in file.by_task().items():
-        for name, rate in bench.throughput.items():
-            phases = (rate.phases_s.sample, rate.phases_s.returns, rate.phases_s.update)
-            table.add_row(
-                task,
-                name,
-                f"{rate.env_steps_per_s:.0f}",
-                *("-" if math.isnan(seconds) else f"{seconds:.3f}" for seconds in phases),
-                f"{rate.start_s:.1f}",
-                f"{rate.peak_memory_mb:.0f}",
-            )
-    console().print(table)

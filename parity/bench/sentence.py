@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from parity.errors import in_words
 from parity.results.bench import BenchFile, Ratio
 from parity.verdict.throughput import FACTOR_SLOWER, LEAST_ROUNDS
 
+PHASE_WORDS = {
+    "environment": "environment",
+    "inference": "inference",
+    "bookkeeping": "bookkeeping",
+    "transfer": "host-device copies",
+    "returns": "returns",
+    "forward": "forward",
+    "loss": "loss",
+    "backward": "backward",
+    "optimiser": "optimiser",
+    "weight_sync": "weight sync",
+    "waiting": "waiting for processes",
+}
 # If other programs keep more cores busy than this, the sentence says so.
 BUSY = 0.5
 
@@ -22,6 +36,17 @@ def sentence(file: BenchFile) -> str:
             for task, bench in file.by_task().items()
             for name, rate in bench.throughput.items()
         ]
+    clauses += [
+        f"{name} reaches {rate.of_limit:.0%} of the limit of {task}"
+        for task, bench in file.by_task().items()
+        for name, rate in bench.throughput.items()
+        if rate.of_limit is not None
+    ]
+    different = {
+        str(each.where) for bench in file.by_task().values() for each in bench.findings if each.code == "PAR912"
+    }
+    if different:
+        clauses.append(f"the frameworks differed in {in_words(sorted(different))}")
     clauses += dict.fromkeys(f"{each.framework}: {path}" for each in file.measured for path in each.slow_paths)
     busy = [each for each in file.measured if each.other_load > BUSY]
     if busy:

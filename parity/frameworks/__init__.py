@@ -24,10 +24,13 @@ def names() -> list[str]:
     return sorted(_entries(), key=lambda name: (name != REFERENCE, name))
 
 
-def check_names(wanted: list[str]) -> None:
-    """Raises CannotStart for a name that is not registered, without importing anything."""
+def check_names(wanted: list[str], variants: bool = False) -> None:
+    """Raises CannotStart for a name that is not registered, without importing anything.
+
+    ``variants``: whether ``NAME:VARIANT`` may be asked for, as of `Framework.variants`.
+    """
     for name in wanted:
-        if name not in _entries():
+        if name.partition(":")[0] not in _entries() or (":" in name and not variants):
             raise CannotStart(
                 f"--frameworks {name}: no such framework; registered are {', '.join(names())}; another one comes with the "
                 "package that brings its adapter."
@@ -35,15 +38,21 @@ def check_names(wanted: list[str]) -> None:
 
 
 def get(name: str) -> Framework:
-    """The adapter called ``name``.
+    """The adapter called ``name``, which may be ``NAME:VARIANT``.
 
     Raises:
         CannotStart: there is none, or a package that it needs is not installed.
     """
-    check_names([name])
+    check_names([name], variants=True)
+    whole, (name, _, variant) = name, name.partition(":")
     entry = _entries()[name]
     try:
-        return entry.load()()
+        framework: Framework = entry.load()()
+        if variant and variant not in framework.variants:
+            known = ", ".join(f"{name}:{each}" for each in framework.variants) or "none"
+            raise CannotStart(f"--frameworks {whole}: no such variant; there are {known}.")
+        framework.variant = variant or None
+        return framework
     except ModuleNotFoundError as error:
         missing = (error.name or str(error)).partition(".")[0]
         if missing != error.name and missing in sys.modules:

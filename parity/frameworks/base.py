@@ -20,6 +20,7 @@ from parity.task.masks import MaskCounts
 if TYPE_CHECKING:
     import torch
 
+    from parity.frameworks.phases import Phases
     from parity.results.capture import CallbackChange
     from parity.task import Task
 
@@ -163,6 +164,18 @@ class Session(ABC):
     def devices(self) -> dict[str, str]:
         """Component -> device, read from its tensors."""
 
+    def module_devices(self) -> dict[str, str]:
+        """Module, by place and name -> the devices that its parameters are on."""
+        return self.devices()
+
+    def watch_phases(self, phases: Phases) -> None:
+        """Says which methods of its loop are what (`parity.frameworks.phases.PHASES`); what it does not say is bookkeeping."""
+        return
+
+    def replaceable(self) -> list[str]:
+        """Parts of the user's own that the framework has a standard one for, as `Framework.without` names them."""
+        return []
+
     @abstractmethod
     def weights(self) -> Mapping[str, torch.Tensor]:
         """The learning agent's current parameters by name; those of the shared network as ``network.NAME``.
@@ -184,6 +197,12 @@ class Framework(ABC):
 
     name: ClassVar[str]
     packages: ClassVar[tuple[str, ...]]  # installed packages whose versions a study stores
+    variants: ClassVar[tuple[str, ...]] = ()  # slower or faster forms that `parity bench` takes as NAME:VARIANT
+    variant: str | None = None
+
+    def without(self, task: Task, part: str) -> Task:
+        """The task with the framework's standard part in place of one of `Session.replaceable`."""
+        raise NotImplementedError(f"{type(self).__name__} has no standard part for {part}")
 
     @abstractmethod
     def effective(self, task: Task, device: str, threads: int) -> Effective:

@@ -8,9 +8,31 @@ from typing import Any, Literal
 from parity import __version__
 from parity.results.model import Stored, Strict
 from parity.results.reading import read_json
-from parity.results.summary import SB3, Interval, Number, PhaseSeconds
+from parity.results.study import EffectiveConfig
+from parity.results.summary import SB3, Finding, Interval, Number, PhaseSeconds
 
 BENCH_FILE = "bench.json"
+
+
+class PhaseTime(Stored):
+    """Mean seconds of one iteration in one phase, by the wall clock and of all the process's threads on the CPU.
+
+    ``parts``: those of its parts that have a name, such as connectors.
+    """
+
+    wall_s: Number
+    cpu_s: Number
+    parts: dict[str, PhaseTime] = {}
+
+
+class GpuUse(Stored):
+    """A GPU while iterations were timed: ``utilisation`` in percent and ``memory_mb`` of the whole card are what NVML says
+    (null without nvidia-ml-py), ``allocated_mb`` is the peak of this process's tensors."""
+
+    name: str
+    utilisation: Number | None = None
+    memory_mb: Number | None = None
+    allocated_mb: Number
 
 
 class Round(Stored):
@@ -19,6 +41,11 @@ class Round(Stored):
     ``env_steps_per_s`` is by the wall clock, ``phases_s`` mean seconds of one iteration (NaN where the framework cannot
     tell), ``start_s`` the seconds from the process's start to the end of the warm-up, ``other_load`` the cores that other
     processes kept busy just before, ``slow_paths`` what a port's training left to its framework's own, slower way, and why.
+
+    ``open_s`` is the part of ``start_s`` before the first iteration. ``conditions`` has what training ran under, read from the
+    process after it, and ``module_devices`` where every module's parameters really were. A round with its ``phases``
+    measured is no round of the headline: its hooks cost time. ``at`` is its point of a sweep, ``without`` the part of the
+    user's own in whose place the framework's standard one stood; ``replaceable`` are all such parts.
     """
 
     task: str
@@ -33,10 +60,23 @@ class Round(Stored):
     peak_memory_mb: Number
     other_load: float
     slow_paths: list[str] = []
+    open_s: Number | None = None
+    at: dict[str, int] = {}
+    without: str | None = None
+    phases: dict[str, PhaseTime] = {}
+    evaluated_steps_per_s: Number | None = None
+    module_devices: dict[str, str] = {}
+    conditions: dict[str, Any] = {}
+    replaceable: list[str] = []
+    gpu: GpuUse | None = None
 
 
 class Throughput(Stored):
-    """One framework: medians over its rounds; ``rounds`` has every round's environment steps per second."""
+    """One framework: medians over its rounds; ``rounds`` has every round's environment steps per second.
+
+    ``rows_per_s``: rows of a rollout times epochs, over the seconds of the update. ``of_limit``: its environment steps per
+    second over those of ``limit``. ``phases`` are those of the round that measured them.
+    """
 
     env_steps_per_s: Number
     rounds: list[Number]
@@ -45,6 +85,12 @@ class Throughput(Stored):
     device: str
     threads: int
     peak_memory_mb: Number
+    rows_per_s: Number | None = None
+    of_limit: Number | None = None
+    phases: dict[str, PhaseTime] = {}
+    evaluated_steps_per_s: Number | None = None
+    open_s: Number | None = None
+    gpu: GpuUse | None = None
 
 
 class Ratio(Stored):
@@ -62,11 +108,38 @@ class Ratio(Stored):
     p_slower: Number | None = None
 
 
+class Condition(Stored):
+    """One line of the fairness table: what each framework trained under."""
+
+    name: str
+    values: dict[str, Any]
+    differs: bool
+
+
+class SweepPoint(Stored):
+    """One framework at one value of what was varied: median environment steps per second, and those of every round."""
+
+    name: str
+    value: int
+    framework: str
+    env_steps_per_s: Number
+    rounds: list[Number]
+
+
 class TaskBench(Stored):
-    """One task: ``throughput`` by framework, ``ratio`` by pair, as in ``"rllib/sb3"``."""
+    """One task: ``throughput`` by framework, ``ratio`` by pair, as in ``"rllib/sb3"``.
+
+    ``limit``: the task's environments, one batched forward pass a step and the update's mathematics, with nothing around
+    them; null where it was not measured, for ``limit_reason``. ``fairness``: conditions side by side.
+    """
 
     throughput: dict[str, Throughput] = {}
     ratio: dict[str, Ratio] = {}
+    limit: Throughput | None = None
+    limit_reason: str | None = None
+    fairness: list[Condition] = []
+    findings: list[Finding] = []
+    sweep: list[SweepPoint] = []
 
 
 class BenchRequest(Stored):
@@ -80,12 +153,17 @@ class BenchRequest(Stored):
     warmup: int
     device: str
     threads: int
+    sweep: dict[str, list[int]] = {}
+    details: bool = True
 
 
 class BenchFile(TaskBench):
     """The whole of ``bench.json``. One task stands at the top; of several, each stands under ``tasks``.
 
     ``reason`` says why it was not measured to its end, null where it was; ``measured`` has all rounds, as they came.
+    ``effective`` is what every framework said beforehand that it would run, by task and framework. The other lists are
+    rounds beside the headline: with phases, of the limit, of a sweep, and with parts of the port exchanged.
+    ``without_limit`` says of a task why it has no limit, ``not_exchanged`` which part could not be left out, and why.
     """
 
     schema_version: Literal[1] = 1
@@ -100,6 +178,13 @@ class BenchFile(TaskBench):
     versions: dict[str, str] = {}
     machine: dict[str, Any] = {}
     measured: list[Round] = []
+    effective: dict[str, dict[str, EffectiveConfig]] = {}
+    profiled: list[Round] = []
+    limits: list[Round] = []
+    swept: list[Round] = []
+    exchanged: list[Round] = []
+    without_limit: dict[str, str] = {}
+    not_exchanged: list[str] = []
 
     def by_task(self) -> dict[str, TaskBench]:
         return self.tasks or {self.request.tasks[0]: self}

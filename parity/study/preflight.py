@@ -47,6 +47,7 @@ def inspect(
     threads: int,
     timeout: float,
     out: Path | None = None,
+    variants: bool = False,
 ) -> Preflight:
     """Tries the tasks, as ``--task`` names them, on the frameworks called ``names``, in a fresh process.
 
@@ -54,12 +55,13 @@ def inspect(
         steps: environment steps of a trial; None for every task's own.
         timeout: seconds for each task.
         out: a folder that has to be writable.
+        variants: whether a name may be ``NAME:VARIANT``.
 
     Raises:
         CannotStart: a task, framework, option, device or folder cannot be used.
     """
     refs = [tasks.resolve(text) for text in arguments]
-    frameworks.check_names(names)
+    frameworks.check_names(names, variants)
     if out is not None:
         _check_writable(out)
     say("Looking at the task and the frameworks")

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from ray.rllib.core import COMPONENT_ENV_RUNNER, COMPONENT_ENV_TO_MODULE_CONNECTOR, COMPONENT_RL_MODULE
@@ -16,11 +16,14 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import Effective, EvalRunner, Framework, Iteration, Session, Untranslated
 from parity.frameworks.device import synchronizer
+from parity.frameworks.phases import Phases
+from parity.frameworks.rllib import replaceable
 from parity.frameworks.rllib.algorithm import audit, build, bundles_of, mask_counts, stop
 from parity.frameworks.rllib.arrays import named_parameters
 from parity.frameworks.rllib.callback_watch import CallbackWatch
 from parity.frameworks.rllib.config import Port, build_port, is_whole
 from parity.frameworks.rllib.eval_runner import RllibEvalRunner
+from parity.frameworks.rllib.phases import watch
 from parity.frameworks.rllib.versions import has_fast_path
 from parity.frameworks.stopwatch import Stopwatch
 from parity.results.capture import CallbackChange
@@ -33,6 +36,8 @@ _IN_NO_CONFIG = ("clip_range_vf", "target_kl")
 class Rllib(Framework):
     name = "rllib"
     packages = ("ray",)
+    # RLlib's own classes; "stock" also has RLlib's default of what parity's configuration sets for speed alone.
+    variants: ClassVar[tuple[str, ...]] = ("stock", "tuned")
 
     def effective(self, task: Task, device: str, threads: int) -> Effective:
         port = self.port(task, seed=0, device=device)
@@ -56,10 +61,16 @@ class Rllib(Framework):
 
     def port(self, task: Task, seed: int, device: str) -> Port:
         """The configuration of one trial; subclasses change it here."""
-        return build_port(task, seed, device)
+        port = build_port(task, seed, device)
+        if self.variant is not None and not is_whole(task):
+            port.config.episodes_to_numpy = self.variant == "stock"
+        return port
 
     def open(self, task: Task, seed: int, device: str, threads: int) -> RllibSession:
-        return RllibSession(task, self.port(task, seed, device), threads)
+        return RllibSession(task, self.port(task, seed, device), threads, is_fast=self.variant is None)
+
+    def without(self, task: Task, part: str) -> Task:
+        return replaceable.without(task, part)
 
     def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> EvalRunner:
         port = self.port(task, seed=0, device=device)
@@ -71,12 +82,12 @@ class Rllib(Framework):
 
 
 class RllibSession(Session):
-    def __init__(self, task: Task, port: Port, threads: int) -> None:
+    def __init__(self, task: Task, port: Port, threads: int, is_fast: bool = True) -> None:
         torch.set_num_threads(threads)
-        self.task, self.port = task, port
+        self.task, self.port, self._is_fast = task, port, is_fast
         self._callbacks = CallbackWatch()
         with self._callbacks.watching():
-            self.algorithm: Any = build(_trained(port.config))
+            self.algorithm: Any = build(_trained(port.config) if is_fast else port.config)
         self.algorithm.env_runner_group.foreach_env_runner(functools.partial(audit, key=port.mask_key))
         self._learner: Any = self.algorithm.learner_group._learner  # None where learners are other processes
         self._watch = Stopwatch(synchronizer(self.devices()["learner"]))
@@ -127,10 +138,28 @@ class RllibSession(Session):
         return sum(counts, start=MaskCounts())
 
     def slow_paths(self) -> list[str]:
+        if not self._is_fast:
+            return []
         runners = self.algorithm.env_runner_group.foreach_env_runner(_left)
         learners = [call.get() for call in self.algorithm.learner_group.foreach_learner(_left)]
         owners = [("sampling", each) for each in runners if each] + [("learning", each) for each in learners if each]
         return list(dict.fromkeys(f"{what} goes RLlib's own way: {', '.join(reasons)}" for what, reasons in owners))
+
+    def watch_phases(self, phases: Phases) -> None:
+        watch(phases, self.algorithm, self._learner)
+
+    def replaceable(self) -> list[str]:
+        return list(replaceable.parts_of(self.port.config))
+
+    def module_devices(self) -> dict[str, str]:
+        places = [("env runner", self.algorithm.env_runner), ("learner", self._learner)]
+        return {
+            f"{place}: {module_id}": ", ".join(sorted({str(p.device) for p in named_parameters(module).values()}))
+            for place, owner in places
+            if owner is not None and owner.module is not None
+            for module_id, module in owner.module.items()
+            if named_parameters(module)
+        } or self.devices()
 
     def devices(self) -> dict[str, str]:
         if self._learner is not None:

@@ -17,6 +17,7 @@ from parity.frameworks import hyperparameters
 from parity.frameworks.base import SEED_STRIDE, Effective, EvalRunner, Framework, Iteration, Session
 from parity.frameworks.device import synchronizer
 from parity.frameworks.network import check_network
+from parity.frameworks.phases import REST, Phases, watch_env
 from parity.frameworks.sb3.eval_runner import Sb3EvalRunner
 from parity.frameworks.sb3.model import build_model, network_space, vec_env
 from parity.frameworks.shown import shown_observations
@@ -101,6 +102,19 @@ class Sb3Session(Session):
 
     def sampling_masks(self) -> MaskCounts:
         return sum(self.env.get_attr("counts"), start=MaskCounts())
+
+    def watch_phases(self, phases: Phases) -> None:
+        for env in self.env.envs:
+            watch_env(phases, env)
+        # The policy is called as a module, whose `forward` draws actions too.
+        for method in ("forward", "predict_values"):
+            phases.watch(type(self.model.policy), method, "inference")
+        buffer = self.model.rollout_buffer
+        phases.watch(buffer, "compute_returns_and_advantage", "returns")
+        # What is left of `train` is the loss, log-probabilities and entropy with it, and its logging.
+        phases.watch(self.model, "train", "loss")
+        phases.watch(buffer, "_get_samples", REST, "minibatches")
+        phases.watch(type(self.model.policy.optimizer), "step", "optimiser")
 
     def devices(self) -> dict[str, str]:
         device = str(next(self.model.policy.parameters()).device)

@@ -8,9 +8,9 @@ from parity.results.ladder import RUNGS
 
 _HEAD = """# Findings
 
-Every defect that `parity check` names, by rung of the ladder. `parity rules CODE` prints one of them. An *error* makes the
-check fail, a *warning* is a risk without effect in what was run, an *info* says what RLlib does otherwise by design. A code,
-or a hyperparameter's name, in `Task(declared={...})` is reported as declared.
+Every defect that `parity check` names, by rung of the ladder, and what `parity bench` says of speed. `parity rules CODE`
+prints one of them. An *error* makes the check fail, a *warning* is a risk without effect in what was run, an *info* says what
+RLlib does otherwise by design. A code, or a hyperparameter's name, in `Task(declared={...})` is reported as declared.
 
 This page is generated: `python -m parity.ladder.findings > docs/rules.md`.
 """
@@ -20,10 +20,12 @@ def page() -> str:
     """The whole page, Markdown."""
     parts = [_HEAD]
     for number, name in enumerate(RUNGS):
-        rules = [rule for rule in RULES.values() if rule.rung == number]
+        rules = [rule for rule in RULES.values() if rule.rung == number and not rule.is_of_bench]
         if rules:
             parts.append(f"## Rung {number}: {name}\n")
             parts += [_section(rule) for rule in rules]
+    parts.append("## No rung: `parity bench`\n")
+    parts += [_section(rule) for rule in RULES.values() if rule.is_of_bench]
     return "\n".join(parts)
 
 

@@ -19,7 +19,7 @@ class Rule:
     """One finding of the catalogue.
 
     Attributes:
-        code: ``PAR`` and three digits, the first of which is the rung; never given to another defect.
+        code: ``PAR`` and three digits, the first of which is the rung unless `is_of_bench`; never given to another defect.
         title: what is wrong, in a line.
         severity: of a finding of this kind, unless the rung that makes it says otherwise.
         explanation: why it matters: what training does with it.
@@ -37,6 +37,11 @@ class Rule:
     fix: Annotated[str, Field(min_length=1)]
     explains: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+
+    @property
+    def is_of_bench(self) -> bool:
+        """Whether `parity bench` reports it, by what it measured, and no rung."""
+        return "PAR910" <= self.code <= "PAR929"
 
     @property
     def rung(self) -> int:

@@ -31,6 +31,7 @@ class RllibExact(Rllib):
     """
 
     name = "rllib-exact"
+    variants = ()
 
     def __init__(self) -> None:
         refuse_exact()
