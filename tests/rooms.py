@@ -33,6 +33,7 @@ ROOMS = [
     Room("plan", "seeds, steps and time that a study needs", "runs"),
     Room("bench", "throughput by phase, interleaved and paired", "runs"),
     Room("study", "trains every framework from every seed", "runs"),
+    Room("audit", "watches a training that runs, anybody's", "runs"),
     Room("testing", "what an adapter promises, as tests", "runs"),
     Room("envs", "built-in tasks, and the port that started this project"),
     Room("probes", "environments whose answer is known in closed form", "runs"),

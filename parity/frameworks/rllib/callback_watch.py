@@ -110,13 +110,15 @@ def is_own(name: str, objects: Any, functions: Any) -> bool:
     """Whether the port has a callback of its own under this name."""
     base = getattr(RLlibCallback, name, None)
     return bool(force_list(functions)) or any(
-        getattr(type(each), name, base) is not base for each in force_list(objects)
+        getattr(type(each), name, base) is not base
+        for each in force_list(objects)
+        if not getattr(each, "only_looks", False)
     )
 
 
 def has_own(config: Any) -> bool:
     """Whether a configuration has callbacks that ``Algorithm`` calls once or more in every iteration."""
-    classes = force_list(config.callbacks_class)
+    classes = [each for each in force_list(config.callbacks_class) if not getattr(each, "only_looks", False)]
     return any(
         getattr(each, name, None) is not getattr(RLlibCallback, name) for each in classes for name in OF_ITERATIONS
     ) or any(force_list(getattr(config, f"callbacks_{name}")) for name in OF_ITERATIONS)

@@ -37,5 +37,5 @@ def consequences(code: str) -> set[str]:
                 waiting.append(each)
     if RULES[code].rung < 9:
         # Whole iterations go through everything that the lower rungs look at one by one.
-        following |= {each.code for each in RULES.values() if each.rung == 9 and each.severity == "error"}
+        following |= {each.code for each in RULES.values() if each.is_of_lockstep and each.severity == "error"}
     return following

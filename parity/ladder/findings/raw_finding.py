@@ -106,7 +106,8 @@ def _finding(finding: RawFinding, following: list[RawFinding], task: str, framew
         extra["declared"] = finding.declared
     if following:
         extra["consequence_findings"] = [
-            {"code": f.code, "where": f.where, "message": f.message, "evidence": _json(f.evidence)} for f in following
+            {"code": f.code, "where": f.where, "message": f.message, "evidence": json_value(f.evidence)}
+            for f in following
         ]
     return Finding(
         code=finding.code,
@@ -115,19 +116,19 @@ def _finding(finding: RawFinding, following: list[RawFinding], task: str, framew
         task=task,
         framework=framework,
         where=finding.where,
-        evidence=_json(finding.evidence),
+        evidence=json_value(finding.evidence),
         fix=finding.fix or rule.fix,
         consequences=sorted({f.code for f in following} - {finding.code}),
         **extra,
     )
 
 
-def _json(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """NaN and infinities as strings, as everywhere in parity's JSON; NumPy scalars as Python's."""
     if isinstance(value, Mapping):
-        return {str(key): _json(part) for key, part in value.items()}
+        return {str(key): json_value(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_json(part) for part in value]
+        return [json_value(part) for part in value]
     if hasattr(value, "item"):
         value = value.item()
     return number(value) if isinstance(value, float) else value

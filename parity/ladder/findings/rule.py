@@ -52,3 +52,8 @@ class Rule:
         """Its page of the documentation, where ``PARITY_DOCS`` says where that is served."""
         site = os.environ.get("PARITY_DOCS", "").rstrip("/")
         return f"{site}/findings/{self.code}/" if site else None
+
+    @property
+    def is_of_lockstep(self) -> bool:
+        """Seen in iterations that are compared with SB3's: from PAR910 on speed is told, from PAR930 a training alone."""
+        return self.rung == 9 and self.code < "PAR910"

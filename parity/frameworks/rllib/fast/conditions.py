@@ -73,8 +73,13 @@ def of_methods(owner: Any, base: type, names: Iterable[str]) -> Iterator[str]:
     for name in names:
         if name in vars(owner):
             yield f"{name} of this {type(owner).__name__} was replaced"
-        elif getattr(type(owner), name) is not getattr(base, name):
+        elif _method(type(owner), name) is not _method(base, name):
             yield f"{type(owner).__name__} overrides {name}"
+
+
+def _method(kind: type, name: str) -> Any:
+    """As the class has it without those classes before it that only look (`parity.watch`)."""
+    return next(vars(each)[name] for each in kind.__mro__ if name in vars(each) and not vars(each).get("only_looks"))
 
 
 def of_sampling(runner: Any, base: type, methods: Iterable[str]) -> list[str]:

@@ -1,0 +1,267 @@
+"""`WatchCallback`: Stable-Baselines3's PPO and sb3-contrib's MaskablePPO, watched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+
+from parity.audit import numbers
+from parity.audit.diary import LOG, Diary, OnError, TrainingStopped, scalars
+from parity.audit.figures import IterationFigures, LearnerFigures, ModuleFigures, RunnerFigures
+from parity.audit.tensors import largest_changes, norms, tensors_of
+from parity.errors import CannotStart, in_short
+from parity.task.masks import choices
+
+MODULE = "policy"
+
+
+class WatchCallback(BaseCallback):
+    """Says what goes wrong in a training, and since when; ``model.learn(..., callback=WatchCallback())``.
+
+    Args:
+        folder: where ``watch.jsonl`` goes; left out, the folder of the model's logger, and without one only the log. Scalars
+            under ``parity/`` go to the model's own logger.
+        on_error: ``"stop"`` ends ``learn`` with `parity.audit.diary.TrainingStopped` at the first error.
+        declared: code -> reason, of what is wanted as it is: told as info.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        *,
+        on_error: OnError = "warn",
+        declared: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self._folder, self._on_error, self._declared = folder, on_error, dict(declared or {})
+        self._diary: Diary | None = None
+        self._update: _Update | None = None
+        self._runner = RunnerFigures(0)
+        self._iteration = 0
+        self._aside = False
+
+    def _on_training_start(self) -> None:
+        self._safely(self._open)
+
+    def _open(self) -> None:
+        model: Any = self.model
+        folder = self._folder or model.logger.get_dir()
+        self._diary = Diary(Path(folder) if folder else None, self._on_error, self._declared, board=False)
+        self._diary.open(f"{type(model).__name__} from step {model.num_timesteps}")
+        self._runner = RunnerFigures(0, starts=[[] for _ in range(model.n_envs)])
+        self._update = _Update(model, self._safely)
+
+    def _on_step(self) -> bool:
+        dones = self.locals.get("dones")
+        if dones is not None and dones.any():
+            self._safely(self._see_ends, np.flatnonzero(dones))
+        return True
+
+    def _see_ends(self, ended: np.ndarray) -> None:
+        observations, infos = self.locals["new_obs"], self.locals["infos"]
+        for i in ended:
+            cut = infos[i].get("TimeLimit.truncated", False)
+            self._runner.truncated += cut
+            self._runner.terminated += not cut
+            if isinstance(observations, dict):
+                first = {name: each[i] for name, each in observations.items()}
+            else:
+                first = observations[i]
+            self._runner.starts[i].append(numbers.observation_checksum(first))
+
+    def _on_rollout_start(self) -> None:
+        # SB3 says so as well when an update has ended.
+        self._safely(self._look)
+
+    def _on_rollout_end(self) -> None:
+        if self._update is not None:
+            self._safely(self._update.see_rollout)
+
+    def _on_training_end(self) -> None:
+        self._safely(self._look)
+        if self._update is not None:
+            self._update.leave()
+        if self._diary is not None:
+            self._diary.close()
+
+    def _look(self) -> None:
+        assert self._update is not None and self._diary is not None
+        figures = self._update.taken()
+        if figures is None:
+            return
+        self._iteration += 1
+        learner = LearnerFigures({MODULE: figures}, terminated=self._runner.terminated)
+        now = IterationFigures(self._iteration, self.model.num_timesteps, [learner], [self._runner])
+        self._runner = RunnerFigures(0, starts=[[] for _ in self._runner.starts])
+        self._diary.take(now)
+        for name, value in scalars(now).items():
+            self.logger.record(name, value)
+
+    def _safely(self, look: Callable[..., Any], *given: Any) -> None:
+        if self._aside:
+            return
+        try:
+            with torch.no_grad():
+                look(*given)
+        except TrainingStopped:
+            raise
+        except Exception as error:
+            self._aside = True
+            if self._update is not None:
+                self._update.leave()
+            LOG.warning("parity.watch: PAR930 watching has stepped aside, the training goes on: %s", in_short(error))
+
+
+class _Update:
+    """Looks at a model's rollout buffer, minibatches, gradients and steps, until `leave`."""
+
+    def __init__(self, model: Any, safely: Callable[..., None]) -> None:
+        self._model, self._safely = model, safely
+        self._figures: ModuleFigures | None = None
+        self._before: dict[str, torch.Tensor] = {}
+        self._left: dict[str, int] = {}
+        self._minibatch = 0
+        self._data: Any = None
+        self._configured_entropy = float(model.ent_coef)
+        self._hook = model.policy.optimizer.register_step_pre_hook(self._at_step)
+        self._optimizer = model.policy.optimizer
+        self._replaced = [(model.rollout_buffer, "get"), (model.policy, "evaluate_actions")]
+        get, evaluate = model.rollout_buffer.get, model.policy.evaluate_actions
+
+        def watched_get(*args: Any, **kwargs: Any) -> Any:
+            for data in get(*args, **kwargs):
+                self._data, self._minibatch = data, self._minibatch + 1
+                yield data
+
+        def watched_evaluate(*args: Any, **kwargs: Any) -> Any:
+            answer = evaluate(*args, **kwargs)
+            if self._is_looking:
+                safely(self._see_outputs, answer, kwargs.get("action_masks"))
+            return answer
+
+        model.rollout_buffer.get, model.policy.evaluate_actions = watched_get, watched_evaluate
+
+    def leave(self) -> None:
+        """Takes everything back that was put in the way."""
+        self._hook.remove()
+        for owner, name in self._replaced:
+            vars(owner).pop(name, None)
+        self._replaced = []
+
+    @property
+    def _is_looking(self) -> bool:
+        # The first minibatch, the second, the fourth, and so on.
+        return self._figures is not None and self._minibatch & (self._minibatch - 1) == 0
+
+    def _parameters(self) -> dict[str, torch.nn.Parameter]:
+        return {name: p for name, p in self._model.policy.named_parameters() if p.requires_grad}
+
+    def see_rollout(self) -> None:
+        model, buffer = self._model, self._model.rollout_buffer
+        figures = self._figures = ModuleFigures(type(model.policy).__name__)
+        advantages, targets, rewards, values = (
+            np.asarray(each) for each in (buffer.advantages, buffer.returns, buffer.rewards, buffer.values)
+        )
+        numbers.add_returns(
+            figures, advantages.reshape(-1), targets.reshape(-1), rewards.reshape(-1), values.reshape(-1)
+        )
+        if len(targets) > 1:
+            ends = np.asarray(buffer.episode_starts)[1:].astype(bool)
+            # Within a column all rows but the last have a next one; a row before a start has its bootstrap in its reward.
+            rows = np.arange(len(targets)) < len(targets) - 1
+            gaps = [
+                numbers.gae_gap(
+                    targets[:, i],
+                    values[:, i],
+                    rewards[:, i],
+                    np.append(ends[:, i], False),
+                    np.zeros(len(targets), bool),
+                    rows,
+                    model.gamma,
+                    model.gae_lambda,
+                )
+                for i in range(targets.shape[1])
+            ]
+            figures.gae_gap = max((gap for gap in gaps if gap is not None), default=None)
+        self._see_choices(figures, buffer)
+        figures.grad_clip = model.max_grad_norm
+        optimizer = model.policy.optimizer
+        if optimizer is not self._optimizer:
+            self._hook.remove()
+            self._hook, self._optimizer = optimizer.register_step_pre_hook(self._at_step), optimizer
+        steps = [int(state["step"]) for state in optimizer.state.values() if "step" in state]
+        figures.optimizer_steps = min(steps, default=0)
+        figures.entropy_coeff = self._configured_entropy, float(model.ent_coef)
+        parameters = self._parameters()
+        figures.sizes = {name: p.numel() for name, p in parameters.items()}
+        now = {name: numbers.checksum(p.detach().cpu().numpy()) for name, p in parameters.items()}
+        figures.changed_between = [name for name, crc in now.items() if self._left.get(name, crc) != crc]
+        self._before = {name: p.detach().clone() for name, p in parameters.items()}
+        self._minibatch = 0
+
+    def _widths(self) -> list[int] | None:
+        try:
+            return choices(self._model.action_space)
+        except CannotStart:
+            return None
+
+    def _see_choices(self, figures: ModuleFigures, buffer: Any) -> None:
+        masks, widths = getattr(buffer, "action_masks", None), self._widths()
+        if masks is None or widths is None:
+            return
+        masks = np.asarray(masks).reshape(-1, sum(widths)) > 0
+        rows = numbers.sampled(len(masks))
+        actions = np.asarray(buffer.actions).reshape(len(masks), -1)
+        numbers.add_masks(figures, masks[rows], actions[rows], widths)
+
+    def _see_outputs(self, answer: Any, action_masks: Any) -> None:
+        assert self._figures is not None
+        _, logp, entropy = answer
+        first = self._minibatch == 1
+        clip = self._model.clip_range(self._model._current_progress_remaining)
+        numbers.add_ratio(self._figures, _array(logp), _array(self._data.old_log_prob), float(clip), first)
+        widths = self._widths()
+        if first and widths is not None and entropy is not None:
+            masks = None if action_masks is None else _array(action_masks).reshape(len(logp), -1) > 0
+            numbers.add_entropy(self._figures, _array(entropy), masks, widths)
+
+    def _at_step(self, optimizer: Any, *_: Any) -> None:
+        if self._is_looking:
+            self._safely(self._see_gradients, optimizer)
+
+    def _see_gradients(self, optimizer: Any) -> None:
+        figures = self._figures
+        assert figures is not None
+        by_name = {name: p.grad for name, p in self._parameters().items()}
+        arrived = norms(by_name)
+        for name in by_name:
+            figures.gradients.setdefault(name, []).append(arrived.get(name))
+        # SB3 has clipped them by now: a norm at the limit was above it.
+        figures.gradient_norms.append(math.sqrt(sum(v**2 for v in arrived.values())) * (1 + 1e-4))
+        schedule = self._model.lr_schedule(self._model._current_progress_remaining)
+        figures.lr = float(schedule), float(optimizer.param_groups[0]["lr"])
+
+    def taken(self) -> ModuleFigures | None:
+        """The figures of the update that has ended; None where there was none."""
+        figures, self._figures = self._figures, None
+        if figures is None:
+            return None
+        parameters = self._parameters()
+        figures.moved = largest_changes(parameters, self._before)
+        figures.not_finite = [name for name, change in figures.moved.items() if not math.isfinite(change)]
+        stepped = {id(p) for group in self._model.policy.optimizer.param_groups for p in group["params"]}
+        shown = tensors_of(self._model.policy)
+        figures.orphans = [name for name, t in shown if t.grad is not None and id(t) not in stepped]
+        figures.weights = {name: numbers.checksum(p.detach().cpu().numpy()) for name, p in parameters.items()}
+        self._left, self._before = figures.weights, {}
+        return figures
+
+
+def _array(tensor: Any) -> np.ndarray:
+    return tensor.detach().cpu().numpy() if isinstance(tensor, torch.Tensor) else np.asarray(tensor)
