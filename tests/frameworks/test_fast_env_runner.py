@@ -102,9 +102,9 @@ def compare(config: Any, framework: str, rollouts: list[dict[str, Any]] | None =
         same_episodes(episodes, their_episodes)
         same(batch, their_batch)
         assert torch.equal(state, their_state)
+    of_steps = ("num_", "episode_len", "episode_return", "agent_", "module_")
     counts = [
-        {k: v for k, v in runner.get_metrics().items() if str(k).startswith(("num_", "episode_len", "episode_return"))}
-        for runner in (ours, theirs)
+        {k: v for k, v in runner.get_metrics().items() if str(k).startswith(of_steps)} for runner in (ours, theirs)
     ]
     assert str(peeked(counts[0])) == str(peeked(counts[1]))
     ours.taken = [episodes[0].custom_data.get(ROWS) is not None for episodes, *_ in got]
@@ -120,6 +120,7 @@ def peeked(metrics: Any) -> Any:
 def configuration(task: Any, framework: str, n_envs: int = 4) -> Any:
     config = frameworks.get(framework).port(task, 0, "cpu").config
     config.num_envs_per_env_runner = n_envs
+    config.metrics_num_episodes_for_smoothing = 20  # fewer than end in one rollout
     return config
 
 

@@ -19,7 +19,6 @@ from ray.rllib.core.rl_module.apis.inference_only_api import InferenceOnlyAPI
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
-from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.metrics import (
     ENV_TO_MODULE_CONNECTOR,
     MODULE_TO_ENV_CONNECTOR,
@@ -257,13 +256,13 @@ class ExactEnvRunner(MultiAgentEnvRunner):
             value = known.get((episode.id_, agent_id))
             if value is None:
                 # The episode was truncated, or (turn-based) the agent has acted on its last observation and has no next one.
-                value = self._value_of_last_observation(agent_episode)
+                value = self._value_of(agent_episode.get_observations(-1), agent_episode.module_id)
             agent_episode.set_extra_model_outputs(key=Columns.VALUES_BOOTSTRAPPED, new_data=value, at_indices=-1)
 
-    def _value_of_last_observation(self, agent_episode: SingleAgentEpisode) -> np.float32:
-        observation = batch_items([agent_episode.get_observations(-1)], individual_items_already_have_batch_dim="auto")
-        columns = {Columns.OBS: convert_to_torch_tensor(observation, device=self._device)}
-        return values_of(self.module[agent_episode.module_id], columns).cpu().numpy()[0]
+    def _value_of(self, observation: Any, module_id: str) -> np.float32:
+        batch = batch_items([observation], individual_items_already_have_batch_dim="auto")
+        columns = {Columns.OBS: convert_to_torch_tensor(batch, device=self._device)}
+        return values_of(self.module[module_id], columns).cpu().numpy()[0]
 
 
 def log_counts(runner: MultiAgentEnvRunner, counts: Counter[Any]) -> None:

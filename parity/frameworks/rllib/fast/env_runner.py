@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,12 +13,15 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
+from parity.frameworks.rllib.arrays import mapped
 from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner, ends, log_counts
 from parity.frameworks.rllib.exact.learner import ROLLOUT_ORDER
 from parity.frameworks.rllib.exact.returns import values_of
 from parity.frameworks.rllib.fast import conditions
 from parity.frameworks.rllib.fast.acting import Actor
-from parity.frameworks.rllib.fast.episodes import ROWS, ModuleRows, Rollout, as_lists
+from parity.frameworks.rllib.fast.episodes import ROWS, EpisodeLater, ModuleRows, PlayedEpisode, Rollout, as_lists
+from parity.frameworks.rllib.fast.memory import unfilled
+from parity.frameworks.rllib.fast.metrics import last_logged
 from parity.frameworks.rllib.fast.recording import Game
 from parity.frameworks.rllib.fast.sampler import Sampler
 
@@ -31,6 +35,8 @@ _STOCK = (
     "_try_env_step",
     "_prune_zero_len_sa_episodes",
 )
+# In which a subclass may change episodes before metrics look at them.
+_BEFORE_METRICS = ("sample", "_sample", "get_metrics", "_log_episode_metrics")
 _EXACT = ("_step", "_act", "_draw", "_gives_values", "_to_module", "_run", "_restart", "_cut", "_hand_over")
 
 
@@ -80,7 +86,8 @@ class _Fast(MultiAgentEnvRunner):
         assert num_timesteps is not None
         self._is_behind = True
         self._cached_to_module = None
-        return self._sample_arrays(num_timesteps)
+        with unfilled():
+            return self._sample_arrays(num_timesteps)
 
     def _catch_up(self, explore: bool) -> None:
         """Gives RLlib's loop the module's next batch, which it keeps from one rollout to the next."""
@@ -101,8 +108,7 @@ class _Fast(MultiAgentEnvRunner):
     ) -> None:
         """Keeps episodes for RLlib's metrics and begins the next chunks of those that go on."""
         made = dict(zip(map(id, games), episodes, strict=True))
-        # In the order in which they ended: metrics look at the last ones.
-        self._done_episodes_for_metrics += [made[id(game)] for game in sampler.games]
+        self._keep_for_metrics(sampler.games, made)
         for episode, game in zip(episodes, games, strict=True):
             if not game.is_over:
                 self._ongoing_episodes[game.index] = episode.cut(
@@ -120,6 +126,23 @@ class _Fast(MultiAgentEnvRunner):
         if episodes and all(game.simultaneous for game in games) and self._learner_takes_rows():
             episodes[0].custom_data[ROWS] = Rollout(list(episodes), rows, sum(len(game.turns) for game in games))
 
+    def _keep_for_metrics(self, games: list[Game], made: dict[int, MultiAgentEpisode]) -> None:
+        """Keeps those of the games that have ended (in their order) which RLlib's metrics are going to show."""
+        is_alone = not any(conditions.of_callbacks(self.config, ["on_sample_end"]))
+        if is_alone and not any(conditions.of_methods(self, _Fast, _BEFORE_METRICS)):
+            shown = math.ceil(self.config.metrics_num_episodes_for_smoothing / (self.config.num_env_runners or 1))
+            if all(game.modules == games[0].modules for game in games):
+                # Each adds a value to the same windows, which keep that many.
+                for game in games[:-shown]:
+                    self._ongoing_episodes_for_metrics.pop(game.episode.id_, None)
+                games = games[-shown:]
+            made = made | {id(game): PlayedEpisode(game) for game in games if game.simultaneous}
+        self._done_episodes_for_metrics += [made[id(game)] for game in games]
+
+    def get_metrics(self) -> Any:
+        with last_logged(self):
+            return super().get_metrics()
+
     def _without_steps(self, episode: MultiAgentEpisode) -> MultiAgentEpisode:
         """An episode that goes on in the next rollout and has had no step in this one."""
         # RLlib cuts these too, which changes how they count: a timestep before the first.
@@ -129,7 +152,8 @@ class _Fast(MultiAgentEnvRunner):
         """Gives episodes the form that the configuration asks for, where others than a learner of arrays may read them."""
         if self.episodes_to_numpy:
             for episode in episodes:
-                episode.to_numpy()
+                if not isinstance(episode, EpisodeLater):
+                    episode.to_numpy()
         elif episodes and ROWS not in episodes[0].custom_data:
             for episode in episodes:
                 as_lists(episode)
@@ -213,7 +237,8 @@ class FastExactEnvRunner(_Fast, ExactEnvRunner):
             if not unit.terminated:
                 value = known.get((unit.game.episode.id_, unit.agent))
                 if value is None:
-                    value = self._value_of_last_observation(unit.episode)
+                    last = mapped(lambda array, row=unit.high: array[row], module.columns[Columns.OBS])
+                    value = self._value_of(last, unit.game.modules[unit.agent])
                 bootstrapped[unit.high - 1] = value
 
 

@@ -1,15 +1,18 @@
 """RLlib's episodes, made from a rollout's arrays in one go.
 
 ``MultiAgentEpisode.add_env_step`` takes 30 µs a step; where every agent observes and acts at every step the same episodes
-can be put together from arrays that hold all of them. Their buffers are views of these arrays, so that whoever changes a
-value in an episode changes it in the arrays too; who exchanges a buffer is found out by `Unit.is_untouched`.
+can be put together from arrays that hold all of them, when somebody looks at one. Their buffers are views of these arrays,
+so that whoever changes a value in an episode changes it in the arrays too; who exchanges a buffer is found out by
+`Unit.is_untouched`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import uuid
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +39,7 @@ class Unit:
         low, high: its rows in the module's arrays, its last observation not counted.
         before: rows in front of ``low`` with what the episode keeps from earlier rollouts.
         terminated, truncated: how it ended, neither where the rollout was cut.
-        episode: RLlib's, once it is made.
+        episode: RLlib's; empty until somebody looks at it.
         buffers: those that it was made with.
     """
 
@@ -52,6 +55,8 @@ class Unit:
 
     def is_untouched(self) -> bool:
         """Whether the episode still has its buffers, so that the arrays hold what it holds."""
+        if self.episode is _EMPTY:
+            return True
         mine, extra = self.episode, self.episode.extra_model_outputs
         buffers = self.buffers
         return (
@@ -89,12 +94,12 @@ class Rollout:
     """What a fast env runner hands to the learner beside the episodes of one rollout.
 
     Attributes:
-        episodes: all of them, in their order.
+        episodes: all of them, in their order, each one of `make_episodes`.
         modules: the arrays that hold them.
         env_steps: of all episodes together.
     """
 
-    episodes: list[MultiAgentEpisode]
+    episodes: list[EpisodeLater]
     modules: dict[str, ModuleRows]
     env_steps: int
 
@@ -103,15 +108,58 @@ class Rollout:
         return (
             len(episodes) == len(self.episodes)
             and all(a is b for a, b in zip(episodes, self.episodes, strict=True))
-            and sum(len(episode.agent_episodes) for episode in episodes)
-            == sum(len(m.units) for m in self.modules.values())
+            and all(episode.is_whole() for episode in self.episodes)
             and all(module.is_untouched() for module in self.modules.values())
         )
 
 
+class EpisodeLater(MultiAgentEpisode):
+    """An episode that is made when somebody looks at it, or copies it, or sends it elsewhere."""
+
+    __slots__ = ("_agents", "_make")
+
+    def __init__(
+        self, id_: str, custom_data: dict[str, Any], agents: int, make: Callable[[], MultiAgentEpisode]
+    ) -> None:
+        for name, value in (("id_", id_), ("_custom_data", custom_data), ("_agents", agents), ("_make", make)):
+            object.__setattr__(self, name, value)
+
+    def is_whole(self) -> bool:
+        """Whether no agent was taken out of it or put into it."""
+        return self._make is not None or len(self.agent_episodes) == self._agents
+
+    def make(self) -> None:
+        make = self._make
+        if make is not None:
+            object.__setattr__(self, "_make", None)
+            _copy_slots(make(), self)
+
+    def __getattr__(self, name: str) -> Any:
+        """Asked for what is not there yet."""
+        if name not in MultiAgentEpisode.__slots__ or self._make is None:
+            raise AttributeError(name)
+        self.make()
+        return getattr(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.make()
+        object.__setattr__(self, name, value)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        plain = MultiAgentEpisode.__new__(MultiAgentEpisode)
+        self.make()
+        _copy_slots(self, plain)
+        return plain.__reduce_ex__(protocol)
+
+
+def _copy_slots(of: MultiAgentEpisode, into: MultiAgentEpisode) -> None:
+    for name in MultiAgentEpisode.__slots__:
+        object.__setattr__(into, name, getattr(of, name))
+
+
 def make_episodes(
     games: list[Game], rows: dict[str, ModuleRows], spaces: list[tuple[dict[Any, Any], dict[Any, Any]]]
-) -> list[MultiAgentEpisode]:
+) -> list[EpisodeLater]:
     """Episodes as ``to_numpy()`` leaves them.
 
     Args:
@@ -119,18 +167,56 @@ def make_episodes(
         rows: by module.
         spaces: observation and action spaces by agent, of each sub-environment.
     """
-    made = {id(game): _episode(game, *spaces[game.index]) for game in games}
-    structures: dict[int, Any] = {}
+    units: dict[int, list[tuple[Unit, dict[str, Any]]]] = {}
     for module in rows.values():
         for unit in module.units:
-            _add_agent(made[id(unit.game)], unit, module.columns, structures)
+            units.setdefault(id(unit.game), []).append((unit, module.columns))
+    structures: dict[int, Any] = {}
+    made = []
     for game in games:
-        episode = made[id(game)]
-        # In the order in which agents appeared, whatever the order of modules.
-        for store in (episode.agent_episodes, episode.env_t_to_agent_t):
-            for agent in game.modules:
-                store[agent] = store.pop(agent)
-    return list(made.values())
+        given, parts = game.episode, units[id(game)]
+        make = functools.partial(_episode, game, parts, *spaces[game.index], structures)
+        made.append(EpisodeLater(given.id_, given._custom_data, len(parts), make))
+    return made
+
+
+class PlayedEpisode:
+    """What RLlib's metrics ask of an episode, without the episode."""
+
+    is_done = True
+
+    def __init__(self, game: Game) -> None:
+        self.id_ = game.episode.id_
+        self._steps = len(game.turns)
+        self._seconds = game.stepped_at - game.started_at if game.stepped_at is not None else 0.0
+        self.agent_episodes = {
+            agent: PlayedPart(agent, module_id, [turn.rewards[agent] or 0.0 for turn in game.turns])
+            for agent, module_id in game.modules.items()
+        }
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def get_return(self) -> float:
+        return sum(part.get_return() for part in self.agent_episodes.values())
+
+    def get_duration_s(self) -> float:
+        return self._seconds
+
+
+@dataclasses.dataclass(slots=True)
+class PlayedPart:
+    """One agent's part of a `PlayedEpisode`."""
+
+    agent_id: Any
+    module_id: str
+    rewards: list[float]
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+    def get_return(self) -> float:
+        return sum(self.rewards)
 
 
 def as_lists(episode: MultiAgentEpisode) -> None:
@@ -143,7 +229,13 @@ def as_lists(episode: MultiAgentEpisode) -> None:
                 buffer.finalized = False
 
 
-def _episode(game: Game, observation_spaces: dict[Any, Any], action_spaces: dict[Any, Any]) -> MultiAgentEpisode:
+def _episode(
+    game: Game,
+    units: list[tuple[Unit, dict[str, Any]]],
+    observation_spaces: dict[Any, Any],
+    action_spaces: dict[Any, Any],
+    structures: dict[int, Any],
+) -> MultiAgentEpisode:
     given = game.episode
     episode = MultiAgentEpisode.__new__(MultiAgentEpisode)
     episode.id_ = given.id_
@@ -163,6 +255,12 @@ def _episode(game: Game, observation_spaces: dict[Any, Any], action_spaces: dict
     episode.agent_episodes = {}
     episode._custom_data = given._custom_data
     episode._start_time, episode._last_step_time = game.started_at, game.stepped_at
+    for unit, columns in units:
+        _add_agent(episode, unit, columns, structures)
+    # In the order in which agents appeared, whatever the order of modules.
+    for store in (episode.agent_episodes, episode.env_t_to_agent_t):
+        for agent in game.modules:
+            store[agent] = store.pop(agent)
     return episode
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from typing import Any
 
@@ -28,6 +27,7 @@ from parity.frameworks.rllib.fast import conditions
 from parity.frameworks.rllib.fast.acting import has_one_action
 from parity.frameworks.rllib.fast.adam import FlatAdam, flat_gradient
 from parity.frameworks.rllib.fast.episodes import ROWS, ModuleRows, Rollout
+from parity.frameworks.rllib.fast.memory import unfilled
 from parity.frameworks.rllib.fast.metrics import last_logged
 from parity.frameworks.rllib.fast.minibatches import by_rows
 
@@ -71,7 +71,9 @@ class FastPPOLearner(PPOTorchLearner):
 
     def update(self, *args: Any, **kwargs: Any) -> Any:
         self._left_of_update = conditions.of_update(self, self._own)
-        with contextlib.nullcontext() if self._left_of_update else last_logged(self):
+        if self._left_of_update:
+            return super().update(*args, **kwargs)
+        with last_logged(self), unfilled():
             return super().update(*args, **kwargs)
 
     def _create_iterator_if_necessary(self, **arguments: Any) -> Any:
