@@ -102,7 +102,7 @@ def compare(config: Any, framework: str, rollouts: list[dict[str, Any]] | None =
         same_episodes(episodes, their_episodes)
         same(batch, their_batch)
         assert torch.equal(state, their_state)
-    of_steps = ("num_", "episode_len", "episode_return", "agent_", "module_")
+    of_steps = ("num_", "episode_len", "episode_return", "agent_", "module_episode_")
     counts = [
         {k: v for k, v in runner.get_metrics().items() if str(k).startswith(of_steps)} for runner in (ours, theirs)
     ]

@@ -13,7 +13,6 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
-from parity.frameworks.rllib.arrays import mapped
 from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner, ends, log_counts
 from parity.frameworks.rllib.exact.learner import ROLLOUT_ORDER
 from parity.frameworks.rllib.exact.returns import values_of
@@ -23,7 +22,7 @@ from parity.frameworks.rllib.fast.episodes import ROWS, EpisodeLater, ModuleRows
 from parity.frameworks.rllib.fast.memory import unfilled
 from parity.frameworks.rllib.fast.metrics import last_logged
 from parity.frameworks.rllib.fast.recording import Game
-from parity.frameworks.rllib.fast.sampler import Sampler
+from parity.frameworks.rllib.fast.sampler import Sampler, row_of
 
 Pairs = dict[tuple[str, Any], np.float32]
 
@@ -237,7 +236,7 @@ class FastExactEnvRunner(_Fast, ExactEnvRunner):
             if not unit.terminated:
                 value = known.get((unit.game.episode.id_, unit.agent))
                 if value is None:
-                    last = mapped(lambda array, row=unit.high: array[row], module.columns[Columns.OBS])
+                    last = row_of(module.columns[Columns.OBS], unit.high)
                     value = self._value_of(last, unit.game.modules[unit.agent])
                 bootstrapped[unit.high - 1] = value
 

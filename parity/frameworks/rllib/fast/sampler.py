@@ -264,7 +264,7 @@ class Sampler:
             for agent, row in turn.acted.items():
                 columns = self.outputs_of(game.modules[agent])
                 extra[agent] = {
-                    name: _at(column, row) for name, column in columns.items() if name != Columns.ACTIONS
+                    name: row_of(column, row) for name, column in columns.items() if name != Columns.ACTIONS
                 } | {WEIGHTS_SEQ_NO: seqno}
                 actions[agent] = columns[Columns.ACTIONS][row]
             episode.add_env_step(
@@ -387,5 +387,5 @@ def _put(column: Any, rows: Any, values: Any) -> None:
         column[rows] = values
 
 
-def _at(column: Any, row: int) -> Any:
+def row_of(column: Any, row: int) -> Any:
     return mapped(lambda array: array[row], column)
