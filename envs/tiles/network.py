@@ -27,18 +27,20 @@ class TilesNetwork(nn.Module):
         observation_space: a ``Dict`` with ``image``, ``softmax`` and ``prev_agent_action``, as of ``TilesEnv``; other
             entries are ignored.
         action_space: ``Discrete(16)``.
+        width: how many times as many channels and hidden units.
     """
 
     channels: Sequence[int] = (8, 16, 32)
 
-    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space) -> None:
+    def __init__(self, observation_space: spaces.Space, action_space: spaces.Space, width: int = 1) -> None:
         super().__init__()
         assert isinstance(observation_space, spaces.Dict) and isinstance(action_space, spaces.Discrete)
         image, softmax = observation_space["image"], observation_space["softmax"]
         previous = observation_space["prev_agent_action"]
         assert image.shape is not None and softmax.shape is not None and isinstance(previous, spaces.Discrete)
         self._n_previous = int(previous.n)
-        first, second, third = self.channels
+        first, second, third = (width * channels for channels in self.channels)
+        hidden = width * HIDDEN
         self.cnn = nn.Sequential(
             nn.Conv2d(image.shape[0], first, kernel_size=4, stride=2, padding=1),
             nn.ReLU(),
@@ -49,10 +51,10 @@ class TilesNetwork(nn.Module):
             nn.Flatten(),
         )
         self.mlp = nn.Sequential(
-            nn.Linear(softmax.shape[0] + self._n_previous, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU()
+            nn.Linear(softmax.shape[0] + self._n_previous, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
         )
         with torch.no_grad():
-            features = self.cnn(torch.zeros(1, *image.shape)).shape[1] + HIDDEN
+            features = self.cnn(torch.zeros(1, *image.shape)).shape[1] + hidden
         self.logits_head = nn.Linear(features, int(action_space.n))
         self.value_head = nn.Linear(features, 1)
         self._initialise()
