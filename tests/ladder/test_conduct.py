@@ -9,9 +9,10 @@ import pytest
 from captures import Collected
 from gymnasium import spaces
 
-from parity.capture.rllib.env_contract import EnvContractChecker, misfit
+from parity.capture.rllib.env_contract import EnvContractReader, misfit
 from parity.frameworks.rllib.env_tap import EnvTap
 from parity.ladder.run_rungs import run_rungs
+from parity.results.capture import EnvContract
 from parity.selftest.good import SORTER
 from parity.selftest.register import BUGS, load
 from parity.selftest.run import judge_bug
@@ -42,12 +43,12 @@ class Script:
 
 
 def breaches(env: Script, *actions: Any) -> set[str]:
-    checker = EnvContractChecker()
-    tapped = EnvTap(env, checker.reader(env, "here"))
+    contract = EnvContract()
+    tapped = EnvTap(env, EnvContractReader(contract, env, "here"))
     tapped.reset()
     for acting in actions:
         tapped.step(dict.fromkeys(acting, 0))
-    return set(checker.breaches)
+    return set(contract.breaches)
 
 
 BOTH, PAID, GOING = {"a": ONE, "b": ONE}, {"a": 1.0, "b": 0.0}, {"__all__": False}
@@ -102,12 +103,12 @@ def test_each_breach_is_noted_by_its_kind_alone(kind: str, results: Any, actions
 
 def test_an_agent_that_left_comes_back_with_the_next_episode() -> None:
     env = Script((BOTH, PAID, {"a": True, **GOING}, GOING, {}), (BOTH, PAID, GOING, GOING, {}))
-    checker = EnvContractChecker()
-    tapped = EnvTap(env, checker.reader(env, "here"))
+    contract = EnvContract()
+    tapped = EnvTap(env, EnvContractReader(contract, env, "here"))
     for _ in range(2):
         tapped.reset()
         tapped.step({"a": 0, "b": 0})
-    assert not checker.breaches and checker.episodes == 2
+    assert not contract.breaches and contract.episodes == 2
 
 
 @pytest.mark.parametrize(

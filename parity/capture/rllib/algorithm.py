@@ -19,9 +19,10 @@ import torch
 import tree
 from ray.rllib.core.columns import Columns
 
+from parity.capture.rllib.batch import connected
 from parity.capture.rllib.behaviour import as_trained
+from parity.capture.rllib.port_rollout import PortRollout
 from parity.capture.rllib.repetition import first_difference, first_episode, same
-from parity.capture.rllib.rollout import PortRollout
 from parity.capture.rllib.sequences import is_recurrent
 from parity.capture.rllib.update import shortened
 from parity.frameworks.rllib import callback_watch
@@ -189,14 +190,7 @@ def _alone(run: AlgorithmRun, port: Port, spaces: Any, update: dict[str, Any], w
         return learner
 
     learner = fresh_learner()
-    batch = learner._learner_connector(
-        rl_module=learner.module,
-        batch={},
-        episodes=copy.deepcopy(update["episodes"]),
-        shared_data={},
-        metrics=learner.metrics,
-    )
-    for module_id, columns in batch.items():
+    for module_id, columns in connected(learner, update["episodes"]).items():
         if learner.should_module_be_updated(module_id):
             _log_probabilities(run.modules[module_id], learner.module[module_id].unwrapped(), columns)
     if update["learners"] > 1:

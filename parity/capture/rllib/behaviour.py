@@ -136,17 +136,12 @@ def _phases(
         batch: as it reaches all phases but the training pass; not changed.
         trained: as it reaches ``forward_train``; not changed.
     """
-    phases = {
-        "exploration": module.forward_exploration,
-        "inference": module.forward_inference,
-        "train": module.forward_train,
-    }
     outs, given = {}, trained
-    for phase, forward_phase in phases.items():
+    for phase in PHASES:
         given = copy.deepcopy(trained if phase == "train" else batch)
         # As learners call it: a module may do something else where no gradient is asked for.
         with torch.set_grad_enabled(phase == "train"):
-            out = outs[phase] = forward_phase(given)
+            out = outs[phase] = getattr(module, f"forward_{phase}")(given)
         if phase == "inference" and Columns.ACTION_DIST_INPUTS not in out and Columns.ACTIONS in out:
             continue  # it picks its actions itself, as RLlib allows where nothing is learned from them
         logits = out[Columns.ACTION_DIST_INPUTS]

@@ -30,7 +30,8 @@ from parity.capture.rllib.connectors import connectors_of
 from parity.capture.rllib.control import control
 from parity.capture.rllib.ignored_fields import ignored_fields
 from parity.capture.rllib.pairing import other_observations, pair_parameters
-from parity.capture.rllib.rollout import PortRollout, roll_out
+from parity.capture.rllib.port_rollout import PortRollout
+from parity.capture.rllib.rollout import roll_out
 from parity.capture.rllib.sequences import is_recurrent
 from parity.capture.rllib.view import view
 from parity.capture.sb3 import sb3_reference
@@ -56,6 +57,11 @@ from parity.task import PPOParams, Task
 
 # RLlib's methods that compute the phases.
 PHASES = {"exploration": "_forward_exploration", "inference": "_forward_inference", "train": "_forward_train"}
+# Settings without a counterpart in SB3, as they are.
+SETTINGS = (
+    "batch_mode", "seed", "use_kl_loss", "torch_skip_nan_gradients", "count_steps_by", "num_envs_per_env_runner",
+    "num_env_runners", "num_learners", "rollout_fragment_length",
+)  # fmt: skip
 # Observed rows on which both networks get weights of order 1.
 UNIT_ROWS = 64
 
@@ -93,8 +99,7 @@ def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Captur
             with rollout.part(f"control {module_id}"):
                 control(rollout.of(module_id), rollout.copies[module_id], device, rollout.seen[module_id])
     with rollout.part("view"):
-        view(capture, task, port, rollout.learner, rollout.checker, rollout.first_calls.calls)
-    capture.contract.env_contract = rollout.checker.result()
+        view(capture, task, port, rollout.learner, rollout.first_calls.calls)
     if not full and callback_watch.has_own(port.config):
         context.notes.append("what its callbacks change between iterations is seen by `parity check --full` alone")
     if full and not context.raised:
@@ -167,20 +172,12 @@ def _normalizes(wrapper: Any) -> dict[str, bool]:
 def rllib_settings(config: Any) -> dict[str, Any]:
     """Settings without a counterpart in SB3 that the contract rung reads."""
     return {
-        "batch_mode": config.batch_mode,
-        "seed": config.seed,
-        "use_kl_loss": config.use_kl_loss,
+        **{name: getattr(config, name) for name in SETTINGS},
         "vf_clip_param": str(config.vf_clip_param),
-        "torch_skip_nan_gradients": config.torch_skip_nan_gradients,
-        "count_steps_by": config.count_steps_by,
-        "num_envs_per_env_runner": config.num_envs_per_env_runner,
-        "num_env_runners": config.num_env_runners,
-        "num_learners": config.num_learners,
         "episodes_to_numpy": getattr(config, "episodes_to_numpy", True),
         "env_runner": (config.env_runner_cls or MultiAgentEnvRunner).__name__,
         "explore": bool(config.explore),
         "shuffles": bool(config.shuffle_batch_per_epoch),
-        "rollout_fragment_length": config.rollout_fragment_length,
         "torch_compile_learner": bool(config.torch_compile_learner),
         "what_to_compile": str(getattr(config.torch_compile_learner_what_to_compile, "value", "")),
         "overrides_per_module": {

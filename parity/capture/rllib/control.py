@@ -9,7 +9,7 @@ import tree
 from ray.rllib.core.columns import Columns
 
 from parity.capture.module_capture import ModuleCapture
-from parity.capture.rllib.behaviour import as_trained, has_values
+from parity.capture.rllib.behaviour import outputs_of
 from parity.frameworks.rllib.arrays import array, duplicate, take
 from parity.results.capture import Control
 
@@ -27,11 +27,8 @@ def control(own: ModuleCapture, module: Any, device: torch.device, columns: dict
     into = own.capture.control[own.module] = Control(module=own.module)
     for name, place in (("cpu", torch.device("cpu")), ("device", device)):
         there = duplicate(module).to(place)
-        given = as_trained(there, tree.map_structure(lambda leaf, to=place: leaf.detach().to(to), batch))
-        out = there.forward_train(given)
-        results = {"logits": out[Columns.ACTION_DIST_INPUTS]}
-        if has_values(there):
-            results["values"] = there.compute_values(given, embeddings=out.get(Columns.EMBEDDINGS))
+        logits, values = outputs_of(there, tree.map_structure(lambda leaf, to=place: leaf.detach().to(to), batch))
+        results = {"logits": logits} if values is None else {"logits": logits, "values": values}
         generator = torch.Generator().manual_seed(0)
         # Illegal logits are constants as large as -1e38.
         terms = [

@@ -7,6 +7,7 @@ that refuses illegal actions then stops it or not, by chance.
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -56,7 +57,9 @@ def _check(env: Any, pick: Pick, mask_key: str) -> Raised | None:
         return result
 
     def drawing(agent: Any) -> Any:
-        return _Drawn(lambda: pick(agent, shown_mask(shown.get(agent), space_of(agent), mask_key), space_of(agent)))
+        # RLlib's check asks an action space for a sample alone.
+        space = space_of(agent)
+        return types.SimpleNamespace(sample=lambda: pick(agent, shown_mask(shown.get(agent), space, mask_key), space))
 
     try:
         with replaced(env, reset=remembering, get_action_space=drawing):
@@ -66,13 +69,6 @@ def _check(env: Any, pick: Pick, mask_key: str) -> Raised | None:
     finally:
         env.close()
     return None
-
-
-class _Drawn:
-    """Stands in for an action space, of which RLlib's check asks a sample alone."""
-
-    def __init__(self, sample: Callable[[], Any]) -> None:
-        self.sample = sample
 
 
 def _legal(agent: Any, mask: np.ndarray | None, space: spaces.Space) -> Any:

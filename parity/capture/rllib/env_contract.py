@@ -1,6 +1,6 @@
 """Checks whether an environment of several agents keeps to what RLlib's episodes need, while it is played.
 
-Kinds of breaches (`EnvContract.breaches`):
+Kinds of breaches (`parity.results.capture.EnvContract`):
 
     form                  reset or step returned something else than tuples of dictionaries
     unknown               an agent that is not among possible_agents
@@ -15,7 +15,6 @@ Kinds of breaches (`EnvContract.breaches`):
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -27,35 +26,17 @@ from parity.results.capture import Breach, EnvContract
 ALL = "__all__"
 
 
-class EnvContractChecker:
-    """Collects the breaches of all environments that are played."""
+class EnvContractReader(EnvReader):
+    """Checks the calls of one environment.
 
-    def __init__(self) -> None:
-        self.breaches: dict[str, Breach] = {}
-        self.seen: Counter[str] = Counter()
-        self.possible: list[str] = []
-        self.episodes = 0
+    Args:
+        contract: of all environments that are played: what is seen goes there.
+        name: what places in this one are called.
+    """
 
-    def reader(self, env: Any, name: str) -> EnvReader:
-        """Checks the calls of one environment; ``name``: what places in it are called."""
-        self.possible = self.possible or [str(agent) for agent in env.possible_agents]
-        return _EnvContractReader(self, env, name)
-
-    def note(self, kind: str, agent: Any, place: str, detail: str) -> None:
-        if kind in self.breaches:
-            self.breaches[kind].times += 1
-        else:
-            self.breaches[kind] = Breach(agent=str(agent), place=place, detail=detail)
-
-    def result(self) -> EnvContract:
-        return EnvContract(possible=self.possible, seen=dict(self.seen), episodes=self.episodes, breaches=self.breaches)
-
-
-class _EnvContractReader(EnvReader):
-    """Follows the running episode of one environment."""
-
-    def __init__(self, checker: EnvContractChecker, env: Any, name: str) -> None:
-        self._checker, self._env, self._name = checker, env, name
+    def __init__(self, contract: EnvContract, env: Any, name: str) -> None:
+        self._contract, self._env, self._name = contract, env, name
+        contract.possible = contract.possible or [str(agent) for agent in env.possible_agents]
         self._possible = set(env.possible_agents)
         self._number, self._step = -1, 0
         self._present: set[Any] = set()
@@ -63,7 +44,9 @@ class _EnvContractReader(EnvReader):
         self._done: set[Any] = set()
 
     def _note(self, kind: str, agent: Any, detail: str) -> None:
-        self._checker.note(kind, agent, f"{self._name}, episode {self._number}, step {self._step}", detail)
+        place = f"{self._name}, episode {self._number}, step {self._step}"
+        breach = Breach(agent=str(agent), place=place, detail=detail, times=0)
+        self._contract.breaches.setdefault(kind, breach).times += 1
 
     def before(self, call: Call) -> None:
         if call.method == "step":
@@ -78,7 +61,7 @@ class _EnvContractReader(EnvReader):
     def _begin(self, result: Any) -> None:
         self._number += 1
         self._step = 0
-        self._checker.episodes += 1
+        self._contract.episodes += 1
         self._present, self._acted, self._done = set(), set(), set()
         if not _is_tuple_of_dicts(result, 2):
             self._note("form", "", f"reset() returned {_form(result)}, not (observations, infos)")
@@ -136,7 +119,8 @@ class _EnvContractReader(EnvReader):
 
     def _check_observations(self, observations: dict[Any, Any]) -> None:
         for agent, observation in observations.items():
-            self._checker.seen[str(agent)] += 1
+            seen = self._contract.seen
+            seen[str(agent)] = seen.get(str(agent), 0) + 1
             self._present.add(agent)
             if agent not in self._possible:
                 self._note("unknown", agent, f"agent {agent} sees something and is not among possible_agents")

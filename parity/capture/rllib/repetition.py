@@ -30,7 +30,7 @@ class FirstCalls(EnvReader):
 
     def after(self, call: Call) -> None:
         if len(self.calls) < self._most:
-            # Results that are no tuples are reported by `EnvContractChecker`.
+            # Results that are no tuples are reported by `EnvContractReader`.
             compared = call.result[: len(PARTS[call.method])] if isinstance(call.result, tuple) else ()
             self.calls.append(Call(call.method, self._arguments, copy.deepcopy(compared)))
 

@@ -7,11 +7,8 @@ depends on it is left out.
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import dataclasses
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,37 +21,26 @@ from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.utils import force_list
 
-from parity.capture.module_capture import ModuleCapture
-from parity.capture.moves import Move, fill_rows
-from parity.capture.raised import note, part
+from parity.capture.raised import note
 from parity.capture.rllib import behaviour
+from parity.capture.rllib.batch import batch_of
 from parity.capture.rllib.env_check import checked_by_rllib
-from parity.capture.rllib.env_contract import EnvContractChecker
-from parity.capture.rllib.hooks import replaced
-from parity.capture.rllib.recording import Recording
-from parity.capture.rllib.repetition import FirstCalls
-from parity.capture.rllib.sequences import Sequences, is_recurrent, unrolled
+from parity.capture.rllib.port_rollout import PortRollout
+from parity.capture.rllib.sequences import is_recurrent
 from parity.capture.rllib.stress import stress
 from parity.capture.rllib.update import between_updates, watched_update
 from parity.errors import CannotStart
 from parity.frameworks.rllib.arrays import (
     array,
-    by_entry,
     device_of,
-    duplicate,
-    flat,
     named_parameters,
     parameters,
-    stack,
     take,
 )
 from parity.frameworks.rllib.config import Port
-from parity.frameworks.rllib.env import OBSERVATIONS_KEY
-from parity.frameworks.rllib.env_tap import EnvReader, tap_sub_environments
+from parity.frameworks.rllib.env_tap import tap_sub_environments
 from parity.frameworks.rllib.eval_runner import make_env_runner
-from parity.frameworks.rllib.mapping import modules_of
-from parity.frameworks.rllib.module import same_entries, same_tensors
-from parity.results.capture import Capture, Context, Correspondence, Decisions, ModuleFacts, Resets, Step
+from parity.results.capture import Capture, Context, Correspondence, EnvContract, ModuleFacts, Resets, Step
 from parity.task.masks import MASK_KEY, choices, is_empty, is_legal
 
 # Enough for several ends per sub-environment where episodes are short; longer ones are waited for up to the second figure.
@@ -63,108 +49,6 @@ MOST_ENV_STEPS = 2_048
 SUB_ENVIRONMENTS = 4
 # On which a synchronised env runner is compared with the learner.
 SYNCHRONISED_ROWS = 32
-
-
-@dataclasses.dataclass
-class PortRollout:
-    """A port opened for its numbers; SB3's side works on the same objects.
-
-    Attributes:
-        capture: what is collected.
-        runner, learner: RLlib's, as the port's configuration makes them.
-        recordings: the environment's side of the rollout, one of each sub-environment.
-        episode_places: id of RLlib's episode -> sub-environment and number of its episode.
-        batches: module id -> the learner's columns, tensors: what ``forward_train`` and the loss get.
-        seen: the same with the observations as the connectors made them; a module's ``compute_values`` may take them apart.
-        entries: the observations of those rows; of a recurrent module `seen` has the rows' numbers in their place.
-        padded: of a recurrent module its sequences, with the observations as the connectors made them.
-        modules: ids of the modules that are compared and have rows.
-        copies: the modules as they were before the update.
-        after: module id -> the observations that followed the last row of each chunk, columns of arrays.
-        connected: module id -> observations of the decisions behind connectors that change their entries, arrays by path.
-        checker: reads every environment that is played.
-        first_calls: of the first sub-environment.
-    """
-
-    port: Port
-    capture: Capture
-    runner: Any = None
-    learner: Any = None
-    recordings: list[Recording] = dataclasses.field(default_factory=list)
-    episode_places: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
-    batches: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    seen: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    entries: dict[str, Any] = dataclasses.field(default_factory=dict)
-    padded: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    modules: list[str] = dataclasses.field(default_factory=list)
-    copies: dict[str, Any] = dataclasses.field(default_factory=dict)
-    after: dict[str, Any] = dataclasses.field(default_factory=dict)
-    connected: dict[str, Any] = dataclasses.field(default_factory=dict)
-    checker: EnvContractChecker = dataclasses.field(default_factory=EnvContractChecker)
-    first_calls: FirstCalls = dataclasses.field(default_factory=FirstCalls)
-
-    @property
-    def context(self) -> Context:
-        return self.capture.context
-
-    def of(self, module_id: str) -> ModuleCapture:
-        """Where a module's numbers go."""
-        return ModuleCapture(self.capture, module_id)
-
-    def part(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """See `parity.capture.raised.part`."""
-        return part(self.context, name)
-
-    def read(self, index: int, env: Any) -> list[EnvReader]:
-        """What reads a sub-environment of the rollout."""
-        self.recordings.append(Recording(index, env, self.port.mask_key))
-        readers = [self.checker.reader(env, f"sub-environment {index}"), self.recordings[-1]]
-        return [self.first_calls, *readers] if index == 0 else readers
-
-    def place_episode(self, *, episode: Any, env_index: int, **_: Any) -> None:
-        """RLlib's callback ``on_episode_start``: the episode began with its sub-environment's latest reset."""
-        self.episode_places[episode.id_] = (env_index, len(self.recordings[env_index].seeds) - 1)
-
-    def module(self, module_id: str) -> Any:
-        """The learner's module."""
-        return self.learner.module[module_id].unwrapped()
-
-    def shown(self, module_id: str) -> Any:
-        """What the environment showed a module, behind the connectors: arrays ``[N, …]``, nested; None where it is not known.
-
-        Where the learner has no batch of it, what its agents saw, if connectors leave the module their observation space.
-        """
-        space = self.module(module_id).observation_space
-        # A module may have taken its observations apart in the learner's batch.
-        if module_id in self.seen and same_entries(self.entries[module_id], space):
-            rows = self.of(module_id).decisions(len(self.seen[module_id][Columns.ACTIONS]))
-            return tree.map_structure(array, take(self.entries[module_id], rows))
-        agents = {
-            agent
-            for agent, (observed, _) in self.port.agents.items()
-            if module_id in modules_of(self.port.config, agent) and same_tensors(observed, space)
-        }
-        observations = [seen for each in self.recordings for agent, seen in each.shown() if agent in agents]
-        return tree.map_structure(array, stack(observations)) if observations else None
-
-    def as_rows(self, module_id: str, of: Any = None) -> Any:
-        """The learner's module, or ``of``, as it takes the rows of `seen`: a recurrent one by their numbers."""
-        module = self.module(module_id) if of is None else of
-        if not is_recurrent(module):
-            return module
-        return unrolled(module, self.padded[module_id])
-
-    def compared(self) -> list[str]:
-        """Ids of the trained modules whose actions MaskablePPO has; the learning agent's in any case."""
-        return [
-            m
-            for m, facts in self.context.modules.items()
-            if facts.trained and (facts.choices is not None or m == self.port.learning_module)
-        ]
-
-    def frozen(self) -> list[str]:
-        """Ids of the modules that the configuration does not train."""
-        return [m for m, facts in self.context.modules.items() if not facts.trained]
 
 
 Weights = dict[str, dict[str, torch.Tensor]]
@@ -181,6 +65,7 @@ def roll_out(capture: Capture, port: Port, initial: Initial) -> PortRollout:
     """
     rollout = PortRollout(port, capture)
     context = capture.context
+    capture.contract.env_contract = EnvContract()
     context.learning_module, context.learning_agent = port.learning_module, str(port.learning_agent)
     with rollout.part("build"):
         _build(rollout, initial)
@@ -191,7 +76,7 @@ def roll_out(capture: Capture, port: Port, initial: Initial) -> PortRollout:
         episodes = _sample(rollout)
     if episodes:
         with rollout.part("batch"):
-            _batch(rollout, episodes)
+            batch_of(rollout, episodes)
     for module_id in rollout.compared():
         if is_recurrent(rollout.module(module_id)) and module_id not in rollout.batches:
             continue  # it has no sequences, and what has stopped them is told
@@ -389,138 +274,3 @@ def _sample_until_an_end(rollout: PortRollout) -> list[Any]:
         if ended or wanted >= MOST_ENV_STEPS:
             return episodes
         wanted = MOST_ENV_STEPS
-
-
-def _batch(rollout: PortRollout, episodes: list[Any]) -> None:
-    # The pipeline adds a timestep to the episodes that it is given.
-    chunks = _chunks(rollout, episodes)
-    with _observations_given(rollout) as given:
-        batch = rollout.learner._learner_connector(
-            rl_module=rollout.learner.module,
-            batch={},
-            episodes=copy.deepcopy(episodes),
-            shared_data={},
-            metrics=rollout.learner.metrics,
-        )
-    for module_id, columns in batch.items():
-        if not rollout.learner.should_module_be_updated(module_id):
-            continue
-        rollout.batches[module_id] = dict(columns)
-        if module_id not in rollout.compared():
-            continue
-        rollout.modules.append(module_id)
-        module = rollout.module(module_id)
-        if is_recurrent(module):
-            sequences = Sequences(columns)
-            observations = given.get(module_id, columns[Columns.OBS])
-            padded = rollout.padded[module_id] = {**columns, Columns.OBS: observations}
-            rollout.seen[module_id] = sequences.by_row(columns)
-            rollout.entries[module_id] = sequences.rows(observations)
-            on_cpu = tree.map_structure(lambda leaf: leaf.cpu() if isinstance(leaf, torch.Tensor) else leaf, padded)
-            rollout.copies[module_id] = unrolled(duplicate(module).cpu(), on_cpu, anew=True)
-        else:
-            lengths = [len(chunk) for chunk in chunks.get(module_id, [])]
-            rollout.seen[module_id] = {**columns, Columns.OBS: _as_given(given.get(module_id), columns, lengths)}
-            rollout.entries[module_id] = rollout.seen[module_id][Columns.OBS]
-            rollout.copies[module_id] = duplicate(module).cpu()
-        arrays = flat(rollout.seen[module_id])
-        rollout.of(module_id).fill_batch(by_entry(rollout.entries[module_id]), arrays)
-        _identify(rollout, module_id, chunks.get(module_id, []), rows=len(arrays[Columns.ACTIONS]))
-
-
-@contextlib.contextmanager
-def _observations_given(rollout: PortRollout) -> Iterator[dict[str, Any]]:
-    """Module id -> the observations that the learner's connectors first show to its ``compute_values``.
-
-    That call is inside the pipeline, on the very batch that training gets, and RLlib's own ActionMaskingTorchRLModule takes
-    the mask out of the observations there.
-    """
-    given: dict[str, Any] = {}
-    with contextlib.ExitStack() as stack_:
-        for module_id, facts in rollout.context.modules.items():
-            module = rollout.module(module_id)
-            if not facts.trained or not behaviour.has_values(module):
-                continue
-
-            def remembering(
-                batch: Any, *args: Any, _of: str = module_id, _compute: Any = module.compute_values, **kwargs: Any
-            ) -> Any:
-                # The containers are copied, not the tensors.
-                given.setdefault(_of, tree.map_structure(lambda leaf: leaf, batch[Columns.OBS]))
-                return _compute(batch, *args, **kwargs)
-
-            stack_.enter_context(replaced(module, compute_values=remembering))
-        yield given
-
-
-def _as_given(given: Any, columns: dict[str, Any], lengths: list[int]) -> Any:
-    """The observations of the rows that are left in the batch; the batch's own where they cannot be told apart.
-
-    Args:
-        given: what ``compute_values`` was shown, perhaps with a row for bootstrapping after each chunk; None if nothing.
-        lengths: rows of each chunk.
-    """
-    rows = len(columns[Columns.ACTIONS])
-    shown = 0 if given is None else len(tree.flatten(given)[0])
-    if shown == rows:
-        return given
-    if shown == sum(lengths) + len(lengths) and rows == sum(lengths):
-        decisions = np.delete(np.arange(shown), np.cumsum([length + 1 for length in lengths]) - 1)
-        return take(given, decisions)
-    return columns[Columns.OBS]
-
-
-def _chunks(rollout: PortRollout, episodes: list[Any]) -> dict[str, list[list[Move]]]:
-    """Module id -> for each chunk of an agent's episode, in the learner's order, the environment's moves of its rows."""
-    chunks: dict[str, list[list[Move]]] = defaultdict(list)
-    used: Counter[str] = Counter()
-    played_by: dict[str, Counter[str]] = defaultdict(Counter)
-    for episode in episodes:
-        env, number = rollout.episode_places[episode.id_]
-        # In the order of RLlib's connectors, which is a set's: not that of the episode's agents.
-        for agent in episode.agent_ids:
-            agent_episode = episode.agent_episodes[agent]
-            first, length = agent_episode.t_started, len(agent_episode)
-            moves = rollout.recordings[env].moves.get((number, agent), [])
-            used[str(agent)] += length
-            played_by[str(agent)][str(agent_episode.module_id)] += length
-            chunks[agent_episode.module_id].append(moves[first : first + length])
-    played: Counter[str] = Counter()
-    for recording in rollout.recordings:
-        for (_, agent), moves in recording.moves.items():
-            played[str(agent)] += len(moves)
-    rollout.context.played_by = {agent: dict(counts) for agent, counts in played_by.items()}
-    rollout.context.decisions = {a: Decisions(played=n, learned_from=used[a]) for a, n in played.items()}
-    return chunks
-
-
-def _identify(rollout: PortRollout, module_id: str, chunks: list[list[Move]], rows: int) -> None:
-    """Which row of the batch is which decision. RLlib appends one row per chunk for bootstrapping, with loss_mask False."""
-    moves = [move for chunk in chunks for move in chunk]
-    if rows not in (len(moves), len(moves) + len(chunks)):
-        rollout.context.unplaced[module_id] = {"batch": rows, "decisions": len(moves)}
-        return
-    own = rollout.of(module_id).rows
-    fill_rows(rollout.context, own, chunks, appended=rows > len(moves))
-    with rollout.part(f"observations {module_id}"):
-        own.observations = by_entry(stack([move.observation for move in moves]))
-        # Where the recording ends at an agent's last action, what follows is not known; its own observation stands in.
-        ends = [chunk[-1] for chunk in chunks]
-        after = stack([end.observation if end.after is None else end.after for end in ends])
-        rollout.after[module_id] = flat(after) if isinstance(after, dict | tuple) else array(after)
-        _as_connected(rollout, module_id)
-
-
-def _as_connected(rollout: PortRollout, module_id: str) -> None:
-    """Where connectors give the module other entries than the environment shows, it can take nothing but what it got."""
-    own, seen = rollout.of(module_id).rows, rollout.seen[module_id][Columns.OBS]
-    decisions, bootstraps = (by_entry(take(seen, np.flatnonzero(rows))) for rows in (own.valid, ~own.valid))
-    shown = own.observations
-    if shown.keys() == decisions.keys() and all(shown[name].size == decisions[name].size for name in shown):
-        return
-    rollout.connected[module_id] = decisions
-    ends = int((np.diff(own.chunk) != 0).sum()) + 1
-    if int((~own.valid).sum()) == ends:
-        rollout.after[module_id] = bootstraps if isinstance(seen, dict | tuple) else bootstraps[OBSERVATIONS_KEY]
-    else:
-        del rollout.after[module_id]

@@ -8,6 +8,7 @@ decision. Here a row's observation is its number: whoever asks for its logits ge
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any
 
 import numpy as np
@@ -99,16 +100,7 @@ class Unrolled(torch.nn.Module):
                 raise
             return getattr(self.inner, name)
 
-    def forward_exploration(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
-        return self._run("forward_exploration", batch)
-
-    def forward_inference(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
-        return self._run("forward_inference", batch)
-
-    def forward_train(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
-        return self._run("forward_train", batch)
-
-    def _run(self, method: str, batch: dict[str, Any]) -> dict[str, Any]:
+    def _run(self, method: str, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
         given, place = self._given(batch[Columns.OBS])
         if method == "forward_train" and isinstance(self, ValueFunctionAPI):
             self._prepare(given)
@@ -120,6 +112,10 @@ class Unrolled(torch.nn.Module):
         }
         # Nobody reads embeddings but `compute_values`, which takes them as they are.
         return own | {name: out[name] for name in (Columns.EMBEDDINGS,) if name in out}
+
+    forward_exploration = functools.partialmethod(_run, "forward_exploration")
+    forward_inference = functools.partialmethod(_run, "forward_inference")
+    forward_train = functools.partialmethod(_run, "forward_train")
 
     def _prepare(self, given: dict[str, Any]) -> None:
         """RLlib's pipeline has called ``compute_values`` on the batch of training; RLlib's own masked module relies on it."""

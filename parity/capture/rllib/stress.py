@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -47,56 +47,50 @@ def stress(capture: Capture, learner: Any, batches: dict[str, dict[str, Any]]) -
         losses = learner.compute_losses(fwd_out=out, batch=batch.policy_batches)
     for own in owns:
         module_id, total = own.module, losses.get(own.module)
-        rows = _rows(own, columns[module_id])
-        into = own.loss.stress = _given_to_the_loss(learner, module_id, columns[module_id], out[module_id], rows)
+        place = _place(own, columns[module_id])
+        into = own.loss.stress = _given_to_the_loss(learner, module_id, columns[module_id], out[module_id], place)
         into.loss = loss_terms(module_id, {k: [v] for k, v in logged_losses(learner, module_id, total).items()})
         if total is not None and total.requires_grad:
-            _derivatives(into, learner, module_id, columns[module_id], out[module_id], total, values[module_id], rows)
+            _derivatives(into, learner, module_id, columns[module_id], out[module_id], total, values[module_id], place)
     if all(loss is not None and bool(torch.isfinite(loss)) for loss in (losses.get(own.module) for own in owns)):
         _clip(owns, learner, losses)
 
 
-Rows = Callable[[torch.Tensor], torch.Tensor]
-"""From a column of the loss to the rows that stand for decisions."""
-
-
-def _rows(own: ModuleCapture, columns: dict[str, Any]) -> Rows:
+def _place(own: ModuleCapture, columns: dict[str, Any]) -> Any:
+    """Where in a column of the loss the rows are that stand for decisions."""
     if Columns.SEQ_LENS not in columns:
-        return lambda column: column
+        return slice(None)
     sequences, valid = Sequences(columns), np.flatnonzero(own.rows.valid)
-    place = sequences.sequence[valid], sequences.step[valid]
-    return lambda column: column[place]
+    return sequences.sequence[valid], sequences.step[valid]
 
 
 def _moved(own: ModuleCapture, columns: dict[str, Any]) -> dict[str, Any]:
+    valid = np.flatnonzero(own.rows.valid)
+    moved: dict[str, Any] = {
+        name: column for name, column in columns.items() if isinstance(column, dict | torch.Tensor)
+    }
     if Columns.SEQ_LENS in columns:
         # Sequences stay whole: the mask of the loss leaves out their padding and what was appended.
-        logp = columns[Columns.ACTION_LOGP].clone()
-        sequences = Sequences(columns)
-        valid = np.flatnonzero(own.rows.valid)
-        shifts = torch.as_tensor(np.resize(SHIFTS, len(valid)), device=logp.device, dtype=logp.dtype)
-        logp[sequences.sequence[valid], sequences.step[valid]] += shifts
-        kept = {name: copy.deepcopy(each) for name, each in columns.items() if isinstance(each, dict | torch.Tensor)}
-        return {**kept, Columns.ACTION_LOGP: logp, ROW: row_numbers(columns)}
-    rows = np.flatnonzero(own.rows.valid)
-    taken = {name: take(column, rows) for name, column in columns.items() if isinstance(column, dict | torch.Tensor)}
-    logp = taken[Columns.ACTION_LOGP]
-    shifts = torch.as_tensor(np.resize(SHIFTS, len(rows)), device=logp.device, dtype=logp.dtype)
-    return {**taken, Columns.ACTION_LOGP: logp + shifts, ROW: torch.as_tensor(rows, device=logp.device)}
+        moved = copy.deepcopy(moved) | {ROW: row_numbers(columns)}
+    else:
+        moved = take(moved, valid) | {ROW: torch.as_tensor(valid, device=columns[Columns.ACTION_LOGP].device)}
+    logp = moved[Columns.ACTION_LOGP]
+    logp[_place(own, columns)] += torch.as_tensor(np.resize(SHIFTS, len(valid)), device=logp.device, dtype=logp.dtype)
+    return moved
 
 
-def _given_to_the_loss(learner: Any, module_id: str, columns: dict[str, Any], out: Any, rows: Rows) -> Stress:
+def _given_to_the_loss(learner: Any, module_id: str, columns: dict[str, Any], out: Any, place: Any) -> Stress:
     module = learner.module[module_id].unwrapped()
     with torch.no_grad():
         policy = module.get_train_action_dist_cls().from_logits(out[Columns.ACTION_DIST_INPUTS])
         return Stress(
             module=module_id,
-            log_prob=array(rows(policy.logp(columns[Columns.ACTIONS]))),
-            old_log_prob=array(rows(columns[Columns.ACTION_LOGP])),
-            advantages=array(rows(columns[Postprocessing.ADVANTAGES])),
-            targets=array(rows(columns[Postprocessing.VALUE_TARGETS])),
-            values=array(rows(module.compute_values(columns, embeddings=out.get(Columns.EMBEDDINGS)))),
-            entropy=array(rows(policy.entropy())),
+            log_prob=array(policy.logp(columns[Columns.ACTIONS])[place]),
+            old_log_prob=array(columns[Columns.ACTION_LOGP][place]),
+            advantages=array(columns[Postprocessing.ADVANTAGES][place]),
+            targets=array(columns[Postprocessing.VALUE_TARGETS][place]),
+            values=array(module.compute_values(columns, embeddings=out.get(Columns.EMBEDDINGS))[place]),
+            entropy=array(policy.entropy()[place]),
         )
 
 
@@ -125,29 +119,29 @@ def _derivatives(
     out: Any,
     total: Any,
     values: list[Any],
-    rows: Rows,
+    place: Any,
 ) -> None:
     """Derivatives of the loss, and of PPO's terms, by the module's outputs: a loss that logs nothing shows itself here."""
-    logits, actions = out[Columns.ACTION_DIST_INPUTS], rows(columns[Columns.ACTIONS])
+    logits, actions = out[Columns.ACTION_DIST_INPUTS], columns[Columns.ACTIONS][place]
     (by_logits,) = torch.autograd.grad(total, logits, retain_graph=True, allow_unused=True)
     if by_logits is not None:
-        leaf = rows(logits.detach()).requires_grad_()
+        leaf = logits.detach()[place].requires_grad_()
         policy = learner.module[module_id].unwrapped().get_train_action_dist_cls().from_logits(leaf)
-        ratio = torch.exp(policy.logp(actions) - rows(columns[Columns.ACTION_LOGP]))
+        ratio = torch.exp(policy.logp(actions) - columns[Columns.ACTION_LOGP][place])
         clip = learner.config.get_config_for_module(module_id).clip_param
-        as_they_are = rows(columns[Postprocessing.ADVANTAGES])
+        as_they_are = columns[Postprocessing.ADVANTAGES][place]
         normalised = (as_they_are - as_they_are.mean()) / (as_they_are.std() + 1e-8)
         terms = {"entropy": policy.entropy().mean()}
         for name, a in (("policy", as_they_are), ("normalised", normalised)):
             terms[name] = -torch.min(a * ratio, a * ratio.clamp(1 - clip, 1 + clip)).mean()
-        into.by_logits["total"] = array(rows(by_logits))
+        into.by_logits["total"] = array(by_logits[place])
         for name, term in terms.items():
             into.by_logits[name] = array(torch.autograd.grad(term, leaf, retain_graph=True)[0])
     value = next((each for each in values if isinstance(each, torch.Tensor) and each.requires_grad), None)
     by_values = None if value is None else torch.autograd.grad(total, value, retain_graph=True, allow_unused=True)[0]
     if value is not None and by_values is not None and value.shape == columns[Postprocessing.VALUE_TARGETS].shape:
-        error = rows(value.detach() - columns[Postprocessing.VALUE_TARGETS])
-        into.by_values = {"total": array(rows(by_values)), "value": array(2 * error / len(error))}
+        error = (value.detach() - columns[Postprocessing.VALUE_TARGETS])[place]
+        into.by_values = {"total": array(by_values[place]), "value": array(2 * error / len(error))}
 
 
 def _clip(owns: list[ModuleCapture], learner: Any, losses: dict[str, Any]) -> None:

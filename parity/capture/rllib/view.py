@@ -8,6 +8,7 @@ their own masks allow.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import itertools
@@ -22,7 +23,7 @@ from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 
 from parity.capture.raised import note
-from parity.capture.rllib.env_contract import EnvContractChecker
+from parity.capture.rllib.env_contract import EnvContractReader
 from parity.capture.rllib.recording import shares_memory
 from parity.capture.rllib.repetition import FirstCalls, first_difference, first_episode, same
 from parity.errors import CannotStart, in_short
@@ -56,14 +57,11 @@ Others = Callable[[str, Any, spaces.Space], Any]
 """``(agent, observation, action space) -> action``; None for an agent that may play anything."""
 
 
-def view(
-    capture: Capture, task: Task, port: Port, learner: Any, checker: EnvContractChecker, sampled: list[Call]
-) -> None:
+def view(capture: Capture, task: Task, port: Port, learner: Any, sampled: list[Call]) -> None:
     """Plays a few episodes side by side and stores both views.
 
     Args:
         learner: RLlib's, whose frozen modules play; None where it could not be built.
-        checker: reads the multi-agent environment.
         sampled: first calls of an environment in the rollout.
     """
     # Looking for the mask takes a reset, which an environment may remember.
@@ -71,7 +69,8 @@ def view(
     single, again = (MaskedEnv(task.env(), convention, audit=True) for _ in range(2))
     played = make_played_env(port.config)
     first_calls = FirstCalls()
-    multi = EnvTap(played, first_calls, checker.reader(played, "beside the single-agent environment"))
+    contract = EnvContractReader(capture.contract.env_contract, played, "beside the single-agent environment")
+    multi = EnvTap(played, first_calls, contract)
     seen = port.agents[port.learning_agent][0]
     wrapped = is_wrapped(seen, single.observation_space, port.mask_key)
     differing, bounds = _spaces_differ(single.observation_space, seen, port.mask_key)
@@ -357,13 +356,11 @@ def _distinct(shown: list[Any]) -> int:
 
 def _reseeds(context: Context, port: Port) -> bool:
     """Whether two new multi-agent environments, reset with one seed, start their later episodes differently."""
-    envs = [make_played_env(port.config) for _ in range(2)]
-    try:
-        one, other = (unseeded_starts(context, "multi", env) for env in envs)
-        return not same(one, other)
-    finally:
-        for env in envs:
-            env.close()
+    starts = []
+    for _ in range(2):
+        with contextlib.closing(make_played_env(port.config)) as env:
+            starts.append(unseeded_starts(context, "multi", env))
+    return not same(*starts)
 
 
 def _made_repeatable(task: Task, convention: str) -> bool:

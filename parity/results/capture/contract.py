@@ -75,9 +75,9 @@ class Breach:
 class EnvContract:
     """Whether the environment keeps to what RLlib's episodes need; ``parity.capture.rllib.env_contract`` has the kinds."""
 
-    possible: list[str]  # agents
-    seen: dict[str, int]  # agent -> observations that it was given
-    episodes: int  # begun
+    possible: list[str] = field(default_factory=list)  # agents
+    seen: dict[str, int] = field(default_factory=dict)  # agent -> observations that it was given
+    episodes: int = 0  # begun
     breaches: dict[str, Breach] = field(default_factory=dict)  # by kind
 
 
