@@ -15,6 +15,7 @@ parameters as the user's module, and every rung of the ladder can be climbed. El
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -87,19 +88,8 @@ def hybrid_module(
             if not pairs:
                 self.right_network = right
 
-        def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            return self._hybrid(super()._forward, batch, kwargs)
-
-        def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            return self._hybrid(super()._forward_exploration, batch, kwargs)
-
-        def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            return self._hybrid(super()._forward_inference, batch, kwargs)
-
-        def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-            return self._hybrid(super()._forward_train, batch, kwargs)
-
-        def _hybrid(self, users: Forward, batch: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        def _hybrid(self, method: str, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            users = getattr(super(), method)
             if self._in_users_code:
                 # The user's own forward pass calls another one of theirs.
                 return users(batch, **kwargs)
@@ -108,6 +98,11 @@ def hybrid_module(
                 return _composed_outputs(self, yours, lambda given: dict(users(given, **kwargs)), batch)
             finally:
                 self._in_users_code = False
+
+        _forward = functools.partialmethod(_hybrid, "_forward")
+        _forward_exploration = functools.partialmethod(_hybrid, "_forward_exploration")
+        _forward_inference = functools.partialmethod(_hybrid, "_forward_inference")
+        _forward_train = functools.partialmethod(_hybrid, "_forward_train")
 
         if VALUE not in yours:
 

@@ -252,6 +252,13 @@ class ModuleCheck:
         where = f"module {self.module}, {at}" if at else f"module {self.module}"
         self.rung.report(code, where, message, evidence, module=self.module, **options)
 
+    def report_parameters(self, code: str, names: list[str], words: str, evidence: Any = None) -> None:
+        """Adds a finding of these parameters, where there are any. ``words``: what is wrong with so many of them."""
+        if names:
+            listed = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
+            message = f"{len(names)} {words}: {listed}"
+            self.report(code, f"parameter {names[0]}", message, {"parameters": evidence or names})
+
     def require(
         self,
         difference: Difference,

@@ -78,16 +78,12 @@ def _present(module: ModuleCheck, gradient: Gradient) -> None:
     # RLlib computes gradients of an optimiser's parameters alone.
     forgotten = [name for name in cut if name in module.facts.without_optimiser]
     cut = {name: evidence for name, evidence in cut.items() if name not in forgotten}
-    for code, names, words, evidence in (
-        ("PAR702", forgotten, f"of {total} parameters change the outputs and belong to no optimiser", forgotten),
-        ("PAR602", list(cut), f"of {total} parameters change the outputs and have no gradient", cut),
-        ("PAR604", unused, "parameters change no output on this rollout", unused),
-        ("PAR605", frozen, "parameters have requires_grad=False and are trained by SB3", frozen),
-    ):
-        if names:
-            more = ", …" if code == "PAR602" and len(names) > 4 else ""
-            message = f"{len(names)} {words}: {', '.join(names[:4])}{more}"
-            module.report(code, f"parameter {names[0]}", message, {"parameters": evidence})
+    module.report_parameters(
+        "PAR702", forgotten, f"of {total} parameters change the outputs and belong to no optimiser"
+    )
+    module.report_parameters("PAR602", list(cut), f"of {total} parameters change the outputs and have no gradient", cut)
+    module.report_parameters("PAR604", unused, "parameters change no output on this rollout")
+    module.report_parameters("PAR605", frozen, "parameters have requires_grad=False and are trained by SB3")
 
 
 def _unregistered_tensors(module: ModuleCheck, gradient: Gradient) -> None:

@@ -27,23 +27,15 @@ def _moves(module: ModuleCheck, step: Step) -> None:
     tiny = [name for name, array in sb3.items() if name in before and np.array_equal(array, before[name])]
     left_out = {*frozen, *without_gradient(module, step.optional("raw") or {}), *tiny}
     stuck = [name for name in unmoved if name not in left_out]
-    if stuck:
-        message = f"{len(stuck)} parameters have a gradient and are unchanged after the update: {', '.join(stuck[:4])}"
-        module.report("PAR702", f"parameter {stuck[0]}", message, {"parameters": stuck})
+    module.report_parameters("PAR702", stuck, "parameters have a gradient and are unchanged after the update")
     moved = [name for name in frozen if name not in unmoved]
-    if moved:
-        message = f"{len(moved)} parameters with requires_grad=False moved: {', '.join(moved[:4])}"
-        module.report("PAR703", f"parameter {moved[0]}", message, {"parameters": moved})
+    module.report_parameters("PAR703", moved, "parameters with requires_grad=False moved")
 
 
 def _not_trained(module: ModuleCheck, step: Step) -> None:
     after = step.optional("last") or {}
     moved = [name for name in after if not np.array_equal(step.before[name], after[name])]
-    if moved:
-        message = (
-            f"module {module.module} is not trained, and {len(moved)} of its parameters moved: {', '.join(moved[:4])}"
-        )
-        module.report("PAR703", f"parameter {moved[0]}", message, {"parameters": moved})
+    module.report_parameters("PAR703", moved, f"parameters moved of module {module.module}, which is not trained")
 
 
 def _against_sb3(module: ModuleCheck, step: Step) -> None:

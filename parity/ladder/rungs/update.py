@@ -32,9 +32,7 @@ def update(inputs: RungInput, capture: dict[str, Update], through_algorithm: Alg
 def _against_sb3(module: ModuleCheck, update: Update) -> None:
     ours = module.without_dead(update.last, update.optional("sensitivity"))
     bad = [name for name, array in ours.items() if not np.isfinite(array).all()]
-    if bad:
-        message = f"{len(bad)} parameters are not finite after the update: {', '.join(bad[:4])}"
-        module.report("PAR802", f"parameter {bad[0]}", message, {"parameters": bad})
+    module.report_parameters("PAR802", bad, "parameters are not finite after the update")
     known = [run for run in (*RUNS, "all but advantages") if run in RUNS or run in update.sb3]
     runs = {run: module.by_port_names(update.entry("sb3", run)) for run in known}
     minibatches, peaks = len(update.rows), update.optional("sb3_peak") or {}

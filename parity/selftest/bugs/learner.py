@@ -270,8 +270,7 @@ class Optimisers(_OtherOptimiser):
 
 @bug("a loss of one's own that logs nothing does not clip the ratio", "PAR501")
 class SilentLossWithoutClipping(_SilentLoss):
-    def surrogate(self, advantage: torch.Tensor, ratio: torch.Tensor, clip: float) -> torch.Tensor:
-        return advantage * ratio
+    surrogate = Losses.ratio_not_clipped
 
 
 @bug("a loss of one's own that logs nothing halves the value error", "PAR502")
@@ -282,5 +281,4 @@ class SilentLossWithHalfTheValueError(_SilentLoss):
 
 @bug("a loss of one's own that logs nothing adds the entropy", "PAR503")
 class SilentLossWithTheEntropysSign(_SilentLoss):
-    def total(self, policy: torch.Tensor, value: torch.Tensor, entropy: torch.Tensor, config: Any) -> torch.Tensor:
-        return policy + config.vf_loss_coeff * value + config.entropy_coeff * entropy
+    total = Losses.entropy_sign_in_the_loss
