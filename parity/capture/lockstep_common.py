@@ -14,41 +14,28 @@ GOING, TERMINATED, TRUNCATED = 0, 1, 2
 
 @dataclasses.dataclass
 class Rollout:
-    """One side's rollout, T steps of E sub-environments; for a port's rows that are not E times T there is none.
+    """One side's rollout, T steps of E sub-environments; for a port's rows that are not E times T there is none."""
 
-    Attributes:
-        observations: what the policy saw, a dict of arrays or an array ``[T, E, …]``.
-        masks: bool ``[T, E, n_logits]``.
-        actions: int64 ``[T, E, k]``.
-        values, log_probs, advantages, targets: float32 ``[T, E]``.
-        rewards: float32 ``[T, E]``, as the environment gave them.
-        ends: int8 ``[T, E]``: 0 goes on, 1 terminated, 2 truncated.
-    """
-
-    observations: Any
-    masks: np.ndarray
-    actions: np.ndarray
+    observations: Any  # what the policy saw, a dict of arrays or an array ``[T, E, …]``
+    masks: np.ndarray  # bool ``[T, E, n_logits]``
+    actions: np.ndarray  # int64 ``[T, E, k]``
+    # values, log_probs, advantages, targets: float32 ``[T, E]``
     values: np.ndarray
     log_probs: np.ndarray
     advantages: np.ndarray
     targets: np.ndarray
-    rewards: np.ndarray
-    ends: np.ndarray
+    rewards: np.ndarray  # float32 ``[T, E]``, as the environment gave them
+    ends: np.ndarray  # int8 ``[T, E]``: 0 goes on, 1 terminated, 2 truncated
 
 
 @dataclasses.dataclass(frozen=True)
 class Length:
-    """How long a run in lockstep is.
+    """How long a run in lockstep is."""
 
-    Attributes:
-        iterations: of sampling and updating.
-        n_envs, n_steps: of a rollout, on both sides.
-        minibatches: ``(batch_size, n_epochs)`` on both sides; None leaves each side its own.
-    """
-
-    iterations: int
-    n_envs: int
-    n_steps: int
+    iterations: int  # of sampling and updating
+    n_envs: int  # of a rollout, on both sides
+    n_steps: int  # likewise
+    # ``(batch_size, n_epochs)`` on both sides; None leaves each side its own
     minibatches: tuple[int, int] | None = None
 
     @classmethod

@@ -12,29 +12,20 @@ from parity.results.capture import Context, Rows
 
 @dataclasses.dataclass
 class Move:
-    """One decision of one agent, as the environment saw it.
+    """One decision of one agent, as the environment saw it."""
 
-    Attributes:
-        env, episode, agent, step: sub-environment, number of its episode, agent, number of the agent's decision in it.
-        observation: a copy of what the environment showed the agent before the decision.
-        mask: bool ``[n_logits]``, the mask in it; None where it has none that can be read.
-        action: what reached ``env.step``.
-        reward: the sum of rewards until the agent's next decision or the end.
-        terminated, truncated: whether the episode ended for the agent before its next decision, and how.
-        after: a copy of the agent's next observation; None if the recording ends first.
-    """
-
-    env: int
-    episode: int
+    env: int  # sub-environment
+    episode: int  # number of its episode
     agent: Any
-    step: int
-    observation: Any
-    mask: np.ndarray | None
-    action: Any
-    reward: float = 0.0
+    step: int  # number of the agent's decision in the episode
+    observation: Any  # a copy of what the environment showed the agent before the decision
+    mask: np.ndarray | None  # bool ``[n_logits]``, the mask in it; None where it has none that can be read
+    action: Any  # what reached ``env.step``
+    reward: float = 0.0  # the sum of rewards until the agent's next decision or the end
+    # terminated, truncated: whether the episode ended for the agent before its next decision, and how
     terminated: bool = False
     truncated: bool = False
-    after: Any = None
+    after: Any = None  # a copy of the agent's next observation; None if the recording ends first
 
 
 def fill_rows(context: Context, rows: Rows, chunks: list[list[Move]], appended: bool = False) -> None:

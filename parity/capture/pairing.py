@@ -32,19 +32,14 @@ Outputs = list[torch.Tensor | None]
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A copy of a network whose weights may be changed.
+    """A copy of a network whose weights may be changed."""
 
-    Attributes:
-        module: has the parameters.
-        outputs: what it computes with its present weights on each set of observations: float32 ``[B, columns]``, the
-            last column the values; None where it cannot take them. The first set decides whether two networks compute
-            the same; others help to tell parameters apart where both do.
-        left_out: names of parameters that are not paired.
-    """
-
-    module: torch.nn.Module
+    module: torch.nn.Module  # has the parameters
+    # what it computes with its present weights on each set of observations: float32 ``[B, columns]``, the last column
+    # the values; None where it cannot take them. The first set decides whether two networks compute the same; others
+    # help to tell parameters apart where both do.
     outputs: Callable[[], Outputs]
-    left_out: frozenset[str] = frozenset()
+    left_out: frozenset[str] = frozenset()  # names of parameters that are not paired
 
     @property
     def shapes(self) -> dict[str, torch.Size]:
@@ -61,14 +56,10 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Pairing:
-    """What was found.
+    """What was found."""
 
-    Attributes:
-        pairs: name in the first network -> name in the second.
-        same: whether both compute the same on the observations with some pairing, this one; None where that is not known.
-    """
-
-    pairs: dict[str, str]
+    pairs: dict[str, str]  # name in the first network -> name in the second
+    # whether both compute the same on the observations with some pairing, this one; None where that is not known
     same: bool | None
 
 

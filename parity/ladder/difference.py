@@ -13,19 +13,13 @@ from parity.ladder.tolerances import Tolerance
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """The largest difference of a comparison.
+    """The largest difference of a comparison."""
 
-    Attributes:
-        max_abs: largest absolute difference; NaN where either side is not finite.
-        max_rel: largest difference relative to the reference.
-        tolerance_needed: the factor on the tolerance (absolute and relative alike) that would have passed; up to 1 holds.
-        where: the place of that, in words.
-    """
-
-    max_abs: float
-    max_rel: float
+    max_abs: float  # largest absolute difference; NaN where either side is not finite
+    max_rel: float  # largest difference relative to the reference
+    # the factor on the tolerance (absolute and relative alike) that would have passed; up to 1 holds
     tolerance_needed: float
-    where: str | None
+    where: str | None  # the place of that, in words
 
     def __bool__(self) -> bool:
         """Whether it holds."""

@@ -33,32 +33,21 @@ PROBABILITY = 1e-5
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """One measurement of a run; all numbers count from 0.
+    """One measurement of a run; all numbers count from 0."""
 
-    Attributes:
-        iteration: of sampling and updating.
-        quantity: one of `ROLLOUT`, "advantage", "value target", "number of minibatches", "parameter".
-        needed: the factor on the tolerance that would have passed.
-        difference: absolute; for a parameter the 2-norm.
-        sb3, port: both values; of a parameter's element with the largest difference. None for observations and masks, of
-            which only the difference is known.
-        step, env: of the rollout.
-        minibatch: number of the minibatch in its iteration; None after the whole update.
-        parameter: its name in the port.
-        margin: of an action, see `parity.frameworks.sampling.margins`.
-    """
-
-    iteration: int
-    quantity: str
-    needed: float
-    difference: float
+    iteration: int  # of sampling and updating
+    quantity: str  # one of `ROLLOUT`, "advantage", "value target", "number of minibatches", "parameter"
+    needed: float  # the factor on the tolerance that would have passed
+    difference: float  # absolute; for a parameter the 2-norm
+    # sb3, port: both values; of a parameter's element with the largest difference. None for observations and masks, of
+    # which only the difference is known.
     sb3: Any = None
     port: Any = None
-    step: int | None = None
-    env: int | None = None
-    minibatch: int | None = None
-    parameter: str | None = None
-    margin: float | None = None
+    step: int | None = None  # of the rollout
+    env: int | None = None  # its sub-environment
+    minibatch: int | None = None  # number of the minibatch in its iteration; None after the whole update
+    parameter: str | None = None  # its name in the port
+    margin: float | None = None  # of an action, see `parity.frameworks.sampling.margins`
 
     def words(self) -> str:
         """Where it is, without the values."""
@@ -83,23 +72,14 @@ def _value(value: Any) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Divergence:
-    """How far two runs stay together.
+    """How far two runs stay together."""
 
-    Attributes:
-        iterations: whole iterations within the tolerance.
-        minibatches: optimiser steps within the tolerance.
-        first_bit: where they first differ at all; None where they are bit-identical throughout.
-        parted: where they first differ by more than the tolerance; None where they hold.
-        origin: what that starts from.
-        held: the largest difference of all that holds.
-    """
-
-    iterations: int
-    minibatches: int
-    first_bit: Place | None
-    parted: Place | None
-    origin: Origin | None
-    held: Difference
+    iterations: int  # whole iterations within the tolerance
+    minibatches: int  # optimiser steps within the tolerance
+    first_bit: Place | None  # where they first differ at all; None where they are bit-identical throughout
+    parted: Place | None  # where they first differ by more than the tolerance; None where they hold
+    origin: Origin | None  # what that starts from
+    held: Difference  # the largest difference of all that holds
 
     def length(self) -> str:
         """How long it holds, in words."""

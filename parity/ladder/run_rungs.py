@@ -64,16 +64,11 @@ STOPPED = frozenset(code for _, code in PARTS.values())
 
 @dataclasses.dataclass(frozen=True)
 class LadderResult:
-    """A port's ladder.
+    """A port's ladder."""
 
-    Attributes:
-        rungs: name -> result, from the first to the last.
-        raw_findings: all findings, roots first.
-        not_compared: rung of `CARRYING` -> why it could not compare the port with SB3.
-    """
-
-    rungs: dict[str, RungResult]
-    raw_findings: list[RawFinding]
+    rungs: dict[str, RungResult]  # name -> result, from the first to the last
+    raw_findings: list[RawFinding]  # all findings, roots first
+    # rung of `CARRYING` -> why it could not compare the port with SB3
     not_compared: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __bool__(self) -> bool:

@@ -110,25 +110,16 @@ class RungInput:
 
 @dataclasses.dataclass
 class RungReport:
-    """What one rung saw.
+    """What one rung saw."""
 
-    Attributes:
-        rung: its number.
-        differences: all comparisons that decide about it.
-        findings: what it reports.
-        explained: differences that the framework has by design, in words.
-        shares: of the update, by what makes the difference.
-        skipped: why it has no counterpart in this port.
-        missing: why a part of it could not run.
-    """
-
-    rung: int
-    differences: list[Difference] = dataclasses.field(default_factory=list)
-    findings: list[RawFinding] = dataclasses.field(default_factory=list)
+    rung: int  # its number
+    differences: list[Difference] = dataclasses.field(default_factory=list)  # all comparisons that decide about it
+    findings: list[RawFinding] = dataclasses.field(default_factory=list)  # what it reports
+    # differences that the framework has by design, in words
     explained: list[str] = dataclasses.field(default_factory=list)
-    shares: dict[str, float] = dataclasses.field(default_factory=dict)
-    skipped: list[str] = dataclasses.field(default_factory=list)
-    missing: list[str] = dataclasses.field(default_factory=list)
+    shares: dict[str, float] = dataclasses.field(default_factory=dict)  # of the update, by what makes the difference
+    skipped: list[str] = dataclasses.field(default_factory=list)  # why it has no counterpart in this port
+    missing: list[str] = dataclasses.field(default_factory=list)  # why a part of it could not run
 
     def compare(self, difference: Difference) -> bool:
         """Counts a comparison; whether it holds."""

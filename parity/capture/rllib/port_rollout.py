@@ -25,39 +25,32 @@ from parity.results.capture import Capture, Context
 
 @dataclasses.dataclass
 class PortRollout:
-    """A port opened for its numbers; SB3's side works on the same objects.
-
-    Attributes:
-        capture: what is collected.
-        runner, learner: RLlib's, as the port's configuration makes them.
-        recordings: the environment's side of the rollout, one of each sub-environment.
-        episode_places: id of RLlib's episode -> sub-environment and number of its episode.
-        batches: module id -> the learner's columns, tensors: what ``forward_train`` and the loss get.
-        seen: the same with the observations as the connectors made them; a module's ``compute_values`` may take them apart.
-        entries: the observations of those rows; of a recurrent module `seen` has the rows' numbers in their place.
-        padded: of a recurrent module its sequences, with the observations as the connectors made them.
-        modules: ids of the modules that are compared and have rows.
-        copies: the modules as they were before the update.
-        after: module id -> the observations that followed the last row of each chunk, columns of arrays.
-        connected: module id -> observations of the decisions behind connectors that change their entries, arrays by path.
-        first_calls: of the first sub-environment.
-    """
+    """A port opened for its numbers; SB3's side works on the same objects."""
 
     port: Port
-    capture: Capture
+    capture: Capture  # what is collected
+    # runner, learner: RLlib's, as the port's configuration makes them
     runner: Any = None
     learner: Any = None
+    # the environment's side of the rollout, one of each sub-environment
     recordings: list[Recording] = dataclasses.field(default_factory=list)
+    # id of RLlib's episode -> sub-environment and number of its episode
     episode_places: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    # module id -> the learner's columns, tensors: what ``forward_train`` and the loss get
     batches: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    # the same with the observations as the connectors made them; a module's ``compute_values`` may take them apart
     seen: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    # the observations of those rows; of a recurrent module `seen` has the rows' numbers in their place
     entries: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # of a recurrent module its sequences, with the observations as the connectors made them
     padded: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    modules: list[str] = dataclasses.field(default_factory=list)
-    copies: dict[str, Any] = dataclasses.field(default_factory=dict)
+    modules: list[str] = dataclasses.field(default_factory=list)  # ids of the modules that are compared and have rows
+    copies: dict[str, Any] = dataclasses.field(default_factory=dict)  # the modules as they were before the update
+    # module id -> the observations that followed the last row of each chunk, columns of arrays
     after: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # module id -> observations of the decisions behind connectors that change their entries, arrays by path
     connected: dict[str, Any] = dataclasses.field(default_factory=dict)
-    first_calls: FirstCalls = dataclasses.field(default_factory=FirstCalls)
+    first_calls: FirstCalls = dataclasses.field(default_factory=FirstCalls)  # of the first sub-environment
 
     @property
     def context(self) -> Context:

@@ -314,20 +314,16 @@ def _minibatches(rows: int, batch_size: int, epochs: int) -> list[np.ndarray]:
 
 @dataclasses.dataclass
 class _Updated:
-    """What one run of `_Trainer` left.
+    """What one run of `_Trainer` left."""
 
-    Attributes:
-        losses: of each minibatch, by the names of `LossTerms`.
-        gradient: of the first minibatch, clipped.
-        peak: element by element the largest |gradient| of all minibatches, clipped.
-        first, last: parameters after the first and the last minibatch.
-    """
-
+    # of each minibatch, by the names of `LossTerms`
     losses: dict[str, list[float]] = dataclasses.field(
         default_factory=lambda: {"policy": [], "value": [], "entropy": []}
     )
-    gradient: Arrays = dataclasses.field(default_factory=dict)
+    gradient: Arrays = dataclasses.field(default_factory=dict)  # of the first minibatch, clipped
+    # element by element the largest |gradient| of all minibatches, clipped
     peak: Arrays = dataclasses.field(default_factory=dict)
+    # first, last: parameters after the first and the last minibatch
     first: Arrays = dataclasses.field(default_factory=dict)
     last: Arrays = dataclasses.field(default_factory=dict)
 

@@ -13,32 +13,19 @@ from parity.results.summary import Finding, Severity
 
 @dataclasses.dataclass
 class RawFinding:
-    """A defect seen in one port.
+    """A defect seen in one port."""
 
-    Attributes:
-        code: the rule.
-        rung: the rung that saw it.
-        where: the module, agent, parameter or step, in words.
-        message: what was seen, one sentence with figures.
-        evidence: the figures; JSON values.
-        severity: the rule's, or another where this case is milder.
-        module: id of the module that it belongs to; None where it belongs to none or to all.
-        fix: the rule's, or what to write in this port.
-        explains: further codes that follow from this case.
-        declared: the reason that the task gives, where it declares the difference.
-        root: the finding that this one follows from; set by the rung only where it is the same exception once more.
-    """
-
-    code: str
-    rung: int
-    where: str
-    message: str
-    evidence: dict[str, Any] = dataclasses.field(default_factory=dict)
-    severity: Severity = "error"
-    module: str | None = None
-    fix: str | None = None
-    explains: tuple[str, ...] = ()
-    declared: str | None = None
+    code: str  # the rule
+    rung: int  # the rung that saw it
+    where: str  # the module, agent, parameter or step, in words
+    message: str  # what was seen, one sentence with figures
+    evidence: dict[str, Any] = dataclasses.field(default_factory=dict)  # the figures; JSON values
+    severity: Severity = "error"  # the rule's, or another where this case is milder
+    module: str | None = None  # id of the module that it belongs to; None where it belongs to none or to all
+    fix: str | None = None  # the rule's, or what to write in this port
+    explains: tuple[str, ...] = ()  # further codes that follow from this case
+    declared: str | None = None  # the reason that the task gives, where it declares the difference
+    # the finding that this one follows from; set by the rung only where it is the same exception once more
     root: RawFinding | None = None
 
     @property

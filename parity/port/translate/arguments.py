@@ -50,21 +50,15 @@ class LinearSchedule:
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """The arguments of one model.
+    """The arguments of one model."""
 
-    Attributes:
-        origin: where they were found, for people: file and line, or file and key.
-        algorithm: whose arguments they are.
-        values: by the constructor's and RL-Zoo's names: literals, `Expression`, `LinearSchedule`; in ``policy_kwargs`` too.
-        places: argument -> where it was found, if that is another place than ``origin``.
-        assumed: argument -> why a value was assumed for it.
-    """
-
-    origin: str
-    algorithm: Algorithm
+    origin: str  # where they were found, for people: file and line, or file and key
+    algorithm: Algorithm  # whose arguments they are
+    # by the constructor's and RL-Zoo's names: literals, `Expression`, `LinearSchedule`; in ``policy_kwargs`` too
     values: dict[str, Any]
+    # argument -> where it was found, if that is another place than ``origin``
     places: dict[str, str] = dataclasses.field(default_factory=dict)
-    assumed: dict[str, str] = dataclasses.field(default_factory=dict)
+    assumed: dict[str, str] = dataclasses.field(default_factory=dict)  # argument -> why a value was assumed for it
 
     def place(self, name: str) -> str:
         return self.places.get(name, self.origin)
@@ -72,16 +66,9 @@ class Arguments:
 
 @dataclasses.dataclass(frozen=True)
 class Note:
-    """An argument without a counterpart in ``PPOConfig``.
+    """An argument without a counterpart in ``PPOConfig``."""
 
-    Attributes:
-        field: its name, SB3's or RL-Zoo's.
-        value: what was given, or SB3's default.
-        instead: what RLlib does.
-        remedy: what to do about it.
-    """
-
-    field: str
-    value: Any
-    instead: str
-    remedy: str
+    field: str  # its name, SB3's or RL-Zoo's
+    value: Any  # what was given, or SB3's default
+    instead: str  # what RLlib does
+    remedy: str  # what to do about it

@@ -28,23 +28,14 @@ class Imported:
 
 @dataclasses.dataclass
 class Translation:
-    """Calls of ``PPOConfig``'s methods, in order.
+    """Calls of ``PPOConfig``'s methods, in order."""
 
-    Attributes:
-        arguments: what was translated.
-        ppo: the hyperparameters, SB3's defaults filled in; a schedule by its first value.
-        calls: method -> its keyword arguments, literals or `Imported`.
-        imports: module -> names that those need.
-        notes: what has no counterpart.
-        remarks: keyword argument -> what a reader has to know at that line.
-    """
-
-    arguments: Arguments
-    ppo: PPOParams
-    calls: dict[str, dict[str, Any]]
-    imports: dict[str, list[str]]
-    notes: list[Note]
-    remarks: dict[str, str]
+    arguments: Arguments  # what was translated
+    ppo: PPOParams  # the hyperparameters, SB3's defaults filled in; a schedule by its first value
+    calls: dict[str, dict[str, Any]]  # method -> its keyword arguments, literals or `Imported`
+    imports: dict[str, list[str]]  # module -> names that those need
+    notes: list[Note]  # what has no counterpart
+    remarks: dict[str, str]  # keyword argument -> what a reader has to know at that line
 
 
 def translate(arguments: Arguments, exact: bool = False) -> Translation:
