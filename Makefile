@@ -29,10 +29,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# What is generated from code; a test says when it is stale.
+# What is generated from code (a test says when it is stale), and the site, into site/. Needs no network.
 docs: $(INSTALLED)
 	$(BIN)/python -m parity.results.summary > docs/summary.schema.json
 	$(BIN)/python -m parity.ladder.findings > docs/rules.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -40,4 +41,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -103,7 +103,7 @@ SLOW = (
     "test_two_rounds_are_measured_with_every_phase",  # what judges rounds is fast
     "test_a_framework_of_another_distribution_is_trained",  # an adapter that is missing or unknown is fast
     "test_a_port_that_raises_is_invalid_and_named",  # the bench; a study with such a port is fast
-    "test_every_block_of_the_readme_runs",  # `parity check`, `init`, `plan` and `tasks` have tests of their own
+    "test_every_block_of_readme_and_documentation_runs",  # `parity check`, `init`, `plan` and `tasks` have tests of their own
     "test_a_changed_task_is_not_resumed",  # test_bad_input has what --resume refuses
     "test_modules_beside_the_task_file_are_there_in_every_process",  # the module that is illegal in a worker needs them too
     "test_an_environment_that_depends_on_worker_index_is_told_from",  # what is judged of it is fast

@@ -1,4 +1,4 @@
-"""Every block of the README is run, in its order, as a reader would; the two `make` commands are what CI itself runs."""
+"""Every block of README and documentation is run, as a reader would; the two `make` commands are what CI itself runs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+# In the order of somebody who reads them all: what one page writes, a later one uses.
+PAGES = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("index", "your-port", "verdict", "check", "bisect", "bench", "gate")),
+)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Exit codes that the text around a command announces.
 ANNOUNCED = {
+    "parity check --task parity_envs.reported.port:task --frameworks rllib": 1,
     "parity run --frameworks sb3 rllib --seeds 1 --steps 4096 --name first-look": 3,
     "parity report first-look": 3,
     "parity bench --rounds 1 --iterations 1": 3,
@@ -23,56 +29,58 @@ TRAINING = ("parity run", "parity report", "parity bench", "parity bisect", "par
 INSTALLING = ("make run", "make test", "python -m venv")
 
 
-def blocks() -> list[tuple[str, str]]:
-    return BLOCK.findall(README.read_text(encoding="utf-8"))
+def blocks(page: str) -> list[tuple[str, str]]:
+    return BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
 
 
-def test_the_readme_has_python_and_shell_blocks_only() -> None:
-    assert {language for language, _ in blocks()} == {"python", "sh"}
+def commands(page: str) -> list[str]:
+    shell = [text for language, text in blocks(page) if language == "sh" and not text.startswith(INSTALLING)]
+    return [line.partition("#")[0].strip() for text in shell for line in text.strip().splitlines()]
+
+
+def test_every_block_is_of_a_language_that_is_run() -> None:
+    """What is no command of the reader's, such as all options of one, says that it is text; the gate's waivers are TOML."""
+    assert {language for page in PAGES for language, _ in blocks(page)} == {"python", "sh", "text", "toml"}
+    # The adapter's page shows a file of an example, which has tests of its own.
+    (shown,) = [text for language, text in blocks("docs/frameworks.md") if language == "python"]
+    written = (ROOT / "examples" / "parity-torchrl" / "tests" / "test_conformance.py").read_text(encoding="utf-8")
+    assert all(line in written for line in shown.splitlines() if not line.startswith("#"))
 
 
 @pytest.mark.parametrize("trains", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_every_block_of_the_readme_runs(tmp_path: Path, trains: bool) -> None:
-    """``trains``: also the commands that train, and those that need what was trained."""
+def test_every_block_of_readme_and_documentation_runs(tmp_path: Path, trains: bool) -> None:
+    """``trains``: also the commands that train, and those that need what was trained. A command of two pages runs once."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    ran = 0
-    for language, text in blocks():
-        if language == "python":
-            (tmp_path / "my_port.py").write_text(text, encoding="utf-8")
+    (port,) = [text for page in PAGES for language, text in blocks(page) if language == "python"]
+    (tmp_path / "my_port.py").write_text(port, encoding="utf-8")
+    every = list(dict.fromkeys(command for page in PAGES for command in commands(page)))
+    for command in every:
+        if command.startswith(TRAINING) and not trains:
             continue
-        if text.startswith(INSTALLING):
-            continue
-        for line in text.strip().splitlines():
-            command = line.partition("#")[0].strip()
-            if command.startswith(TRAINING) and not trains:
-                continue
-            outcome = subprocess.run(
-                command,
-                shell=True,
-                cwd=tmp_path,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=600,
-                check=False,
-            )
-            assert outcome.returncode == ANNOUNCED.get(command, 0), f"{command}\n{outcome.stdout}\n{outcome.stderr}"
-            ran += 1
-    assert ran >= 4
+        outcome = subprocess.run(
+            command,
+            shell=True,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert outcome.returncode == ANNOUNCED.get(command, 0), f"{command}\n{outcome.stdout}\n{outcome.stderr}"
+    assert len(every) > 12
     assert (tmp_path / "results" / "first-look" / "report.html").is_file() == trains
 
 
 @pytest.mark.slow
 def test_the_pip_way_installs_a_wheel_that_brings_its_environments(tmp_path: Path) -> None:
-    (text,) = [text for _, text in blocks() if text.startswith("python -m venv")]
+    (text,) = [text for _, text in blocks("docs/index.md") if text.startswith("python -m venv")]
     create, install, _ = text.strip().splitlines()
     # In this order: the interpreter's own path may have a .venv in it.
     python = create.replace(".venv", str(tmp_path / "venv")).replace("python", sys.executable, 1)
     assert "-c constraints.txt" in install
     subprocess.run(python, shell=True, check=True, timeout=120)
-    subprocess.run(
-        install.replace(".venv", str(tmp_path / "venv")), shell=True, cwd=README.parent, check=True, timeout=1200
-    )
+    subprocess.run(install.replace(".venv", str(tmp_path / "venv")), shell=True, cwd=ROOT, check=True, timeout=1200)
     binary = tmp_path / "venv" / "bin"
     listed = subprocess.run(
         [binary / "parity", "tasks"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
