@@ -10,10 +10,13 @@ import traceback
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+
+T = TypeVar("T")
 
 
 class ExitCode(IntEnum):
@@ -38,7 +41,7 @@ class NotSupported(CannotStart):
 
 
 # Longer messages are cut: the log has all of it.
-LONGEST_MESSAGE, LONGEST_READ = 200, 20_000
+LONGEST_MESSAGE, LONGEST_LINE, LONGEST_READ = 200, 2_000, 20_000
 # Where what an exception says or where it was raised is no place that a user can change.
 _FRAMEWORKS = ("ray", "torch", "numpy", "gymnasium", "stable_baselines3", "sb3_contrib", "tree", "cloudpickle")
 _INSTALLED = re.compile(r".*[/\\\\](?:site|dist)-packages[/\\\\]")
@@ -201,10 +204,27 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 1].rstrip()}…"
 
 
+def printable(text: str) -> str:
+    """One line of sane length, without what would control a terminal, forge a line of a log or not be written at all."""
+    cut = text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 1]}…"
+    return "".join(c if c.isprintable() else " " for c in cut)
+
+
 def in_words(items: Sequence[object]) -> str:
     """A list in a sentence: "a", "a and b", "a, b and c"."""
     *first, last = map(str, items)
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def each_once(items: list[T]) -> list[T]:
+    """For pydantic's ``AfterValidator``.
+
+    Raises:
+        ValueError: one of them stands twice.
+    """
+    if len(set(items)) < len(items):
+        raise ValueError("a name stands twice" if isinstance(items[0], str) else "a number stands twice")
+    return items
 
 
 def first_refusal(error: ValidationError) -> tuple[Any, str]:

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from parity import __version__
-from parity.errors import CannotStart, ExitCode, Interrupted, one_line
+from parity.errors import CannotStart, ExitCode, Interrupted, one_line, printable
 from parity.system.signals import sigterm_as_ctrl_c
 
 # A file that may not be written or read, a full disk, a name that is too long: the user can mend these.
-REFUSED_BY_THE_SYSTEM = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENAMETOOLONG}
+REFUSED_BY_THE_SYSTEM = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENAMETOOLONG,
+    errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ELOOP, errno.EMFILE, errno.ENXIO,
+}  # fmt: skip
 
 
 def _default_shown(default: object) -> str | None:
@@ -113,5 +116,5 @@ def _own_error(error: BaseException) -> int:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"parity: {sentence}", file=sys.stderr)
+    print(f"parity: {printable(sentence)}", file=sys.stderr)
     return ExitCode.CANNOT_START

@@ -23,7 +23,7 @@ def accept(study: StudyRecord, summary: Summary, path: Path, reason: str, by: st
         raise CannotStart("--reason is empty: say why this study is what later ones are held against.")
     _refuse(study, summary)
     before = load_baseline(path) if path.exists() else None
-    git = study.file.git or {}
+    git = study.file.git
     baseline = Baseline(
         acceptance=Acceptance(
             accepted=now(),
@@ -31,8 +31,8 @@ def accept(study: StudyRecord, summary: Summary, path: Path, reason: str, by: st
             reason=reason.strip(),
             study=study.file.study,
             created=study.file.created,
-            commit=git.get("commit"),
-            dirty=git.get("dirty"),
+            commit=git.commit if git else None,
+            dirty=git.dirty if git else None,
         ),
         versions=versions_of(study),
         machine=machine_of(study.file.machine),

@@ -11,13 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import ValidationError
-
 from parity.errors import CannotStart
 from parity.report import HTML_FILE, write_html
 from parity.report.content import content
 from parity.report.page import html_report, studies_page
-from parity.results.reading import complaint, read_json
+from parity.results.reading import complaint, parse, read_json
 from parity.results.study import STUDY_FILE, SUMMARY_FILE, StudyFile, find_study, list_studies, load_study
 from parity.results.summary import Summary
 from parity.verdict.judge import judge
@@ -95,8 +93,8 @@ def studies(out: Path) -> list[StudyEntry]:
 
 def _entry(folder: Path) -> StudyEntry:
     try:
-        file = StudyFile.model_validate_json((folder / STUDY_FILE).read_bytes())
-    except (ValidationError, OSError) as error:
+        file = parse(folder / STUDY_FILE, StudyFile)
+    except (ValueError, OSError) as error:
         return StudyEntry(folder.name, None, None, complaint(error))
     try:
         return StudyEntry(folder.name, file, stored_summary(folder), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import RootModel
+from pydantic import RootModel, field_validator
 
 from parity.results.model import Stored
 from parity.results.reading import read_json
@@ -22,6 +22,15 @@ class TaskLadder(Stored):
 
     ladder: dict[str, dict[str, RungResult]]
     findings: list[Finding]
+
+    @field_validator("ladder")
+    @classmethod
+    def _rungs_stand_in_their_places(cls, ladder: dict[str, dict[str, RungResult]]) -> dict[str, dict[str, RungResult]]:
+        for framework, rungs in ladder.items():
+            for name, result in rungs.items():
+                if name in RUNGS and RUNGS.index(name) != result.rung:
+                    raise ValueError(f"{framework}.{name}: this is rung {RUNGS.index(name)}, and not {result.rung}")
+        return ladder
 
 
 class LadderFile(RootModel[dict[str, TaskLadder]]):

@@ -10,6 +10,31 @@ from pydantic import BaseModel, ValidationError
 from parity.errors import CannotStart, one_line
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
+# Far more than parity writes into a document; what is larger is not read into memory.
+MOST_BYTES = 2**25
+
+
+def read_bytes(path: Path) -> bytes:
+    """A stored document.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large to be one.
+    """
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise ValueError(f"{size} bytes, more than a document of parity's can have")
+    return path.read_bytes()
+
+
+def parse(path: Path, model: type[AnyModel]) -> AnyModel:
+    """A JSON file as ``model``.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large, no JSON, or does not fit the model; `complaint` has the words.
+    """
+    return model.model_validate_json(read_bytes(path))
 
 
 def read_json(path: Path, model: type[AnyModel], remedy: str) -> AnyModel:
@@ -19,8 +44,8 @@ def read_json(path: Path, model: type[AnyModel], remedy: str) -> AnyModel:
         CannotStart: the file cannot be read, is no JSON, or does not fit the model.
     """
     try:
-        return model.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError) as error:
+        return parse(path, model)
+    except (ValueError, OSError) as error:
         raise cannot_read(path, error, remedy) from error
 
 
@@ -38,4 +63,6 @@ def complaint(error: Exception) -> str:
     if first["type"] == "json_invalid":
         return f"it is no JSON ({first['msg'].removeprefix('Invalid JSON: ')})"
     field = ".".join(map(str, first["loc"])) or "the file"
+    if field == "schema_version" and first["type"] == "literal_error":
+        return f"schema_version: this parity reads {first['ctx']['expected']}, and not {first['input']!r:.20}"
     return f"{field}: {first['msg'].rstrip('.').removeprefix('Value error, ')}"

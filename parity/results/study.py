@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import Field, RootModel, ValidationError
+from pydantic import AfterValidator, Field, RootModel, model_validator
 
 from parity import __version__
-from parity.errors import CannotStart
+from parity.errors import CannotStart, each_once
 from parity.results.capture import CallbackChange
-from parity.results.model import Stored
-from parity.results.reading import complaint, read_json
+from parity.results.consistency import contradictions, foreign_trials
+from parity.results.model import Amount, Count, Finite, Name, Stored
+from parity.results.reading import complaint, parse, read_json
 from parity.results.summary import MaskCounts
 from parity.results.tables import CURVE, TIMING, read_table
 
@@ -29,6 +30,7 @@ MASKS_FILE = "masks.json"
 LOG_FILE = "log"
 CHECKPOINT = "checkpoint"
 TRIALS = "trials"
+MOST_TRIALS = 20_000
 SUMMARY_FILE = "summary.json"
 
 
@@ -55,28 +57,27 @@ class EffectiveConfig(Stored):
 class ReferenceScores(Stored):
     """Anchors of the normalised score; ``uniform_legal_returns`` are the measured episodes where the task gave none."""
 
-    uniform_legal: float
-    best: float | None = None
+    uniform_legal: Finite
+    best: Finite | None = None
     source: str = ""
-    uniform_legal_returns: list[float] = []
+    uniform_legal_returns: list[Finite] = []
+
+
+AtLeastOne = Annotated[Count, Field(ge=1)]
 
 
 class TaskRecord(Stored):
     source: str
-    steps: int
-    eval_every: int
-    eval_episodes: int
-    margin: float
+    steps: AtLeastOne
+    eval_every: AtLeastOne
+    eval_episodes: AtLeastOne
+    margin: Annotated[Finite, Field(gt=0)]
     mask: str | None = None
     learning_agent: str | None = None
     declared: dict[str, str] = {}
     reference: ReferenceScores
     ppo: dict[str, Any]
     frameworks: dict[str, EffectiveConfig]
-
-
-# Names that become folders: nothing in them leads out of the study.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class Request(Stored):
@@ -86,16 +87,28 @@ class Request(Stored):
     has reached, and grow with it.
     """
 
-    tasks: list[Name]
-    frameworks: list[Name]
-    seeds: list[Annotated[int, Field(ge=0)]]
-    steps: int | None = None
+    tasks: Annotated[list[Name], Field(min_length=1), AfterValidator(each_once)]
+    frameworks: Annotated[list[Name], Field(min_length=1), AfterValidator(each_once)]
+    seeds: Annotated[list[Count], Field(min_length=1), AfterValidator(each_once)]
+    steps: AtLeastOne | None = None
     device: str = "cpu"
-    threads: int = 1
+    threads: AtLeastOne = 1
     require: list[str] = []
     task_arguments: list[str] = []
     suite: str | None = None
     looks: list[int] = []
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Request:
+        trials = len(self.tasks) * len(self.frameworks) * len(self.seeds)
+        if trials > MOST_TRIALS:
+            raise ValueError(f"{trials} trials, more than the {MOST_TRIALS} that a study may have")
+        return self
+
+
+class GitState(Stored):
+    commit: str
+    dirty: bool
 
 
 class StudyFile(Stored):
@@ -110,7 +123,20 @@ class StudyFile(Stored):
     tasks: dict[str, TaskRecord]
     versions: dict[str, str] = {}
     machine: dict[str, Any] = {}
-    git: dict[str, Any] | None = None
+    git: GitState | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> StudyFile:
+        """Every task and framework that was asked for is described."""
+        for task in self.request.tasks:
+            if task not in self.tasks:
+                raise ValueError(f"tasks: request.tasks has {task}, which is not described")
+            for framework in self.request.frameworks:
+                if framework not in self.tasks[task].frameworks:
+                    raise ValueError(
+                        f"tasks.{task}.frameworks: request.frameworks has {framework}, which is not described"
+                    )
+        return self
 
 
 class TrialMeta(Stored):
@@ -119,16 +145,16 @@ class TrialMeta(Stored):
     schema_version: Literal[1] = 1
     task: str
     framework: str
-    seed: int
+    seed: Count
     status: Literal["done", "crashed", "interrupted"]
     reason: str | None = None
-    steps: int = 0
+    steps: Count = 0
     started: str
-    wall_s: float = 0.0
-    peak_memory_mb: float = 0.0
+    wall_s: Amount = 0.0
+    peak_memory_mb: Amount = 0.0
     devices: dict[str, str] = {}
-    threads: int = 1
-    processes: int = 1
+    threads: Count = 1
+    processes: Count = 1
     initial_weights: str | None = None
     callbacks: list[CallbackChange] = []  # what the port's callbacks changed during training
     digests: dict[str, str] = {}
@@ -170,11 +196,12 @@ class TrialRecord:
 
 @dataclasses.dataclass(frozen=True)
 class StudyRecord:
-    """A whole study as it lies on disk, every trial that was asked for included."""
+    """A whole study as it lies on disk, every trial that was asked for included; ``foreign`` are others that lie there."""
 
     folder: Path
     file: StudyFile
     trials: list[TrialRecord]
+    foreign: list[str] = dataclasses.field(default_factory=list)
 
 
 def agent_column(agent: str, column: str) -> str:
@@ -209,7 +236,9 @@ def load_study(folder: Path) -> StudyRecord:
         for framework in file.request.frameworks
         for seed in file.request.seeds
     ]
-    return StudyRecord(folder, file, trials)
+    for place, damage in contradictions(file, trials):
+        trials[place] = dataclasses.replace(trials[place], damage=damage, curve=None, timing=None)
+    return StudyRecord(folder, file, trials, foreign_trials(folder / TRIALS, trials))
 
 
 def load_trial(study: Path, task: str, framework: str, seed: int) -> TrialRecord:
@@ -219,24 +248,26 @@ def load_trial(study: Path, task: str, framework: str, seed: int) -> TrialRecord
         return record
     file = folder / TRIAL_FILE
     try:
-        meta = TrialMeta.model_validate_json(file.read_bytes())
+        meta = parse(file, TrialMeta)
         file = folder / MASKS_FILE
-        masks = MasksFile.model_validate_json(file.read_bytes()).model_dump() if file.is_file() else None
-    except (ValidationError, OSError) as error:
+        masks = parse(file, MasksFile).model_dump() if file.is_file() else None
+    except (ValueError, OSError) as error:
         return dataclasses.replace(record, damage=f"{file.name}: {complaint(error)}")
     record = dataclasses.replace(record, meta=meta, masks=masks)
     if (meta.task, meta.framework, meta.seed) != (task, framework, seed):
         return dataclasses.replace(
             record, damage=f"{TRIAL_FILE}: it is of {meta.task}/{meta.framework}/{meta.seed}, so it was copied here"
         )
-    changed = [name for name, digest in digests(folder).items() if meta.digests.get(name, digest) != digest]
-    if lost := [*changed, *(meta.digests.keys() - digests(folder).keys())]:
-        return dataclasses.replace(record, damage=f"{lost[0]}: it is not what the trial wrote")
     try:
-        curve = read_table(folder / CURVE_FILE, CURVE)
-        return dataclasses.replace(record, curve=curve, timing=read_table(folder / TIMING_FILE, TIMING))
-    except ValueError as error:
+        # Tables first: they are not read into memory where they are too large.
+        curve, timing = read_table(folder / CURVE_FILE, CURVE), read_table(folder / TIMING_FILE, TIMING)
+        there = digests(folder)
+    except (ValueError, OSError) as error:
         return dataclasses.replace(record, damage=str(error))
+    names = meta.digests.keys() | (there.keys() if meta.digests else set())
+    if changed := sorted(name for name in names if meta.digests.get(name) != there.get(name)):
+        return dataclasses.replace(record, damage=f"{changed[0]}: it is not what the trial wrote")
+    return dataclasses.replace(record, curve=curve, timing=timing)
 
 
 def digests(trial: Path) -> dict[str, str]:

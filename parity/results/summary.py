@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from parity.results.model import Stored
+from parity.results.model import Count, Stored
 
 SCHEMA_VERSION: Literal[1] = 1
 # The framework that every port is compared with.
@@ -159,9 +159,9 @@ class Robustness(Stored):
 
 
 class MaskCounts(Stored):
-    decisions: int = 0
-    violations: int = 0
-    empty: int = 0
+    decisions: Count = 0
+    violations: Count = 0
+    empty: Count = 0
 
 
 class MaskTotals(MaskCounts):

@@ -2,55 +2,117 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pandas.api import types
 
 # Far more than an evaluation or an iteration per row can make; what is larger is not read into memory.
-MOST_ROWS, MOST_BYTES = 10**6, 2**30
+MOST_ROWS, MOST_COLUMNS, MOST_VALUES, MOST_BYTES = 10**6, 10**4, 10**7, 2**28
 
-INTEGER, NUMBER, NUMBERS = "whole numbers", "numbers", "lists of numbers"
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """What a column holds. ``order``: of its values down the rows; ``unknown``: whether NaN may stand for what is not known.
+
+    Returns are whatever an environment pays, so that ``finite`` is asked of them where they are judged.
+    """
+
+    kind: Literal["whole numbers", "numbers", "lists of numbers"]
+    least: float = -np.inf
+    order: Literal["rise", "stay or rise"] | None = None
+    finite: bool = True
+    unknown: bool = False
+
+
+_RETURNS, _EPISODES = Column("numbers", finite=False), Column("lists of numbers", finite=False)
+_CLOCK, _SECONDS = Column("numbers", least=0, order="stay or rise"), Column("numbers", least=0, unknown=True)
 CURVE = {
-    "steps": INTEGER, "wall_s": NUMBER, "train_s": NUMBER, "length_mean": NUMBER, "return_mean": NUMBER, "return_std": NUMBER,
-    "returns": NUMBERS, "sampled_return_mean": NUMBER, "sampled_return_std": NUMBER, "sampled_returns": NUMBERS,
+    "steps": Column("whole numbers", least=0), "wall_s": _CLOCK, "train_s": _CLOCK, "length_mean": Column("numbers", least=0),
+    "return_mean": _RETURNS, "return_std": _RETURNS, "returns": _EPISODES,
+    "sampled_return_mean": _RETURNS, "sampled_return_std": _RETURNS, "sampled_returns": _EPISODES,
 }  # fmt: skip
 TIMING = {
-    "iteration": INTEGER, "steps": INTEGER, "sample_s": NUMBER, "returns_s": NUMBER, "update_s": NUMBER, "evaluate_s": NUMBER,
+    "iteration": Column("whole numbers", least=0, order="rise"), "steps": Column("whole numbers", least=0, order="rise"),
+    "sample_s": _SECONDS, "returns_s": _SECONDS, "update_s": _SECONDS, "evaluate_s": _SECONDS,
 }  # fmt: skip
+# What a curve has of each agent beside the learning one.
+OF_AGENTS = "agents/"
 
 
-def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame | None:
-    """A Parquet file with at least these columns of these types; None where there is no file.
+def read_table(path: Path, columns: dict[str, Column]) -> pd.DataFrame | None:
+    """A Parquet file with at least these columns; None where there is no file.
 
     Raises:
-        ValueError: it is none, too large, or a column is missing or of another type; one sentence, file and column named.
+        ValueError: it is none, too large, or a column is missing or holds something else; one sentence, file and column named.
     """
     if not path.is_file():
         return None
     try:
-        layout = pq.read_metadata(path)
-        size = sum(layout.row_group(i).total_byte_size for i in range(layout.num_row_groups))
-        if layout.num_rows > MOST_ROWS or size > MOST_BYTES:
-            raise ValueError(f"{layout.num_rows} rows, {size} bytes: too large")
+        _bounded(path)
         table = pd.read_parquet(path)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, pa.ArrowException, NotImplementedError) as error:
         raise ValueError(f"{path.name}: {' '.join(str(error).split())[:200]}") from error
-    for column, kind in columns.items():
-        if column not in table:
-            raise ValueError(f"{path.name}: there is no column {column}")
-        if not _holds(table[column], kind):
-            raise ValueError(f"{path.name}, {column}: not {kind}")
+    for name in columns:
+        if name not in table:
+            raise ValueError(f"{path.name}: there is no column {name}")
+    of_agents = {str(name): _RETURNS for name in table if str(name).startswith(OF_AGENTS)}
+    for name, column in (columns | of_agents).items():
+        if wrong := _wrong(table[name], column):
+            raise ValueError(f"{path.name}, {name}: {wrong}")
     return table
 
 
+def _bounded(path: Path) -> None:
+    """Raises:
+    ValueError: what is in the file is too much.
+    """
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise ValueError(f"{size} bytes: too large")
+    layout = pq.read_metadata(path)
+    groups = [layout.row_group(i) for i in range(layout.num_row_groups)]
+    parts = [group.column(j) for group in groups for j in range(min(group.num_columns, MOST_COLUMNS))]
+    unpacked, values = sum(group.total_byte_size for group in groups), sum(part.num_values for part in parts)
+    if (
+        layout.num_rows > MOST_ROWS
+        or layout.num_columns > MOST_COLUMNS
+        or values > MOST_VALUES
+        or unpacked > MOST_BYTES
+    ):
+        raise ValueError(f"{layout.num_rows} rows, {layout.num_columns} columns, {values} values: too large")
+
+
+def _wrong(values: pd.Series, column: Column) -> str | None:
+    """Why ``values`` are no such column."""
+    if not _holds(values, column.kind):
+        return f"not {column.kind}"
+    if column.kind == "lists of numbers":
+        return None
+    numbers = values.to_numpy(np.float64)
+    known = numbers[~np.isnan(numbers)] if column.unknown or not column.finite else numbers
+    if column.finite and not np.isfinite(known).all():
+        return "not all are finite"
+    if (known < column.least).any():
+        return f"{known.min():g} is below {column.least:g}"
+    steps = np.diff(numbers)
+    if (column.order == "rise" and (steps <= 0).any()) or (column.order == "stay or rise" and (steps < 0).any()):
+        return f"its values do not {column.order}"
+    return None
+
+
 def _holds(column: pd.Series, kind: str) -> bool:
+    if types.is_bool_dtype(column):
+        return False
     match kind:
         case "whole numbers":
             return types.is_integer_dtype(column)
         case "numbers":
-            return types.is_numeric_dtype(column) and not types.is_complex_dtype(column)
+            return types.is_integer_dtype(column) or types.is_float_dtype(column)
         case _:
             return all(isinstance(row, np.ndarray) and row.ndim == 1 and row.dtype.kind in "iuf" for row in column)

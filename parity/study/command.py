@@ -65,7 +65,7 @@ def _create(options: RunOptions) -> tuple[Path, dict[str, TaskRef]]:
         tasks=preflight.tasks,
         versions=preflight.versions,
         machine=preflight.machine,
-        git=machine.git_state(Path.cwd()),
+        git=files.GitState.model_validate(state) if (state := machine.git_state(Path.cwd())) else None,
     ).write(folder / files.STUDY_FILE)
     return folder, preflight.refs
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from parity.errors import first_refusal
+from parity.errors import each_once, first_refusal
 
 DEFAULT_OUT = Path("results")
 
@@ -20,13 +20,7 @@ Timeout = Annotated[float, Field(gt=0)]
 DEFAULT_TIMEOUT_S = 900.0
 
 
-def _each_once(names: list[str]) -> list[str]:
-    if len(set(names)) < len(names):
-        raise ValueError("a name stands twice")
-    return names
-
-
-Names = Annotated[list[str], Field(min_length=1), AfterValidator(_each_once)]
+Names = Annotated[list[str], Field(min_length=1), AfterValidator(each_once)]
 
 
 class Options(BaseModel):

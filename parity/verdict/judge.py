@@ -94,7 +94,7 @@ def judge(study: StudyRecord, ladder: Ladder | None = None, findings: Sequence[F
         for task, metrics in zip(all_runs, corrected, strict=True):
             comparisons[task][port] = metrics
     tasks = {
-        task: _judge_task(runs, comparisons[task], (ladder or {}).get(task, {}), alpha)
+        task: _judge_task(runs, comparisons[task], (ladder or {}).get(task, {}), alpha, _foreign(study, task))
         for task, runs in all_runs.items()
     }
     pooled = pool(all_runs, tasks, alpha)
@@ -170,14 +170,26 @@ def _study_verdict(tasks: Mapping[str, TaskSummary], pooled: PooledSummary | Non
     return gravest([pooled.verdict, *(verdict for verdict in alone if verdict is not Verdict.INCONCLUSIVE)])
 
 
-def _judge_task(runs: TaskRuns, compared: Mapping[str, Metrics], ladder: TaskLadder, alpha: float) -> TaskSummary:
+def _foreign(study: StudyRecord, task: str) -> list[str]:
+    """One sentence where trials lie in the study that it did not ask for; those of no task of it count for every one."""
+    foreign = [name for name in study.foreign if name.partition("/")[0] in (task, *_unknown_tasks(study))]
+    return [f"trials/{foreign[0]} is there and was not asked for: move it out of the study"] if foreign else []
+
+
+def _unknown_tasks(study: StudyRecord) -> set[str]:
+    return {name.partition("/")[0] for name in study.foreign} - set(study.file.request.tasks)
+
+
+def _judge_task(
+    runs: TaskRuns, compared: Mapping[str, Metrics], ladder: TaskLadder, alpha: float, foreign: list[str]
+) -> TaskSummary:
     trials = [runs.trial_summary(run) for run in runs.runs]
     learns = _learns(runs, trials)
     collapsed = {
         framework: [trial.seed for trial in trials if trial.framework == framework and trial.collapsed]
         for framework in runs.frameworks
     }
-    of_task = [SB3_DOES_NOT_LEARN] if learns.get(SB3) is Learns.DOES_NOT_LEARN else []
+    of_task = foreign + ([SB3_DOES_NOT_LEARN] if learns.get(SB3) is Learns.DOES_NOT_LEARN else [])
     if not (runs.scale.zero < runs.scale.one or runs.reference.relative):
         of_task.append("its reference is no scale: best is not above uniform_legal")
     broken = {framework: _broken_rungs(framework, rungs) for framework, rungs in ladder.items()}

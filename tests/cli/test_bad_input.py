@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from report_studies import write_study
 
 from parity.errors import ExitCode
 
@@ -210,11 +211,10 @@ def test_a_study_that_cannot_be_read_is_one_sentence(parity: Parity, command: li
 
 
 def test_a_resumed_study_whose_task_file_is_gone_is_one_sentence(parity: Parity) -> None:
-    from parity.results.study import Request, StudyFile
-
-    Path("results/mine").mkdir(parents=True)
-    request = Request(tasks=["maze"], frameworks=["sb3"], seeds=[0], task_arguments=["my_port.py"])
-    StudyFile(study="mine", created="", command="", request=request, tasks={}).write(Path("results/mine/study.json"))
+    study = write_study(Path("results/mine"), {"sb3": [0.9]}) / "study.json"
+    stored = json.loads(study.read_text())
+    stored["request"]["task_arguments"] = ["my_port.py"]
+    study.write_text(json.dumps(stored))
     assert parity("run", "--resume", "mine").sentence == "--task my_port.py: there is no file my_port.py."
 
 

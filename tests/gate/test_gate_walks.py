@@ -205,7 +205,7 @@ CORRUPT: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "schema": (
         lambda path: change_json(path, lambda stored: stored.update(schema_version=2)),
-        "parity-baseline.json cannot be read: schema_version: Input should be 1",
+        "parity-baseline.json cannot be read: schema_version: this parity reads 1, and not 2",
     ),
     "a score": (
         lambda path: change_json(

@@ -20,7 +20,8 @@ def with_ladder(**rungs: Rung | None) -> Callable[[Path], Any]:
     """Writes ``ladder.json``: rung 1 is ``forward``, unless said otherwise, and rung 7 ``step``."""
     held = {name: HELD | {"rung": i} for i, name in enumerate(RUNGS)}
     found = held | {"step": {"status": "explained", "tolerance_needed": 0.1, "reason": "epsilon"}} | rungs
-    stored = {name: {"rung": 1, **rung} for name, rung in found.items() if rung is not None}
+    numbers = {name: RUNGS.index(name) if name in RUNGS else len(RUNGS) for name in found}
+    stored = {name: {**rung, "rung": numbers[name]} for name, rung in found.items() if rung is not None}
     document = {"tiles": {"ladder": {"rllib": stored}, "findings": []}}
     return lambda study: (study / "ladder.json").write_text(json.dumps(document))
 

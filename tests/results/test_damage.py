@@ -43,6 +43,25 @@ def edit_after_the_end(study: Path) -> None:
     change_curve(study / TRIAL, lambda curve: curve.assign(return_mean=curve["return_mean"] + 0.1))
 
 
+def copy_of_sb3_as_its_own(study: Path) -> None:
+    replace_by_sb3(study)
+    change_trial(study / TRIAL, framework="rllib")
+
+
+def no_digests(study: Path) -> None:
+    for trial in study.glob("trials/*/*/*"):
+        sign(trial)
+    change_trial(study / TRIAL, digests={})
+
+
+def in_table(name: str, **columns: object) -> Damage:
+    def change(study: Path) -> None:
+        table = pd.read_parquet(study / TRIAL / name)
+        table.assign(**columns).to_parquet(study / TRIAL / name)
+
+    return change
+
+
 def delete_after_the_end(study: Path) -> None:
     sign(study / TRIAL)
     (study / TRIAL / "timing.parquet").unlink()
@@ -57,6 +76,36 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "an empty ladder": (lambda study: (study / LADDER_FILE).write_text("{}"), "ladder.json does not have it"),
     "a rung is missing": (in_ladder(lambda tasks: tasks["tiles"]["ladder"]["rllib"].pop("step")), "(step)"),
     "a trial of sb3 in its place": (replace_by_sb3, "it is of tiles/sb3/1"),
+    "a trial of sb3 that says that it is its own": (
+        copy_of_sb3_as_its_own,
+        "it is that of tiles/sb3/1, so it was copied",
+    ),
+    "one without digests": (no_digests, "trial.json: it has no digests, as those of the other trials have"),
+    "a trial that nobody asked for": (
+        lambda study: shutil.copytree(study / TRIAL, study / "trials/tiles/rllib/7"),
+        "trials/tiles/rllib/7 is there and was not asked for",
+    ),
+    "a clock that goes back": (
+        in_table("curve.parquet", wall_s=lambda t: t["wall_s"].to_numpy()[::-1]),
+        "curve.parquet, wall_s: its values do not stay or rise",
+    ),
+    "an endless time": (
+        in_table("timing.parquet", update_s=float("inf")),
+        "timing.parquet, update_s: not all are finite",
+    ),
+    "a time below zero": (in_table("timing.parquet", sample_s=-1.0), "timing.parquet, sample_s: -1 is below 0"),
+    "iterations that repeat": (
+        in_table("timing.parquet", iteration=1),
+        "timing.parquet, iteration: its values do not rise",
+    ),
+    "too few episodes": (
+        in_table("curve.parquet", returns=lambda t: t["returns"].map(lambda each: each[:-1])),
+        "curve.parquet, returns: 99 episodes, study.json says 100",
+    ),
+    "a mean of other episodes": (
+        in_table("curve.parquet", return_mean=lambda t: t["return_mean"] + 0.1),
+        "curve.parquet, return_mean: it is not the mean of returns",
+    ),
     "changed after its end": (edit_after_the_end, "curve.parquet: it is not what the trial wrote"),
     "deleted after its end": (delete_after_the_end, "timing.parquet: it is not what the trial wrote"),
     "an empty trial.json": (lambda study: (study / TRIAL / "trial.json").write_text(""), "trial.json: it is no JSON"),
@@ -92,6 +141,45 @@ def test_damage_makes_a_study_invalid_and_is_named(kind: str, tmp_path: Path) ->
     summary = judge_stored(files.load_study(study))
     assert (summary.verdict, summary.exit_code) == ("INVALID", 1)
     assert any(words in reason for reason in summary.tasks["tiles"].reasons), summary.tasks["tiles"].reasons
+
+
+REQUESTS = {
+    "a seed that stands twice": ({"seeds": [0, 0, 1]}, "request.seeds: a number stands twice"),
+    "no seeds": ({"seeds": []}, "request.seeds: "),
+    "a task that is not described": ({"tasks": ["taxi"]}, "tasks: request.tasks has taxi, which is not described"),
+    "too many": ({"seeds": list(range(10_001))}, "request: 20002 trials, more than the 20000 that a study may have"),
+}
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_a_request_that_cannot_be_is_one_sentence(kind: str, tmp_path: Path) -> None:
+    study = write_study(tmp_path / "s", SAME)
+    changes, words = REQUESTS[kind]
+    edit_json(study / "study.json", lambda file: file["request"].update(changes))
+    with pytest.raises(CannotStart) as refused:
+        files.load_study(study)
+    assert words in str(refused.value)
+
+
+def test_a_study_of_a_later_version_says_why_it_is_not_opened(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "s", SAME)
+    edit_json(study / "study.json", lambda file: file.update(schema_version=2))
+    with pytest.raises(
+        CannotStart, match=r"study.json cannot be read: schema_version: this parity reads 1, and not 2; "
+    ):
+        files.load_study(study)
+
+
+STORED = Path(__file__).parents[2] / "results"
+
+
+@pytest.mark.parametrize("study", sorted(path.parent.name for path in STORED.glob("*/study.json")))
+def test_a_study_of_an_earlier_version_is_judged_as_it_was(study: str) -> None:
+    """They have neither digests nor all fields that are written today."""
+    stored = json.loads((STORED / study / "summary.json").read_text())
+    record = files.load_study(STORED / study)
+    assert [trial.damage for trial in record.trials if trial.damage] == record.foreign == []
+    assert judge_stored(record).verdict == stored["verdict"]
 
 
 def test_a_study_whose_trials_are_signed_is_judged(tmp_path: Path) -> None:

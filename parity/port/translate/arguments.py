@@ -20,6 +20,8 @@ _ZOO = """n_envs n_timesteps normalize frame_stack env_wrapper vec_env_wrapper e
 ZOO_KEYS: tuple[str, ...] = tuple(_ZOO.split())
 
 Algorithm = Literal["MaskablePPO", "PPO"]
+# No list of arguments has more; parts that stand in several places count in each.
+MOST_VALUES, MOST_DEPTH = 100_000, 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,19 @@ def has_expression(value: Any) -> bool:
     """Whether a part of ``value`` is known only when it runs."""
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return isinstance(value, Expression) or any(map(has_expression, parts))
+
+
+def is_bounded(value: Any) -> bool:
+    """Whether ``value`` has at most `MOST_VALUES` parts, within at most `MOST_DEPTH` others."""
+    waiting, seen = [(value, 0)], 0
+    while waiting:
+        part, depth = waiting.pop()
+        parts = [*part, *part.values()] if isinstance(part, dict) else part if isinstance(part, list | tuple) else ()
+        seen += len(parts)
+        if seen > MOST_VALUES or depth > MOST_DEPTH:
+            return False
+        waiting += [(each, depth + 1) for each in parts]
+    return True
 
 
 @dataclasses.dataclass(frozen=True)

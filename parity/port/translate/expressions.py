@@ -22,10 +22,25 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 _INFINITIES = ("math.inf", "np.inf", "numpy.inf")
 # No hyperparameter is larger; without a bound, 9**9**9 would be computed to the end.
-_LARGEST_EXPONENT, _LARGEST_BASE, _LONGEST = 64, 10**9, 64
+_LARGEST_EXPONENT, _LARGEST_BASE, _LONGEST, _LARGEST = 64, 10**9, 64, 10**300
 
 
-def value(node: ast.expr, names: Mapping[str, ast.expr]) -> Any:
+class Names(dict[str, ast.expr]):
+    """What is assigned in a file. Each is computed once: sixty doublings one after the other would be 2**60 steps."""
+
+    def __init__(self, assigned: Mapping[str, ast.expr] | None = None) -> None:
+        super().__init__(assigned or {})
+        self._known: dict[str, Any] = {}
+
+    def value(self, name: str) -> Any:
+        if name not in self._known:
+            self._known[name] = Expression(name)  # what is assigned in a circle has no value
+            self._known[name] = value(self[name], self)
+        result = self._known[name]
+        return Expression(name) if isinstance(result, Expression) else result
+
+
+def value(node: ast.expr, names: Names) -> Any:
     """A number, string, None, list, tuple or dict, or an `Expression`; in containers, entry by entry.
 
     ``names``: what is assigned in the same file, to look a name up in.
@@ -34,9 +49,7 @@ def value(node: ast.expr, names: Mapping[str, ast.expr]) -> Any:
         case ast.Constant(value=result) if not isinstance(result, bytes | complex) and result is not ...:
             return result
         case ast.Name(id=name) if name in names:
-            inner = {other: bound for other, bound in names.items() if other != name}
-            result = value(names[name], inner)
-            return Expression(name) if isinstance(result, Expression) else result
+            return names.value(name)
         case ast.List(elts=parts) | ast.Tuple(elts=parts) if not any(isinstance(part, ast.Starred) for part in parts):
             return [value(part, names) for part in parts]
         case ast.Dict(keys=keys, values=parts) if all(isinstance(key, ast.Constant) for key in keys):
@@ -74,7 +87,8 @@ def _computed(op: type[ast.operator], left: Any, right: Any, node: ast.expr) -> 
         result = _BINARY[op](left, right)
     except (ArithmeticError, ValueError):
         return _unknown(node)
-    return result if _is_number(result) else _unknown(node)
+    too_large = isinstance(result, int) and abs(result) > _LARGEST
+    return result if _is_number(result) and not too_large else _unknown(node)
 
 
 def _converted(kind: str, result: Any, node: ast.expr) -> Any:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import yaml
 
 from parity.errors import CannotStart, did_you_mean, one_line
-from parity.port.translate.arguments import PARAMETERS, ZOO_KEYS, Arguments, Expression, LinearSchedule
-from parity.port.translate.expressions import value
+from parity.port.translate.arguments import MOST_VALUES, PARAMETERS, ZOO_KEYS, Arguments, Expression, LinearSchedule
+from parity.port.translate.expressions import Names, value
 
 KNOWN = tuple(dict.fromkeys([*PARAMETERS["PPO"], *ZOO_KEYS]))
 # Where RL-Zoo writes Python in a string.
@@ -46,8 +49,9 @@ def read_mapping(text: str, name: str, form: Literal["json", "yaml"], env: str |
 
 def _json(text: str, name: str) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        for key in {key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1}:
-            raise CannotStart(f"{name}, {key}: it is given twice; keep one.")
+        for key, times in Counter(key for key, _ in pairs).items():
+            if times > 1:
+                raise CannotStart(f"{name}, {key}: it is given twice; keep one.")
         return dict(pairs)
 
     try:
@@ -61,7 +65,13 @@ def _json(text: str, name: str) -> dict[str, Any]:
 
 def _yaml(text: str, name: str) -> dict[str, Any]:
     try:
-        mapping = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is not None and _size(node, {}) > MOST_VALUES:
+            raise CannotStart(f"{name}: its aliases stand for more than {MOST_VALUES} values; write out what you need.")
+        for key in _given_twice(node):
+            raise CannotStart(f"{name}, line {key.start_mark.line + 1}: {key.value} is given twice; keep one.")
+        mapping = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         remedy = "correct the YAML"
@@ -71,6 +81,28 @@ def _yaml(text: str, name: str) -> dict[str, Any]:
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         raise CannotStart(f"{name}: it cannot be read as YAML ({one_line(error)}).") from error
     return _mapping(mapping, name)
+
+
+def _size(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many values a YAML node stands for with its aliases written out; infinite where it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+        inner = (each for part in parts for each in (part if isinstance(part, tuple) else (part,)))
+        known[id(node)] = 1 + sum(_size(each, known) for each in inner)
+    return known[id(node)]
+
+
+def _given_twice(node: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
+    """Keys of the mapping, and of mappings right below it, that stand there for the second time."""
+    inner = node.value if isinstance(node, yaml.MappingNode) else ()
+    for mapping in (node, *(below for _, below in inner)):
+        seen: set[str] = set()
+        for key, _ in mapping.value if isinstance(mapping, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    yield key
+                seen.add(key.value)
 
 
 def _mapping(mapping: Any, name: str) -> dict[str, Any]:
@@ -107,7 +139,7 @@ def _value(key: str, given: Any, place: str) -> Any:
             raise CannotStart(f'{place}: "{given}" is no schedule; write lin_ and a number, as in lin_3e-4.') from None
     if isinstance(given, str) and key in _PYTHON:
         try:
-            return value(ast.parse(given.strip(), mode="eval").body, {})
+            return value(ast.parse(given.strip(), mode="eval").body, Names())
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise CannotStart(f"{place}: {one_line(error)}; give one Python expression, as in dict(a=1).") from error
     if key == "n_timesteps":

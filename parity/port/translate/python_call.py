@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+from bisect import bisect_left
 from collections import Counter
 from typing import Any
 
 from parity.errors import CannotStart, did_you_mean
 from parity.port.translate.arguments import PARAMETERS, Algorithm, Arguments, Expression
-from parity.port.translate.expressions import value
+from parity.port.translate.expressions import Names, value
 
 # Wrappers of a vectorised environment -> the key of RL-Zoo that says the same.
 _WRAPPERS = {"VecNormalize": "normalize", "VecFrameStack": "frame_stack"}
@@ -89,7 +90,7 @@ def _callee(node: ast.expr, classes: dict[str, Algorithm | None]) -> Algorithm |
     return None
 
 
-def _assigned(tree: ast.Module) -> dict[str, ast.expr]:
+def _assigned(tree: ast.Module) -> Names:
     """Names that are bound once in the whole file, by an assignment."""
     bound: Counter[str] = Counter()
     assigned: dict[str, ast.expr] = {}
@@ -115,12 +116,10 @@ def _assigned(tree: ast.Module) -> dict[str, ast.expr]:
                 assigned[name] = expression
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as expression):
                 assigned[name] = expression
-    return {name: expression for name, expression in assigned.items() if bound[name] == 1}
+    return Names({name: expression for name, expression in assigned.items() if bound[name] == 1})
 
 
-def _arguments(
-    call: ast.Call, algorithm: Algorithm, names: dict[str, ast.expr], origin: str
-) -> list[tuple[str, ast.expr]]:
+def _arguments(call: ast.Call, algorithm: Algorithm, names: Names, origin: str) -> list[tuple[str, ast.expr]]:
     parameters = PARAMETERS[algorithm]
     if any(isinstance(each, ast.Starred) for each in call.args):
         raise CannotStart(f"{origin}: a starred argument hides which arguments there are; write them out.")
@@ -153,13 +152,12 @@ def _arguments(
     return arguments
 
 
-def _environment(
-    node: ast.expr | None, tree: ast.Module, names: dict[str, ast.expr], values: dict[str, Any]
-) -> dict[str, str]:
+def _environment(node: ast.expr | None, tree: ast.Module, names: Names, values: dict[str, Any]) -> dict[str, str]:
     """Fills in ``env``, ``n_envs`` and what wraps the environment. Returns what had to be assumed."""
+    assignments = _assignments(tree)
     before = node.lineno if node is not None else 0
     while node is not None:
-        if isinstance(node, ast.Name) and (assignment := _last_assigned(tree, node.id, before)) is not None:
+        if isinstance(node, ast.Name) and (assignment := _last(assignments.get(node.id, []), before)):
             node, before = assignment.value, assignment.lineno
         elif isinstance(node, ast.Call) and (kind := _called(node)) in (*_WRAPPERS, *_TRANSPARENT) and node.args:
             if kind in _WRAPPERS:
@@ -179,16 +177,20 @@ def _environment(
     return {"n_envs": "the environment's source does not say how many there are"}
 
 
-def _last_assigned(tree: ast.Module, name: str, before: int) -> ast.Assign | None:
-    """The last ``name = ...`` above a line: environments are often wrapped under one name."""
-    assignments = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        and node.lineno < before
-        and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
-    ]
-    return max(assignments, key=lambda node: node.lineno, default=None)
+def _assignments(tree: ast.Module) -> dict[str, list[ast.Assign]]:
+    """All of the form ``name = ...``, by name, from the first line to the last."""
+    by_name: dict[str, list[ast.Assign]] = {}
+    for node in sorted((each for each in ast.walk(tree) if isinstance(each, ast.Assign)), key=lambda each: each.lineno):
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                by_name.setdefault(target.id, []).append(node)
+    return by_name
+
+
+def _last(assignments: list[ast.Assign], before: int) -> ast.Assign | None:
+    """The last above a line: environments are often wrapped under one name."""
+    place = bisect_left(assignments, before, key=lambda each: each.lineno)
+    return assignments[place - 1] if place else None
 
 
 def _called(node: ast.Call) -> str:
@@ -196,7 +198,7 @@ def _called(node: ast.Call) -> str:
     return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
 
 
-def _made(node: ast.expr, names: dict[str, ast.expr]) -> tuple[Any, Any]:
+def _made(node: ast.expr, names: Names) -> tuple[Any, Any]:
     """The environment's id or the expression that makes it, and their number; None for what the source does not say."""
     if not isinstance(node, ast.Call):
         env = value(node, names)
@@ -214,7 +216,7 @@ def _made(node: ast.expr, names: dict[str, ast.expr]) -> tuple[Any, Any]:
     return value(node, names), None
 
 
-def _length(node: ast.expr, names: dict[str, ast.expr]) -> int | None:
+def _length(node: ast.expr, names: Names) -> int | None:
     """How many environments are in the list that a VecEnv is made of; None where the source does not say."""
     if isinstance(node, ast.Name) and node.id in names:
         node = names[node.id]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from parity.errors import CannotStart
-from parity.port.translate.arguments import Arguments
+from parity.port.translate.arguments import Arguments, is_bounded
 from parity.port.translate.json_yaml import read_mapping
 from parity.port.translate.python_call import read_call
 
@@ -16,7 +16,7 @@ Form = Literal["python", "json", "yaml"]
 _SUFFIXES: dict[str, Form] = {".py": "python", ".json": "json", ".yml": "yaml", ".yaml": "yaml"}
 STDIN = "-"
 # RL-Zoo's whole ppo.yml has 13 kB.
-_LARGEST = 4_000_000
+_LARGEST = 400_000
 
 
 def read(file: str, env: str | None = None, line: int | None = None) -> Arguments:
@@ -26,6 +26,19 @@ def read(file: str, env: str | None = None, line: int | None = None) -> Argument
         CannotStart: it cannot be read, or not as what it is, or the options do not fit it.
     """
     text, name = _text(file)
+    try:
+        arguments = _read(text, file, name, env, line)
+    except (RecursionError, MemoryError) as error:
+        raise CannotStart(f"{name}: it is nested too deeply to be read; give the arguments alone.") from error
+    for argument, value in arguments.values.items():
+        if not is_bounded(value):
+            raise CannotStart(
+                f"{arguments.place(argument)}: {argument} has too many parts to be written out; shorten it."
+            )
+    return arguments
+
+
+def _read(text: str, file: str, name: str, env: str | None, line: int | None) -> Arguments:
     form = _SUFFIXES.get(Path(file).suffix.lower()) or form_of(text)
     if form == "python":
         if env is not None:
