@@ -147,15 +147,15 @@ def _first(way: list[_Pair], output: torch.Tensor, other: torch.Tensor) -> str |
     before = "the observation"
     for pair in way:
         mine, its = pair.ours, pair.theirs
-        if not _same(mine.given, its.given):
+        if not same_numbers(mine.given, its.given):
             return f"they part between {before} and {pair.names}{_by_what(agreed, mine.given, its.given)}"
-        if not _same(mine.result, its.result):
+        if not same_numbers(mine.result, its.result):
             what = f": {mine.kind} there, {its.kind} in the port" if mine.kind != its.kind else ""
             return f"they part in {pair.names}, which gets the same and gives something else{what}"
         agreed += [(f"what goes into {mine.name}", mine.given), (f"what comes out of {mine.name}", mine.result)]
         before = pair.names
     other = torch.where(other < MASKED, output.reshape(other.shape), other)
-    if way and not _same(output, other):
+    if way and not same_numbers(output, other):
         return f"they part after {way[-1].names}{_by_what(agreed, output, other)}"
     return None
 
@@ -185,7 +185,7 @@ def _function(of: torch.Tensor, result: torch.Tensor) -> str | None:
         value = of
         for function in chain:
             value = function(value)
-        if _same(value, result):
+        if same_numbers(value, result):
             return name
     return None
 
@@ -205,7 +205,7 @@ def _of_sums(agreed: list[tuple[str, torch.Tensor]], ours: torch.Tensor, theirs:
             ("the port", theirs - ours.reshape(theirs.shape)),
         ):
             for function in ("nothing", "tanh", "relu"):
-                if _same(difference, FUNCTIONS[function](earlier)):
+                if same_numbers(difference, FUNCTIONS[function](earlier)):
                     return f"{side} adds {'' if function == 'nothing' else f'{function} of '}{name}"
     return None
 
@@ -225,7 +225,7 @@ def _of_each_other(ours: torch.Tensor, theirs: torch.Tensor) -> str | None:
     factor = float((x * y).sum() / (x * x).sum().clamp(min=1e-30))
     if factor and bool(((y - factor * x).abs() <= abs(factor) * bound).all()):
         return f"the port's numbers are {factor:.4g} times SB3's"
-    order = _order(x, y, bound)
+    order = order_of_columns(x, y)
     if order is not None:
         return f"the port has SB3's numbers in another order, {_listed(order)}"
     left = y != 0
@@ -242,12 +242,12 @@ def _of_each_other(ours: torch.Tensor, theirs: torch.Tensor) -> str | None:
     return None
 
 
-def _order(x: torch.Tensor, y: torch.Tensor, bound: float) -> list[int] | None:
-    """Which column of ``x`` each column of ``y`` is; None where they are not the same columns."""
+def order_of_columns(x: torch.Tensor, y: torch.Tensor) -> list[int] | None:
+    """Which column of ``x`` each column of ``y`` is, both ``[B, n]`` of doubles; None where they are not the same columns."""
     key = torch.randn(len(x), generator=torch.Generator().manual_seed(0), dtype=x.dtype)
     order = torch.empty(x.shape[1], dtype=torch.int64)
     order[(key @ y).argsort()] = (key @ x).argsort()
-    return order.tolist() if bool(((x[:, order] - y).abs() <= bound).all()) else None
+    return order.tolist() if same_numbers(x[:, order], y) else None
 
 
 def _entries(which: torch.Tensor) -> str:
@@ -259,7 +259,8 @@ def _listed(places: list[int]) -> str:
     return ", ".join(map(str, places[:LISTED])) + (", …" if len(places) > LISTED else "")
 
 
-def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+def same_numbers(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """But for what another order of summation makes of them; ``[B, …]``, in any shape of the rest."""
     if a.numel() != b.numel() or len(a) != len(b):
         return False
     a = a.float()

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from parity.capture.unit_weights import Tensors, nudged, random_values, unit_weights
+from parity.capture.unit_weights import Tensors, alike_in_columns, nudged, random_values, unit_weights
 from parity.ladder.correspondence import closest_first, nearest_names
 
 # Forward passes of the two networks, beyond which no more are tried: a network of 30 parameters needs about 200.
@@ -40,6 +40,8 @@ class Network:
     # help to tell parameters apart where both do.
     outputs: Callable[[], Outputs]
     left_out: frozenset[str] = frozenset()  # names of parameters that are not paired
+    # a shape of matrices that only get values with which the order of their inputs makes no difference
+    any_order: torch.Size | None = None
 
     @property
     def shapes(self) -> dict[str, torch.Size]:
@@ -51,7 +53,8 @@ class Network:
         with torch.no_grad():
             for name, parameter in self.module.named_parameters():
                 if name in values:
-                    parameter.copy_(values[name])
+                    alike = parameter.shape == self.any_order
+                    parameter.copy_(alike_in_columns(values[name]) if alike else values[name])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +114,7 @@ class _Search:
             values = self._distinct()
             if self._equal(self._of(self.ours), self._of(self.theirs, self._named(values, self.by_name))):
                 return Pairing(dict(self.by_name), same=True)
-        tied = self._of_paired(unit_weights(self.ours.module, self.ours.outputs, tied=True))
+        tied = self._unit_weights(tied=True)
         of_shape = {shape: tied[name] for name, shape in self.ours.shapes.items()}
         base = self._of(self.ours)
         self._measure_noise(tied, base)
@@ -133,11 +136,12 @@ class _Search:
         return Pairing(self._likeliest(tied, tied_theirs), same=False)
 
     def _distinct(self) -> Tensors:
-        values = self._of_paired(unit_weights(self.ours.module, self.ours.outputs, tied=False))
+        values = self._unit_weights(tied=False)
         self._measure_noise(values, self._of(self.ours))
         return values
 
-    def _of_paired(self, values: Tensors) -> Tensors:
+    def _unit_weights(self, tied: bool) -> Tensors:
+        values = unit_weights(self.ours.module, self.ours.outputs, tied, self.ours.any_order)
         return {name: values[name] for name in self.ours.shapes}
 
     @staticmethod

@@ -33,6 +33,21 @@ def test_a_wrong_network_under_other_names_is_named(mistake: str, size: str) -> 
         assert MISTAKES[mistake] in str([finding.evidence for finding in document.findings])
 
 
+def test_inputs_in_another_order_are_compared_in_that_order() -> None:
+    document = climb(towers_task("around 400", "inputs reversed"))
+    assert document.compared and document.exit_code == ExitCode.HOLDS, document.ladder["rllib-exact"]
+    told = {finding.evidence["order"][0] for finding in document.findings if finding.code == "PAR113"}
+    assert told == {5} and set(accused(document)) <= {"PAR020"}
+    assert document.ladder["rllib-exact"]["lockstep"].status == "pass"
+
+
+@pytest.mark.parametrize("mistake", ["relu", "for half of them"])
+def test_a_mistake_beside_the_order_is_named(mistake: str) -> None:
+    document = climb(towers_task("order 1", f"inputs reversed {mistake}"), "rllib")
+    assert document.exit_code == ExitCode.DOES_NOT_HOLD
+    assert accused(document)[0] in {"PAR101", "PAR102", "PAR110"}
+
+
 def test_batch_normalisation_is_named_first() -> None:
     document = climb(towers_task("order 1", "batch norm"), "rllib")
     assert accused(document)[0] == "PAR112"

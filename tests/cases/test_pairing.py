@@ -11,6 +11,7 @@ from torch import nn
 from towers import BRANCHES, MISTAKES, RIGHT, SIZES, D, H, OtherTowers, Towers
 
 from parity.capture.first_difference import first_differences
+from parity.capture.input_order import input_orders
 from parity.capture.pairing import Network, find_pairing, unused
 from parity.capture.unit_weights import unit_weights
 
@@ -62,6 +63,17 @@ def test_of_networks_that_differ_the_likeliest_pairs_are_taken(mistake: str) -> 
     towers = [(name.split(".")[0], "critic" in other or "value" in other) for name, other in found.pairs.items()]
     assert all(is_value == (tower == "vf") for tower, is_value in towers)
     assert all(other == RIGHT[name] for name, other in found.pairs.items() if name.endswith("weight")), mistake
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_inputs_in_another_order_are_found_and_taken_in_that_order(size: str) -> None:
+    order = list(reversed(range(D)))
+    ours, theirs = Towers(), OtherTowers("inputs reversed")
+    found = input_orders(network(ours, size), network(theirs, size), RIGHT)
+    assert found == {"pi.first.weight": order, "vf.first.weight": order}
+    again = find_pairing(network(ours, size), network(theirs, size), RIGHT)
+    assert again is not None and again.same
+    assert not input_orders(network(Towers(), size), network(OtherTowers("half blind"), size), RIGHT)
 
 
 def test_names_that_fit_are_kept_and_names_that_mislead_are_not() -> None:

@@ -110,13 +110,17 @@ class OtherTowers(nn.Module):
     def features(self, name: str, seen: torch.Tensor) -> torch.Tensor:
         if self.mistake == "half blind" or (self.mistake == "policy half blind" and name == "actor"):
             seen = torch.cat([seen[:, :3], torch.zeros_like(seen[:, 3:])], -1)
+        if self.mistake.startswith("inputs reversed"):
+            seen = seen.flip(-1)
+        if self.mistake == "inputs reversed for half of them":
+            seen = torch.cat([seen[:, :3], torch.zeros_like(seen[:, 3:])], -1)
         if self.mistake == "scaled input":
             seen = seen / 255
         if self.mistake == "input normalised":
             seen = functional.layer_norm(seen, (D,), eps=1e-12)
         hidden = self.first[name](seen)
         if self.mistake != "no activation":
-            hidden = torch.relu(hidden) if self.mistake == "relu" else torch.tanh(hidden)
+            hidden = torch.relu(hidden) if self.mistake.endswith("relu") else torch.tanh(hidden)
         hidden = self.statistics(hidden)
         if self.mistake == "dropout":
             hidden = functional.dropout(hidden, 0.3)

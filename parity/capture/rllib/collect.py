@@ -14,6 +14,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
 from parity.capture.first_difference import first_differences
+from parity.capture.input_order import take_inputs_in_order
 from parity.capture.module_capture import ModuleCapture
 from parity.capture.raised import note
 from parity.capture.rllib import later_samples
@@ -138,6 +139,7 @@ def _weights(
     if is_recurrent(module):
         return {}, Correspondence(reason=RECURRENT.format(type(module).__name__))
     correspondence = pair_parameters(context, task, policy, module, port.mask_key)
+    take_inputs_in_order(policy, correspondence.columns)
     parameters = dict(policy.named_parameters())
     weights = {other: parameters[name].detach() for name, other in correspondence.pairs.items()}
     return {port.learning_module: weights} if weights else {}, correspondence

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
+from parity.capture.input_order import take_inputs_in_order
 from parity.capture.lockstep_common import Length, OutOfStep, Rollout, Streams
 from parity.capture.raised import part
 from parity.capture.rllib.pairing import pair_parameters
@@ -133,6 +134,7 @@ class LockstepRun:
         )
         if correspondence.reason is not None:
             raise OutOfStep(correspondence.reason)
+        take_inputs_in_order(self.sb3.model.policy, correspondence.columns)
         return correspondence.pairs
 
     def _copy_weights(self) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from gymnasium import spaces
 
+from parity.capture.input_order import input_orders
 from parity.capture.pairing import Network, Outputs, find_pairing, unused
 from parity.capture.raised import note
 from parity.capture.rllib.behaviour import has_values, outputs_of
@@ -40,7 +41,7 @@ def pair_parameters(context: Context, task: Task, policy: Any, module: Any, mask
     other = other_observations(policy.observation_space, module.observation_space, mask_key)
     if other is not None:
         return dataclasses.replace(by_name, pairs={}, reason=by_name.reason or other)
-    if task.parameter_map is not None:
+    if task.parameter_map is not None and not by_name.pairs:
         return by_name
     try:
         return _tried(task, policy, module, by_name, mask_key)
@@ -71,7 +72,27 @@ def _tried(task: Task, policy: Any, module: Any, by_name: Correspondence, mask_k
         if by_name.other_network:
             return by_name
     pairing = find_pairing(ours, theirs, by_name.pairs)
-    return by_name if pairing is None else Correspondence(pairs=pairing.pairs)
+    if pairing is not None and pairing.same:
+        return by_name if task.parameter_map is not None else Correspondence(pairs=pairing.pairs)
+    for pairs in _but_for_order(ours, theirs, by_name.pairs, task.parameter_map is None):
+        columns = input_orders(ours, theirs, pairs)
+        found = find_pairing(ours, theirs, pairs) if columns else None
+        if found is not None and found.same:
+            return Correspondence(pairs=pairs, columns=columns)
+        fresh = zip(_networks(policy, module, sets), (ours, theirs), strict=True)
+        ours, theirs = (dataclasses.replace(new, left_out=used.left_out) for new, used in fresh)
+    return by_name if pairing is None or task.parameter_map is not None else Correspondence(pairs=pairing.pairs)
+
+
+def _but_for_order(ours: Network, theirs: Network, by_name: dict[str, str], free: bool) -> Iterator[dict[str, str]]:
+    """Pairings with which both may be one but for the order of a layer's inputs. ``free``: others than by name as well."""
+    if by_name:
+        yield by_name
+    matrices = [shape for shape in ours.shapes.values() if len(shape) == 2 and shape[1] > 1]
+    for shape in dict.fromkeys(matrices if free else []):
+        found = find_pairing(dataclasses.replace(ours, any_order=shape), dataclasses.replace(theirs, any_order=shape))
+        if found is not None and found.same:
+            yield found.pairs
 
 
 def _observations(task: Task, policy: Any, module: Any, mask_key: str) -> list[dict[str, Any]]:

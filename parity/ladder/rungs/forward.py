@@ -162,6 +162,11 @@ def _against_sb3(module: ModuleCheck, forward: Forward) -> None:
             reason = module.inputs.correspondence.reason
             module.rung.skipped.append(reason or "no parameters correspond")
         return
+    for name, order in module.inputs.correspondence.columns.items():
+        other = module.inputs.correspondence.pairs[name]
+        moved = sum(column != place for place, column in enumerate(order))
+        message = f"{moved} of the {len(order)} inputs of {other} stand in other places than those of SB3's {name}"
+        module.report("PAR113", f"parameter {other}", message, {"order": order})
     logits, reference = forward.entry("logits", "train"), forward.sb3_logits
     if logits.shape == reference.shape:
         mask = _mask(module, reference)

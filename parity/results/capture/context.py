@@ -60,6 +60,8 @@ class Correspondence:
     """Which parameter of SB3 is which of the port."""
 
     pairs: dict[str, str] = field(default_factory=dict)  # SB3's name -> the port's name; empty where there is none
+    # SB3's weight [out, in] -> its column of each of the port's, where the port's layer gets its inputs in another order
+    columns: dict[str, list[int]] = field(default_factory=dict)
     reason: str | None = None  # why there is none, in a sentence
     ambiguous: bool = False  # it is for want of telling parameters of one shape apart
     other_network: bool = False  # it is for parameters of another number or shape
