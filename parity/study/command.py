@@ -16,10 +16,14 @@ from parity.study.options import RunOptions
 from parity.study.preflight import Preflight, check_scheduler, inspect
 from parity.system import machine
 from parity.system.console import say
+from parity.system.ray_session import RAY_DIED
+from parity.system.subprocesses import ProcessDied, run_in_subprocess
 from parity.task.registry import TaskRef
 
 # Held by the process that runs a study.
 LOCK_FILE = ".lock"
+# A Ray that dies more often dies of something that lasts.
+RAY_STARTS = 4
 
 
 def run_study(options: RunOptions, resume: str | None) -> Path:
@@ -34,11 +38,12 @@ def run_study(options: RunOptions, resume: str | None) -> Path:
     lock = FileLock(folder / LOCK_FILE, timeout=0)
     try:
         with lock:
-            _compare_and_train(folder, refs, options)
+            _compare_and_train_apart(folder, refs, options)
     except Timeout as error:
         raise CannotStart(f"{folder}: another process runs this study; wait for its end, or end it.") from error
-    except Interrupted as error:
-        raise Interrupted(f"{error}; finish with: parity run --resume {folder}") from error
+    except (Interrupted, KeyboardInterrupt) as error:
+        what = error if isinstance(error, Interrupted) else _unfinished(folder)
+        raise Interrupted(f"{what}; finish with: parity run --resume {shlex.quote(str(folder))}") from error
     except CannotStart:
         if resume is None and not (folder / files.TRIALS).exists():
             shutil.rmtree(folder)  # it would be the newest study, and empty
@@ -101,6 +106,29 @@ def _resume(options: RunOptions, name: str) -> tuple[Path, dict[str, TaskRef]]:
             if getattr(preflight.tasks[task], field) != getattr(then, field):
                 raise CannotStart(f"--resume {name}: task {task} has changed its {field} since; start a new study.")
     return folder, preflight.refs
+
+
+def _compare_and_train_apart(folder: Path, refs: dict[str, TaskRef], options: RunOptions) -> None:
+    """In a process of its own, as Ray ends the process that waits for it when it dies; then with a new Ray.
+
+    Whatever ends this one, or Ray, is safe at any moment: files are written whole, and a trial counts once it says how it
+    ended. So nobody waits for anything when it ends.
+    """
+    for attempt in range(1, RAY_STARTS + 1):
+        try:
+            return run_in_subprocess(_compare_and_train, folder, refs, options, about=f"Study {folder}")
+        except ProcessDied as death:
+            if death.code != RAY_DIED:
+                say(f"The process that schedules the trials died ({death.how})")
+            if attempt < RAY_STARTS:
+                say(f"Starting Ray again, {attempt} of {RAY_STARTS - 1} times; trials that are done stay")
+    raise Interrupted(f"Ray died {RAY_STARTS} times; {_unfinished(folder)}")
+
+
+def _unfinished(folder: Path) -> str:
+    study = files.load_study(folder)
+    ended = sum(trial.meta is not None and trial.meta.status != "interrupted" for trial in study.trials)
+    return f"{len(study.trials) - ended} of {len(study.trials)} trials are not finished"
 
 
 def _compare_and_train(folder: Path, refs: dict[str, TaskRef], options: RunOptions) -> None:

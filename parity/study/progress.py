@@ -22,6 +22,7 @@ from parity.study.trial import TrialSpec
 from parity.system.console import say
 
 PROGRESS_FILE = "progress"
+CRASHED = "crashed"  # in a trial's result
 EVERY_SECONDS = 0.5
 
 
@@ -46,11 +47,7 @@ def remove_progress(folder: Path) -> None:
 
 
 class ProgressDisplay(tune.Callback):
-    """A live table on a terminal; elsewhere a line when a trial starts, at every tenth of its steps, and when it ends.
-
-    Attributes:
-        interrupted: whether a trial was still waiting or running when the display was closed.
-    """
+    """A live table on a terminal; elsewhere a line when a trial starts, at every tenth of its steps, and when it ends."""
 
     def __init__(self, specs: list[TrialSpec]) -> None:
         self._console = Console(stderr=True)
@@ -74,7 +71,6 @@ class ProgressDisplay(tune.Callback):
         self._tenths = dict.fromkeys(self._rows, 0)
         self._started: dict[str, float] = {}
         self._unfinished = set(self._rows)
-        self.interrupted = False
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks beside its state; a terminal cannot be, and nobody resumes from there.
@@ -89,7 +85,6 @@ class ProgressDisplay(tune.Callback):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
-        self.interrupted = bool(self._unfinished)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         label = trial.config["trial"]
@@ -122,10 +117,13 @@ class ProgressDisplay(tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         label = trial.config["trial"]
         self._live.update(self._rows[label], completed=self._steps[label])
-        self._end(trial, "done")
+        self._end(trial, "crashed, see its log" if trial.last_result.get(CRASHED) else "done")
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._line(f"{trial.config['trial']}: its process died; it is tried again")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._end(trial, "crashed, see its log")
+        self._end(trial, "its process died too often")
 
     def _end(self, trial: Any, state: str) -> None:
         label = trial.config["trial"]

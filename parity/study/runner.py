@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,15 @@ import ray
 from ray import tune
 from ray.tune import PlacementGroupFactory
 
-from parity.errors import Interrupted
+from parity.errors import in_short
 from parity.results import study as files
-from parity.study.progress import ProgressDisplay, remove_progress, write_progress
-from parity.study.trial import TrialSpec, run_trial
-from parity.system.ray_session import connect
+from parity.study.progress import CRASHED, ProgressDisplay, remove_progress, write_progress
+from parity.study.trial import TrialSpec, lost_trial, run_trial
+from parity.system.ray_session import connect, ended_with_ray
 from parity.task.registry import TaskRef
 
-TUNE_FOLDER = "tune"
+# Of a trial whose process or node died.
+RETRIES = 2
 
 
 def pending(study: files.StudyRecord, refs: dict[str, TaskRef]) -> list[TrialSpec]:
@@ -70,23 +72,23 @@ def opened_ray(refs: Iterable[TaskRef], address: str | None = None, cores: float
     _quiet()
     folders = {folder for ref in refs if (folder := ref.folder) is not None}
     try:
-        yield connect(address, cores, folders)
+        at = connect(address, cores, folders)
+        with ended_with_ray():
+            yield at
     finally:
         ray.shutdown()
 
 
 def run_trials(study: files.StudyRecord, specs: list[TrialSpec]) -> None:
-    """Runs trials to their ends on the Ray that is open. One that crashes leaves its reason and log; the others go on.
-
-    Raises:
-        Interrupted: Ctrl-C came first.
-    """
+    """Runs trials to their ends on the Ray that is open. One that crashes leaves its reason and log; the others go on."""
     if not specs:
         return
     by_label = {spec.label: spec for spec in specs}
     for spec in specs:  # how an earlier attempt ended says nothing of this one
         (Path(spec.folder) / files.TRIAL_FILE).unlink(missing_ok=True)
-    with ProgressDisplay(specs) as display:
+    display = ProgressDisplay(specs)
+    # What Tune itself writes is of no use to anybody.
+    with display, tempfile.TemporaryDirectory() as storage:
         tuner = tune.Tuner(
             tune.with_resources(
                 tune.with_parameters(_TuneTrial, specs=by_label),
@@ -97,19 +99,22 @@ def run_trials(study: files.StudyRecord, specs: list[TrialSpec]) -> None:
                 reuse_actors=False, trial_name_creator=_trial_name, trial_dirname_creator=_trial_name
             ),
             run_config=tune.RunConfig(
-                name=TUNE_FOLDER,
-                storage_path=str(study.folder.resolve()),
+                name="tune",
+                storage_path=storage,
                 verbose=0,
                 callbacks=[display],
+                # A trial whose port raises says so in its result: what Tune sees fail is a process or a node that died.
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # trials keep their own
             ),
         )
         with contextlib.redirect_stdout(sys.stderr):
-            tuner.fit()
-    # On Ctrl-C Tune raises nothing. A trial that was running then was killed, or had the time to write that it was.
-    unfinished = [spec for spec in specs if not has_ended(spec)]
-    if unfinished and display.interrupted:
-        raise Interrupted(f"{len(unfinished)} of {len(specs)} trials are not finished")
+            results = tuner.fit()
+    for spec, result in zip(specs, results, strict=True):
+        if not has_ended(spec):
+            cause = in_short(result.error) if result.error is not None else "it says nothing"
+            reason = f"its process died {RETRIES + 1} times, at last so: {cause}"
+            lost_trial(spec, reason)
 
 
 def has_ended(spec: TrialSpec) -> bool:
@@ -134,9 +139,11 @@ class _TuneTrial(tune.Trainable):
         with _output_to(folder):
             try:
                 run_trial(self._spec, lambda steps, last_return: write_progress(folder, steps, last_return))
+            except Exception:
+                return {"done": True, CRASHED: True}  # `trial.json` and the log have it
             finally:
                 remove_progress(folder)
-        return {"done": True}
+        return {"done": True, CRASHED: False}
 
 
 @contextlib.contextmanager

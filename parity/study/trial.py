@@ -77,6 +77,13 @@ def run_trial(spec: TrialSpec, on_progress: Callable[[int, float], None]) -> Non
     recorder.write("done", None)
 
 
+def lost_trial(spec: TrialSpec, reason: str) -> None:
+    """Writes ``trial.json`` of a trial that could not do so itself."""
+    recorder = _Recorder(spec)
+    recorder.log(reason)
+    recorder.write("crashed", reason)
+
+
 class _Recorder:
     """Collects the curve, the timing and the masks of one trial, and writes them after every evaluation."""
 

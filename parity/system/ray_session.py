@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 from parity.errors import CannotStart, one_line
+from parity.system.console import say
 from parity.system.machine import cores
+from parity.system.scratch import MARK
 from parity.system.signals import sigterm_as_ctrl_c
 
 # The processes of a trial exchange little; Ray's default would reserve a third of the machine's memory.
 OBJECT_STORE_BYTES = 128 * 2**20
+
+# Exit code of a process whose Ray died, see `ended_with_ray`.
+RAY_DIED = 86
+LOOK_EVERY_S, LONGEST_SILENCE_S = 1.0, 30.0
 
 
 def connect(address: str | None, cpus: float, folders: set[str]) -> str:
@@ -38,6 +50,7 @@ def connect(address: str | None, cpus: float, folders: set[str]) -> str:
 def _join(address: str) -> None:
     import ray
 
+    _let_loopback_be_loopback()
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except Exception as error:
@@ -51,11 +64,61 @@ def _start(cpus: float, folders: set[str]) -> None:
     # the result of a trial with several learning agents.
     os.environ.setdefault("PYTHONHASHSEED", "0")
     os.environ["PYTHONPATH"] = os.pathsep.join([*sorted(folders), *filter(None, [os.environ.get("PYTHONPATH")])])
+    # Ray would leave a token that everybody can read in the home directory, or fail where that cannot be written to.
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    _let_loopback_be_loopback()
     ray.init(
+        address="local",  # whatever RAY_ADDRESS says, and beside a cluster of this machine
         # A port with more processes than this machine has cores still runs: slower, not never.
         num_cpus=max(cores(), math.ceil(cpus)),
         include_dashboard=False,
         object_store_memory=OBJECT_STORE_BYTES,
         logging_level=logging.ERROR,
         log_to_driver=False,
+        _node_ip_address="127.0.0.1",
+        _temp_dir=os.environ.get(MARK),
     )
+
+
+def _let_loopback_be_loopback() -> None:
+    """Ray's processes listen on loopback alone where their node is there, and otherwise on every interface.
+
+    `ray.init` would replace 127.0.0.1 by an address that others reach (services.py:786, ray 2.60.0).
+    """
+    from ray._private import services
+
+    services.resolve_ip_for_localhost = lambda host: host
+
+
+@contextlib.contextmanager
+def ended_with_ray() -> Iterator[None]:
+    """Ends this process with `RAY_DIED` as soon as its Ray does not answer any more.
+
+    Whoever waits for Ray then would wait for ever, or be ended by it with a native stack trace.
+    """
+    from ray._private.worker import global_worker
+
+    node = global_worker.node
+    host, _, port = node.gcs_address.rpartition(":")
+    places = {"raylet": (socket.AF_UNIX, node.raylet_socket_name), "GCS": (socket.AF_INET, (host, int(port)))}
+    over = threading.Event()
+    watch = threading.Thread(target=_watch, args=(places, over), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watch.join()
+
+
+def _watch(places: dict[str, tuple[int, Any]], over: threading.Event) -> None:
+    while not over.wait(LOOK_EVERY_S):
+        for name, (family, place) in places.items():
+            with socket.socket(family) as caller:
+                caller.settimeout(LONGEST_SILENCE_S)
+                try:
+                    caller.connect(place)
+                except OSError as error:
+                    say(f"Ray died: its {name} does not answer ({one_line(error)})")
+                    os._exit(RAY_DIED)

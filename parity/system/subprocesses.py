@@ -18,12 +18,28 @@ from typing import Any, TypeVar
 import psutil
 
 from parity.errors import CannotStart, one_line
+from parity.system.scratch import scratch
 
 T = TypeVar("T")
 HASH_SEED = "PYTHONHASHSEED"
 
 # How long a process that has answered may take to end by itself.
 GRACE_S = 10.0
+
+
+class ProcessDied(CannotStart):
+    """A process ended without an answer.
+
+    Attributes:
+        code: its exit code, negative for a signal.
+        how: the same in words.
+    """
+
+    def __init__(self, about: str, code: int | None) -> None:
+        self.code = code
+        cause = signal.Signals(-code).name if code and -code in set(signal.Signals) else f"exit code {code}"
+        self.how = f"{cause}: out of memory, os._exit, or a crash of native code"
+        super().__init__(f"{about}: the process that looked at it died ({self.how}).")
 
 
 def run_in_subprocess(work: Callable[..., T], *arguments: object, about: str, timeout: float | None = None) -> T:
@@ -34,16 +50,25 @@ def run_in_subprocess(work: Callable[..., T], *arguments: object, about: str, ti
         timeout: seconds that it may take; None for no limit.
 
     Raises:
-        CannotStart: the process died, took longer than ``timeout``, or was ended by an exception that is no `Exception`, as
+        ProcessDied: it ended without an answer.
+        CannotStart: it took longer than ``timeout``, or was ended by an exception that is no `Exception`, as
             ``sys.exit`` raises. Such a one never crosses into the driver, which would end without a verdict.
         Exception: whatever ``work`` raised.
     """
     spawn = multiprocessing.get_context("spawn")
     receiver, sender = spawn.Pipe(duplex=False)
     process = spawn.Process(target=_child, args=(sender, work, arguments))
-    with fixed_hash_seed():
-        process.start()
-    sender.close()
+    with scratch():
+        with fixed_hash_seed():
+            process.start()
+        sender.close()
+        result, error = _answer(process, receiver, about, timeout)
+    if error is not None:
+        raise error
+    return result
+
+
+def _answer(process: BaseProcess, receiver: Connection, about: str, timeout: float | None) -> Any:
     try:
         # The sentinel as well: a process that the user's code forked may hold the pipe open.
         if not wait([receiver, process.sentinel], timeout):
@@ -51,16 +76,16 @@ def run_in_subprocess(work: Callable[..., T], *arguments: object, about: str, ti
                 f"{about}: not finished after {timeout:g} s, and ended; find what hangs there, or allow more with --timeout."
             )
         try:
-            result, error = receiver.recv() if receiver.poll() else _died(about)
+            answer = receiver.recv() if receiver.poll() else None
         except EOFError:
-            _died(about)
+            answer = None
         process.join(GRACE_S)
     finally:
         _end(process)
         receiver.close()
-    if error is not None:
-        raise error
-    return result
+    if answer is None:
+        raise ProcessDied(about, process.exitcode)
+    return answer
 
 
 @contextlib.contextmanager
@@ -78,12 +103,6 @@ def fixed_hash_seed() -> Iterator[None]:
         yield
     finally:
         del os.environ[HASH_SEED]
-
-
-def _died(about: str) -> Any:
-    raise CannotStart(
-        f"{about}: the process that looked at it died (out of memory, os._exit, or a crash of native code)."
-    )
 
 
 def _child(sender: Connection, work: Callable[..., Any], arguments: tuple[object, ...]) -> None:

@@ -81,7 +81,9 @@ class Trained:
 def trained(parity: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trained]:
     """``parity run`` in this process, with trials that write given scores without a ladder or a report."""
     monkeypatch.chdir(parity.folder)
-    monkeypatch.setattr("parity.study.preflight.run_in_subprocess", lambda work, *arguments, **_: work(*arguments))
+    for runner in ("preflight", "command"):
+        apart = f"parity.study.{runner}.run_in_subprocess"
+        monkeypatch.setattr(apart, lambda work, *arguments, **_: work(*arguments))
     monkeypatch.setattr("parity.study.runner.opened_ray", lambda *arguments: contextlib.nullcontext(""))
     monkeypatch.setattr(
         "parity.study.ladder.run_ladder", lambda folder, refs, names, *_: write_ladder(folder, list(refs), names[1:])

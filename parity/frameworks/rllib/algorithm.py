@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from ray.rllib.utils import actor_manager
+from ray.tune.trainable import trainable
 
 from parity.frameworks.rllib.env_tap import MaskAudit, tap_sub_environments
 from parity.task.masks import MaskCounts
+
+# An Algorithm outside of Tune makes itself a folder, by default in the home directory, and leaves it there, empty
+# (trainable.py:666, ray 2.60.0).
+trainable.DEFAULT_STORAGE_PATH = tempfile.gettempdir()
 
 
 def bundles_of(config: Any) -> list[dict[str, float]]:
@@ -59,7 +65,6 @@ def stop(algorithm: Any) -> None:
     """Ends an algorithm's processes."""
     folder = Path(algorithm.logdir)
     algorithm.stop()
-    # An Algorithm outside of Tune makes itself a folder under ~/ray_results, and leaves it there, empty.
     with contextlib.suppress(OSError):
         folder.rmdir()
 

@@ -82,6 +82,14 @@ class EnvTap:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tapped_env, name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In two steps: what is tapped may lead back here.
+        return object.__new__, (EnvTap,), (self._tapped_env, self._tap_readers)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        for name, value in zip(("_tapped_env", "_tap_readers"), state, strict=True):
+            object.__setattr__(self, name, value)
+
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._tapped_env, name, value)
 

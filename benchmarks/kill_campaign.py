@@ -1,0 +1,415 @@
+"""Kills a running study at random moments, in turn its driver, its parts and all at once, and resumes it.
+
+Every study has to reach the verdict, the curves and the parameters of one that nobody disturbed, with no trial lost or done
+twice, and leave no process, no temporary file and nothing in shared memory behind.
+
+    python benchmarks/kill_campaign.py --kills 30 --out results/kills
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import pickle
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from parity.results import study as files
+from parity.system.scratch import MARK
+
+TASK = '''
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from parity import PPOParams, Task
+
+
+class Match(gymnasium.Env):
+    """Sixteen steps; one of four actions equals what is shown and pays 1, and one other action is illegal."""
+
+    observation_space = spaces.Discrete(4)
+    action_space = spaces.Discrete(4)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self.show(), {"action_mask": self.mask}
+
+    def show(self):
+        self.shown = int(self.np_random.integers(4))
+        self.mask = np.ones(4, dtype=np.int8)
+        self.mask[(self.shown + 1 + self.np_random.integers(3)) % 4] = 0
+        return self.shown
+
+    def step(self, action):
+        self.steps += 1
+        return self.show(), float(action == self.shown), self.steps >= 16, False, {"action_mask": self.mask}
+
+
+class Network(torch.nn.Module):
+    def __init__(self, observation_space, action_space):
+        super().__init__()
+        self.logits = torch.nn.Embedding(int(observation_space.n), int(action_space.n))
+        self.value = torch.nn.Embedding(int(observation_space.n), 1)
+        torch.nn.init.zeros_(self.logits.weight)
+
+    def forward(self, obs):
+        return self.logits(obs), self.value(obs).squeeze(-1)
+
+
+task = Task(
+    id="match",
+    env=Match,
+    network=Network,
+    ppo=PPOParams(n_envs=4, n_steps=64, learning_rate=0.005),
+    steps=1536,
+    eval_every=512,
+    eval_episodes=5,
+    reference={"uniform_legal": 16 / 3, "best": 16.0, "source": "one of three legal actions is right"},
+)
+'''
+ASKED = ("--task", "task.py", "--seeds", "2", "--frameworks", "sb3", "rllib")
+# What is killed: the signal, and which processes of the study get it. None for the driver, which is found without a name.
+KINDS: dict[str, tuple[signal.Signals, str | None]] = {
+    "Ctrl-C": (signal.SIGINT, None),
+    "SIGTERM": (signal.SIGTERM, None),
+    "driver": (signal.SIGKILL, None),
+    "everything": (signal.SIGKILL, ""),
+    "raylet": (signal.SIGKILL, "raylet"),
+    "GCS": (signal.SIGKILL, "gcs_server"),
+    "trial": (signal.SIGKILL, "ray::_TuneTrial"),
+}
+# The driver goes on by itself where one of these dies.
+SURVIVED = ("raylet", "GCS", "trial")
+LONGEST_S = 1200.0
+
+
+@dataclasses.dataclass
+class Kill:
+    """One kill, and what came of it."""
+
+    number: int
+    kind: str
+    after: str  # the last line that the study had said
+    delay_s: float
+    ended: int | None = None  # how the study that was killed ended
+    resumed: int | None = None
+    wrong: list[str] = dataclasses.field(default_factory=list)
+
+
+class Study:
+    """`parity run`, running in ``folder``; ``lines`` are what it has said."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.lines: list[str] = []
+        home, temporary = folder / "home", folder / "t"
+        home.mkdir(exist_ok=True)
+        temporary.mkdir(exist_ok=True)
+        self.temporary = temporary
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from parity.cli import main; main()", "run", *arguments],
+            cwd=folder,
+            env=os.environ | {"HOME": str(home), "TMPDIR": str(temporary)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            # A shell's background job ignores SIGINT and hands that down.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line.rstrip())
+
+    def parts(self) -> list[psutil.Process]:
+        """The processes of the study but its driver, wherever they are in the tree."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                marked = process.environ().get(MARK, "").startswith(str(self.temporary))
+                if marked and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def waits_for(self, holds: Callable[[], Any], seconds: float = LONGEST_S) -> bool:
+        """Whether something came true before the study ended."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.process.poll() is None:
+            if holds():
+                return True
+            time.sleep(0.02)
+        return False
+
+    def end(self) -> int | None:
+        """Its exit code; None where it hangs."""
+        try:
+            code = self.process.wait(LONGEST_S)
+        except subprocess.TimeoutExpired:
+            for process in [*self.parts(), psutil.Process(self.process.pid)]:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            return None
+        self._reader.join(30)
+        return code
+
+    def left_behind(self, but: set[str]) -> list[str]:
+        """What is still there a while after its end; ``but``: what was in shared memory before."""
+
+        def left() -> list[str]:
+            shared = {path.name for path in Path("/dev/shm").iterdir()} - but - _mapped()
+            home = [str(path) for path in (self.temporary.parent / "home").rglob("*")]
+            processes = [f"process {' '.join(process.cmdline())[:60]}" for process in self.parts()]
+            return [*processes, *map(str, self.temporary.iterdir()), *home, *(f"/dev/shm/{name}" for name in shared)]
+
+        end = time.monotonic() + 60
+        while (found := left()) and time.monotonic() < end:
+            time.sleep(0.2)
+        return found
+
+
+def _mapped() -> set[str]:
+    """Names in shared memory that some process of this machine uses, so another program's."""
+    names = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{process.pid}/maps").read_text("utf-8", "replace").splitlines()
+            names |= {line.rpartition("/dev/shm/")[2] for line in lines if "/dev/shm/" in line}
+    return names
+
+
+def killed(study: Study, kill: Kill, rng: random.Random) -> bool:
+    """Kills at the moment that ``kill`` names; False where the study ended before."""
+    if not study.waits_for(lambda: any(kill.after in line for line in study.lines)):
+        return False
+    time.sleep(kill.delay_s)
+    which, name = KINDS[kill.kind]
+    if name is None:
+        if study.process.poll() is not None:
+            return False
+        # A terminal's Ctrl-C reaches the foreground's whole group.
+        (os.killpg if which == signal.SIGINT else os.kill)(study.process.pid, which)
+        return True
+
+    def targets() -> list[psutil.Process]:
+        parts = study.parts()
+        return parts if not name else [each for each in parts if _name(each).startswith(name)]
+
+    if not study.waits_for(targets):
+        return False
+    found = [*targets(), psutil.Process(study.process.pid)] if not name else [rng.choice(targets())]
+    # All at once: nobody is left to clean up after another. The janitor has no mark, and is the driver's child.
+    if not name:
+        found += psutil.Process(study.process.pid).children(recursive=True)
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            process.suspend()
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(which)
+    return True
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.cmdline()[0].rpartition("/")[2] if process.cmdline() else process.name()
+    except psutil.Error:
+        return ""
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """What has to be the same in every study: verdict, and of each trial its curve, masks and parameters."""
+    study = files.load_study(folder)
+    summary = json.loads((folder / files.SUMMARY_FILE).read_text())
+    found: dict[str, Any] = {"verdict": summary["verdict"], "sentence": summary["sentence"]}
+    for trial in study.trials:
+        name = f"{trial.framework}/{trial.seed}"
+        assert trial.meta is not None, f"{name} is missing"
+        found[name] = [trial.meta.status, trial.damage, trial.meta.steps, trial.masks]
+        if trial.meta.status == "done":
+            assert trial.curve is not None and trial.timing is not None
+            found[name] += [_numbers(trial.curve), trial.timing["steps"].tolist(), *_parameters(trial.folder)]
+    return found
+
+
+def _numbers(curve: pd.DataFrame) -> list[Any]:
+    return [np.asarray(value).tolist() for name, column in curve.items() for value in column if name[-2:] != "_s"]
+
+
+def _parameters(trial: Path) -> Iterator[Any]:
+    """Of a checkpoint, by the tensors' bytes."""
+    import torch
+
+    model = trial / files.CHECKPOINT / "model.zip"
+    if model.is_file():
+        with zipfile.ZipFile(model) as archive:
+            for name in ("policy.pth", "policy.optimizer.pth"):
+                yield _bytes(torch.load(BytesIO(archive.read(name))))
+    else:
+        for path in sorted((trial / files.CHECKPOINT / "learner_group").rglob("*state.pkl")):
+            yield _bytes(pickle.loads(path.read_bytes()))
+
+
+def _bytes(state: Any) -> Any:
+    import torch
+
+    if isinstance(state, dict):
+        return [[str(name), _bytes(value)] for name, value in state.items()]
+    if isinstance(state, list | tuple):
+        return [_bytes(value) for value in state]
+    if isinstance(state, torch.Tensor | np.ndarray):
+        return np.asarray(state).tobytes().hex()
+    return repr(state) if isinstance(state, int | float | str | None) else type(state).__name__
+
+
+def done_trials(folder: Path) -> dict[str, int]:
+    """When each trial that is done said so."""
+    found = {}
+    for path in folder.glob(f"{files.TRIALS}/*/*/*/{files.TRIAL_FILE}"):
+        if json.loads(path.read_text())["status"] == "done":
+            found[str(path)] = path.stat().st_mtime_ns
+    return found
+
+
+def begin(work: Path, base: Path, number: int, rng: random.Random) -> list[str]:
+    """Lays out what the study begins with, and returns the arguments that start it.
+
+    Every third is new; the others go on where one had come to when it had compared numbers and finished some trials.
+    """
+    if number % 3 == 0:
+        return [*ASKED, "--name", f"s{number}"]
+    folder = work / "results" / f"s{number}"
+    shutil.copytree(base, folder)
+    trials = sorted(folder.glob(f"{files.TRIALS}/*/*/*"))
+    for trial in rng.sample(trials, rng.randint(2, len(trials))):
+        shutil.rmtree(trial)
+    (folder / files.SUMMARY_FILE).unlink()
+    return ["--resume", f"s{number}"]
+
+
+def moment(number: int, lines: list[str], rng: random.Random) -> tuple[str, float]:
+    """After which line of an undisturbed study, and how long after it."""
+    if number % 3:
+        lines = [line for line in lines if not line.startswith("Comparing")]
+    after = rng.choice([line for line in lines if "EQUIVALENT" not in line])
+    # Times left and the study's name differ from run to run.
+    return after.partition(",")[0].partition("results/")[0], round(rng.uniform(0, 3), 2)
+
+
+def campaign(kills: int, seed: int, work: Path, out: Path) -> list[Kill]:
+    rng = random.Random(seed)
+    (work / "task.py").write_text(TASK)
+    base = Study(work, *ASKED, "--name", "base")
+    code = base.end()
+    lines = [line for line in base.lines if (line and "/" in line) or "Comparing" in line or "Looking" in line]
+    expected = outcome(work / "results/base")
+    log = [f"# {kills} kills, seed {seed}", "", f"Undisturbed: exit code {code}, {expected['verdict']}.", ""]
+    log += ["| # | killed | after | + s | ended with | resumed with | wrong |", "|-|-|-|-|-|-|-|"]
+    done = []
+    for number in range(kills):
+        kind = list(KINDS)[number % len(KINDS)]
+        kill = Kill(number, kind, *moment(number, lines, rng))
+        one(kill, work, expected, code, rng)
+        done.append(kill)
+        wrong = "; ".join(kill.wrong) or "nothing"
+        log.append(
+            f"| {number} | {kind} | {kill.after} | {kill.delay_s} | {kill.ended} | {kill.resumed or '-'} | {wrong} |"
+        )
+        print(log[-1], flush=True)
+        right = sum(not each.wrong for each in done)
+        end = [
+            "",
+            f"{right} of {len(done)} reached the same verdict, curves, masks and parameters and left nothing behind.",
+        ]
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "kills.md").write_text("\n".join([*log, *end]) + "\n")
+        (out / "kills.json").write_text(json.dumps([dataclasses.asdict(each) for each in done], indent=1) + "\n")
+    return done
+
+
+def one(kill: Kill, work: Path, expected: dict[str, Any], code: int | None, rng: random.Random) -> None:
+    arguments = begin(work, work / "results/base", kill.number, rng)
+    folder = work / "results" / f"s{kill.number}"
+    shared = {path.name for path in Path("/dev/shm").iterdir()}
+    study = Study(work, *arguments)
+    was_killed = killed(study, kill, rng)
+    kill.ended = study.end()
+    if not was_killed:
+        kill.wrong.append("it ended before the kill")
+    _judge_end(kill, study, code)
+    if kill.kind != "everything":
+        kill.wrong += [f"left: {each}" for each in study.left_behind(shared)]
+    if kill.ended != code:
+        before = done_trials(folder)
+        again = ["--resume", folder.name] if (folder / files.STUDY_FILE).is_file() else arguments
+        study = Study(work, *again)
+        kill.resumed = study.end()
+        if kill.resumed != code:
+            kill.wrong.append(f"resumed: {study.lines[-1:]}")
+        after = done_trials(folder)
+        kill.wrong += [f"done twice: {path}" for path in before if before[path] != after.get(path)]
+        kill.wrong += [f"left: {each}" for each in study.left_behind(shared)]
+    try:
+        reached = outcome(folder)
+    except Exception as error:
+        kill.wrong.append(f"{type(error).__name__}: {error}")
+    else:
+        kill.wrong += [f"{name} differs" for name in expected if reached.get(name) != expected[name]]
+    if kill.wrong:
+        print(*study.lines, sep="\n")
+    else:
+        shutil.rmtree(folder)
+
+
+def _judge_end(kill: Kill, study: Study, code: int | None) -> None:
+    ends = {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 130}
+    expected = code if kill.kind in SURVIVED else ends[KINDS[kill.kind][0]]
+    if kill.ended != expected:
+        kill.wrong.append("it hung" if kill.ended is None else f"ended with {kill.ended}, not {expected}")
+    if bad := [line for line in study.lines if "Traceback" in line or "***" in line or "SIGSEGV" in line]:
+        kill.wrong.append(f"said: {bad[0]}")
+    if kill.ended == 130 and (work := study.lines[-1:]) and "interrupted" not in work[0]:
+        kill.wrong.append(f"said last: {work[0]}")
+    if kill.wrong:
+        print(*study.lines, sep="\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("results/kills"))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="k") as work:
+        begun = time.monotonic()
+        kills = campaign(options.kills, options.seed, Path(work), options.out)
+        print(f"{time.monotonic() - begun:.0f} s")
+        wrong = [kill for kill in kills if kill.wrong]
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
