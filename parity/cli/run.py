@@ -6,6 +6,8 @@ from parity.cli.options import AllOf, Json
 from parity.study.options import RunOptions
 
 NOTHING_GIVEN = RunOptions()
+# Where and within what limits a study runs: no part of what it says.
+MAY_CHANGE = {"address", "out", "timeout", "trial_timeout", "trial_memory"}
 
 
 def run(*, options: AllOf[RunOptions] = NOTHING_GIVEN, resume: str | None = None, json: Json = False) -> int:
@@ -22,9 +24,7 @@ def run(*, options: AllOf[RunOptions] = NOTHING_GIVEN, resume: str | None = None
     from parity.errors import CannotStart
     from parity.study.command import run_study
 
-    fixed = [
-        name for name in RunOptions.model_fields if name in options.model_fields_set - {"address", "out", "timeout"}
-    ]
+    fixed = [name for name in RunOptions.model_fields if name in options.model_fields_set - MAY_CHANGE]
     if resume is not None and fixed:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
         raise CannotStart(f"--resume finishes a study as it was asked for: leave out {names}.")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from parity.frameworks.phases import Phases
+    from parity.frameworks.snapshot import Reducer
     from parity.results.capture import CallbackChange
     from parity.task import Task
 
@@ -142,7 +143,7 @@ class Session(ABC):
 
     @abstractmethod
     def train(self, steps: int, on_iteration: Callable[[Iteration], None]) -> None:
-        """Trains for at least ``steps`` environment steps and calls back after every iteration."""
+        """Trains until there were at least ``steps`` environment steps, and calls back after every iteration."""
 
     @abstractmethod
     def eval_runner(self, slots: int) -> EvalRunner:
@@ -186,6 +187,15 @@ class Session(ABC):
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Writes a checkpoint that the framework itself, and ``Framework.restore``, can load."""
+
+    def reducers(self) -> Mapping[type, Reducer]:
+        """How what the session holds is pickled, see `parity.frameworks.snapshot`; `train` then goes on where it was.
+
+        Raises:
+            CannotBeKept: it is not in this process alone.
+            NotImplementedError: this adapter does not say.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is kept")
 
     @abstractmethod
     def close(self) -> None:

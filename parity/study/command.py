@@ -138,7 +138,7 @@ def _compare_and_train(folder: Path, refs: dict[str, TaskRef], options: RunOptio
 
     study = files.load_study(folder)
     compared = (folder / LADDER_FILE).is_file()
-    if compared and not pending(study, refs) and not add_seeds(folder):
+    if compared and not pending(study, refs, options) and not add_seeds(folder):
         return
     with opened_ray(refs.values(), options.address, cores_of(study)) as address:
         if not compared:
@@ -152,6 +152,6 @@ def _compare_and_train(folder: Path, refs: dict[str, TaskRef], options: RunOptio
         while goes_on:
             study = files.load_study(folder)
             say(f"Study {folder}: {len(study.trials)} trials of {', '.join(study.file.request.tasks)}")
-            run_trials(study, pending(study, refs))
+            run_trials(study, pending(study, refs, options))
             add_callback_changes(folder)
             goes_on = add_seeds(folder)

@@ -54,6 +54,11 @@ class RunOptions(Options):
     """Train even where the numbers already differ, so that the curve shows what it costs."""
     timeout: Timeout = DEFAULT_TIMEOUT_S
     """Seconds that the look at a task before training may take before it is ended, with everything that it started."""
+    trial_timeout: Timeout = 86_400.0
+    """Seconds that a trial may take before it is ended and counts as crashed, unless it goes on after an interruption."""
+    trial_memory: Annotated[float | None, Field(gt=0)] = None
+    """MiB of memory that a trial's process may use before it is ended and counts as crashed. Default: what there is; when 95 %
+    of it are used, Ray ends the trial that began last, and it is tried again."""
     name: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = None
     """Name of the study's folder. Default: date and task, or suite."""
     out: Path = DEFAULT_OUT

@@ -18,7 +18,9 @@ from ray.tune import PlacementGroupFactory
 
 from parity.errors import in_short
 from parity.results import study as files
+from parity.study.options import RunOptions
 from parity.study.progress import CRASHED, ProgressDisplay, remove_progress, write_progress
+from parity.study.snapshots import own_key, read_snapshot
 from parity.study.trial import TrialSpec, lost_trial, run_trial
 from parity.system.ray_session import connect, ended_with_ray
 from parity.task.registry import TaskRef
@@ -27,9 +29,9 @@ from parity.task.registry import TaskRef
 RETRIES = 2
 
 
-def pending(study: files.StudyRecord, refs: dict[str, TaskRef]) -> list[TrialSpec]:
+def pending(study: files.StudyRecord, refs: dict[str, TaskRef], options: RunOptions) -> list[TrialSpec]:
     """The trials of a study that are not done, in the order in which they should start."""
-    request = study.file.request
+    request, key = study.file.request, own_key()
     specs = []
     for trial in study.trials:
         if trial.meta is not None and trial.meta.status == "done" and trial.damage is None:
@@ -48,6 +50,9 @@ def pending(study: files.StudyRecord, refs: dict[str, TaskRef]) -> list[TrialSpe
                 folder=str(trial.folder.resolve()),
                 processes=config.processes,
                 bundles=config.bundles,
+                longest_s=options.trial_timeout,
+                most_memory_mb=options.trial_memory,
+                key=key,
             )
         )
     # Frameworks alternate, so that each shares the machine with the other as often.
@@ -136,6 +141,10 @@ class _TuneTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         folder = Path(self._spec.folder)
+        if has_ended(self._spec):  # it wrote so, and its process died then
+            return {"done": True, CRASHED: True}
+        if read_snapshot(folder, self._spec.key) is None:
+            shutil.rmtree(folder, ignore_errors=True)  # what an interrupted trial left there belongs to no run
         with _output_to(folder):
             try:
                 run_trial(self._spec, lambda steps, last_return: write_progress(folder, steps, last_return))
@@ -148,12 +157,8 @@ class _TuneTrial(tune.Trainable):
 
 @contextlib.contextmanager
 def _output_to(folder: Path) -> Iterator[None]:
-    """Everything that this process and its libraries print goes into the trial's log.
-
-    The folder is emptied before: what an interrupted trial left there belongs to no run.
-    """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    """Everything that this process and its libraries print goes into the trial's log."""
+    folder.mkdir(parents=True, exist_ok=True)
     saved = [os.dup(descriptor) for descriptor in (1, 2)]
     with (folder / files.LOG_FILE).open("a", encoding="utf-8") as log:
         try:

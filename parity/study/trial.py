@@ -15,11 +15,13 @@ import numpy as np
 import pandas as pd
 
 from parity import frameworks
-from parity.errors import in_short
+from parity.errors import in_short, one_line
 from parity.frameworks.base import EvalRunner, Iteration, Session
 from parity.frameworks.evaluation import SLOTS, Evaluation, evaluate
 from parity.results import study as files
 from parity.results.writing import replacing, write_text
+from parity.study.limits import limited
+from parity.study.snapshots import read_snapshot, remove_snapshot, write_snapshot
 from parity.system.machine import peak_memory_mb
 from parity.task import Task
 from parity.task.masks import MaskCounts
@@ -30,7 +32,8 @@ from parity.task.registry import TaskRef, load
 class TrialSpec:
     """What a trial's process has to know; ``processes`` and ``bundles`` as in `parity.frameworks.base.Effective`.
 
-    More than one torch thread rarely pays with networks of this size, and trials run side by side.
+    More than one torch thread rarely pays with networks of this size, and trials run side by side. ``longest_s`` and
+    ``most_memory_mb`` are limits, see `parity.study.limits`; ``key`` is what snapshots are signed with.
     """
 
     ref: TaskRef
@@ -43,6 +46,9 @@ class TrialSpec:
     folder: str
     processes: int = 1
     bundles: list[dict[str, float]] = dataclasses.field(default_factory=lambda: [{"CPU": 1.0}])
+    longest_s: float = math.inf
+    most_memory_mb: float | None = None
+    key: bytes | None = dataclasses.field(default=None, repr=False)
 
     @property
     def label(self) -> str:
@@ -61,9 +67,10 @@ def run_trial(spec: TrialSpec, on_progress: Callable[[int, float], None]) -> Non
     recorder = _Recorder(spec)
     try:
         task = load(spec.ref)
-        session = frameworks.get(spec.framework).open(task, spec.seed, spec.device, spec.threads)
+        session = recorder.go_on() or frameworks.get(spec.framework).open(task, spec.seed, spec.device, spec.threads)
         try:
-            recorder.follow(session, task, on_progress)
+            with limited(spec.longest_s, spec.most_memory_mb, lambda reason: recorder.write("crashed", reason)):
+                recorder.follow(session, task, on_progress)
         finally:
             session.close()
     except BaseException as error:
@@ -97,6 +104,44 @@ class _Recorder:
         self._timing: list[dict[str, Any]] = []
         self._masks = {"sampling": MaskCounts(), "evaluation": MaskCounts()}
         self._seen: dict[str, Any] = {}
+        self._eval_runner: EvalRunner | None = None
+        self._is_kept = spec.key is not None
+
+    def go_on(self) -> Session | None:
+        """The session of a trial that was interrupted, from where it was kept; None where it was not."""
+        data = read_snapshot(self._folder, self._spec.key)
+        if data is None:
+            return None
+        import torch
+
+        from parity.frameworks.snapshot import CannotBeKept, unpack
+
+        torch.set_num_threads(self._spec.threads)
+        try:
+            session, self._eval_runner, wall_s, course = unpack(data)
+        except CannotBeKept as reason:
+            self.log(f"begins anew: what was kept of it cannot be read ({one_line(reason)})")
+            return None
+        vars(self).update(course)
+        self._start = time.perf_counter() - wall_s
+        self.log(f"{self._spec.label}: goes on after {self._steps} steps")
+        return session
+
+    def _keep(self, session: Session) -> None:
+        """Stores the session where it is, if it can be; whoever interrupts the trial loses what comes after."""
+        from parity.frameworks.snapshot import CannotBeKept, pack
+
+        begin = time.perf_counter()
+        course = {name: getattr(self, name) for name in _COURSE}
+        try:
+            data = pack((session, self._eval_runner, begin - self._start, course), session.reducers())
+        except (CannotBeKept, NotImplementedError) as reason:
+            self._is_kept = False
+            self.log(f"cannot be kept ({one_line(reason)}): interrupted, it begins anew")
+            return
+        assert self._spec.key is not None
+        write_snapshot(self._folder, data, self._spec.key)
+        self._evaluated_s += time.perf_counter() - begin
 
     def follow(self, session: Session, task: Task, on_progress: Callable[[int, float], None]) -> None:
         """Trains the session to ``spec.steps``, evaluating at 0 and whenever a multiple of ``eval_every`` is passed."""
@@ -106,12 +151,16 @@ class _Recorder:
         from parity.frameworks.network import weights_hash
 
         self._board = SummaryWriter(str(self._folder))  # for TensorBoard
-        eval_runner = session.eval_runner(min(SLOTS, task.eval_episodes))
-        self._seen = {"devices": session.devices(), "initial_weights": weights_hash(session.weights())}
-        self.log(f"{self._spec.label}: {self._spec.steps} steps on {session.devices()}, {self._spec.threads} threads")
-        self._start = time.perf_counter()
-        self._evaluate(eval_runner, task)
-        on_progress(0, self._curve[-1]["return_mean"])
+        if self._eval_runner is None:
+            self._eval_runner = session.eval_runner(min(SLOTS, task.eval_episodes))
+            self._seen = {"devices": session.devices(), "initial_weights": weights_hash(session.weights())}
+            self.log(
+                f"{self._spec.label}: {self._spec.steps} steps on {session.devices()}, {self._spec.threads} threads"
+            )
+            self._start = time.perf_counter()
+            self._evaluate(self._eval_runner, task)
+        eval_runner = self._eval_runner
+        on_progress(self._steps, self._curve[-1]["return_mean"])
 
         def after_iteration(iteration: Iteration) -> None:
             due = iteration.steps // task.eval_every > self._steps // task.eval_every
@@ -123,6 +172,8 @@ class _Recorder:
             self._timing.append(row)
             for phase in ("sample_s", "returns_s", "update_s"):
                 self._board.add_scalar(f"time/{phase}", row[phase], iteration.steps)
+            if due and not last and self._is_kept:
+                self._keep(session)
             on_progress(iteration.steps, self._curve[-1]["return_mean"])
 
         session.train(self._spec.steps, after_iteration)
@@ -181,12 +232,16 @@ class _Recorder:
             digests=files.digests(self._folder),
             **self._seen,
         ).write(self._folder / files.TRIAL_FILE)
+        if status != "interrupted":
+            remove_snapshot(self._folder)
 
     def log(self, text: str) -> None:
         with (self._folder / files.LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(f"{files.now()} {text}\n")
 
 
+# What is kept of a trial beside its session.
+_COURSE = ("_started", "_evaluated_s", "_steps", "_curve", "_timing", "_masks", "_seen")
 _TIMING_COLUMNS = ["iteration", *(field.name for field in dataclasses.fields(Iteration)), "evaluate_s"]
 
 

@@ -9,9 +9,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import ray
 import torch
+from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import COMPONENT_ENV_RUNNER, COMPONENT_ENV_TO_MODULE_CONNECTOR, COMPONENT_RL_MODULE
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
+from ray.tune.utils import UtilMonitor
+from ray.util.metrics import Metric
 
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import Effective, EvalRunner, Framework, Iteration, Session, Untranslated
@@ -25,6 +30,7 @@ from parity.frameworks.rllib.config import Port, build_port, is_whole
 from parity.frameworks.rllib.eval_runner import RllibEvalRunner
 from parity.frameworks.rllib.phases import watch
 from parity.frameworks.rllib.versions import has_fast_path
+from parity.frameworks.snapshot import CannotBeKept, Reducer, as_it_is, with_attributes
 from parity.frameworks.stopwatch import Stopwatch
 from parity.results.capture import CallbackChange
 from parity.task import Task
@@ -85,6 +91,7 @@ class RllibSession(Session):
     def __init__(self, task: Task, port: Port, threads: int, is_fast: bool = True) -> None:
         torch.set_num_threads(threads)
         self.task, self.port, self._is_fast = task, port, is_fast
+        self._done = 0
         self._callbacks = CallbackWatch()
         with self._callbacks.watching():
             self.algorithm: Any = build(_trained(port.config) if is_fast else port.config)
@@ -97,18 +104,17 @@ class RllibSession(Session):
             self._watch.watch(self._learner, "_make_batch_if_necessary", "returns")
 
     def train(self, steps: int, on_iteration: Callable[[Iteration], None]) -> None:
-        done = 0
-        while done < steps:
+        while self._done < steps:
             start = time.perf_counter()
             with self._callbacks.watching():
                 result = self.algorithm.train()
             total = self._watch.now() - start
-            done = int(result["env_runners"]["num_env_steps_sampled_lifetime"])
+            self._done = int(result["env_runners"]["num_env_steps_sampled_lifetime"])
             update = self._watch.take("update")
             returns = self._watch.take("returns")
             on_iteration(
                 Iteration(
-                    steps=done,
+                    steps=self._done,
                     sample_s=total - update,
                     returns_s=math.nan if self._learner is None else returns,
                     update_s=update - returns,
@@ -172,8 +178,38 @@ class RllibSession(Session):
     def save(self, folder: Path) -> None:
         self.algorithm.save_to_path(str(folder.resolve()))
 
+    def reducers(self) -> Mapping[type, Reducer]:
+        config = self.algorithm.config
+        if config.num_env_runners or config.num_learners:
+            raise CannotBeKept("its env runners or learners are other processes")
+        return {
+            Algorithm: as_it_is,
+            # The configuration for env runners in other processes lies in the object store of a Ray that will be gone.
+            EnvRunnerGroup: lambda group: with_attributes(group, vars(group) | {"_remote_config_obj_ref": None}),
+            UtilMonitor: lambda monitor: (UtilMonitor, (False,)),  # a thread, which measures nothing
+            Metric: _metric,
+            ray.ObjectRef: _refuse,
+            ray.actor.ActorHandle: _refuse,
+        }
+
     def close(self) -> None:
         stop(self.algorithm)
+
+
+def _refuse(thing: Any) -> tuple[Any, ...]:
+    raise CannotBeKept(f"it holds {thing!r}, which is nothing outside of this Ray")
+
+
+def _metric(metric: Metric) -> tuple[Any, ...]:
+    """Ray's own way loses the tags, and then refuses to count (util/metrics.py:154, ray 2.60.0)."""
+    made: Any = metric.__reduce__()
+    return _tagged, (*made[:2], metric.info["default_tags"])
+
+
+def _tagged(cls: type[Metric], arguments: tuple[Any, ...], tags: dict[str, str]) -> Metric:
+    metric = cls(*arguments)
+    metric.set_default_tags(tags)
+    return metric
 
 
 def _trained(config: Any) -> Any:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from sb3_contrib import MaskablePPO
+from stable_baselines3.common.buffers import BaseBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import SEED_STRIDE, Effective, EvalRunner, Framework, Iteration, Session
@@ -21,6 +23,7 @@ from parity.frameworks.phases import REST, Phases, watch_env
 from parity.frameworks.sb3.eval_runner import Sb3EvalRunner
 from parity.frameworks.sb3.model import build_model, network_space, vec_env
 from parity.frameworks.shown import shown_observations
+from parity.frameworks.snapshot import Reducer, as_it_is, with_attributes
 from parity.frameworks.stopwatch import Stopwatch
 from parity.task import Task
 from parity.task.masks import MaskCounts
@@ -94,7 +97,9 @@ class Sb3Session(Session):
                 report()
 
         # `learn` counts whole rollouts, so it may pass `steps` by less than one of them.
-        self.model.learn(total_timesteps=steps, callback=_AfterUpdate(report_within_rollout))
+        done = self.model.num_timesteps  # by a session that was interrupted and kept
+        callback = _AfterUpdate(report_within_rollout, done)
+        self.model.learn(total_timesteps=steps - done, callback=callback, reset_num_timesteps=not done)
         report()
 
     def eval_runner(self, slots: int) -> EvalRunner:
@@ -131,19 +136,32 @@ class Sb3Session(Session):
         if normalizer is not None:
             normalizer.save(str(folder / NORMALIZER_FILE))
 
+    def reducers(self) -> Mapping[type, Reducer]:
+        # VecNormalize would leave out the environments in it. Buffers are emptied before each rollout.
+        return {VecEnv: as_it_is, BaseBuffer: _without_arrays}
+
     def close(self) -> None:
         self.env.close()
 
 
-class _AfterUpdate(BaseCallback):
-    """Calls back when an update has ended, which SB3 shows as the start of the next rollout."""
+def _without_arrays(buffer: BaseBuffer) -> tuple[Any, ...]:
+    return with_attributes(
+        buffer, {name: each for name, each in vars(buffer).items() if not isinstance(each, np.ndarray)}
+    )
 
-    def __init__(self, report: Callable[[], None]) -> None:
+
+class _AfterUpdate(BaseCallback):
+    """Calls back when an update has ended, which SB3 shows as the start of the next rollout.
+
+    ``told``: the environment steps of the last update that was told of before.
+    """
+
+    def __init__(self, report: Callable[[], None], told: int) -> None:
         super().__init__()
-        self._report = report
+        self._report, self._told = report, told
 
     def _on_rollout_start(self) -> None:
-        if self.num_timesteps > 0:
+        if self.num_timesteps > self._told:
             self._report()
 
     def _on_step(self) -> bool:
