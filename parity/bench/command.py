@@ -16,7 +16,7 @@ from parity.bench.show import show
 from parity.bench.variations import concerns
 from parity.errors import CannotStart, Interrupted, in_short
 from parity.results import study as files
-from parity.results.bench import BENCH_FILE, BenchFile, BenchRequest, Round, load_bench_file
+from parity.results.bench import BENCH_FILE, BenchFile, BenchRequest, Round, find_bench, load_bench_file
 from parity.results.writing import write_text
 from parity.study.preflight import inspect
 from parity.system import machine
@@ -29,8 +29,14 @@ LOG_FILE = "bench.log"
 LIMIT_ROUNDS, SWEEP_ROUNDS, EXCHANGE_ROUNDS = 3, 2, 2
 
 
-def run_bench(options: BenchOptions, resume: str | None, as_json: bool) -> int:
+Page = Callable[[Path, BenchFile], Path]
+
+
+def run_bench(options: BenchOptions, resume: str | None, as_json: bool, write_page: Page) -> int:
     """Measures, writes ``bench.json`` after every round, prints the result. Returns the exit code.
+
+    Args:
+        write_page: writes the page of a bench into its folder and returns where it is.
 
     Raises:
         CannotStart: bad input.
@@ -44,13 +50,18 @@ def run_bench(options: BenchOptions, resume: str | None, as_json: bool) -> int:
         raise Interrupted(
             f"{len(file.measured)} measurements are done; finish with: parity bench --resume {folder}"
         ) from None
+    return finish(folder, file, as_json, write_page)
+
+
+def finish(folder: Path, file: BenchFile, as_json: bool, write_page: Page) -> int:
+    """Judges what was measured, stores and prints it. Returns the exit code."""
     conclude(file)
     _store(folder, file, file.reason)
     if as_json:
         print(file.to_json(), end="")
     show(file)
     say(file.sentence)
-    say(f"All rounds: {folder / BENCH_FILE}")
+    say(f"All rounds: {folder / BENCH_FILE}; as a page: {write_page(folder, file)}")
     return file.exit_code
 
 
@@ -88,7 +99,7 @@ def _new_folder(options: BenchOptions, default: str) -> Path:
 
 
 def _resume(name: str, out: Path) -> tuple[Path, BenchFile, dict[str, TaskRef]]:
-    folder = next((path for path in (Path(name), out / name) if (path / BENCH_FILE).is_file()), None)
+    folder = find_bench(name, out)
     if folder is None:
         raise CannotStart(f"--resume {name}: there is no {BENCH_FILE}, neither in that folder nor under {out}/.")
     file = load_bench_file(folder / BENCH_FILE)

@@ -15,10 +15,11 @@ INTERVAL_S = 0.1
 @contextlib.contextmanager
 def watched(device: str) -> Iterator[Callable[[], GpuUse | None]]:
     """Yields a function that says, after the ``with`` block, how the GPU was used in it; None on a CPU."""
-    if device != "cuda":
+    import torch
+
+    if device != "cuda" or not torch.cuda.is_available():
         yield lambda: None
         return
-    import torch
 
     torch.cuda.reset_peak_memory_stats()
     seen: list[tuple[float, float]] = []

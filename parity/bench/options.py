@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from cyclopts import Parameter
 from pydantic import AfterValidator, Field
 
 from parity.system.options import DEFAULT_OUT, DEFAULT_TIMEOUT_S, AtLeastOne, Names, Options, Timeout
@@ -60,7 +61,7 @@ class BenchOptions(Options):
     """auto, cpu or cuda."""
     threads: AtLeastOne = 1
     """Torch threads of every process."""
-    details: bool = True
+    details: Annotated[bool, Parameter(negative="--no-details")] = True
     """Whether to measure, beside the rounds, phases and an evaluation, the limit of the task, and each part of the port that
     RLlib has a standard one for, exchanged."""
     sweep: Sweep = Field(default=[])

@@ -20,6 +20,7 @@ def bench(*, options: AllOf[BenchOptions] = NOTHING_GIVEN, resume: str | None = 
     """
     from parity.bench.command import run_bench
     from parity.errors import CannotStart
+    from parity.report.bench_page import write_bench_page
 
     if options.study is not None and options.name is not None:
         raise CannotStart(
@@ -27,4 +28,4 @@ def bench(*, options: AllOf[BenchOptions] = NOTHING_GIVEN, resume: str | None = 
         )
     if options.task is None and resume is None:
         options = options.model_copy(update={"task": default_tasks()})
-    return run_bench(options, resume, as_json=json)
+    return run_bench(options, resume, json, write_bench_page)

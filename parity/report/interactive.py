@@ -61,31 +61,68 @@ def curves_data(curves: TaskCurves) -> dict[str, Any]:
 
 def throughput_figure(times: list[PhaseTimes]) -> dict[str, Any]:
     """Stacked bars, one per framework."""
+    return stacked_bars(THROUGHPUT_TITLE, {row.framework: row.seconds for row in times}, PHASES, "s per 1,000 steps")
+
+
+def stacked_bars(
+    title: str, rows: Mapping[str, Mapping[str, float]], labels: Mapping[str, str], unit: str
+) -> dict[str, Any]:
+    """A bar for each row, its parts by phase; ``labels``: what phases are called, in their order."""
     bars = []
-    for phase, label in PHASES.items():
-        seconds = [row.seconds[phase] if math.isfinite(row.seconds[phase]) else None for row in times]
-        if any(seconds):
+    for phase, label in labels.items():
+        values = [row[phase] if math.isfinite(row[phase]) else None for row in rows.values()]
+        if any(values):
             bars.append(
                 {
                     "type": "bar",
                     "orientation": "h",
                     "name": label,
-                    "y": [_plain(row.framework) for row in times],
-                    "x": seconds,
+                    "y": list(map(_plain, rows)),
+                    "x": values,
                     "marker": {"color": PHASE_COLOURS[phase]},
-                    "hovertemplate": f"%{{y}}, {label}: %{{x:.3g}} s per 1,000 steps<extra></extra>",
+                    "hovertemplate": f"%{{y}}, {label}: %{{x:.3g}} {unit}<extra></extra>",
                 }
             )
     layout = {
-        "xaxis": {"title": {"text": THROUGHPUT_TITLE}},
+        "xaxis": {"title": {"text": title}},
         "yaxis": {"autorange": "reversed", "showgrid": False, "ticksuffix": " "},
         "barmode": "stack",
         "bargap": 0.35,
-        "height": 110 + 42 * len(times),
+        "height": 110 + 42 * len(rows),
         "showlegend": True,
         "legend": {"orientation": "h", "traceorder": "normal", "y": 1.02, "yanchor": "bottom", "x": 0},
     }
     return {"data": bars, "layout": layout}
+
+
+def sweep_figure(name: str, lines: Mapping[str, list[tuple[int, float, list[float]]]]) -> dict[str, Any]:
+    """Cost against what was varied; ``lines``: by framework, value, seconds per 1,000 steps and those of every round."""
+    frameworks = list(lines)
+    data = [
+        {
+            "type": "scatter",
+            "x": [value for value, _, _ in points],
+            "y": [seconds for _, seconds, _ in points],
+            "mode": "lines+markers",
+            "name": _plain(framework),
+            "line": {"color": colour(frameworks, framework), "width": 1.6},
+            "marker": {"size": 8, "symbol": symbol(frameworks, framework)},
+            "text": [", ".join(f"{each:.3g}" for each in rounds) for _, _, rounds in points],
+            "hovertemplate": f"{name}=%{{x}}: %{{y:.3g}} s per 1,000 steps<br>rounds: %{{text}}",
+        }
+        for framework, points in lines.items()
+    ]
+    values = sorted({value for points in lines.values() for value, _, _ in points})
+    # A logarithmic axis has no place for 0, as of env runners.
+    scale = {"type": "log" if values[0] > 0 else "linear", "tickvals": values, "ticktext": list(map(str, values))}
+    layout = {
+        "xaxis": {"title": {"text": name}, **scale},
+        "yaxis": {"title": {"text": THROUGHPUT_TITLE}, "rangemode": "tozero"},
+        "height": 340,
+        "showlegend": True,
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+    }
+    return {"data": data, "layout": layout}
 
 
 def ladder_figure(frameworks: list[str], ladders: Mapping[str, Mapping[str, RungResult]]) -> dict[str, Any]:

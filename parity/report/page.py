@@ -28,17 +28,13 @@ def html_report(content: Content, preliminary: bool = False) -> str:
 
     ``preliminary``: the study is not concluded, and the page says so.
     """
-    environment = html_environment()
-    figures = _figures(content)
-    scripts = [plotly_source(), _source(environment, "report.js")] if figures else []
-    return environment.get_template("report.html").render(
+    return rendered(
+        "report.html",
+        _figures(content),
         content=content,
         preliminary=preliminary,
         study=content.study.file,
         summary=content.summary,
-        figures=Markup(script_json(figures)) if figures else None,
-        scripts=[Markup(script) for script in scripts],
-        policy=_policy(scripts),
         confidence=CONFIDENCE,
         phases=PHASES,
         colour=colour,
@@ -47,6 +43,18 @@ def html_report(content: Content, preliminary: bool = False) -> str:
         metrics=METRIC_WORDS,
         meanings=text.METRIC_MEANINGS,
         threshold_share=THRESHOLD_OF_SB3,
+    )
+
+
+def rendered(template: str, figures: dict[str, Any], **values: Any) -> str:
+    """A page of ``base.html``'s kind; ``figures``: by task and name."""
+    environment = html_environment()
+    scripts = [plotly_source(), _source(environment, "report.js")] if figures else []
+    return environment.get_template(template).render(
+        figures=Markup(script_json(figures)) if figures else None,
+        scripts=[Markup(script) for script in scripts],
+        policy=_policy(scripts),
+        **values,
     )
 
 
@@ -75,9 +83,9 @@ def _source(environment: Environment, name: str) -> str:
     return environment.loader.get_source(environment, name)[0]
 
 
-def studies_page(studies: Sequence[Any], folder: str) -> str:
-    """The list of studies as a page; ``studies`` are those of ``parity.report.server.studies``."""
-    return html_environment().get_template("index.html").render(studies=studies, folder=folder, policy=_policy([]))
+def studies_page(studies: Sequence[Any], benches: Sequence[Any], folder: str) -> str:
+    """The list of studies as a page; ``studies`` and ``benches`` are those of ``parity.report.server``."""
+    return rendered("index.html", {}, studies=studies, benches=benches, folder=folder)
 
 
 def _policy(scripts: list[str]) -> str:

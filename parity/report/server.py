@@ -11,10 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from parity.bench.judge import conclude
 from parity.errors import CannotStart
 from parity.report import HTML_FILE, write_html
+from parity.report.bench_page import BENCH_PAGE, bench_page
 from parity.report.content import content
 from parity.report.page import html_report, studies_page
+from parity.results.bench import BENCH_FILE, BenchFile, find_bench, list_benches, load_bench_file
 from parity.results.reading import complaint, parse, read_json
 from parity.results.study import STUDY_FILE, SUMMARY_FILE, StudyFile, find_study, list_studies, load_study
 from parity.results.summary import Summary
@@ -33,15 +36,18 @@ _TYPES = {
 
 
 def serve(out: Path, study: str | None, port: int, browser: bool) -> int:
-    """Serves the studies under ``out`` until Ctrl-C, and opens one, or the page that lists all. Returns the exit code.
+    """Serves studies and benches under ``out`` until Ctrl-C, and opens one, or the page that lists all. Returns the exit code.
 
-    A study's folder elsewhere than under ``out`` is served with its neighbours.
+    A folder elsewhere than under ``out`` is served with its neighbours.
 
     Raises:
         CannotStart: there is no such study or folder, or the port is taken.
     """
     page = ""
-    if study is not None:
+    bench = find_bench(study, out) if study is not None else None
+    if bench is not None and not (bench / STUDY_FILE).is_file():
+        out, page = bench.resolve().parent, f"{quote(bench.resolve().name)}/{BENCH_PAGE}"
+    elif study is not None:
         folder = find_study(study, out).resolve()
         load_study(folder)
         out, page = folder.parent, f"{quote(folder.name)}/{HTML_FILE}"
@@ -102,6 +108,41 @@ def _entry(folder: Path) -> StudyEntry:
         return StudyEntry(folder.name, file, None, str(error))
 
 
+@dataclass(frozen=True)
+class BenchEntry:
+    """A line of the list of benches. ``problem``: why it cannot be read."""
+
+    folder: str
+    file: BenchFile | None
+    problem: str | None
+
+    @property
+    def url(self) -> str:
+        return f"{quote(self.folder)}/{BENCH_PAGE}"
+
+
+def benches(out: Path) -> list[BenchEntry]:
+    """All benches under ``out`` that are in no study; one that cannot be read is listed with the reason."""
+    entries = []
+    for folder in list_benches(out):
+        try:
+            entries.append(BenchEntry(folder.name, load_bench_file(folder / BENCH_FILE), None))
+        except CannotStart as error:
+            entries.append(BenchEntry(folder.name, None, str(error)))
+    return entries
+
+
+def bench_report(folder: Path) -> str:
+    """The page of a bench, judged as it stands; one that is being measured has no figures yet.
+
+    Raises:
+        CannotStart: it cannot be read.
+    """
+    file = load_bench_file(folder / BENCH_FILE)
+    conclude(file)
+    return bench_page(file, folder.name)
+
+
 def stored_summary(folder: Path) -> Summary | None:
     """The summary of a study, None where it was not concluded.
 
@@ -159,11 +200,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, path: str) -> None:
         if path in ("/", "/index.html"):
-            self._send(studies_page(studies(self.root), self.root.name).encode(), _TYPES[".html"])
+            page = studies_page(studies(self.root), benches(self.root), self.root.name)
+            self._send(page.encode(), _TYPES[".html"])
             return
         target = self._inside(path)
-        folder = target.parent if target.name == HTML_FILE else target
-        if not (folder / STUDY_FILE).is_file():
+        folder = target.parent if target.name in (HTML_FILE, BENCH_PAGE) else target
+        if target.name == BENCH_PAGE and (folder / BENCH_FILE).is_file():
+            self._send(bench_report(folder).encode(), _TYPES[".html"])
+        elif target.is_dir() and (target / BENCH_FILE).is_file() and not (target / STUDY_FILE).is_file():
+            self._redirect(f"/{quote(target.relative_to(self.root).as_posix())}/{BENCH_PAGE}")
+        elif not (folder / STUDY_FILE).is_file():
             self._send(target.read_bytes(), _TYPES.get(target.suffix, "application/octet-stream"))
         elif folder is target:
             self._redirect(f"/{quote(folder.relative_to(self.root).as_posix())}/{HTML_FILE}")

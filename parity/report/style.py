@@ -13,6 +13,17 @@ PHASE_COLOURS = {
     "update": "#e0761b",
     "rest": "#9aa1a8",
     "evaluate": "#6fbf9c",
+    # Those of a bench: what samples is blue, what learns warm, the rest grey.
+    "environment": "#1f5fae",
+    "inference": "#3a83d6",
+    "forward": "#f0b429",
+    "loss": "#d9a066",
+    "backward": "#e0761b",
+    "optimiser": "#c9524f",
+    "transfer": "#b565c8",
+    "weight_sync": "#6fbf9c",
+    "waiting": "#1f9e78",
+    "bookkeeping": "#9aa1a8",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from parity import __version__
 from parity.results.model import Stored, Strict
 from parity.results.reading import read_json
-from parity.results.study import EffectiveConfig
+from parity.results.study import STUDY_FILE, EffectiveConfig
 from parity.results.summary import SB3, Finding, Interval, Number, PhaseSeconds
 
 BENCH_FILE = "bench.json"
@@ -209,6 +209,17 @@ class TaskRounds(Strict):
         """Rate of the port over that of SB3, round by round; empty where it was not measured."""
         pairs = zip(self.rounds.get(port, []), self.rounds.get(SB3, []), strict=False)
         return [a / b for a, b in pairs if b > 0]
+
+
+def find_bench(name: str, out: Path) -> Path | None:
+    """A folder with a ``bench.json``, or the name of one under ``out``; None where there is none."""
+    return next((folder for folder in (Path(name), out / name) if (folder / BENCH_FILE).is_file()), None)
+
+
+def list_benches(out: Path) -> list[Path]:
+    """Folders of benches under ``out`` that are no studies, by name."""
+    folders = (path.parent for path in out.glob(f"*/{BENCH_FILE}"))
+    return sorted(folder for folder in folders if not (folder / STUDY_FILE).is_file())
 
 
 def load_bench_file(path: Path) -> BenchFile:
