@@ -148,15 +148,15 @@ def _first(way: list[_Pair], output: torch.Tensor, other: torch.Tensor) -> str |
     for pair in way:
         mine, its = pair.ours, pair.theirs
         if not same_numbers(mine.given, its.given):
-            return f"they part between {before} and {pair.names}{_by_what(agreed, mine.given, its.given)}"
+            return f"they begin to differ between {before} and {pair.names}{_by_what(agreed, mine.given, its.given)}"
         if not same_numbers(mine.result, its.result):
             what = f": {mine.kind} there, {its.kind} in the port" if mine.kind != its.kind else ""
-            return f"they part in {pair.names}, which gets the same and gives something else{what}"
+            return f"they begin to differ in {pair.names}, which gets the same and gives something else{what}"
         agreed += [(f"what goes into {mine.name}", mine.given), (f"what comes out of {mine.name}", mine.result)]
         before = pair.names
     other = torch.where(other < MASKED, output.reshape(other.shape), other)
     if way and not same_numbers(output, other):
-        return f"they part after {way[-1].names}{_by_what(agreed, output, other)}"
+        return f"they begin to differ after {way[-1].names}{_by_what(agreed, output, other)}"
     return None
 
 

@@ -64,13 +64,13 @@ def print_algorithm(out: Console, seen: Mapping[str, Any] | None) -> None:
     differences = [
         f"{words} {_number(seen[name])}"
         for words, name in (
-            ("weights of its processes", "weights_apart"),
-            ("log-probs at sampling and training", "log_probs_apart"),
-            ("its update and a learner's alone", "update_apart"),
+            ("of weights between its processes", "weights_apart"),
+            ("of log-probs between sampling and training", "log_probs_apart"),
+            ("between its update and that of a learner alone", "update_apart"),
         )
         if seen[name] is not None
     ]
-    out.print(Text(f"through Algorithm ({', '.join(processes)}): apart by at most: {', '.join(differences)}"))
+    out.print(Text(f"through Algorithm ({', '.join(processes)}): largest differences: {', '.join(differences)}"))
 
 
 def print_control(out: Console, control: Mapping[str, Any] | None) -> None:
@@ -79,7 +79,10 @@ def print_control(out: Console, control: Mapping[str, Any] | None) -> None:
         return
     parts = [f"{name} {_number(control[name])}" for name in ("logits", "values", "gradient")]
     out.print(
-        Text(f"control, the port's module on the CPU and on {control['device']}, of the tolerance: {', '.join(parts)}")
+        Text(
+            f"control: the port's module on the CPU and on {control['device']} differ by these parts of the tolerance: "
+            f"{', '.join(parts)}"
+        )
     )
 
 

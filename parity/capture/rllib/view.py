@@ -69,7 +69,7 @@ def view(capture: Capture, task: Task, port: Port, learner: Any, sampled: list[C
     single, again = (MaskedEnv(task.env(), convention, audit=True) for _ in range(2))
     played = make_played_env(port.config)
     first_calls = FirstCalls()
-    contract = EnvContractReader(capture.contract.env_contract, played, "beside the single-agent environment")
+    contract = EnvContractReader(capture.contract.env_contract, played, "compared with the single-agent environment")
     multi = EnvTap(played, first_calls, contract)
     seen = port.agents[port.learning_agent][0]
     wrapped = is_wrapped(seen, single.observation_space, port.mask_key)
@@ -100,7 +100,11 @@ def view(capture: Capture, task: Task, port: Port, learner: Any, sampled: list[C
             result.shared_arrays = result.shared_arrays or player.shares_memory
             result.unreadable_mask = result.unreadable_mask or player.unreadable
             for agent, error in player.raised.items():
-                note(capture.context, f"agent {agent} played at random beside the single-agent environment", error)
+                note(
+                    capture.context,
+                    f"agent {agent} played at random where the port's environment is compared with the single-agent one",
+                    error,
+                )
         starts = {
             side: unseeded_starts(capture.context, side, env) for side, env in (("single", single), ("multi", multi))
         }

@@ -32,8 +32,8 @@ def sampling(report: RungReport, inputs: RungInput, run: AlgorithmRun | None) ->
         return
     for name, other in list(run.environments.items())[:1]:
         message = (
-            f"the environment that {name} makes gives something else than one of this process ({other.where}), on one seed "
-            f"and the same actions; {len(run.environments)} of {run.env_runners or 'all'} env runners"
+            f"with the same seed and actions, the environment that {name} makes does not return what one made in the main "
+            f"process returns ({other.where}); so it is with {len(run.environments)} of {run.env_runners or 'all'} env runners"
         )
         evidence = {"where": other.where, "env_runners": sorted(run.environments)}
         severity: Severity = "error" if other.follows_seed else "warning"
@@ -133,7 +133,11 @@ def _same_weights(module: ModuleCheck, through: ThroughAlgorithm) -> None:
         if module.rung.compare(Difference(largest, 0.0, needed, entry if needed else None)):
             continue
         code = "PAR804" if name.startswith("learner") else "PAR805"
-        words = f"has no {', '.join(missing[:3])}" if missing else f"is apart from the first learner by {largest:.3g}"
+        words = (
+            f"has no {', '.join(missing[:3])}"
+            if missing
+            else f"holds weights up to {largest:.3g} from the first learner's"
+        )
         evidence = {"max_abs": largest, "entry": entry, "missing": missing}
         module.report(code, name, f"{name} {words} after an iteration", evidence)
         return

@@ -72,7 +72,7 @@ def _outputs_without_rollout(module: ModuleCheck, forward: Forward) -> None:
         used = outputs if column == "values" else np.where(mask.astype(bool), outputs, 0.0)
         bad = int((~finite_rows(used)).sum())
         if bad:
-            message = f"{column} of {bad} of {len(used)} drawn observations are not finite"
+            message = f"{column} of {bad} of {len(used)} randomly drawn observations are not finite"
             module.report("PAR106", column, message, {"rows": bad})
 
 
@@ -90,7 +90,7 @@ def _batch_statistics(module: ModuleCheck, forward: Forward) -> None:
     layers = module.facts.batch_statistics
     if layers:
         message = (
-            f"{', '.join(layers)}: what a row gives depends on the other rows of its batch, and running statistics move"
+            f"{', '.join(layers)}: a row's outputs depend on the other rows of its batch, and running statistics move"
         )
         module.report("PAR112", f"layer {layers[0]}", message, {"layers": layers})
 
@@ -185,7 +185,7 @@ def _random_observations(module: ModuleCheck, forward: Forward) -> None:
     """The same on drawn observations, also where elements vary that were constant in the rollout."""
     if not module.has_sb3_network or not module.facts.mask_in_space:
         return
-    _drawn(module, forward.random, "on drawn observations")
+    _drawn(module, forward.random, "on randomly drawn observations")
     unseen = forward.optional("unseen")
     # Values that no rollout has shown may be none that either network is made for.
     if unseen is not None and np.isfinite(unseen.sb3_logits).all() and np.isfinite(unseen.sb3_values).all():

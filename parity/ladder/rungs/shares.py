@@ -66,8 +66,8 @@ def say_noise(module: ModuleCheck, floors: dict[str, float], difference: Differe
     """Notes why a difference holds that the tolerances alone would not have allowed."""
     if difference and not without:
         module.rung.explained.append(
-            f"{module.label}{without.where} is {without.tolerance_needed:.2g} tolerances from SB3's, and SB3's own ends as far "
-            f"from itself ({max(floors.values()):.2g}) where its weights start a few floats away"
+            f"{module.label}{without.where} differs from SB3's by {without.tolerance_needed:.2g} times the tolerance; SB3's "
+            f"own result changes as much ({max(floors.values()):.2g}) where its first weights are moved in their last decimals"
         )
 
 

@@ -58,7 +58,8 @@ def _against_sb3(module: ModuleCheck, update: Update) -> None:
     left_over = share(ours, runs[nearest], update.before)
     if explained and _says_nothing(module, update, runs[nearest]):
         module.rung.skipped.append(
-            f"{module.label}where its weights start a few floats away SB3's own update ends as far from itself as it goes"
+            f"{module.label}SB3's own update changes by as much as it moves where its first weights are moved in their last "
+            "decimals: nothing can be told from it"
         )
         return
     if module.rung.compare(explained):
@@ -67,7 +68,7 @@ def _against_sb3(module: ModuleCheck, update: Update) -> None:
         return
     message = (
         f"after {minibatches} minibatches parameters differ by {explained.max_rel:.3g} of their norm ({explained.where}), "
-        f"{left_over:.1%} of the update, beyond what the framework does otherwise by design"
+        f"{left_over:.1%} of the update, more than the known differences of the framework explain"
     )
     bound, fix = module.settings["clip_range_vf"], None
     if bound is not None and module.inputs.configuration.port.get("clip_range_vf") is None:
