@@ -39,8 +39,8 @@ def commands(page: str) -> list[str]:
 
 
 def test_every_block_is_of_a_language_that_is_run() -> None:
-    """What is no command of the reader's, such as all options of one, says that it is text; the gate's waivers are TOML."""
-    assert {language for page in PAGES for language, _ in blocks(page)} == {"python", "sh", "text", "toml"}
+    """What is no command of the reader's, such as all options of one, says that it is text; the rest are files."""
+    assert {language for page in PAGES for language, _ in blocks(page)} == {"python", "sh", "text", "toml", "yaml"}
     # The adapter's page shows a file of an example, which has tests of its own.
     (shown,) = [text for language, text in blocks("docs/frameworks.md") if language == "python"]
     written = (ROOT / "examples" / "parity-torchrl" / "tests" / "test_conformance.py").read_text(encoding="utf-8")

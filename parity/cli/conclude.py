@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from parity.cli.github import add_to_summary, annotate_findings, summary_is_wanted
 from parity.report import write_report
+from parity.report.content import content
+from parity.report.job_summary import job_summary
 from parity.results.study import LOG_FILE, SUMMARY_FILE, load_study
 from parity.results.writing import write_text
 from parity.system.console import say
@@ -26,6 +29,9 @@ def conclude(folder: Path, as_json: bool) -> int:
     for finding in summary.findings:
         if finding.severity == "error":
             say(f"{finding.code} {finding.title} [{finding.framework}], {finding.where}; fix: {finding.fix}")
+    annotate_findings(summary.findings)
+    if summary_is_wanted():
+        add_to_summary(job_summary(content(study, summary)))
     say(summary.sentence)
     say(f"{summary.verdict}. Report: {folder / 'report.html'}")
     return summary.exit_code

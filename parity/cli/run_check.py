@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from parity import frameworks
 from parity.capture import collect
+from parity.cli.github import annotate_findings
 from parity.errors import CannotStart, NotSupported, in_words
 from parity.ladder.judge import judge
 from parity.ladder.log import write_log
@@ -149,6 +150,7 @@ def _show(
         table.print_algorithm(out, document.algorithm.get(name))
         table.print_control(out, document.control.get(name))
     table.print_findings(out, document.findings)
+    annotate_findings(document.findings)
     for name, each in episodes.items():
         table.print_trace(out, name, each)
     document.notes = [

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from parity.cli.github import add_to_summary, annotate
 from parity.gate.accept import accept, losses
 from parity.gate.annotations import annotation_lines
 from parity.gate.benchmark import benchmark_json
@@ -102,9 +102,7 @@ def rejudge(folder: Path) -> tuple[StudyRecord, Summary]:
 
 def _tell(gate: Gate, markdown: str, folder: Path) -> None:
     """On stderr, for people and for GitHub, which reads its commands there too; stdout is for the JSON document."""
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in annotation_lines(gate):
-            say(line)
+    annotate(annotation_lines(gate))
     for use in gate.waivers:
         if use.state in ("unused", "no_such_claim", "not_yet_granted"):
             say(f"Note: {use.message}")
@@ -114,11 +112,4 @@ def _tell(gate: Gate, markdown: str, folder: Path) -> None:
             say(f"Not compared: {claim.message}")
     say(gate.sentence)
     say(f"{gate.outcome}. Claim by claim: {folder / MARKDOWN_FILE}")
-    summary_file = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary_file:
-        try:
-            with Path(summary_file).open("a", encoding="utf-8") as file:
-                file.write(markdown)
-        except OSError as error:
-            # What was decided stands, whoever set this variable.
-            say(f"GITHUB_STEP_SUMMARY: {summary_file} cannot be written ({error.strerror})")
+    add_to_summary(markdown)

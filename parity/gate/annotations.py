@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from parity.gate.decision import root_causes
 from parity.results.gate import Gate
+from parity.results.summary import Finding
 
 Level = Literal["error", "warning", "notice"]
 # GitHub shows ten of each level for a step and drops the others without a word.
@@ -24,12 +25,27 @@ def annotation_lines(gate: Gate) -> list[str]:
     return lines
 
 
-def _limited(level: Level, messages: list[tuple[str, str]]) -> Iterator[str]:
+def finding_lines(findings: Sequence[Finding]) -> list[str]:
+    """One line for each finding that is an error or a warning."""
+    lines: list[str] = []
+    levels: tuple[Level, ...] = ("error", "warning")
+    for level in levels:
+        those = [(f"{each.code} ({each.framework})", _seen(each)) for each in findings if each.severity == level]
+        lines += _limited(level, those, "parity")
+    return lines
+
+
+def _seen(finding: Finding) -> str:
+    fix = f"; fix: {finding.fix}" if finding.fix else ""
+    return f"{finding.title}, {finding.where}{fix}" if finding.where else f"{finding.title}{fix}"
+
+
+def _limited(level: Level, messages: list[tuple[str, str]], source: str = "parity gate") -> Iterator[str]:
     shown = messages if len(messages) <= SHOWN else messages[: SHOWN - 1]
     for title, message in shown:
-        yield _command(level, f"parity gate: {title}", message)
+        yield _command(level, f"{source}: {title}", message)
     if len(messages) > len(shown):
-        yield _command(level, "parity gate", f"and {len(messages) - len(shown)} more: see the summary")
+        yield _command(level, source, f"and {len(messages) - len(shown)} more: see the summary")
 
 
 def _command(level: Level, title: str, message: str) -> str:

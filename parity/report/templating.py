@@ -18,6 +18,11 @@ _FILTERS = (
 )  # fmt: skip
 
 
+# A code host's Markdown has no colours.
+TONE_SIGNS = {"good": "\N{LARGE GREEN CIRCLE}", "bad": "\N{LARGE RED CIRCLE}", "open": "\N{LARGE YELLOW CIRCLE}"}
+TONE_SIGNS |= {"note": "\N{LARGE BLUE CIRCLE}", "plain": "\N{MEDIUM WHITE CIRCLE}"}
+
+
 @cache
 def html_environment() -> Environment:
     return _environment(autoescape=True)
@@ -27,7 +32,8 @@ def html_environment() -> Environment:
 def markdown_environment() -> Environment:
     """Every value that a template prints is escaped for Markdown, unless it is ``Markup``."""
     environment = _environment(autoescape=False, finalize=_finalize)
-    environment.filters |= {"code": markdown_code, "fenced": fenced}
+    environment.filters |= {"code": markdown_code, "fenced": fenced, "mermaid": mermaid}
+    environment.globals["tones"] = TONE_SIGNS
     return environment
 
 
@@ -48,6 +54,11 @@ def fenced(value: str) -> Markup:
     longest = max((len(run) for run in re.findall("`+", value)), default=0)
     fence = "`" * max(3, longest + 1)
     return Markup("{0}\n{1}\n{0}").format(Markup(fence), Markup(value))
+
+
+def mermaid(chart: str) -> Markup:
+    """A diagram that code hosts draw; it has no text but our own and names of frameworks."""
+    return Markup(f"```mermaid\n{chart}\n```")
 
 
 def _finalize(value: Any) -> Any:
