@@ -30,6 +30,7 @@ def fairness(file: BenchFile, task: str) -> list[Condition]:
         if effective is None or seen is None:
             continue
         values = {name: effective.hyperparameters[name] for name in _ASKED if name in effective.hyperparameters}
+        values |= {name: value for name, value in file.request.at.items() if name in values}
         values |= {"processes": effective.processes, "device": _device(seen)} | seen.conditions
         for name, value in values.items():
             rows.setdefault(name, {})[framework] = value

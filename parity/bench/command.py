@@ -79,7 +79,7 @@ def _begin(options: BenchOptions) -> tuple[Path, BenchFile, dict[str, TaskRef]]:
     created = files.now()
     folder = study or _new_folder(options, f"{created[:10]}-bench-{'-'.join(tasks)}")
     asked = options.model_dump(include={"frameworks", "rounds", "iterations", "warmup", "threads", "details"})
-    asked["sweep"] = sweeps(options.sweep)
+    asked |= {"sweep": sweeps(options.sweep), "at": _single(sweeps(options.at))}
     request = BenchRequest(tasks=tasks, task_arguments=arguments, device=preflight.device, **asked)
     file = BenchFile(
         created=created,
@@ -89,7 +89,15 @@ def _begin(options: BenchOptions) -> tuple[Path, BenchFile, dict[str, TaskRef]]:
         effective={name: record.frameworks for name, record in preflight.tasks.items()},
     )
     folder.mkdir(parents=True, exist_ok=True)
+    _store(folder, file, "it is not finished")
     return folder, file, preflight.refs
+
+
+def _single(values: dict[str, list[int]]) -> dict[str, int]:
+    for name, several in values.items():
+        if len(several) > 1:
+            raise CannotStart(f"--at {name}: give one value; --sweep takes several.")
+    return {name: value for name, (value,) in values.items()}
 
 
 def _new_folder(options: BenchOptions, default: str) -> Path:
@@ -117,7 +125,7 @@ def _measure_all(folder: Path, file: BenchFile, refs: dict[str, TaskRef], timeou
     first = list(_left(file))
     if not first and not list(_exchanges(file)):
         return
-    with opened_ray(refs.values()) as address, _progress(len(first)) as advance:
+    with opened_ray(refs.values(), cores=_processes(file.request)) as address, _progress(len(first)) as advance:
         # What is exchanged is known when all else is measured.
         for works in (first, _exchanges(file)):
             for work in works:
@@ -132,6 +140,14 @@ def _measure_all(folder: Path, file: BenchFile, refs: dict[str, TaskRef], timeou
                 else:
                     _list_of(work, file).append(measured)
                 _store(folder, file, "it is not finished")
+
+
+def _processes(request: BenchRequest) -> float:
+    """Cores that Ray must offer for the largest point of a sweep, however few there are."""
+    runners, learners = (
+        max([request.at.get(name, 0), *request.sweep.get(name, [])]) for name in ("env_runners", "learners")
+    )
+    return 1.0 + runners + learners
 
 
 def _is_taken(error: Exception, work: Work, file: BenchFile, folder: Path) -> bool:

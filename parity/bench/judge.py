@@ -92,7 +92,7 @@ def _rows_per_s(file: BenchFile, task: str, framework: str, rounds: Sequence[Rou
     """The epochs of the limit are those of the first framework, as both are the task's."""
     effective = file.effective.get(task, {})
     config = effective.get(framework) or next(iter(effective.values()), None)
-    epochs = config.hyperparameters.get("n_epochs") if config is not None else None
+    epochs = file.request.at.get("n_epochs", config.hyperparameters.get("n_epochs") if config is not None else None)
     if not isinstance(epochs, int) or not update_s > 0:
         return None
     return statistics.median(each.steps / each.iterations for each in rounds) * epochs / update_s

@@ -72,8 +72,9 @@ def measure(ref: TaskRef, work: Work, request: BenchRequest, address: str) -> Ro
 
     warnings.simplefilter("ignore")
     logging.getLogger("ray").setLevel(logging.ERROR)
-    task = varied(load(ref), work.at)
-    threads = work.at.get(THREADS, request.threads)
+    at = request.at | work.at
+    task = varied(load(ref), at)
+    threads = at.get(THREADS, request.threads)
     if work.framework == LIMIT:
         limit = Limit(task, work.round, request.device, threads)
         subject = _Subject(limit.train)

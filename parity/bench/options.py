@@ -67,6 +67,8 @@ class BenchOptions(Options):
     sweep: Sweep = Field(default=[])
     """NAME=VALUE,VALUE,…: also measure the cost at other values of n_envs, n_steps, batch_size, n_epochs, env_runners,
     learners, width or threads; several may be given."""
+    at: Sweep = Field(default=[])
+    """NAME=VALUE: measure everything at this value of one of them; several may be given."""
     timeout: Timeout = DEFAULT_TIMEOUT_S
     """Seconds that one process may take before it is ended, with everything that it started."""
     study: str | None = None

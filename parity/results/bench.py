@@ -143,7 +143,10 @@ class TaskBench(Stored):
 
 
 class BenchRequest(Stored):
-    """What was asked; ``rounds`` of ``iterations`` each, after ``warmup`` iterations that do not count."""
+    """What was asked; ``rounds`` of ``iterations`` each, after ``warmup`` iterations that do not count.
+
+    ``at``: values of `parity.bench.variations` that everything is measured at, in place of the task's own.
+    """
 
     tasks: list[str]
     task_arguments: list[str]
@@ -154,6 +157,7 @@ class BenchRequest(Stored):
     device: str
     threads: int
     sweep: dict[str, list[int]] = {}
+    at: dict[str, int] = {}
     details: bool = True
 
 
