@@ -59,6 +59,24 @@ def test_two_rounds_are_measured_with_every_phase_and_decide_nothing(parity: Any
         assert each["env_steps_per_s"] == pytest.approx(4 * 64 / seconds, rel=0.2), (
             "phases are the whole of an iteration"
         )
+    for each in document["profiled"]:
+        times = {name: time["wall_s"] for name, time in each["phases"].items()}
+        working = ("environment", "inference", "returns", "forward", "loss", "backward", "optimiser", "bookkeeping")
+        assert all(times[phase] > 0 for phase in working), (each["framework"], times)
+        assert sum(times.values()) == pytest.approx(4 * 64 / each["env_steps_per_s"], rel=0.1), "phases are the whole"
+        assert each["evaluated_steps_per_s"] > 0
+        assert not each["slow_paths"], "hooks leave the fast path as it is"
+    assert document["limit"]["env_steps_per_s"] > max(
+        rate["env_steps_per_s"] for rate in document["throughput"].values()
+    )
+    assert {row["name"] for row in document["fairness"]} >= {
+        "n_envs",
+        "batch_size",
+        "processes",
+        "device",
+        "torch threads",
+    }
+    assert not [each for each in document["findings"] if each["severity"] != "info"]
     ratio = document["ratio"]["rllib/sb3"]
     assert ratio["rounds"] == 2 and ratio["slower"] is None
     assert ratio["interval"][0] <= ratio["estimate"] <= ratio["interval"][1]
