@@ -19,6 +19,7 @@ from parity.task.masks import (
     is_legal,
     masked_envs,
     n_logits,
+    plain_masks,
     vector_masks,
 )
 from parity.testing.toy_envs import Maze
@@ -393,3 +394,27 @@ def test_a_vectorised_environment_without_masks_is_a_sentence(mask: str | None, 
 def test_a_vectorised_environment_as_env_is_a_sentence() -> None:
     with pytest.raises(CannotStart, match="vectorised environment SyncVectorEnv: make a single one"):
         MaskedEnv(gymnasium.vector.SyncVectorEnv([Maze]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.MultiDiscrete([3, 2]), spaces.MultiBinary(2)])
+def test_many_decisions_are_counted_as_one_after_the_other(space: spaces.Space) -> None:
+    generator = np.random.default_rng(0)
+    masks = generator.random((200, n_logits(space))) < 0.5
+    actions = generator.integers(-1, 4, (200, len(choices(space))))
+    actions = actions if space.shape else actions[:, 0]
+    one_by_one, together = MaskCounts(), MaskCounts()
+    for mask, action in zip(masks, actions, strict=True):
+        one_by_one.check(mask, action, space)
+    together.check_rows(masks, actions, space)
+    assert together == one_by_one and together.empty > 0 and 0 < together.violations < 200
+    strange = MaskCounts()
+    strange.check_rows(masks, np.zeros((200, 9)), space)  # of another number of sub-actions
+    assert strange.violations + strange.empty == 200
+
+
+def test_masks_side_by_side_are_read_as_one_by_one() -> None:
+    space, rows = spaces.Discrete(3), np.array([[1, 0, 1], [0, 1, 0]])
+    read = plain_masks(rows.astype(np.int8), space)
+    assert read is not None and read.dtype == bool and np.array_equal(read, rows)
+    for strange in (rows.astype(np.int8) * 2, rows.astype(np.int8) - 1, rows.astype(float), rows[:, :2], "a mask"):
+        assert plain_masks(strange, space) is None

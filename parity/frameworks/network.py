@@ -126,23 +126,26 @@ def network_input(observations: Any, space: spaces.Space, device: torch.device |
         return {key: network_input(observations[key], part, device) for key, part in space.spaces.items()}
     if isinstance(space, spaces.Tuple):
         return tuple(network_input(observations[i], part, device) for i, part in enumerate(space.spaces))
-    tensor = torch.as_tensor(observations, device=device)
+    # Asked for at every step: an operation that changes nothing takes its time too.
+    is_there = isinstance(observations, torch.Tensor) and device is None
+    tensor = observations if is_there else torch.as_tensor(observations, device=device)
+    shape = space.shape or ()
+    if tensor.shape[1:] != shape or tensor.ndim != 1 + len(shape):
+        tensor = tensor.reshape(-1, *shape)
     # By the space, not by what arrives: environments return float64 or ints for a float32 Box.
-    return tensor.reshape(-1, *(space.shape or ())).to(_dtype(space))
+    dtype = _dtype(space)
+    return tensor if tensor.dtype is dtype else tensor.to(dtype)
 
 
 def _dtype(space: spaces.Space) -> torch.dtype:
-    match space:
-        case spaces.Discrete() | spaces.MultiDiscrete():
-            return torch.int64
-        case spaces.MultiBinary():
-            return torch.int8
-    return _torch_dtype(str(space.dtype))
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        return torch.int64
+    return torch.int8 if isinstance(space, spaces.MultiBinary) else _torch_dtype(space.dtype)
 
 
 @functools.cache
-def _torch_dtype(name: str) -> torch.dtype:
-    return torch.float32 if name == "float64" else torch.from_numpy(np.empty(0, name)).dtype
+def _torch_dtype(dtype: np.dtype) -> torch.dtype:
+    return torch.float32 if dtype == np.float64 else torch.from_numpy(np.empty(0, dtype)).dtype
 
 
 def parts_of(space: Any) -> dict[str, Any] | None:

@@ -41,6 +41,20 @@ class MaskCounts:
         elif not actions.is_legal(mask, action):
             self.violations += 1
 
+    def check_rows(self, masks: np.ndarray, actions: np.ndarray, action_space: spaces.Space) -> None:
+        """Counts many decisions. ``masks``: bool ``[n, n_logits]``; ``actions``: ``[n]``, or ``[n, k]`` of k sub-actions."""
+        known = _maskable(action_space)
+        picked = np.asarray(actions).reshape(len(masks), -1).astype(np.int64)
+        is_empty = np.logical_not(np.all(np.logical_or.reduceat(masks, known.starts, axis=1), axis=1))
+        is_legal = np.zeros(len(masks), dtype=bool)
+        if picked.shape[1] == len(known.sizes):
+            is_there = (picked >= 0) & (picked < known.sizes)
+            columns: np.ndarray = np.where(is_there, picked, 0) + np.array(known.starts)
+            is_legal = (is_there & np.take_along_axis(masks, columns, axis=1)).all(axis=1)
+        self.decisions += len(masks)
+        self.empty += int(is_empty.sum())
+        self.violations += int((~is_empty & ~is_legal).sum())
+
     def __add__(self, other: MaskCounts) -> MaskCounts:
         return MaskCounts(
             self.decisions + other.decisions, self.violations + other.violations, self.empty + other.empty
@@ -76,6 +90,12 @@ class _Maskable:
             0 <= option < size and bool(mask[start + option])
             for option, size, start in zip(picked, self.sizes, self.starts, strict=True)
         )
+
+    def read_rows(self, raw: Any) -> np.ndarray | None:
+        """As `read`, of many masks side by side: bool ``[n, n_logits]``."""
+        if type(raw) is np.ndarray and raw.shape[1:] == (self.n_logits,) and raw.dtype.char in _BYTES:
+            return None if raw.size and raw.view(np.uint8).max() > 1 else raw.astype(bool)
+        return None
 
     def read(self, raw: Any) -> np.ndarray | None:
         """A mask that is one plain array of zeros and ones, one byte each, as bool ``[n_logits]``; None for all others."""
@@ -125,6 +145,11 @@ def _choices(action_space: spaces.Space) -> list[int]:
     raise CannotStart(
         f"The action space {action_space} cannot be masked: use Discrete, MultiDiscrete or MultiBinary (one-dimensional)."
     )
+
+
+def plain_masks(raw: Any, action_space: spaces.Space) -> np.ndarray | None:
+    """Masks ``[n, n_logits]`` of zeros and ones, one byte each, as bool; None for what `as_mask` has to look at one by one."""
+    return _maskable(action_space).read_rows(raw)
 
 
 def n_logits(action_space: spaces.Space) -> int:

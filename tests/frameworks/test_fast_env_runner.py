@@ -20,11 +20,13 @@ from ray.rllib.examples.rl_modules.classes.random_rlm import RandomRLModule
 from test_exact_env_runner import TwoAgents, two_agents
 
 from parity import frameworks
+from parity.frameworks.rllib.algorithm import audit, mask_counts
 from parity.frameworks.rllib.arrays import array
 from parity.frameworks.rllib.eval_runner import make_env_runner
 from parity.frameworks.rllib.exact.env_runner import ExactEnvRunner
 from parity.frameworks.rllib.fast import FastEnvRunner, FastExactEnvRunner, accelerated
 from parity.frameworks.rllib.fast.episodes import ROWS
+from parity.task.masks import MASK_KEY
 from parity.task.registry import load, resolve
 
 SIDES = {"rllib": (MultiAgentEnvRunner, FastEnvRunner), "rllib-exact": (ExactEnvRunner, FastExactEnvRunner)}
@@ -79,6 +81,7 @@ def sampled(config: Any, runner_class: type, rollouts: list[dict[str, Any]]) -> 
         config = accelerated(config)
     config.env_runner_cls = runner_class
     runner = make_env_runner(config)
+    audit(runner, MASK_KEY)
     learner = config.build_learner(env=None, spaces=runner.get_spaces())
     torch.manual_seed(0)
     np.random.seed(0)
@@ -107,6 +110,7 @@ def compare(config: Any, framework: str, rollouts: list[dict[str, Any]] | None =
         {k: v for k, v in runner.get_metrics().items() if str(k).startswith(of_steps)} for runner in (ours, theirs)
     ]
     assert str(peeked(counts[0])) == str(peeked(counts[1]))
+    assert mask_counts(ours) == mask_counts(theirs)
     ours.taken = [episodes[0].custom_data.get(ROWS) is not None for episodes, *_ in got]
     return ours
 

@@ -23,6 +23,7 @@ from parity.frameworks.rllib.arrays import parameters
 from parity.frameworks.rllib.eval_runner import make_env_runner
 from parity.frameworks.rllib.fast import FastPPOLearner, accelerated
 from parity.frameworks.rllib.framework import RllibSession
+from parity.system.subprocesses import run_in_subprocess
 from parity.task.registry import load, resolve
 
 ITERATIONS = 3
@@ -206,3 +207,18 @@ def test_a_session_says_what_goes_rllibs_own_way() -> None:
     said = session.slow_paths()
     session.close()
     assert said == ["learning goes RLlib's own way: connector Halves in the LearnerConnectorPipeline"]
+
+
+def without_compiler_there(task_name: str) -> bool:
+    import sys
+
+    task = load(resolve(task_name))
+    session = frameworks.get("rllib").open(task, 0, "cpu", 1)
+    session.train(1, lambda _: None)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    session.close()
+    return deterministic and "torch._dynamo" not in sys.modules
+
+
+def test_a_trial_does_not_import_pytorchs_compiler() -> None:
+    assert run_in_subprocess(without_compiler_there, "taxi", about="a test")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from ray.rllib.utils import actor_manager
 from ray.tune.trainable import trainable
 
@@ -32,11 +35,44 @@ def build(config: Any) -> Any:
             process, and stops later at a list that is empty (env_runner_group.py:314-323, ray 2.60.0).
     """
     try:
-        return config.copy(copy_frozen=False).build_algo()
+        with (
+            contextlib.nullcontext()
+            if config.torch_compile_learner or config.torch_compile_worker
+            else without_compiler()
+        ):
+            return config.copy(copy_frozen=False).build_algo()
     except Exception:
         if not config.num_env_runners or not (config.restart_failed_env_runners or config.ignore_env_runner_failures):
             raise
     return without_restarts(config).build_algo()
+
+
+# What PyTorch's optimizers tell its compiler of, at their first call, to be left alone by it.
+_TOLD = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+
+
+@contextlib.contextmanager
+def without_compiler() -> Iterator[None]:
+    """Keeps PyTorch 2.13 from importing its compiler, which nothing here is compiled by; that takes 1.3 s of a process.
+
+    ``torch.use_deterministic_algorithms`` (RLlib's, for a ``seed``) imports it to set an option of it, and each method of
+    ``_TOLD`` at its first call. Where it has been imported already, nothing is changed.
+    """
+    given = torch.use_deterministic_algorithms
+    if "torch._dynamo" not in sys.modules:
+        for method in _TOLD:
+            plain = getattr(getattr(torch.optim.Optimizer, method), "__wrapped__", None)
+            if plain is not None:
+                plain.__dynamo_disable = plain  # torch/_compile.py asks for it
+        torch.use_deterministic_algorithms = _without_its_option
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms = given
+
+
+def _without_its_option(mode: bool, *, warn_only: bool = False) -> None:
+    torch._C._set_deterministic_algorithms(mode, warn_only=warn_only)
 
 
 def without_restarts(config: Any) -> Any:

@@ -53,7 +53,7 @@ def take(columns: Any, rows: np.ndarray) -> Any:
             return tuple(map(rows_of, part))
         if isinstance(part, list):
             return [part[row] for row in rows]
-        return part[index(part.device)] if isinstance(part, torch.Tensor) else part[rows]
+        return part.index_select(0, index(part.device)) if isinstance(part, torch.Tensor) else part[rows]
 
     return rows_of(columns)
 

@@ -41,12 +41,14 @@ def mask_logits(logits: torch.Tensor, mask: torch.Tensor, action_space: gymnasiu
     """
     sizes = choices(action_space)
     legal = mask.to(device=logits.device, dtype=torch.bool)
-    masked = torch.tensor(MASKED_LOGIT, dtype=logits.dtype, device=logits.device)
-    parts = [
-        torch.where(part_legal, part - part.logsumexp(dim=-1, keepdim=True), masked)
-        for part, part_legal in zip(logits.split(sizes, dim=-1), legal.split(sizes, dim=-1), strict=True)
-    ]
-    return torch.cat(parts, dim=-1)
+    if len(sizes) == 1:
+        return _masked(logits, legal)
+    parts = zip(logits.split(sizes, dim=-1), legal.split(sizes, dim=-1), strict=True)
+    return torch.cat([_masked(*part) for part in parts], dim=-1)
+
+
+def _masked(logits: torch.Tensor, legal: torch.Tensor) -> torch.Tensor:
+    return torch.where(legal, logits - logits.logsumexp(dim=-1, keepdim=True), MASKED_LOGIT)
 
 
 def masked_distribution(action_space: gymnasium.Space) -> type[Distribution]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from parity.frameworks.rllib.env import shown_mask
-from parity.task.masks import MASK_KEY, MaskCounts
+from parity.task.masks import MASK_KEY, MaskCounts, plain_masks
 
 
 @dataclasses.dataclass(slots=True)
@@ -132,6 +132,38 @@ class MaskAudit(EnvReader):
                     self.counts.check(self._shown[agent], action, self._env.get_action_space(agent))
 
     def after(self, call: Call) -> None:
+        self.show(call.result[0])
+
+    def show(self, observations: dict[Any, Any]) -> None:
+        """Notes what agents see before their next actions."""
         space_of = self._env.get_action_space
-        masks = {agent: shown_mask(seen, space_of(agent), self._key) for agent, seen in call.result[0].items()}
+        masks = {agent: shown_mask(seen, space_of(agent), self._key) for agent, seen in observations.items()}
         self._shown = {agent: mask for agent, mask in masks.items() if mask is not None}
+
+    def check_rows(self, agent: Any, observations: Any, actions: np.ndarray) -> None:
+        """Checks what an agent did at each of ``n`` observations, as calls of the environment would have had it checked.
+
+        Args:
+            agent: its id.
+            observations: ``[n, …]`` in the containers of one.
+            actions: ``[n, …]``.
+        """
+        space = self._env.get_action_space(agent)
+        raw = observations.get(self._key, observations.get(MASK_KEY)) if isinstance(observations, dict) else None
+        if raw is None:
+            return
+        plain = plain_masks(raw, space)
+        if plain is not None:
+            self.counts.check_rows(plain, actions, space)
+            return
+        for mask, action in zip(raw, actions, strict=True):
+            read = shown_mask({self._key: mask}, space, self._key)
+            if read is not None:
+                self.counts.check(read, action, space)
+
+
+def without_audit(env: Any) -> tuple[Any, MaskAudit | None]:
+    """An environment behind a tap that only a `MaskAudit` listens to, and that audit; any other environment itself."""
+    if type(env) is EnvTap and len(env._tap_readers) == 1 and type(env._tap_readers[0]) is MaskAudit:
+        return env._tapped_env, env._tap_readers[0]
+    return env, None

@@ -152,9 +152,10 @@ class FastPPOLearner(PPOTorchLearner):
         for name in (LEARNER_CONNECTOR_SUM_EPISODES_LENGTH_IN, LEARNER_CONNECTOR_SUM_EPISODES_LENGTH_OUT):
             self.metrics.log_value((ALL_MODULES, name), rollout.env_steps)  # what the pipeline logs
         # The last piece alone: it computes returns, and sees the batch and the lengths of its parts.
-        batch = self._learner_connector.connectors[-1](
-            rl_module=self.module, batch=batch, episodes=lengths, shared_data={}, metrics=self.metrics
-        )
+        with torch.no_grad():  # RLlib's keeps a graph of the whole batch that nobody asks for
+            batch = self._learner_connector.connectors[-1](
+                rl_module=self.module, batch=batch, episodes=lengths, shared_data={}, metrics=self.metrics
+            )
         return MultiAgentBatch(
             {module_id: SampleBatch(columns) for module_id, columns in batch.items()}, env_steps=rollout.env_steps
         )

@@ -18,6 +18,7 @@ class ObservationRows:
         self._capacity = max(1, capacity)
         self._structure: Any = None
         self._arrays: list[np.ndarray] = []
+        self._flat: dict[Any, tuple[int, tuple[int, ...], np.dtype]] = {}  # of a dict of arrays: number, shape, dtype
         self.count = 0
 
     def add(self, observation: Any) -> int:
@@ -28,12 +29,29 @@ class ObservationRows:
         """
         if self._structure is None:
             self._structure = self._structure_of(observation)
+            self._look()
         if self.count == self._capacity:
             self._capacity *= 2
             self._arrays = [_resized(array, self._capacity) for array in self._arrays]
-        self._write(self._structure, observation)
-        self.count += 1
-        return self.count - 1
+        row = self.count
+        if not (self._flat and type(observation) is dict and len(observation) == len(self._flat)):
+            self._write(self._structure, observation)
+        else:
+            for key, (number, shape, dtype) in self._flat.items():
+                value = observation[key]
+                if type(value) is np.ndarray and value.dtype is dtype and value.shape == shape:
+                    self._arrays[number][row] = value
+                else:
+                    self._write(number, value)
+        self.count = row + 1
+        return row
+
+    def _look(self) -> None:
+        """Notes what `add` compares entries with, where an observation is a dict of arrays."""
+        structure = self._structure
+        if isinstance(structure, dict) and all(isinstance(number, int) for number in structure.values()):
+            arrays = {key: (number, self._arrays[number]) for key, number in structure.items()}
+            self._flat = {key: (number, array.shape[1:], array.dtype) for key, (number, array) in arrays.items()}
 
     def _structure_of(self, part: Any) -> Any:
         """The observation's containers, with the numbers of their arrays in place of entries."""
@@ -55,6 +73,7 @@ class ObservationRows:
                 )
             if value.dtype != array.dtype:
                 array = self._arrays[structure] = array.astype(np.result_type(array, value))
+                self._look()
             array[self.count] = value
             return
         if len(part) != len(structure):

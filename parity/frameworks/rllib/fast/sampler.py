@@ -20,6 +20,7 @@ from ray.rllib.utils.metrics import (
 )
 
 from parity.frameworks.rllib.arrays import mapped
+from parity.frameworks.rllib.env_tap import without_audit
 from parity.frameworks.rllib.fast.acting import Actor
 from parity.frameworks.rllib.fast.episodes import ModuleRows, Unit, make_episodes
 from parity.frameworks.rllib.fast.observations import ObservationRows
@@ -55,6 +56,11 @@ class Sampler:
         self._runner, self._actor, self._wanted = runner, actor, num_timesteps
         self._resets_at_once, self._ends = resets_at_once, ends
         self._vector = runner.env.unwrapped
+        played = [without_audit(env) for env in self._vector.envs]
+        # What they would check step by step is in the rollout's arrays.
+        self._audits = [audit for _, audit in played if audit is not None]
+        is_audited = len(self._audits) == len(played)
+        self._envs = [env for env, _ in played] if is_audited else self._vector.envs
         self._mapping = runner.config.policy_mapping_fn
         self._capacity = num_timesteps + 2 * runner.num_envs
         self.counts: Counter[Any] = Counter()
@@ -107,15 +113,28 @@ class Sampler:
             actions = self._act(t(self.counts[NUM_ENV_STEPS_SAMPLED]))
             if self._resets_at_once:
                 for game in list(self.ongoing):
-                    self._step(game, self._vector.envs[game.index].step(actions[game.index]), actions[game.index])
+                    self._step(game, self._envs[game.index].step(actions[game.index]), actions[game.index])
             else:
                 self._tick(actions)
+        if self._envs is not self._vector.envs:
+            self._audit()
+
+    def _audit(self) -> None:
+        """Has the actions of this rollout checked against the masks in what they were chosen on."""
+        for module_id, count in self._begun.items():
+            whose = [agent for _, agent in self.owners[module_id][:count]]
+            actions = self.outputs_of(module_id)[Columns.ACTIONS]
+            for agent in dict.fromkeys(whose):
+                rows = np.array([k for k, each in enumerate(whose) if each == agent])
+                self._audits[0].check_rows(agent, self.rows[module_id].rows(rows), actions[rows])
+        for game, audit in zip(self.ongoing, self._audits, strict=True):
+            audit.show({agent: self.observation(game.modules[agent], row) for agent, row in game.acting.items()})
 
     def _tick(self, actions: list[dict[Any, Any]]) -> None:
         """A step of RLlib's vector environment, which resets what has ended before, and then of its env runner."""
         vector = self._vector
         results: list[Any] = []
-        for index, env in enumerate(vector.envs):
+        for index, env in enumerate(self._envs):
             if vector._autoreset_envs[index]:
                 observations, infos = env.reset()
                 agents = env.unwrapped.possible_agents
@@ -198,7 +217,7 @@ class Sampler:
     def _next_game(self, index: int) -> None:
         game = self.ongoing[index] = Game(index, self._new_episode(index), {}, set(), {})
         if self._resets_at_once:
-            self._begin(game, *self._vector.envs[index].reset())
+            self._begin(game, *self._envs[index].reset())
 
     def _new_episode(self, index: int) -> MultiAgentEpisode:
         """Without anything in it; nobody is told, as there are no callbacks."""
