@@ -74,6 +74,10 @@ class Diary:
         for name, value in scalars(now).items():
             self._board.add_scalar(name, value, now.steps)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A training that is kept in mid-course: the file is opened anew.
+        return vars(self) | {"_board": None}
+
     def close(self) -> None:
         if self._board is not None:
             self._board.close()

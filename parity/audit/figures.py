@@ -47,9 +47,11 @@ class ModuleFigures:
         value_api: whether RLlib computes advantages for it.
         missing: columns that its batch has not.
         advantages, targets, rewards, values: of all rows that are learned from; advantages as the loss gets them.
+        raw: ``targets - values``, which advantages are made of.
         gae_gap: largest gap between value targets and the recursion of GAE, as a share of the targets' size.
         advantage_gap: what of the advantages is no straight line in ``targets - values``, as a share.
         explained: share of the targets' variance that the values explain before the update.
+        value_error: deviation of ``targets - values``, as a share of the largest target.
         clamped: share of rows whose squared value error is cut off, so that the value learns nothing from them.
         masks, empty_masks, distinct_masks: rows that were looked at, those without a legal action, different ones.
         some_illegal: share of rows that forbid anything; ``one_legal``: that leave no choice.
@@ -61,7 +63,7 @@ class ModuleFigures:
         kl, clip_fraction: in the last minibatch that was looked at, against sampling.
         gradients: parameter -> its gradient's norm in each minibatch that was looked at; None: it has none.
         gradient_norms: of all parameters together, before clipping; ``grad_clip``: what they are clipped to.
-        moved: parameter -> its largest change in the update; frozen ones are left out.
+        moved: parameter -> its largest change in the update; ``frozen`` ones are left out.
         not_finite: parameters that hold NaN or infinity after the update.
         orphans: tensors that gradients arrive at and no optimiser steps.
         changed_between: parameters that are others now than after the last update.
@@ -79,9 +81,11 @@ class ModuleFigures:
     targets: Spread | None = None
     rewards: Spread | None = None
     values: Spread | None = None
+    raw: Spread | None = None
     gae_gap: float | None = None
     advantage_gap: float | None = None
     explained: float | None = None
+    value_error: float | None = None
     clamped: float | None = None
     masks: int = 0
     empty_masks: int = 0
@@ -101,6 +105,7 @@ class ModuleFigures:
     gradient_norms: list[float] = dataclasses.field(default_factory=list)
     grad_clip: float | None = None
     moved: dict[str, float] = dataclasses.field(default_factory=dict)
+    frozen: list[str] = dataclasses.field(default_factory=list)
     sizes: dict[str, int] = dataclasses.field(default_factory=dict)
     not_finite: list[str] = dataclasses.field(default_factory=list)
     orphans: list[str] = dataclasses.field(default_factory=list)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from parity.audit.figures import IterationFigures, ModuleFigures
+from parity.audit.figures import IterationFigures, ModuleFigures, Spread
 from parity.results.summary import Severity
 
 # A gap that float noise explains: of log-probs see `ModuleFigures.logp_tolerance`, these are shares.
@@ -96,9 +96,11 @@ def _returns(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
     unpaid = now.rewards is not None and now.rewards.is_zero
     if unpaid:
         yield Seen("PAR939", module, f"all {now.rows} rewards are 0", {"rows": now.rows}, patience=3)
-    for code, what, spread in (
-        ("PAR401", "advantages", now.advantages),
-        ("PAR402", "value targets", now.targets),
+    # What GAE itself makes of rewards and values is constant where there is nothing to tell apart, as in a task that is solved.
+    by_gae = now.gae_gap is not None and now.gae_gap <= GAE_TOLERANCE
+    for code, what, spread, is_right in (
+        ("PAR401", "advantages", now.advantages, by_gae and now.raw is not None and now.raw.is_constant),
+        ("PAR402", "value targets", now.targets, by_gae),
     ):
         if spread is not None and spread.is_constant:
             yield Seen(
@@ -106,7 +108,7 @@ def _returns(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
                 module,
                 f"all {spread.rows} {what} are {spread.mean:.4g}",
                 {"mean": spread.mean, "std": spread.std, "rows": spread.rows},
-                severity="info" if unpaid and now.value_api else None,
+                severity="info" if now.value_api and (is_right or (unpaid and now.gae_gap is None)) else None,
             )
 
 
@@ -148,13 +150,15 @@ def _values(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
             severity="warning",
             patience=3,
         )
-    if now.explained is not None and now.explained < -0.5 and len(past) >= 5:
+    # Where next to nothing is left to explain, or next to nothing was paid, a small error is many times that.
+    large = now.value_error is not None and now.value_error > max(0.3, 0.5 / _size(now.targets) * _size(now.rewards))
+    if now.explained is not None and now.explained < -0.5 and large and len(past) >= 3:
         yield Seen(
             "PAR934",
             module,
             f"values miss their targets by more than a constant would: explained variance {now.explained:.2g}",
             {"explained_variance": now.explained},
-            patience=5,
+            patience=4,
         )
     best = max((each.explained for each in past if each.explained is not None), default=-math.inf)
     if now.explained is not None and best > 0.5 and now.explained < 0.1:
@@ -165,6 +169,11 @@ def _values(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
             {"explained_variance": now.explained, "best": best},
             patience=3,
         )
+
+
+def _size(spread: Spread | None) -> float:
+    """The largest of the numbers, without sign."""
+    return max(1e-12, abs(spread.low), abs(spread.high)) if spread is not None else 1e-12
 
 
 def _masks(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
@@ -309,6 +318,10 @@ def _parameters(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
             {"parameters": unmoved[:10], "of": len(now.moved)},
             severity="info" if configured_still else None,
         )
+    frozen = [name for name in now.frozen if any(name in each.moved for each in past)]
+    if frozen:
+        message = f"{_list(frozen)} were trained before and are frozen now"
+        yield Seen("PAR605", module, message, {"parameters": frozen[:10]})
     if now.changed_between:
         yield Seen(
             "PAR808",
@@ -379,6 +392,8 @@ def _runners(now: IterationFigures, past: Sequence[IterationFigures]) -> Iterato
             message = f"{runner.mask_gaps[0]} of {who} was shown another mask than its action_masks() gives"
             yield Seen("PAR301", None, message, {"sub_environments": runner.mask_gaps[:10]})
         yield from _starts(who, runner.starts, [r.starts for e in past for r in e.runners if r.number == runner.number])
+    if any(learner.aside is not None for learner in now.learners):
+        return
     terminated = sum(learner.terminated for learner in now.learners)
     said = sum(runner.terminated for runner in now.runners)
     cut = sum(runner.truncated for runner in now.runners)

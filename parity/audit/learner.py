@@ -154,6 +154,7 @@ class LearnerWatch:
             left = self._left.get(module_id, {})
             now = {name: numbers.checksum(array(p)) for name, p in parameters.items()}
             figures.changed_between = [name for name, crc in now.items() if left.get(name, crc) != crc]
+            figures.frozen = [name for name, p in parameters.items() if not p.requires_grad]
             self._before[module_id] = {n: p.detach().clone() for n, p in parameters.items() if p.requires_grad}
         self._timestep = timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME)
 

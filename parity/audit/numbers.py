@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from typing import Any
 
@@ -45,8 +46,11 @@ def add_returns(figures: ModuleFigures, advantages: Any, targets: Any, rewards: 
     figures.values = Spread.of(values)
     variance = float(np.var(targets))
     if np.isfinite(variance) and figures.values.finite == figures.values.rows and variance > 1e-12:
-        figures.explained = 1.0 - float(np.var(targets - values)) / variance
+        error = float(np.var(targets - values))
+        figures.explained = 1.0 - error / variance
+        figures.value_error = math.sqrt(error) / float(np.abs(targets).max())
     raw = np.asarray(targets, dtype=np.float64) - values
+    figures.raw = Spread.of(raw)
     figures.advantage_gap = _no_line(raw, np.asarray(advantages, dtype=np.float64))
 
 

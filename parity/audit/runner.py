@@ -37,6 +37,14 @@ class EndsTap(EnvTap):
         super().__init__(env)
         object.__setattr__(self, "_tap_ends", ends)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return object.__new__, (EndsTap,), (self._tapped_env, self._tap_readers, self._tap_ends)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        *inner, ends = state
+        super().__setstate__(tuple(inner))
+        object.__setattr__(self, "_tap_ends", ends)
+
     def reset(self, *args: Any, **kwargs: Any) -> Any:
         result = self._tapped_env.reset(*args, **kwargs)
         ends: Ends = self._tap_ends

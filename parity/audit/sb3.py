@@ -26,7 +26,7 @@ class WatchCallback(BaseCallback):
 
     Args:
         folder: where ``watch.jsonl`` goes; left out, the folder of the model's logger, and without one only the log. Scalars
-            under ``parity/`` go to the model's own logger.
+            under ``parity/`` go to the model's own logger, or to the folder where that logs nothing.
         on_error: ``"stop"`` ends ``learn`` with `parity.audit.diary.TrainingStopped` at the first error.
         declared: code -> reason, of what is wanted as it is: told as info.
     """
@@ -52,9 +52,12 @@ class WatchCallback(BaseCallback):
     def _open(self) -> None:
         model: Any = self.model
         folder = self._folder or model.logger.get_dir()
-        self._diary = Diary(Path(folder) if folder else None, self._on_error, self._declared, board=False)
+        self._diary = Diary(
+            Path(folder) if folder else None, self._on_error, self._declared, board=not model.logger.output_formats
+        )
         self._diary.open(f"{type(model).__name__} from step {model.num_timesteps}")
         self._runner = RunnerFigures(0, starts=[[] for _ in range(model.n_envs)])
+        self._iteration = model.num_timesteps // (model.n_steps * model.n_envs)  # of one that goes on
         self._update = _Update(model, self._safely)
 
     def _on_step(self) -> bool:
@@ -118,6 +121,20 @@ class WatchCallback(BaseCallback):
             LOG.warning("parity.watch: PAR930 watching has stepped aside, the training goes on: %s", in_short(error))
 
 
+class _InFront:
+    """Stands in front of a method of an object; whoever stores the object stores the method alone."""
+
+    def __init__(self, owner: Any, name: str, call: Callable[..., Any]) -> None:
+        self._owner, self._name, self._call = owner, name, call
+        self._method = getattr(owner, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(self._method, *args, **kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self._owner, self._name)
+
+
 class _Update:
     """Looks at a model's rollout buffer, minibatches, gradients and steps, until `leave`."""
 
@@ -126,33 +143,49 @@ class _Update:
         self._figures: ModuleFigures | None = None
         self._before: dict[str, torch.Tensor] = {}
         self._left: dict[str, int] = {}
+        self._changed: list[str] = []
+        self._versions: dict[str, int] = {}
         self._minibatch = 0
         self._data: Any = None
         self._configured_entropy = float(model.ent_coef)
-        self._hook = model.policy.optimizer.register_step_pre_hook(self._at_step)
-        self._optimizer = model.policy.optimizer
+        self._hooks: list[Any] = []
+        self._follow(model.policy.optimizer)
         self._replaced = [(model.rollout_buffer, "get"), (model.policy, "evaluate_actions")]
-        get, evaluate = model.rollout_buffer.get, model.policy.evaluate_actions
+        model.rollout_buffer.get = _InFront(model.rollout_buffer, "get", self._get)
+        model.policy.evaluate_actions = _InFront(model.policy, "evaluate_actions", self._evaluate)
 
-        def watched_get(*args: Any, **kwargs: Any) -> Any:
-            for data in get(*args, **kwargs):
-                self._data, self._minibatch = data, self._minibatch + 1
-                yield data
+    def _get(self, get: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        for data in get(*args, **kwargs):
+            self._data, self._minibatch = data, self._minibatch + 1
+            yield data
 
-        def watched_evaluate(*args: Any, **kwargs: Any) -> Any:
-            answer = evaluate(*args, **kwargs)
-            if self._is_looking:
-                safely(self._see_outputs, answer, kwargs.get("action_masks"))
-            return answer
-
-        model.rollout_buffer.get, model.policy.evaluate_actions = watched_get, watched_evaluate
+    def _evaluate(self, evaluate: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        answer = evaluate(*args, **kwargs)
+        if self._is_looking and self._data is not None:
+            self._safely(self._see_outputs, answer, kwargs.get("action_masks"), self._data)
+            self._data = None  # somebody may evaluate once more
+        return answer
 
     def leave(self) -> None:
         """Takes everything back that was put in the way."""
-        self._hook.remove()
+        for hook in self._hooks:
+            hook.remove()
         for owner, name in self._replaced:
             vars(owner).pop(name, None)
         self._replaced = []
+
+    def _follow(self, optimizer: Any) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._optimizer = optimizer
+        self._hooks = [
+            optimizer.register_step_pre_hook(self._at_step),
+            optimizer.register_step_post_hook(self._stepped),
+        ]
+
+    def _stepped(self, *_: Any) -> None:
+        """Remembers how the update leaves parameters: others may change them before this is told of its end."""
+        self._versions = {name: p._version for name, p in self._parameters().items()}
 
     @property
     def _is_looking(self) -> bool:
@@ -193,15 +226,17 @@ class _Update:
         figures.grad_clip = model.max_grad_norm
         optimizer = model.policy.optimizer
         if optimizer is not self._optimizer:
-            self._hook.remove()
-            self._hook, self._optimizer = optimizer.register_step_pre_hook(self._at_step), optimizer
+            self._follow(optimizer)
         steps = [int(state["step"]) for state in optimizer.state.values() if "step" in state]
         figures.optimizer_steps = min(steps, default=0)
         figures.entropy_coeff = self._configured_entropy, float(model.ent_coef)
         parameters = self._parameters()
         figures.sizes = {name: p.numel() for name, p in parameters.items()}
+        figures.frozen = [name for name, p in model.policy.named_parameters() if not p.requires_grad]
         now = {name: numbers.checksum(p.detach().cpu().numpy()) for name, p in parameters.items()}
-        figures.changed_between = [name for name, crc in now.items() if self._left.get(name, crc) != crc]
+        figures.changed_between = [
+            name for name, crc in now.items() if self._left.get(name, crc) != crc or name in self._changed
+        ]
         self._before = {name: p.detach().clone() for name, p in parameters.items()}
         self._minibatch = 0
 
@@ -220,12 +255,12 @@ class _Update:
         actions = np.asarray(buffer.actions).reshape(len(masks), -1)
         numbers.add_masks(figures, masks[rows], actions[rows], widths)
 
-    def _see_outputs(self, answer: Any, action_masks: Any) -> None:
+    def _see_outputs(self, answer: Any, action_masks: Any, data: Any) -> None:
         assert self._figures is not None
         _, logp, entropy = answer
         first = self._minibatch == 1
         clip = self._model.clip_range(self._model._current_progress_remaining)
-        numbers.add_ratio(self._figures, _array(logp), _array(self._data.old_log_prob), float(clip), first)
+        numbers.add_ratio(self._figures, _array(logp), _array(data.old_log_prob), float(clip), first)
         widths = self._widths()
         if first and widths is not None and entropy is not None:
             masks = None if action_masks is None else _array(action_masks).reshape(len(logp), -1) > 0
@@ -253,6 +288,7 @@ class _Update:
         if figures is None:
             return None
         parameters = self._parameters()
+        self._changed = [n for n, p in parameters.items() if self._versions.get(n, p._version) != p._version]
         figures.moved = largest_changes(parameters, self._before)
         figures.not_finite = [name for name, change in figures.moved.items() if not math.isfinite(change)]
         stepped = {id(p) for group in self._model.policy.optimizer.param_groups for p in group["params"]}

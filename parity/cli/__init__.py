@@ -41,6 +41,7 @@ COMMANDS = {
     "parity.cli.run:run": "Train every framework from several seeds, compare, write the report, print the verdict.",
     "parity.cli.bisect:bisect": "Exchange a port's parts with the reference port's, and name those that break.",
     "parity.cli.bench:bench": "Measure throughput: frameworks by turns, in fresh processes.",
+    "parity.cli.watch:watch": "Say what parity.watch saw of a training, and since when.",
     "parity.cli.report:view": "Open a study's report, or the list of all studies, in a browser.",
     "parity.cli.report:report": "Judge a stored study again and rebuild its report.",
     "parity.cli.gate:gate": (

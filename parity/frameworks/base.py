@@ -209,6 +209,9 @@ class Framework(ABC):
     packages: ClassVar[tuple[str, ...]]  # installed packages whose versions a study stores
     variants: ClassVar[tuple[str, ...]] = ()  # slower or faster forms that `parity bench` takes as NAME:VARIANT
     variant: str | None = None
+    watched: Callable[[Any], Any] | None = None
+    """Where a study sets it, a training is looked at: it makes a configuration of RLlib's another, and a callback for a model
+    of SB3's. Adapters of other frameworks may leave it unused."""
 
     def without(self, task: Task, part: str) -> Task:
         """The task with the framework's standard part in place of one of `Session.replaceable`."""

@@ -29,6 +29,7 @@ from parity.results.summary import (
     TrialSummary,
     Verdict,
 )
+from parity.results.watch import WatchEvent
 from parity.verdict.learning import LEAST_SEEDS
 
 
@@ -52,6 +53,26 @@ class TrialRow:
         if self.summary.reason is None:
             return None
         return text.sentence_case(f"{self.summary.framework} seed {self.summary.seed} {self.summary.reason}")
+
+
+@dataclass(frozen=True)
+class WatchedRow:
+    """A finding of a trial while it trained; ``until`` is the iteration that showed it last, None where it went on."""
+
+    framework: str
+    seed: int
+    event: WatchEvent
+    until: int | None
+
+    @property
+    def iterations(self) -> str:
+        return f"{self.event.since} to {self.until or 'the end'}"
+
+    @property
+    def finding(self) -> str:
+        cause = ", first cause" if self.event.first_cause else ""
+        follows = f", follows from {self.event.follows_from}" if self.event.follows_from else ""
+        return f"{self.event.code} {self.event.title} ({self.event.severity}{cause}{follows})"
 
 
 @dataclass(frozen=True)
@@ -94,6 +115,7 @@ class TaskContent:
     trials: list[TrialRow]
     findings: list[Finding]
     frameworks: list[str]
+    watched: list[WatchedRow]
 
     @property
     def ports(self) -> dict[str, Metrics]:
@@ -240,7 +262,18 @@ def _task(study: StudyRecord, summary: Summary, name: str, measured_speed: list[
         ],
         findings=[finding for finding in summary.findings if finding.task == name],
         frameworks=frameworks,
+        watched=[row for record in records.values() for row in _watched_rows(record)],
     )
+
+
+def _watched_rows(record: TrialRecord) -> list[WatchedRow]:
+    """What was seen while a trial ran, without what is only worth knowing."""
+    ends = {(each.code, each.module, each.since): each.iteration for each in record.watched if each.event == "end"}
+    return [
+        WatchedRow(record.framework, record.seed, each, ends.get((each.code, each.module, each.since)))
+        for each in record.watched
+        if each.event == "begin" and each.severity != "info"
+    ]
 
 
 def _framework_rows(task: TaskContent) -> list[FrameworkRow]:

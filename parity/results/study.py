@@ -20,6 +20,7 @@ from parity.results.model import Amount, Count, Finite, Name, Stored
 from parity.results.reading import complaint, parse, read_json
 from parity.results.summary import MaskCounts
 from parity.results.tables import CURVE, TIMING, read_table
+from parity.results.watch import WATCH_FILE, WatchEvent, read_events
 
 SCHEMA_VERSION = 1
 STUDY_FILE = "study.json"
@@ -180,6 +181,7 @@ class TrialRecord:
             deviations as ``agents/<agent>/return_mean`` and so on.
         timing: one row per iteration: ``iteration``, ``steps``, ``sample_s``, ``returns_s``, ``update_s``, ``evaluate_s``.
         masks: ``{"sampling" | "evaluation": {"decisions", "violations", "empty"}}``.
+        watched: what was seen while it trained.
         damage: what is wrong with its files, with the name of one; None where they can be read and are the trial's own.
     """
 
@@ -191,6 +193,7 @@ class TrialRecord:
     curve: pd.DataFrame | None = None
     timing: pd.DataFrame | None = None
     masks: dict[str, dict[str, int]] | None = None
+    watched: list[WatchEvent] = dataclasses.field(default_factory=list)
     damage: str | None = None
 
 
@@ -253,7 +256,11 @@ def load_trial(study: Path, task: str, framework: str, seed: int) -> TrialRecord
         masks = parse(file, MasksFile).model_dump() if file.is_file() else None
     except (ValueError, OSError) as error:
         return dataclasses.replace(record, damage=f"{file.name}: {complaint(error)}")
-    record = dataclasses.replace(record, meta=meta, masks=masks)
+    try:
+        watched = read_events(folder / WATCH_FILE)
+    except CannotStart as error:
+        return dataclasses.replace(record, damage=str(error))
+    record = dataclasses.replace(record, meta=meta, masks=masks, watched=watched)
     if (meta.task, meta.framework, meta.seed) != (task, framework, seed):
         return dataclasses.replace(
             record, damage=f"{TRIAL_FILE}: it is of {meta.task}/{meta.framework}/{meta.seed}, so it was copied here"

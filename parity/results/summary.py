@@ -204,7 +204,8 @@ class TrialSummary(Stored):
     """One trial. ``status`` is its own, or ``"missing"``; ``reason`` says why it cannot be judged, null where it can.
 
     ``final`` and ``auc`` are normalised scores, ``final_return`` the same as ``final`` in the environment's returns.
-    ``learned`` is null where that cannot be told.
+    ``learned`` is null where that cannot be told. ``watched`` says what was seen first of what went wrong in training, and
+    since when; null where nothing was.
     """
 
     framework: str
@@ -218,6 +219,7 @@ class TrialSummary(Stored):
     p_above_start: Number | None = None
     learned: bool | None = None
     collapsed: bool | None = None
+    watched: str | None = None
 
 
 class TaskSummary(Stored):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,9 +60,13 @@ class WatchEvent(Stored):
 def read_events(path: Path) -> list[WatchEvent]:
     """The lines of a ``watch.jsonl``; a last line that was cut off by a killed training is left out.
 
+    An empty list where there is no such file.
+
     Raises:
         CannotStart: another line is no event.
     """
+    if not path.is_file():
+        return []
     lines = path.read_text(encoding="utf-8").splitlines()
     events = []
     for number, line in enumerate(lines, start=1):
@@ -71,3 +76,12 @@ def read_events(path: Path) -> list[WatchEvent]:
             if number < len(lines):
                 raise CannotStart(f"{path}, line {number}: no event of parity.watch; remove the line.") from error
     return events
+
+
+def first_cause(events: Sequence[WatchEvent]) -> str | None:
+    """What went wrong first, with when it began: the middle of a sentence. None where no error was seen."""
+    cause = next((each for each in events if each.first_cause), None)
+    if cause is None:
+        return None
+    module = f" in module {cause.module}" if cause.module else ""
+    return f"{cause.code} {cause.title}{module} since iteration {cause.since} (step {cause.steps}): {cause.message}"

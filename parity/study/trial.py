@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from parity import frameworks
+from parity.audit.trials import accompany, say_in
 from parity.errors import in_short, one_line
 from parity.frameworks.base import EvalRunner, Iteration, Session
 from parity.frameworks.evaluation import SLOTS, Evaluation, evaluate
@@ -67,7 +68,12 @@ def run_trial(spec: TrialSpec, on_progress: Callable[[int, float], None]) -> Non
     recorder = _Recorder(spec)
     try:
         task = load(spec.ref)
-        session = recorder.go_on() or frameworks.get(spec.framework).open(task, spec.seed, spec.device, spec.threads)
+        say_in(recorder.log)
+        session = recorder.go_on()
+        if session is None:
+            framework = frameworks.get(spec.framework)
+            accompany(framework, Path(spec.folder), task.declared)
+            session = framework.open(task, spec.seed, spec.device, spec.threads)
         try:
             with limited(spec.longest_s, spec.most_memory_mb, lambda reason: recorder.write("crashed", reason)):
                 recorder.follow(session, task, on_progress)

@@ -138,13 +138,19 @@ def _learning(framework: str, task_id: str, task: TaskSummary) -> str:
         if framework != "sb3" and not math.isnan(scores["sb3"]):
             learned += f" where sb3 has {scores['sb3']:.2f}"
     if task.learns[framework] is Learns.DOES_NOT_LEARN:
-        return f"{framework} does not learn {task_id} ({learned})"
+        return f"{framework} does not learn {task_id} ({learned}){_watched(framework, task)}"
     if task.reference.full_score_return is None:
         return (
             f"whether {framework} learns {task_id} is UNDECIDED: no best return is known, and no sb3 run gives a scale"
         )
     least = f"; {LEAST_SEEDS} seeds are needed" if len(answers) < LEAST_SEEDS else ""
     return f"whether {framework} learns {task_id} is UNDECIDED ({learned}{least})"
+
+
+def _watched(framework: str, task: TaskSummary) -> str:
+    """Since when, and why, where watching the trials has seen it."""
+    seen = [trial for trial in task.trials_of(framework) if trial.watched is not None]
+    return f"; seen in training, seed {seen[0].seed}: {seen[0].watched}" if seen else ""
 
 
 def _mean_final(framework: str, task: TaskSummary) -> float:
@@ -156,8 +162,11 @@ def _comparison(port: str, metrics: Metrics, task: TaskSummary) -> str:
     verdict = task.verdicts[port]
     if verdict is Verdict.INCONCLUSIVE:
         return _inconclusive(metrics)
+    if verdict is not Verdict.WORSE:
+        return f"it is {_verdict(verdict, metrics)}"
     collapses = [reason for reason in task.reasons if f" of {port} collapsed" in reason]
-    return f"it is {_verdict(verdict, metrics, collapses if verdict is Verdict.WORSE else [])}"
+    told = "" if task.learns[port] is Learns.DOES_NOT_LEARN else _watched(port, task)
+    return f"it is {_verdict(verdict, metrics, collapses)}{told}"
 
 
 def _verdict(verdict: Verdict, metrics: PrimaryMetrics, more: Sequence[str] = ()) -> str:

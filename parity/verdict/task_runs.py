@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parity.results.summary import SB3, ReferenceSummary, TrialSummary
+from parity.results.watch import first_cause
 from parity.verdict import metrics
 from parity.verdict.learning import seed_learned
 from parity.verdict.statistics import collapsed, normalised_score, p_above_start, p_above_uniform_legal
@@ -138,7 +139,11 @@ class TaskRuns:
     def trial_summary(self, run: Run) -> TrialSummary:
         meta = run.trial.meta if run.trial is not None else None
         summary = TrialSummary(
-            framework=run.framework, seed=run.seed, status=meta.status if meta else "missing", reason=run.problem
+            framework=run.framework,
+            seed=run.seed,
+            status=meta.status if meta else "missing",
+            reason=run.problem,
+            watched=first_cause(run.trial.watched) if run.trial is not None else None,
         )
         if run.curve is None:
             return summary

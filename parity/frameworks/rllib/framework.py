@@ -73,7 +73,9 @@ class Rllib(Framework):
         return port
 
     def open(self, task: Task, seed: int, device: str, threads: int) -> RllibSession:
-        return RllibSession(task, self.port(task, seed, device), threads, is_fast=self.variant is None)
+        return RllibSession(
+            task, self.port(task, seed, device), threads, is_fast=self.variant is None, watched=self.watched
+        )
 
     def without(self, task: Task, part: str) -> Task:
         return replaceable.without(task, part)
@@ -88,13 +90,21 @@ class Rllib(Framework):
 
 
 class RllibSession(Session):
-    def __init__(self, task: Task, port: Port, threads: int, is_fast: bool = True) -> None:
+    def __init__(
+        self,
+        task: Task,
+        port: Port,
+        threads: int,
+        is_fast: bool = True,
+        watched: Callable[[Any], Any] | None = None,
+    ) -> None:
         torch.set_num_threads(threads)
         self.task, self.port, self._is_fast = task, port, is_fast
         self._done = 0
         self._callbacks = CallbackWatch()
+        config = _trained(port.config) if is_fast else port.config
         with self._callbacks.watching():
-            self.algorithm: Any = build(_trained(port.config) if is_fast else port.config)
+            self.algorithm: Any = build(config if watched is None else watched(config))
         self.algorithm.env_runner_group.foreach_env_runner(functools.partial(audit, key=port.mask_key))
         self._learner: Any = self.algorithm.learner_group._learner  # None where learners are other processes
         self._watch = Stopwatch(synchronizer(self.devices()["learner"]))

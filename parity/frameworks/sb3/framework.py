@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.buffers import BaseBuffer
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
@@ -55,7 +55,7 @@ class Sb3(Framework):
             session.close()
 
     def open(self, task: Task, seed: int, device: str, threads: int) -> Sb3Session:
-        return Sb3Session(task, seed, device, threads)
+        return Sb3Session(task, seed, device, threads, self.watched)
 
     def restore(self, task: Task, checkpoint: Path, slots: int, device: str = "cpu") -> EvalRunner:
         model = MaskablePPO.load(checkpoint / MODEL_FILE, device=device)
@@ -66,9 +66,11 @@ class Sb3(Framework):
 
 
 class Sb3Session(Session):
-    def __init__(self, task: Task, seed: int, device: str, threads: int) -> None:
+    def __init__(
+        self, task: Task, seed: int, device: str, threads: int, watched: Callable[[Any], Any] | None = None
+    ) -> None:
         torch.set_num_threads(threads)
-        self.task = task
+        self.task, self._watched = task, watched
         self.env = vec_env(task, task.ppo.n_envs)
         self.model: Any = build_model(task, self.env, seed, device)
         self.model.set_logger(Logger(folder=None, output_formats=[]))
@@ -98,7 +100,8 @@ class Sb3Session(Session):
 
         # `learn` counts whole rollouts, so it may pass `steps` by less than one of them.
         done = self.model.num_timesteps  # by a session that was interrupted and kept
-        callback = _AfterUpdate(report_within_rollout, done)
+        more = [] if self._watched is None else [self._watched(self.model)]
+        callback = CallbackList([*more, _AfterUpdate(report_within_rollout, done)])
         self.model.learn(total_timesteps=steps - done, callback=callback, reset_num_timesteps=not done)
         report()
 
