@@ -27,6 +27,7 @@ COLUMNS = {
     "rllib": ("rllib", "#3a83d6", "o"),
     "rllib-exact": ("rllib-exact", "#1f9e78", "^"),
     "limit": ("limit", "#1c2126", "|"),
+    "limit of the port": ("limit, several learn", "#b565c8", "|"),
 }
 # Ratio to SB3, and its interval where there is one.
 Figures = dict[str, tuple[float, tuple[float, float] | None]]
@@ -50,6 +51,11 @@ def ratios(folder: Path) -> dict[str, Figures]:
         figures |= {pair.partition("/")[0]: (ratio.estimate, ratio.interval) for pair, ratio in bench.ratio.items()}
         if bench.limit is not None and SB3 in bench.throughput:
             figures["limit"] = (bench.limit.env_steps_per_s / bench.throughput[SB3].env_steps_per_s, None)
+            if bench.limit_of_port is not None:
+                figures["limit of the port"] = (
+                    bench.limit_of_port.env_steps_per_s / bench.throughput[SB3].env_steps_per_s,
+                    None,
+                )
             figures[SB3] = (bench.throughput[SB3].env_steps_per_s, None)
     return rows
 

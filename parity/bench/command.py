@@ -10,8 +10,9 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from parity.bench.judge import conclude
-from parity.bench.measure import LIMIT, Work, measure
+from parity.bench.measure import Work, measure
 from parity.bench.options import BenchOptions, sweeps
+from parity.bench.sentence import LIMIT, LIMIT_OF_PORT
 from parity.bench.show import show
 from parity.bench.variations import concerns
 from parity.errors import CannotStart, Interrupted, in_short
@@ -123,11 +124,11 @@ def _measure_all(folder: Path, file: BenchFile, refs: dict[str, TaskRef], timeou
 
     file.reason = None
     first = list(_left(file))
-    if not first and not list(_exchanges(file)):
+    if not any(True for works in (first, _limits_of_ports(file), _exchanges(file)) for _ in works):
         return
     with opened_ray(refs.values(), cores=_processes(file.request)) as address, _progress(len(first)) as advance:
-        # What is exchanged is known when all else is measured.
-        for works in (first, _exchanges(file)):
+        # What is exchanged, and that several agents learn, is known when all else is measured.
+        for works in (first, _limits_of_ports(file), _exchanges(file)):
             for work in works:
                 advance(_label(work, file.request))
                 try:
@@ -152,7 +153,7 @@ def _processes(request: BenchRequest) -> float:
 
 def _is_taken(error: Exception, work: Work, file: BenchFile, folder: Path) -> bool:
     """Whether the bench goes on after what a round raised, which is then said in its file."""
-    if work.framework == LIMIT:
+    if work.framework in (LIMIT, LIMIT_OF_PORT):
         file.without_limit[work.task] = in_short(error)
         return True
     if work.without is not None:
@@ -169,7 +170,7 @@ def _is_taken(error: Exception, work: Work, file: BenchFile, folder: Path) -> bo
 def _list_of(work: Work, file: BenchFile) -> list[Round]:
     if work.at:
         return file.swept
-    if work.framework == LIMIT:
+    if work.framework in (LIMIT, LIMIT_OF_PORT):
         return file.limits
     if work.phases:
         return file.profiled
@@ -180,7 +181,7 @@ def _left(file: BenchFile) -> Iterator[Work]:
     """What is still to be measured, but for exchanges."""
     for work in _waiting(file):
         done = [(each.task, each.framework, each.round, each.at, each.without) for each in _list_of(work, file)]
-        without_limit = work.framework == LIMIT and work.task in file.without_limit
+        without_limit = work.framework in (LIMIT, LIMIT_OF_PORT) and work.task in file.without_limit
         if not without_limit and (work.task, work.framework, work.round, work.at, work.without) not in done:
             yield work
 
@@ -204,6 +205,15 @@ def _waiting(file: BenchFile) -> Iterator[Work]:
                     for framework in (*asked.frameworks, *([LIMIT] if asked.details else [])):
                         if concerns(name, framework):
                             yield Work(task, framework, round_, at={name: value})
+
+
+def _limits_of_ports(file: BenchFile) -> Iterator[Work]:
+    several = dict.fromkeys(each.task for each in file.profiled if each.learning_modules > 1)
+    for round_ in range(min(file.request.rounds, LIMIT_ROUNDS)):
+        for task in several:
+            done = [(each.task, each.framework, each.round) for each in file.limits]
+            if task not in file.without_limit and (task, LIMIT_OF_PORT, round_) not in done:
+                yield Work(task, LIMIT_OF_PORT, round_)
 
 
 def _exchanges(file: BenchFile) -> Iterator[Work]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from parity.bench.advice import fairness, findings
-from parity.bench.sentence import sentence
+from parity.bench.sentence import LIMIT, LIMIT_OF_PORT, sentence
 from parity.errors import ExitCode
 from parity.results.bench import BenchFile, Ratio, Round, SweepPoint, TaskBench, Throughput
 from parity.results.summary import SB3, PhaseSeconds
@@ -39,11 +39,14 @@ def _of_task(file: BenchFile, task: str) -> TaskBench:
         name: sorted((r for r in file.measured if (r.task, r.framework) == (task, name)), key=lambda r: r.round)
         for name in file.request.frameworks
     }
-    limits = [each for each in file.limits if each.task == task]
-    limit = _throughput(limits, file, task) if limits else None
+    limit, limit_of_port = (
+        _throughput(limits, file, task) if (limits := [r for r in file.limits if (r.task, r.framework) == of]) else None
+        for of in ((task, LIMIT), (task, LIMIT_OF_PORT))
+    )
     throughput = {name: _throughput(each, file, task) for name, each in rounds.items() if each}
-    for each in throughput.values():
-        each.of_limit = None if limit is None else each.env_steps_per_s / limit.env_steps_per_s
+    for name, each in throughput.items():
+        own = limit_of_port if rounds[name][0].learning_modules > 1 else limit
+        each.of_limit = None if own is None else each.env_steps_per_s / own.env_steps_per_s
     conditions = fairness(file, task)
     return TaskBench(
         throughput=throughput,
@@ -53,6 +56,7 @@ def _of_task(file: BenchFile, task: str) -> TaskBench:
             if name != SB3 and each and rounds.get(SB3)
         },
         limit=limit,
+        limit_of_port=limit_of_port,
         limit_reason=file.without_limit.get(task),
         fairness=conditions,
         findings=findings(file, task, conditions),

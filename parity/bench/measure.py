@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from parity.bench.sentence import LIMIT, LIMIT_OF_PORT
 from parity.frameworks.base import Iteration
 from parity.results.bench import BenchRequest, PhaseTime, Round
 from parity.results.summary import PhaseSeconds
@@ -18,8 +19,6 @@ from parity.task.registry import TaskRef
 # Over which the load by other programs is measured.
 LOAD_INTERVAL_S = 0.3
 EVALUATED_EPISODES = 20
-# Stands in the place of a framework where the limit of a task is measured.
-LIMIT = "limit"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +64,6 @@ def measure(ref: TaskRef, work: Work, request: BenchRequest, address: str) -> Ro
     from parity import frameworks
     from parity.bench.conditions import conditions
     from parity.bench.gpu import watched
-    from parity.bench.limit import Limit
     from parity.bench.variations import THREADS, varied
     from parity.system.machine import peak_memory_mb
     from parity.task.registry import load
@@ -75,9 +73,8 @@ def measure(ref: TaskRef, work: Work, request: BenchRequest, address: str) -> Ro
     at = request.at | work.at
     task = varied(load(ref), at)
     threads = at.get(THREADS, request.threads)
-    if work.framework == LIMIT:
-        limit = Limit(task, work.round, request.device, threads)
-        subject = _Subject(limit.train)
+    if work.framework in (LIMIT, LIMIT_OF_PORT):
+        subject = _Subject(_limit(task, work, request.device, threads).train)
     else:
         from parity.system.ray_session import connect
 
@@ -133,12 +130,27 @@ def measure(ref: TaskRef, work: Work, request: BenchRequest, address: str) -> Ro
     )
 
 
+def _limit(task: Any, work: Work, device: str, threads: int) -> Any:
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(work.round)
+    if work.framework == LIMIT_OF_PORT:
+        from parity.bench.limit_of_port import limit_of_port
+
+        return limit_of_port(task, work.round, device)
+    from parity.bench.limit import limit_of_task
+
+    return limit_of_task(task, work.round, device)
+
+
 def _facts(session: Any) -> dict[str, Any]:
     return {
         "devices": session.devices(),
         "module_devices": session.module_devices(),
         "slow_paths": session.slow_paths(),
         "replaceable": session.replaceable(),
+        "learning_modules": session.learning_modules(),
     }
 
 

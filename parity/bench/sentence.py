@@ -6,6 +6,8 @@ from parity.errors import in_words
 from parity.results.bench import BenchFile, Ratio
 from parity.verdict.throughput import FACTOR_SLOWER, LEAST_ROUNDS
 
+# Stand in the place of a framework: the limit of a task, and that of a port in which several agents learn.
+LIMIT, LIMIT_OF_PORT = "limit", "limit of the port"
 PHASE_WORDS = {
     "environment": "environment",
     "inference": "inference",

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
-from parity.bench.sentence import PHASE_WORDS
+from parity.bench.sentence import LIMIT, LIMIT_OF_PORT, PHASE_WORDS
 from parity.results.bench import BenchFile, TaskBench, Throughput
 from parity.results.summary import Finding
 from parity.system.console import console
@@ -53,7 +53,8 @@ def _speed(by_task: dict[str, TaskBench]) -> Table:
     for column in (*left, *right):
         table.add_column(column, justify="left" if column in left else "right")
     for task, bench in by_task.items():
-        rows = bench.throughput | ({"limit": bench.limit} if bench.limit is not None else {})
+        limits = {LIMIT: bench.limit, LIMIT_OF_PORT: bench.limit_of_port}
+        rows = bench.throughput | {name: rate for name, rate in limits.items() if rate is not None}
         for name, rate in rows.items():
             table.add_row(task, name, *_figures(rate))
     return table

@@ -173,6 +173,10 @@ class Session(ABC):
         """Says which methods of its loop are what (`parity.frameworks.phases.PHASES`); what it does not say is bookkeeping."""
         return
 
+    def learning_modules(self) -> int:
+        """How many modules, or policies, are trained: each has an update of its own."""
+        return 1
+
     def replaceable(self) -> list[str]:
         """Parts of the user's own that the framework has a standard one for, as `Framework.without` names them."""
         return []

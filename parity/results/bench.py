@@ -68,6 +68,7 @@ class Round(Stored):
     module_devices: dict[str, str] = {}
     conditions: dict[str, Any] = {}
     replaceable: list[str] = []
+    learning_modules: int = 1
     gpu: GpuUse | None = None
 
 
@@ -75,7 +76,8 @@ class Throughput(Stored):
     """One framework: medians over its rounds; ``rounds`` has every round's environment steps per second.
 
     ``rows_per_s``: rows of a rollout times epochs, over the seconds of the update. ``of_limit``: its environment steps per
-    second over those of ``limit``. ``phases`` are those of the round that measured them.
+    second over those of ``limit``, or of ``limit_of_port`` where several of its modules learn;
+    null where there is none. ``phases`` are those of the round that measured them.
     """
 
     env_steps_per_s: Number
@@ -130,12 +132,14 @@ class TaskBench(Stored):
     """One task: ``throughput`` by framework, ``ratio`` by pair, as in ``"rllib/sb3"``.
 
     ``limit``: the task's environments, one batched forward pass a step and the update's mathematics, with nothing around
-    them; null where it was not measured, for ``limit_reason``. ``fairness``: conditions side by side.
+    them; null where it was not measured, for ``limit_reason``. ``limit_of_port``: the same of the port's environment, where
+    several of its agents learn, which SB3's model does not. ``fairness``: conditions side by side.
     """
 
     throughput: dict[str, Throughput] = {}
     ratio: dict[str, Ratio] = {}
     limit: Throughput | None = None
+    limit_of_port: Throughput | None = None
     limit_reason: str | None = None
     fairness: list[Condition] = []
     findings: list[Finding] = []

@@ -130,3 +130,12 @@ def test_a_bench_of_an_older_version_opens(tmp_path: Path) -> None:
     del old["request"]["sweep"], old["request"]["details"]
     (tmp_path / "bench.json").write_text(json.dumps(old))
     assert load_bench_file(tmp_path / "bench.json").ratio["rllib/sb3"].rounds == 6
+
+
+def test_a_port_in_which_several_agents_learn_has_a_limit_of_its_own() -> None:
+    limits = [bench_round("limit", rate=4000.0), bench_round("limit of the port", rate=2600.0)]
+    bench = concluded(*measured(learning_modules=2), limits=limits).by_task()["tiles"]
+    assert bench.throughput["sb3"].of_limit == pytest.approx(0.70, abs=0.01)
+    assert bench.throughput["rllib"].of_limit == pytest.approx(1.0, abs=0.01)
+    alone = concluded(*measured(learning_modules=2), limits=limits[:1])
+    assert alone.throughput["rllib"].of_limit is None, "SB3's limit is of less work"

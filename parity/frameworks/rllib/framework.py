@@ -164,6 +164,10 @@ class RllibSession(Session):
     def watch_phases(self, phases: Phases) -> None:
         watch(phases, self.algorithm, self._learner)
 
+    def learning_modules(self) -> int:
+        trained = self.port.config.policies_to_train
+        return len(self.port.config.policies if trained is None or callable(trained) else trained)
+
     def replaceable(self) -> list[str]:
         return list(replaceable.parts_of(self.port.config))
 
