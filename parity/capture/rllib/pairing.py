@@ -76,8 +76,8 @@ def _tried(task: Task, policy: Any, module: Any, by_name: Correspondence, mask_k
         return by_name if task.parameter_map is not None else Correspondence(pairs=pairing.pairs)
     for pairs in _but_for_order(ours, theirs, by_name.pairs, task.parameter_map is None):
         columns = input_orders(ours, theirs, pairs)
-        found = find_pairing(ours, theirs, pairs) if columns else None
-        if found is not None and found.same:
+        ordered = find_pairing(ours, theirs, pairs) if columns else None
+        if ordered is not None and ordered.same:
             return Correspondence(pairs=pairs, columns=columns)
         fresh = zip(_networks(policy, module, sets), (ours, theirs), strict=True)
         ours, theirs = (dataclasses.replace(new, left_out=used.left_out) for new, used in fresh)
@@ -90,9 +90,9 @@ def _but_for_order(ours: Network, theirs: Network, by_name: dict[str, str], free
         yield by_name
     matrices = [shape for shape in ours.shapes.values() if len(shape) == 2 and shape[1] > 1]
     for shape in dict.fromkeys(matrices if free else []):
-        found = find_pairing(dataclasses.replace(ours, any_order=shape), dataclasses.replace(theirs, any_order=shape))
-        if found is not None and found.same:
-            yield found.pairs
+        ordered = find_pairing(dataclasses.replace(ours, any_order=shape), dataclasses.replace(theirs, any_order=shape))
+        if ordered is not None and ordered.same:
+            yield ordered.pairs
 
 
 def _observations(task: Task, policy: Any, module: Any, mask_key: str) -> list[dict[str, Any]]:
