@@ -83,11 +83,12 @@ class Pourer(TorchRLModule, ValueFunctionAPI):
         self.f = nn.Sequential(nn.Linear(19, 32), nn.ReLU())
         self.p, self.v = nn.Linear(32, 6), nn.Linear(32, 1)
 
+    def logits(self, batch):
+        return self.p(self.f(one_hot(batch[Columns.OBS][self.key])))
+
     def _forward(self, batch, **kwargs):
-        o = batch[Columns.OBS]
-        return {
-            Columns.ACTION_DIST_INPUTS: self.p(self.f(one_hot(o[self.key]))).masked_fill(o["action_mask"] == 0, -1e9)
-        }
+        mask = batch[Columns.OBS]["action_mask"]
+        return {Columns.ACTION_DIST_INPUTS: self.logits(batch).masked_fill(mask == 0, -1e9)}
 
     def compute_values(self, batch, embeddings=None):
         return self.v(self.f(one_hot(batch[Columns.OBS][self.key]))).squeeze(-1)
@@ -195,8 +196,7 @@ class MaskFloat(Pourer):
     """Multiplies instead of masking: a forbidden action's logit is 0, not -inf."""
 
     def _forward(self, batch, **kwargs):
-        o = batch[Columns.OBS]
-        return {Columns.ACTION_DIST_INPUTS: self.p(self.f(one_hot(o["jugs"]))) * o["action_mask"]}
+        return {Columns.ACTION_DIST_INPUTS: self.logits(batch) * batch[Columns.OBS]["action_mask"]}
 
 
 bad_multiplies = make("jugs-multiplies", MaskFloat)
@@ -223,7 +223,7 @@ class NewLogp(Pourer):
     def _forward_exploration(self, batch, **kwargs):
         out = self._forward(batch)
         actions = torch.distributions.Categorical(logits=out[Columns.ACTION_DIST_INPUTS]).sample()
-        free = torch.log_softmax(self.p(self.f(one_hot(batch[Columns.OBS]["jugs"]))), -1)
+        free = torch.log_softmax(self.logits(batch), -1)
         return {**out, Columns.ACTIONS: actions, Columns.ACTION_LOGP: free.gather(-1, actions[:, None])[:, 0]}
 
 

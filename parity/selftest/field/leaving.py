@@ -74,11 +74,8 @@ class Person(TorchRLModule, ValueFunctionAPI):
         return self.h(torch.cat([o["me"], o["jammed"]], -1))
 
     def _forward(self, batch, **kwargs):
-        return {
-            Columns.ACTION_DIST_INPUTS: self.p(self.feat(batch)).masked_fill(
-                batch[Columns.OBS]["action_mask"] == 0, -1e9
-            )
-        }
+        mask = batch[Columns.OBS]["action_mask"]
+        return {Columns.ACTION_DIST_INPUTS: self.p(self.feat(batch)).masked_fill(mask == 0, -1e9)}
 
     def compute_values(self, batch, embeddings=None):
         return self.v(self.feat(batch)).squeeze(-1)

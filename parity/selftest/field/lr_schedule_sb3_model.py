@@ -96,13 +96,12 @@ class Packer(TorchRLModule, ValueFunctionAPI):
         self.logits = nn.Linear(16, BINS + 1)
         self.value = nn.Linear(16, 1)
 
+    def free(self, seen):
+        return self.logits(self.pi(self.extract(seen)))
+
     def _forward(self, batch, **kwargs):
         o = batch[Columns.OBS]
-        return {
-            Columns.ACTION_DIST_INPUTS: self.logits(self.pi(self.extract(o["observations"]))).masked_fill(
-                o["action_mask"] == 0, -1e9
-            )
-        }
+        return {Columns.ACTION_DIST_INPUTS: self.free(o["observations"]).masked_fill(o["action_mask"] == 0, -1e9)}
 
     def compute_values(self, batch, embeddings=None):
         return self.value(self.vf(self.extract(batch[Columns.OBS]["observations"]))).squeeze(-1)
@@ -158,13 +157,8 @@ bad_slope = make("bins-slope", module=WrongSlope)
 class NoLatent(Packer):
     """A tanh after the logits, as the policy net has one."""
 
-    def _forward(self, batch, **kwargs):
-        o = batch[Columns.OBS]
-        return {
-            Columns.ACTION_DIST_INPUTS: torch.tanh(self.logits(self.pi(self.extract(o["observations"])))).masked_fill(
-                o["action_mask"] == 0, -1e9
-            )
-        }
+    def free(self, seen):
+        return torch.tanh(super().free(seen))
 
 
 bad_tanh_logits = make("bins-tanh-logits", module=NoLatent)

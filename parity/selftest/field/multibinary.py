@@ -69,11 +69,8 @@ class Switch(TorchRLModule, ValueFunctionAPI):
 
     def _forward(self, batch, **kwargs):
         obs = batch[Columns.OBS]
-        return {
-            Columns.ACTION_DIST_INPUTS: torch.where(
-                self.mask(obs["action_mask"]), self.out(self.h(obs["observations"])), -1e8
-            )
-        }
+        logits = self.out(self.h(obs["observations"]))
+        return {Columns.ACTION_DIST_INPUTS: torch.where(self.mask(obs["action_mask"]), logits, -1e8)}
 
     def compute_values(self, batch, embeddings=None):
         return self.v(self.h(batch[Columns.OBS]["observations"])).squeeze(-1)

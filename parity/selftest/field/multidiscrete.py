@@ -74,10 +74,12 @@ class Robot(TorchRLModule, ValueFunctionAPI):
     def mask(self, batch):
         return batch[Columns.OBS]["action_mask"] > 0
 
-    def _forward(self, batch, **kwargs):
+    def logits(self, batch):
         h = self.hidden(batch)
-        logits = torch.cat([self.tool(h), self.spot(h)], -1)
-        return {Columns.ACTION_DIST_INPUTS: torch.where(self.mask(batch), logits, -1e8)}
+        return torch.cat([self.tool(h), self.spot(h)], -1)
+
+    def _forward(self, batch, **kwargs):
+        return {Columns.ACTION_DIST_INPUTS: torch.where(self.mask(batch), self.logits(batch), -1e8)}
 
     def compute_values(self, batch, embeddings=None):
         return self.value(self.hidden(batch)).squeeze(-1)
@@ -107,8 +109,8 @@ class OneHead(Robot):
         del self.tool, self.spot
         self.heads = nn.Linear(48, TOOLS + SPOTS)
 
-    def _forward(self, batch, **kwargs):
-        return {Columns.ACTION_DIST_INPUTS: torch.where(self.mask(batch), self.heads(self.hidden(batch)), -1e8)}
+    def logits(self, batch):
+        return self.heads(self.hidden(batch))
 
 
 class NetOneHead(Net):
@@ -144,9 +146,7 @@ class FirstBranchOnly(Robot):
         return torch.cat([m[:, :TOOLS], torch.ones_like(m[:, TOOLS:])], -1)
 
     def _forward_exploration(self, batch, **kwargs):
-        h = self.hidden(batch)
-        logits = torch.cat([self.tool(h), self.spot(h)], -1)
-        return {Columns.ACTION_DIST_INPUTS: torch.where(super().mask(batch), logits, -1e8)}
+        return {Columns.ACTION_DIST_INPUTS: torch.where(super().mask(batch), self.logits(batch), -1e8)}
 
 
 bad_second_unmasked = make("bench-second-unmasked", FirstBranchOnly)

@@ -231,13 +231,8 @@ bad_clamped_logits = make("queues-clamped", ClampedLogits)
 
 
 class NoApi(TorchRLModule):
-    setup, features, masked, _forward, compute_values = (
-        Dispatcher.setup,
-        Dispatcher.features,
-        Dispatcher.masked,
-        Dispatcher._forward,
-        Dispatcher.compute_values,
-    )
+    setup, features, masked = Dispatcher.setup, Dispatcher.features, Dispatcher.masked
+    _forward, compute_values = Dispatcher._forward, Dispatcher.compute_values
 
 
 bad_no_api = make("queues-no-api", NoApi)

@@ -77,9 +77,12 @@ class Valve(TorchRLModule, ValueFunctionAPI):
         self.a = nn.Linear(24, 4)
         self.v = nn.Linear(24, 1)
 
+    def legal(self, obs):
+        return obs["legal"]
+
     def _forward(self, batch, **kwargs):
         obs = batch[Columns.OBS]
-        return {Columns.ACTION_DIST_INPUTS: self.a(self.body(obs["level"])).masked_fill(obs["legal"] == 0, -1e9)}
+        return {Columns.ACTION_DIST_INPUTS: self.a(self.body(obs["level"])).masked_fill(self.legal(obs) == 0, -1e9)}
 
     def compute_values(self, batch, embeddings=None):
         return self.v(self.body(batch[Columns.OBS]["level"])).squeeze(-1)
@@ -123,9 +126,8 @@ class RenamedPlant(Plant):
 
 
 class RenamedValve(Valve):
-    def _forward(self, batch, **kwargs):
-        obs = batch[Columns.OBS]
-        return {Columns.ACTION_DIST_INPUTS: self.a(self.body(obs["level"])).masked_fill(obs["action_mask"] == 0, -1e9)}
+    def legal(self, obs):
+        return obs["action_mask"]
 
 
 good_renamed = make("tank-renamed", RenamedPlant, RenamedValve)
@@ -164,11 +166,8 @@ bad_stale = make("tank-stale", Late)
 class Rolled(Valve):
     """Valves are numbered from the other end in the module's mask."""
 
-    def _forward(self, batch, **kwargs):
-        obs = batch[Columns.OBS]
-        return {
-            Columns.ACTION_DIST_INPUTS: self.a(self.body(obs["level"])).masked_fill(obs["legal"].flip(-1) == 0, -1e9)
-        }
+    def legal(self, obs):
+        return obs["legal"].flip(-1)
 
 
 bad_flipped_mask = make("tank-flipped", module=Rolled)

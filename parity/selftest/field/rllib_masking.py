@@ -15,6 +15,9 @@ from torch import nn
 from parity import PPOParams, Task
 
 SIZE = 4
+LAYERS = {"fcnet_hiddens": [32, 32], "head_fcnet_hiddens": []}
+SEPARATE = {"fcnet_activation": "tanh", "vf_share_layers": False}
+SHARED = {"fcnet_activation": "relu", "vf_share_layers": True}
 
 
 class Warehouse(gym.Env):
@@ -79,11 +82,7 @@ class Shared(nn.Module):
 
 def models(module=ActionMaskingTorchRLModule, **model_config):
     def configure(config):
-        return config.rl_module(
-            rl_module_spec=RLModuleSpec(
-                module_class=module, model_config={"fcnet_hiddens": [32, 32], "head_fcnet_hiddens": [], **model_config}
-            )
-        )
+        return config.rl_module(rl_module_spec=RLModuleSpec(module_class=module, model_config=LAYERS | model_config))
 
     return configure
 
@@ -99,20 +98,15 @@ def make(id, network, config, **more):
     )
 
 
-good_separate = make("warehouse-separate", Separate, models(fcnet_activation="tanh", vf_share_layers=False))
-good_shared = make("warehouse-shared", Shared, models(fcnet_activation="relu", vf_share_layers=True))
+good_separate = make("warehouse-separate", Separate, models(**SEPARATE))
+good_shared = make("warehouse-shared", Shared, models(**SHARED))
 
 
 class ClassOnly(ActionMaskingTorchRLModule):
     """Given as rllib_module, with its model config inside."""
 
     def __init__(self, **kwargs):
-        kwargs["model_config"] = {
-            "fcnet_hiddens": [32, 32],
-            "fcnet_activation": "tanh",
-            "vf_share_layers": False,
-            "head_fcnet_hiddens": [],
-        }
+        kwargs["model_config"] = LAYERS | SEPARATE
         super().__init__(**kwargs)
 
 
@@ -134,9 +128,11 @@ class Careful(DefaultPPOTorchRLModule):
     def inner(batch):
         return {**batch, Columns.OBS: batch[Columns.OBS]["observations"]}
 
+    def legal(self, batch):
+        return batch[Columns.OBS]["action_mask"] > 0
+
     def mask(self, out, batch):
-        legal = batch[Columns.OBS]["action_mask"] > 0
-        out[Columns.ACTION_DIST_INPUTS] = torch.where(legal, out[Columns.ACTION_DIST_INPUTS], -1e9)
+        out[Columns.ACTION_DIST_INPUTS] = torch.where(self.legal(batch), out[Columns.ACTION_DIST_INPUTS], -1e9)
         return out
 
     def _forward(self, batch, **kwargs):
@@ -149,10 +145,8 @@ class Careful(DefaultPPOTorchRLModule):
         return super().compute_values(self.inner(batch), embeddings)
 
 
-good_careful = make("warehouse-careful", Separate, models(Careful, fcnet_activation="tanh", vf_share_layers=False))
-good_careful_shared = make(
-    "warehouse-careful-shared", Shared, models(Careful, fcnet_activation="relu", vf_share_layers=True)
-)
+good_careful = make("warehouse-careful", Separate, models(Careful, **SEPARATE))
+good_careful_shared = make("warehouse-careful-shared", Shared, models(Careful, **SHARED))
 
 
 class TinyCatalog(PPOCatalog):
@@ -197,17 +191,12 @@ bad_default_model = make(
 class OldMask(Careful):
     """Remembers the mask of the sampling pass, because the training batch 'has none'."""
 
-    def mask(self, out, batch):
-        legal = batch[Columns.OBS]["action_mask"] > 0
-        if torch.is_grad_enabled():
-            legal = torch.ones_like(legal)
-        out[Columns.ACTION_DIST_INPUTS] = torch.where(legal, out[Columns.ACTION_DIST_INPUTS], -1e9)
-        return out
+    def legal(self, batch):
+        legal = super().legal(batch)
+        return torch.ones_like(legal) if torch.is_grad_enabled() else legal
 
 
-bad_mask_only_without_grad = make(
-    "warehouse-mask-nograd", Separate, models(OldMask, fcnet_activation="tanh", vf_share_layers=False)
-)
+bad_mask_only_without_grad = make("warehouse-mask-nograd", Separate, models(OldMask, **SEPARATE))
 
 
 class DetachedValues(Careful):
@@ -219,6 +208,4 @@ class DetachedValues(Careful):
         return self.vf(embeddings.detach()).squeeze(-1)
 
 
-bad_detached_features = make(
-    "warehouse-detached", Shared, models(DetachedValues, fcnet_activation="relu", vf_share_layers=True)
-)
+bad_detached_features = make("warehouse-detached", Shared, models(DetachedValues, **SHARED))

@@ -91,11 +91,8 @@ def module(act=nn.ReLU, shift=0.0, scale=1.0, cast=None):
             return self.f((x - shift) / scale)
 
         def _forward(self, batch, **kwargs):
-            return {
-                Columns.ACTION_DIST_INPUTS: self.p(self.h(batch)).masked_fill(
-                    batch[Columns.OBS]["action_mask"] == 0, -1e9
-                )
-            }
+            mask = batch[Columns.OBS]["action_mask"]
+            return {Columns.ACTION_DIST_INPUTS: self.p(self.h(batch)).masked_fill(mask == 0, -1e9)}
 
         def compute_values(self, batch, embeddings=None):
             return self.v(self.h(batch)).squeeze(-1)

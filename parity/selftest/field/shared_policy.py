@@ -99,9 +99,8 @@ class Courier(TorchRLModule, ValueFunctionAPI):
         return self.l(torch.cat([obs["at"], obs["doors"]], -1))
 
     def _forward(self, batch, **kwargs):
-        return {
-            Columns.ACTION_DIST_INPUTS: self.p(self.h(batch)).masked_fill(batch[Columns.OBS]["action_mask"] == 0, -1e9)
-        }
+        mask = batch[Columns.OBS]["action_mask"]
+        return {Columns.ACTION_DIST_INPUTS: self.p(self.h(batch)).masked_fill(mask == 0, -1e9)}
 
     def compute_values(self, batch, embeddings=None):
         return self.v(self.h(batch)).squeeze(-1)
