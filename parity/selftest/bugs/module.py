@@ -103,24 +103,16 @@ class Modules(SorterModule):
         "PAR303",
     )
     def own_log_probs_of_other_actions(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        logits = self._forward(batch)[Columns.ACTION_DIST_INPUTS]
-        policy = torch.distributions.Categorical(logits=logits)
-        return {
-            Columns.ACTIONS: policy.sample(),
-            Columns.ACTION_LOGP: policy.log_prob(policy.sample()),
-            Columns.ACTION_DIST_INPUTS: logits,
-        }
+        out = self._forward(batch)
+        policy = torch.distributions.Categorical(logits=out[Columns.ACTION_DIST_INPUTS])
+        return {**out, Columns.ACTIONS: policy.sample(), Columns.ACTION_LOGP: policy.log_prob(policy.sample())}
 
     @wrong("_forward_exploration", "the module returns the log-probs of the unmasked distribution", "PAR303")
     def own_log_probs_unmasked(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        logits = self._forward(batch)[Columns.ACTION_DIST_INPUTS]
-        actions = torch.distributions.Categorical(logits=logits).sample()
+        out = self._forward(batch)
+        actions = torch.distributions.Categorical(logits=out[Columns.ACTION_DIST_INPUTS]).sample()
         unmasked = torch.distributions.Categorical(logits=self.pi(self.features(batch[Columns.OBS])))
-        return {
-            Columns.ACTIONS: actions,
-            Columns.ACTION_LOGP: unmasked.log_prob(actions),
-            Columns.ACTION_DIST_INPUTS: logits,
-        }
+        return {**out, Columns.ACTIONS: actions, Columns.ACTION_LOGP: unmasked.log_prob(actions)}
 
     @wrong("features", "NaN for one kind of observation", "PAR106")
     def nan_for_some_observations(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -82,14 +82,10 @@ class NormalisedLogits(SorterModule):
 @good_port("the module samples by itself and returns actions and log-probs")
 class SamplesByItself(SorterModule):
     def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        logits = self._forward(batch)[Columns.ACTION_DIST_INPUTS]
-        policy = torch.distributions.Categorical(logits=logits)
+        out = self._forward(batch)
+        policy = torch.distributions.Categorical(logits=out[Columns.ACTION_DIST_INPUTS])
         actions = policy.sample()
-        return {
-            Columns.ACTIONS: actions,
-            Columns.ACTION_LOGP: policy.log_prob(actions),
-            Columns.ACTION_DIST_INPUTS: logits,
-        }
+        return {**out, Columns.ACTIONS: actions, Columns.ACTION_LOGP: policy.log_prob(actions)}
 
 
 @good_port("layer normalisation, more layers and another activation: nothing corresponds to SB3's network")
