@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ from parity.frameworks.rllib.arrays import parameters
 from parity.frameworks.rllib.eval_runner import make_env_runner
 from parity.frameworks.rllib.fast import FastPPOLearner, accelerated
 from parity.frameworks.rllib.framework import RllibSession
+from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.system.subprocesses import run_in_subprocess
 from parity.task.registry import load, resolve
 
@@ -30,7 +32,8 @@ ITERATIONS = 3
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(FastPPOLearner, "leaves_out_rows", False)  # whose last bits differ
     with one_thread():
         yield
 
@@ -207,6 +210,74 @@ def test_a_session_says_what_goes_rllibs_own_way() -> None:
     said = session.slow_paths()
     session.close()
     assert said == ["learning goes RLlib's own way: connector Halves in the LearnerConnectorPipeline"]
+
+
+class Remembers(torch.nn.Module):
+    """A network that standardises by running statistics."""
+
+    def __init__(self, _: Any, action_space: Any) -> None:
+        super().__init__()
+        self.norm, self.head = torch.nn.BatchNorm1d(1), torch.nn.Linear(1, int(action_space.n) + 1)
+
+    def forward(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        both = self.head(self.norm(obs.float()[:, None]))
+        return both[:, :-1], both[:, -1]
+
+
+class Mixes(Remembers):
+    """A network whose rows look at one another, without anything that says so."""
+
+    def forward(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        shown = obs.float()[:, None]
+        both = self.head(shown - shown.mean(dim=0))
+        return both[:, :-1], both[:, -1]
+
+
+class Drops(Mixes):
+    """A network that draws random numbers."""
+
+    def forward(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        both = self.head(torch.nn.functional.dropout(obs.float()[:, None]))
+        return both[:, :-1], both[:, -1]
+
+
+def short_episodes(task: Any) -> Any:
+    config = configuration(task, "rllib")
+    config.num_epochs, config.minibatch_size = 1, 48
+    return config
+
+
+def test_rows_that_count_for_nothing_are_left_out_and_change_the_last_bits_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FastPPOLearner, "leaves_out_rows", True)
+    rows: list[int] = []
+    forward = SharedNetworkModule._forward_train
+
+    def counting(self: Any, batch: Any, **how: Any) -> Any:
+        rows.append(len(batch["obs"]["softmax"]))
+        return forward(self, batch, **how)
+
+    monkeypatch.setattr(SharedNetworkModule, "_forward_train", counting)
+    ours, our_results, learner, _ = trained(accelerated(short_episodes(tiles)))
+    assert learner._row_wise["tile_selector"].close and min(rows) < 44
+    theirs, their_results, *_ = trained(short_episodes(tiles))
+    for name, value in theirs["tile_selector"].items():
+        assert np.allclose(ours["tile_selector"][name], value, rtol=1e-3, atol=1e-4), name
+    found, expected = logged(our_results), logged(their_results)
+    assert set(found) == set(expected)
+    for path, value in expected.items():
+        assert np.allclose(found[path], value, rtol=0.02, atol=1e-3, equal_nan=True), path
+
+
+@pytest.mark.parametrize("network", [Remembers, Mixes, Drops])
+def test_a_module_whose_rows_depend_on_one_another_gets_all_of_them(
+    network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FastPPOLearner, "leaves_out_rows", True)
+    task = dataclasses.replace(load(resolve("taxi")), network=network)
+    learner, _ = compare(short_episodes(task))
+    assert not any(found.close or found.equal for found in learner._row_wise.values())
 
 
 def without_compiler_there(task_name: str) -> bool:

@@ -30,6 +30,7 @@ from parity.frameworks.rllib.fast.episodes import ROWS, ModuleRows, Rollout
 from parity.frameworks.rllib.fast.memory import unfilled
 from parity.frameworks.rllib.fast.metrics import last_logged
 from parity.frameworks.rllib.fast.minibatches import by_rows
+from parity.frameworks.rllib.fast.row_wise import RowWise, look, values_in_parts
 
 # RLlib's own pieces before the one that computes returns; what they put together are the arrays' columns.
 _LEARNER = (
@@ -48,15 +49,21 @@ class FastPPOLearner(PPOTorchLearner):
     """RLlib's `PPOTorchLearner`; its train batch comes from the arrays of a fast env runner where there are any.
 
     The update is RLlib's loop over the same minibatches; what it logs at each and keeps of the last is logged once, and
-    Adam steps all parameters at once.
+    Adam steps all parameters at once. Rows that RLlib appends for bootstrapping count for nothing in its loss; where a module
+    computes every row by itself they are left out of its forward pass, which changes the last bits of its gradients.
+
+    Attributes:
+        leaves_out_rows: False keeps these rows, and RLlib's gradients to the last bit.
     """
 
     takes_rows = True
+    leaves_out_rows = True
 
     def build(self) -> None:
         self._left_of_batch: list[str] = []
         self._left_of_update: list[str] = []
         self._flat: dict[str, FlatAdam] = {}
+        self._row_wise: dict[str, RowWise] = {}
         super().build()
 
     @property
@@ -77,8 +84,12 @@ class FastPPOLearner(PPOTorchLearner):
             return super().update(*args, **kwargs)
 
     def _create_iterator_if_necessary(self, **arguments: Any) -> Any:
+        self._minibatch_size = arguments.get("minibatch_size") or 0
         minibatches = super()._create_iterator_if_necessary(**arguments)
-        return minibatches if self._left_of_update else by_rows(minibatches)
+        if self._left_of_update:
+            return minibatches
+        fewer = {module_id for module_id, found in self._row_wise.items() if found.close and self.leaves_out_rows}
+        return by_rows(minibatches, fewer)
 
     def _compute_off_policyness(self, batch: Any) -> None:
         if self._left_of_update:
@@ -152,7 +163,15 @@ class FastPPOLearner(PPOTorchLearner):
         for name in (LEARNER_CONNECTOR_SUM_EPISODES_LENGTH_IN, LEARNER_CONNECTOR_SUM_EPISODES_LENGTH_OUT):
             self.metrics.log_value((ALL_MODULES, name), rollout.env_steps)  # what the pipeline logs
         # The last piece alone: it computes returns, and sees the batch and the lengths of its parts.
-        with torch.no_grad():  # RLlib's keeps a graph of the whole batch that nobody asks for
+        in_parts = {}
+        for module_id, columns in batch.items() if self._minibatch_size else ():
+            module = self.module[module_id].unwrapped()
+            if module_id not in self._row_wise:
+                self._row_wise[module_id] = look(module, columns, self._minibatch_size)
+            if self._row_wise[module_id].equal:
+                in_parts[module_id] = module
+        # RLlib's keeps a graph of the whole batch that nobody asks for.
+        with torch.no_grad(), values_in_parts(in_parts, self._minibatch_size):
             batch = self._learner_connector.connectors[-1](
                 rl_module=self.module, batch=batch, episodes=lengths, shared_data={}, metrics=self.metrics
             )

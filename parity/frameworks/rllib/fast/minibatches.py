@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 import tree
+from ray.rllib.core.columns import Columns
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.minibatch_utils import MiniBatchCyclicIterator
 
@@ -21,9 +22,14 @@ class RowMinibatches:
 
     The same rows in the same order, from the same draws of NumPy's global generator: where RLlib shuffles the batch, the
     order of its rows is permuted here, and each minibatch is gathered from it at once.
+
+    Attributes:
+        fewer: modules whose minibatches come without the rows that their loss does not count, as many as RLlib's otherwise.
+            The last minibatch has them: RLlib logs of it what all its rows explain.
     """
 
     given: MiniBatchCyclicIterator
+    fewer: Container[str] = ()
 
     def __iter__(self) -> Iterator[MultiAgentBatch]:
         given = self.given
@@ -31,8 +37,12 @@ class RowMinibatches:
         orders = {module_id: torch.arange(len(batch), device=_device(batch)) for module_id, batch in batches.items()}
         starts, epochs = dict.fromkeys(batches, 0), dict.fromkeys(batches, 0)
         dealt, total = 0, given._num_total_minibatches
-        while dealt < total if total > 0 else min(epochs.values()) < given._num_epochs:
-            minibatch = {}
+
+        def goes_on() -> bool:
+            return dealt < total if total > 0 else min(epochs.values()) < given._num_epochs
+
+        while goes_on():
+            chosen = {}
             for module_id, batch in batches.items():
                 start, missing, parts = starts[module_id], given._minibatch_size, []
                 while start + missing >= len(batch):
@@ -45,18 +55,22 @@ class RowMinibatches:
                         orders[module_id] = orders[module_id][permutation]
                 parts.append(orders[module_id][start : start + missing])
                 starts[module_id] = start + missing
-                minibatch[module_id] = SampleBatch(_rows(dict(batch), torch.cat(parts)))
-            yield MultiAgentBatch(minibatch, len(given._batch))
+                chosen[module_id] = torch.cat(parts)
             dealt += 1
+            minibatch = {
+                module_id: _minibatch(dict(batches[module_id]), rows, module_id in self.fewer and goes_on())
+                for module_id, rows in chosen.items()
+            }
+            yield MultiAgentBatch(minibatch, len(given._batch))
 
 
-def by_rows(iterator: Any) -> Any:
+def by_rows(iterator: Any, fewer: Container[str] = ()) -> Any:
     """The same minibatches as `RowMinibatches`, where they are plain rows of tensors on one device; else ``iterator``."""
     if type(iterator) is not MiniBatchCyclicIterator or not iterator._minibatch_size:
         return iterator
     batches = iterator._batch.policy_batches.values()
     plain = all(type(batch) is SampleBatch and _is_plain(batch) for batch in batches)
-    return RowMinibatches(iterator) if plain else iterator
+    return RowMinibatches(iterator, fewer) if plain else iterator
 
 
 def _is_plain(batch: SampleBatch) -> bool:
@@ -70,6 +84,18 @@ def _is_plain(batch: SampleBatch) -> bool:
 def _device(batch: SampleBatch) -> torch.device:
     device: torch.device = tree.flatten(dict(batch))[0].device
     return device
+
+
+def _minibatch(columns: dict[str, Any], rows: torch.Tensor, counted_only: bool) -> SampleBatch:
+    size = len(rows)
+    if counted_only:
+        counted = rows[columns[Columns.LOSS_MASK][rows]]
+        if len(counted):
+            rows = counted
+            del columns[Columns.LOSS_MASK]
+    minibatch = SampleBatch(_rows(columns, rows))
+    minibatch.count = size  # which RLlib logs
+    return minibatch
 
 
 def _rows(columns: dict[str, Any], rows: torch.Tensor) -> dict[str, Any]:
