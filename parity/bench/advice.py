@@ -17,8 +17,8 @@ WAITING_SHARE, COPIES_SHARE, IDLE_GPU_PERCENT = 0.15, 0.15, 30.0
 # A part waits if it used the CPU for less than this share of what the rest of the iteration did.
 BUSY_SHARE = 0.5
 _ASKED = ("n_envs", "n_steps", "batch_size", "n_epochs")
-# RLlib's seed switches it on for the whole process; SB3's does not.
-_MINOR = ("deterministic algorithms",)
+# RLlib's design: its seed switches the first on for the whole process, and a local env runner is always on the CPU.
+_MINOR = ("deterministic algorithms", "device of sampling")
 
 
 def fairness(file: BenchFile, task: str) -> list[Condition]:
@@ -31,7 +31,10 @@ def fairness(file: BenchFile, task: str) -> list[Condition]:
             continue
         values = {name: effective.hyperparameters[name] for name in _ASKED if name in effective.hyperparameters}
         values |= {name: value for name, value in file.request.at.items() if name in values}
-        values |= {"processes": effective.processes, "device": _device(seen)} | seen.conditions
+        learning = _of_learning(seen)
+        sampling = {name: device for name, device in seen.module_devices.items() if name not in learning} or learning
+        values |= {"processes": effective.processes, "device of learning": _devices(learning)}
+        values |= {"device of sampling": _devices(sampling)} | seen.conditions
         for name, value in values.items():
             rows.setdefault(name, {})[framework] = value
     return [
@@ -54,8 +57,8 @@ def findings(file: BenchFile, task: str, conditions: Sequence[Condition]) -> lis
     return reported
 
 
-def _device(round_: Round) -> str:
-    return ", ".join(sorted(set(_of_learning(round_).values()))) or "unknown"
+def _devices(modules: dict[str, str]) -> str:
+    return ", ".join(sorted(set(modules.values()))) or "unknown"
 
 
 def _of_learning(round_: Round) -> dict[str, str]:
@@ -68,7 +71,7 @@ def _of_device(file: BenchFile, task: str, framework: str) -> Iterator[RawFindin
         return
     for round_ in _rounds(file.measured, task, framework)[:1]:
         for name, device in _of_learning(round_).items():
-            if "cuda" not in device and "rollout_buffer" not in name:
+            if "cuda" not in device:
                 yield _finding("PAR911", name, f"{name} is on {device}", {"asked": "cuda", "actual": device}, "error")
 
 

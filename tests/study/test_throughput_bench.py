@@ -73,7 +73,7 @@ def test_two_rounds_are_measured_with_every_phase_and_decide_nothing(parity: Any
         "n_envs",
         "batch_size",
         "processes",
-        "device",
+        "device of learning",
         "torch threads",
     }
     assert not [each for each in document["findings"] if each["severity"] != "info"]

@@ -111,6 +111,9 @@ class Sb3Session(Session):
     def sampling_masks(self) -> MaskCounts:
         return sum(self.env.get_attr("counts"), start=MaskCounts())
 
+    def module_devices(self) -> dict[str, str]:
+        return {"policy": ", ".join(sorted({str(p.device) for p in self.model.policy.parameters()}))}
+
     def watch_phases(self, phases: Phases) -> None:
         for env in self.env.envs:
             watch_env(phases, env)
