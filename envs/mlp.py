@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from gymnasium import spaces
@@ -19,7 +20,8 @@ class MlpNetwork(nn.Module):
     layers, 0.01 for the logits and 1 for the value; biases 0.
 
     Args:
-        observation_space: ``Box`` (flattened), ``Discrete`` or ``MultiDiscrete`` (one-hot), or ``MultiBinary``.
+        observation_space: ``Box`` (flattened), ``Discrete`` or ``MultiDiscrete`` (one-hot), ``MultiBinary``, or a
+            ``Dict`` or ``Tuple`` of them, side by side.
         action_space: ``Discrete``, ``MultiDiscrete`` or ``MultiBinary``.
         hidden: units of each hidden layer.
         value_scale: the value head's output is multiplied by it: about the size of the task's returns, where these are far
@@ -44,15 +46,22 @@ class MlpNetwork(nn.Module):
         features = self.features(obs)
         return self.policy(features), self._value_scale * self.value(features).squeeze(-1)
 
-    def features(self, obs: torch.Tensor) -> torch.Tensor:
+    def features(self, obs: Any) -> torch.Tensor:
         """float32 ``[B, flatdim(space)]``."""
-        match self._space:
-            case spaces.Discrete():
-                return one_hot(obs, int(self._space.n)).float()
-            case spaces.MultiDiscrete():
-                parts = [one_hot(obs[:, i], int(n)) for i, n in enumerate(self._space.nvec)]
-                return torch.cat(parts, dim=1).float()
-        return obs.reshape(len(obs), -1).float()
+        return _flat(self._space, obs)
+
+
+def _flat(space: spaces.Space, obs: Any) -> torch.Tensor:
+    match space:
+        case spaces.Discrete():
+            return one_hot(obs, int(space.n)).float()
+        case spaces.MultiDiscrete():
+            return torch.cat([one_hot(obs[:, i], int(n)) for i, n in enumerate(space.nvec)], dim=1).float()
+        case spaces.Dict():
+            return torch.cat([_flat(part, obs[name]) for name, part in space.spaces.items()], dim=1)
+        case spaces.Tuple():
+            return torch.cat([_flat(part, obs[i]) for i, part in enumerate(space.spaces)], dim=1)
+    return obs.reshape(len(obs), -1).float()
 
 
 def _perceptron(inputs: int, hidden: Sequence[int], outputs: int, head_gain: float) -> nn.Sequential:

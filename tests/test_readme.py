@@ -70,21 +70,3 @@ def test_every_block_of_readme_and_documentation_runs(tmp_path: Path, trains: bo
         assert outcome.returncode == ANNOUNCED.get(command, 0), f"{command}\n{outcome.stdout}\n{outcome.stderr}"
     assert len(every) > 12
     assert (tmp_path / "results" / "first-look" / "report.html").is_file() == trains
-
-
-@pytest.mark.slow
-def test_the_pip_way_installs_a_wheel_that_brings_its_environments(tmp_path: Path) -> None:
-    (text,) = [text for _, text in blocks("docs/index.md") if text.startswith("python -m venv")]
-    create, install, _ = text.strip().splitlines()
-    # In this order: the interpreter's own path may have a .venv in it.
-    python = create.replace(".venv", str(tmp_path / "venv")).replace("python", sys.executable, 1)
-    assert "-c constraints.txt" in install
-    subprocess.run(python, shell=True, check=True, timeout=120)
-    subprocess.run(install.replace(".venv", str(tmp_path / "venv")), shell=True, cwd=ROOT, check=True, timeout=1200)
-    binary = tmp_path / "venv" / "bin"
-    listed = subprocess.run(
-        [binary / "parity", "tasks"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
-    )
-    assert "tiles" in listed.stdout
-    claimed = subprocess.run([binary / "python", "-c", "import envs"], cwd=tmp_path, capture_output=True, check=False)
-    assert claimed.returncode != 0, "the wheel claims the import name envs"

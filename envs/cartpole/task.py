@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import gymnasium
-import numpy as np
+from parity_envs.by_id import EverythingLegal
 from parity_envs.mlp import MlpNetwork
 
 from parity import PPOParams, Task
-
-
-class EverythingLegal(gymnasium.Wrapper):
-    """Adds ``action_masks()``, bool ``[2]``: both actions, always."""
-
-    def action_masks(self) -> np.ndarray:
-        return np.ones(2, dtype=bool)
 
 
 def make_env() -> gymnasium.Env:

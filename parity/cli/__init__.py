@@ -64,6 +64,10 @@ baseline.command("parity.cli.gate:accept")
 app.command(baseline)
 
 
+# What an installation without extras lacks. Adapters and tasks that lack a package say so by themselves.
+EXTRA_OF = {"torch": "all", "stable_baselines3": "sb3", "sb3_contrib": "sb3", "pettingzoo": "pettingzoo"}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: exits with the command's exit code; bad input ends with one sentence on stderr."""
     sigterm_as_ctrl_c()
@@ -88,6 +92,13 @@ def call(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in REFUSED_BY_THE_SYSTEM:
             return _own_error(error)
         return _refuse(f"{error.filename}: {error.strerror}.")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRA_OF:
+            return _own_error(error)
+        return _refuse(
+            f"this needs the package {package}, which is not installed: pip install 'parity[{EXTRA_OF[package]}]'."
+        )
     except BaseException as error:
         # SystemExit(0) of a user's code would end the command as if it held.
         return _own_error(error)

@@ -17,6 +17,7 @@ from parity.task.registry import DEFAULT_TASK
 CONFIG_FILE = "parity.toml"
 SB3 = "sb3"
 
+NetworkName = Literal["mlp", "cnn"]
 Requirement = Literal["equivalent", "not-worse", "learns"]
 
 
@@ -29,6 +30,13 @@ class RunOptions(Options):
     suite: str | None = None
     """quick (about four minutes on two cores, for CI), parity (five tasks, five seeds) or full (every built-in task but
     probes): several tasks and a number of seeds under one name, instead of --task."""
+    env: str | None = None
+    """Id of a gymnasium environment, Env-v0 or module:Env-v0, instead of --task: with a built-in network and PPO's defaults.
+    The task file that it amounts to is written to env-tasks under --out; parity init --from writes it to start yours from."""
+    network: NetworkName = "mlp"
+    """The built-in network of --env."""
+    env_kwargs: list[str] = Field(default=[])
+    """Arguments of --env, each name:value."""
     frameworks: Names = Field(default=[SB3, "rllib"])
     """Names of frameworks."""
     seeds: Annotated[AtLeastOne, Parameter(show_default=False)] = 3
@@ -74,7 +82,7 @@ class RunOptions(Options):
             CannotStart: an unknown option or a bad value, with where it stands.
         """
         given = self.model_dump(exclude_unset=True)
-        stored = {} if {"task", "suite"} & given.keys() else _config_file()
+        stored = {} if {"task", "suite", "env"} & given.keys() else _config_file()
         if {"sequential", "looks"} & given.keys() and "seeds" not in given:
             stored.pop("seeds", None)  # asked for without looks; the last look says how many there are
         asked = stored | given
@@ -83,7 +91,7 @@ class RunOptions(Options):
             options = RunOptions.model_validate(_with_suite(asked, places))
         except ValidationError as error:
             raise CannotStart(f"{CONFIG_FILE}, {complaint(error, RunOptions)}.") from error
-        return options.model_copy(update=_interim_analyses(options, places))
+        return options.model_copy(update=_interim_analyses(options, places) | _task_of_env(options, places))
 
 
 def _config_file() -> dict[str, Any]:
@@ -94,7 +102,7 @@ def _config_file() -> dict[str, Any]:
         stored = {key.replace("-", "_"): value for key, value in tomllib.loads(path.read_text()).items()}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CannotStart(f"{CONFIG_FILE}: {error}.") from error
-    one_or_several = ("task", "frameworks", "require")
+    one_or_several = ("task", "frameworks", "require", "env_kwargs")
     return {
         key: [value] if key in one_or_several and isinstance(value, str) else value for key, value in stored.items()
     }
@@ -107,6 +115,18 @@ def _with_suite(asked: dict[str, Any], places: dict[str, str]) -> dict[str, Any]
     if "task" in asked:
         raise CannotStart(f"{places['suite']} {suite.name} names its tasks by itself: leave out {places['task']}.")
     return {"seeds": suite.seeds} | asked | {"task": list(suite.tasks)}
+
+
+def _task_of_env(options: RunOptions, places: dict[str, str]) -> dict[str, Any]:
+    if options.env is None:
+        if alone := next((places[name] for name in ("network", "env_kwargs") if name in places), None):
+            raise CannotStart(f"{alone.replace('_', '-')} belongs to --env: a task has its own.")
+        return {}
+    if other := next((places[name] for name in ("task", "suite") if name in places), None):
+        raise CannotStart(f"{places['env']} {options.env} is a task by itself: leave out {other}.")
+    from parity.port.env_task import write_task_file
+
+    return {"task": [str(write_task_file(options.env, options.network, options.env_kwargs, options.out))]}
 
 
 def _interim_analyses(options: RunOptions, places: dict[str, str]) -> dict[str, Any]:

@@ -271,15 +271,20 @@ def find_convention(env: gymnasium.Env, observation: Any, info: dict[str, Any]) 
 _LIKE_A_MASK = re.compile(r"mask|legal|valid|allowed|avail|feasible|possible_(?:actions?|moves?)", re.IGNORECASE)
 
 
-def _where_else(env: gymnasium.Env, observation: Any, info: dict[str, Any]) -> str:
-    """Places whose names sound like a mask, as ``Task.mask`` spells them; without any, how to name one."""
+def like_a_mask(env: gymnasium.Env, observation: Any, info: Mapping[str, Any]) -> list[str]:
+    """Places whose names sound like a mask, as ``Task.mask`` spells them, those with the word itself first."""
     entries = observation if isinstance(observation, Mapping) else {}
     places = [f"method:{name}" for name in _methods_like_a_mask(env)]
     places += [f"obs:{key}" for key in entries if _LIKE_A_MASK.search(str(key))]
     places += [f"info:{key}" for key in info if _LIKE_A_MASK.search(str(key))]
+    return sorted(places, key=lambda place: "mask" not in place.lower())
+
+
+def _where_else(env: gymnasium.Env, observation: Any, info: dict[str, Any]) -> str:
+    """What to write, with the places that sound like a mask; without any, how to name one."""
+    places = like_a_mask(env, observation, info)
     if not places:
         return 'name another place with Task(mask="method:NAME"), "obs:KEY" or "info:KEY"'
-    places.sort(key=lambda place: "mask" not in place.lower())
     others = f" (or {', '.join(places[1:])})" if places[1:] else ""
     return (
         f'name the place with Task(mask="{places[0]}"){others}; where that lists actions, add a method {MASK_METHOD}() that '

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from importlib import metadata, resources
 from pathlib import Path
 
 from parity import __version__
 from parity.errors import CannotStart
+from parity.port.env_task import task_file
 
 # Path in the new folder -> file under port/.
 FILES = {
@@ -25,13 +27,27 @@ PINNED = {"torch": "", "ray": "[rllib]", "stable-baselines3": "", "sb3-contrib":
 
 
 def create(folder: Path) -> list[str]:
-    """Writes the port into a folder that does not exist yet or is empty. Returns the paths in it.
+    """Writes the port, see `write`."""
+    return write(folder, {path: _text(name) for path, name in FILES.items()} | {REQUIREMENTS: requirements()})
+
+
+def create_from_env(folder: Path, env: str, network: str, env_kwargs: Sequence[str]) -> list[str]:
+    """Writes the task of a gymnasium environment, and a ``parity.toml`` that names it.
+
+    Raises:
+        CannotStart: as `write`; no such environment or network.
+    """
+    name, text = task_file(env, network, env_kwargs)
+    return write(folder, {name: text, "parity.toml": f'task = "{name}"\nframeworks = ["sb3", "rllib"]\n'})
+
+
+def write(folder: Path, texts: Mapping[str, str]) -> list[str]:
+    """Writes files into a folder that does not exist yet or is empty. Returns the paths in it.
 
     Raises:
         CannotStart: something is there, or the folder cannot be written; nothing of the port is left behind then.
     """
     _refuse_what_is_there(folder)
-    texts = {path: _text(name) for path, name in FILES.items()} | {REQUIREMENTS: requirements()}
     written: list[Path] = []
     try:
         for path, text in texts.items():
