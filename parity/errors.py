@@ -206,7 +206,8 @@ def _cut(text: str) -> str:
 
 def printable(text: str) -> str:
     """One line of sane length, without what would control a terminal, forge a line of a log or not be written at all."""
-    cut = text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 1]}…"
+    half = LONGEST_LINE // 2
+    cut = text if len(text) <= LONGEST_LINE else f"{text[:half]}…{text[-half:]}"
     return "".join(c if c.isprintable() else " " for c in cut)
 
 

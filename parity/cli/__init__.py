@@ -76,8 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def call(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        outcome = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        _refuse_empty(given)
+        outcome = app(given, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return _refuse(_bad_option(error))
     except CannotStart as error:
@@ -103,6 +105,20 @@ def call(arguments: Sequence[str] | None = None) -> int:
         # SystemExit(0) of a user's code would end the command as if it held.
         return _own_error(error)
     return int(outcome) if outcome is not None else ExitCode.HOLDS
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """A variable of a script that is not set would otherwise be the current folder, or a name.
+
+    Raises:
+        CannotStart: an option or an argument is empty.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        name = before if argument == "" else argument.removesuffix("=") if argument.startswith("--") else argument
+        if name != argument:
+            raise CannotStart(
+                f"{name if name.startswith('--') else 'An argument'} is empty: give a value, or leave it out."
+            )
 
 
 def _bad_option(error: CycloptsError) -> str:

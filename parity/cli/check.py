@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from parity.cli.options import AllOf, Json, default_task
-from parity.system.options import DEFAULT_OUT, DEFAULT_TIMEOUT_S, AtLeastOne, Names, Options, Timeout
+from parity.system.options import DEFAULT_OUT, DEFAULT_TIMEOUT_S, AtLeastOne, FileName, Names, Options, Timeout
 
 
 class CheckOptions(Options):
@@ -18,10 +18,10 @@ class CheckOptions(Options):
     """Names of frameworks to compare with sb3. Default: rllib rllib-exact."""
     device: str = "cpu"
     """cpu, cuda or auto. On the CPU the tolerances are tightest."""
-    save: Path | None = None
+    save: FileName | None = None
     """Write the collected numbers to this file, to be judged later or elsewhere; with several frameworks, the name of each
     goes into its file's."""
-    load: Path | None = None
+    load: FileName | None = None
     """Judge the numbers of such a file instead of running anything."""
     trace: bool = False
     """Print one episode per agent: legal actions and their probabilities, action, reward, value, ends."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from parity.cli.options import Json, Studies, Study
+from parity.cli.options import Count, Json, Studies, Study
 from parity.system.options import DEFAULT_OUT
 
 Browser = Annotated[bool, Parameter(negative="--no-browser")]
@@ -33,7 +33,7 @@ def report(study: Study = None, /, *, out: Studies = DEFAULT_OUT, json: Json = F
     return conclude(find_study(study, out), as_json=json)
 
 
-def view(study: str | None = None, /, *, out: Studies = DEFAULT_OUT, port: int = 0, browser: Browser = True) -> int:
+def view(study: str | None = None, /, *, out: Studies = DEFAULT_OUT, port: Count = 0, browser: Browser = True) -> int:
     """Open the report of a study or bench in a browser, or the list of all; served on this machine only.
 
     Parameters
@@ -47,4 +47,4 @@ def view(study: str | None = None, /, *, out: Studies = DEFAULT_OUT, port: int =
     """
     from parity.report.server import serve
 
-    return serve(out, study, port, browser)
+    return serve(out, study, port or 0, browser)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from parity.errors import CannotStart
 from parity.report.content import content
 from parity.report.junit import junit_xml
 from parity.report.markdown import markdown_report
@@ -26,7 +27,10 @@ def write_report(study: StudyRecord, summary: Summary) -> None:
 
     Raises:
         OSError: the folder cannot be written.
+        CannotStart: its ``figures`` lead out of it.
     """
+    if (study.folder / FIGURES).is_symlink():
+        raise CannotStart(f"{study.folder / FIGURES} is a link, and figures are written into the study; remove it.")
     report = content(study, summary)
     write_text(study.folder / HTML_FILE, html_report(report))
     figures = {task.id: write_figures(task, study.folder / FIGURES) for task in report.tasks}

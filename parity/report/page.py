@@ -49,7 +49,7 @@ def html_report(content: Content, preliminary: bool = False) -> str:
 def rendered(template: str, figures: dict[str, Any], **values: Any) -> str:
     """A page of ``base.html``'s kind; ``figures``: by task and name."""
     environment = html_environment()
-    scripts = [plotly_source(), _source(environment, "report.js")] if figures else []
+    scripts = _scripts() if figures else []
     return environment.get_template(template).render(
         figures=Markup(script_json(figures)) if figures else None,
         scripts=[Markup(script) for script in scripts],
@@ -81,6 +81,16 @@ def _figures(content: Content) -> dict[str, Any]:
 def _source(environment: Environment, name: str) -> str:
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
+
+
+def _scripts() -> list[str]:
+    return [plotly_source(), _source(html_environment(), "report.js")]
+
+
+@cache
+def report_policy() -> str:
+    """What every page may do, whoever wrote the file: no script runs in it but a report's own."""
+    return _policy(_scripts())
 
 
 def studies_page(studies: Sequence[Any], benches: Sequence[Any], folder: str) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from parity.bench.judge import conclude
-from parity.errors import CannotStart
+from parity.errors import CannotStart, printable
 from parity.report import HTML_FILE, write_html
 from parity.report.bench_page import BENCH_PAGE, bench_page
 from parity.report.content import content
-from parity.report.page import html_report, studies_page
+from parity.report.page import html_report, report_policy, studies_page
 from parity.results.bench import BENCH_FILE, BenchFile, find_bench, list_benches, load_bench_file
 from parity.results.reading import complaint, parse, read_json
 from parity.results.study import STUDY_FILE, SUMMARY_FILE, StudyFile, find_study, list_studies, load_study
@@ -33,25 +33,28 @@ _TYPES = {
     ".parquet": "application/octet-stream",
     "": "text/plain; charset=utf-8",
 }
+# What is larger is no page for a browser; it would also be read into memory.
+LARGEST_FILE = 2**26
 
 
 def serve(out: Path, study: str | None, port: int, browser: bool) -> int:
-    """Serves studies and benches under ``out`` until Ctrl-C, and opens one, or the page that lists all. Returns the exit code.
+    """Serves studies and benches under ``out`` until Ctrl-C, and opens the page that lists all; or serves one alone.
 
-    A folder elsewhere than under ``out`` is served with its neighbours.
+    Returns the exit code.
 
     Raises:
         CannotStart: there is no such study or folder, or the port is taken.
     """
-    page = ""
+    page, only = "", None
     bench = find_bench(study, out) if study is not None else None
     if bench is not None and not (bench / STUDY_FILE).is_file():
-        out, page = bench.resolve().parent, f"{quote(bench.resolve().name)}/{BENCH_PAGE}"
+        out, only = bench.resolve().parent, bench.resolve().name
+        page = f"{quote(only)}/{BENCH_PAGE}"
     elif study is not None:
         folder = find_study(study, out).resolve()
         load_study(folder)
-        out, page = folder.parent, f"{quote(folder.name)}/{HTML_FILE}"
-    with make_server(out, port) as server, contextlib.suppress(KeyboardInterrupt):
+        out, only, page = folder.parent, folder.name, f"{quote(folder.name)}/{HTML_FILE}"
+    with make_server(out, port, only) as server, contextlib.suppress(KeyboardInterrupt):
         url = f"http://{LOOPBACK}:{server.server_address[1]}/{page}"
         print(f"{url}  (Ctrl-C ends)", file=sys.stderr, flush=True)
         if browser:
@@ -60,8 +63,8 @@ def serve(out: Path, study: str | None, port: int, browser: bool) -> int:
     return 0
 
 
-def make_server(out: Path, port: int = 0) -> ThreadingHTTPServer:
-    """A server of ``out`` on the loopback interface, not yet running.
+def make_server(out: Path, port: int = 0, only: str | None = None) -> ThreadingHTTPServer:
+    """A server of what lies under ``out``, or of one folder there, on the loopback interface, not yet running.
 
     Raises:
         CannotStart: ``out`` is no folder, or the port cannot be had.
@@ -69,7 +72,7 @@ def make_server(out: Path, port: int = 0) -> ThreadingHTTPServer:
     if not out.is_dir():
         raise CannotStart(f"There is no folder {out}; `parity run` makes studies, --out names another place.")
     root = out.resolve()
-    handler = type("StudiesHandler", (_Handler,), {"root": root})
+    handler = type("StudiesHandler", (_Handler,), {"root": root, "only": only})
     try:
         server = ThreadingHTTPServer((LOOPBACK, port), handler)
     except (OSError, OverflowError) as error:
@@ -92,9 +95,14 @@ class StudyEntry:
         return f"{quote(self.folder)}/{HTML_FILE}"
 
 
-def studies(out: Path) -> list[StudyEntry]:
-    """All studies under ``out``, newest first; one that cannot be read is listed with the reason."""
-    return [_entry(folder) for folder in reversed(list_studies(out))]
+def studies(out: Path, only: str | None = None) -> list[StudyEntry]:
+    """All studies under ``out``, or the one, newest first; one that cannot be read is listed with the reason."""
+    return [_entry(folder) for folder in reversed(list_studies(out)) if _is_served(folder, only)]
+
+
+def _is_served(folder: Path, only: str | None) -> bool:
+    """Whether a study or bench is shown: none that is hidden, or a link to somewhere else."""
+    return folder.name == only or (only is None and not folder.name.startswith(".") and not folder.is_symlink())
 
 
 def _entry(folder: Path) -> StudyEntry:
@@ -121,10 +129,10 @@ class BenchEntry:
         return f"{quote(self.folder)}/{BENCH_PAGE}"
 
 
-def benches(out: Path) -> list[BenchEntry]:
-    """All benches under ``out`` that are in no study; one that cannot be read is listed with the reason."""
+def benches(out: Path, only: str | None = None) -> list[BenchEntry]:
+    """All benches under ``out`` that are in no study, or the one; one that cannot be read is listed with the reason."""
     entries = []
-    for folder in list_benches(out):
+    for folder in (each for each in list_benches(out) if _is_served(each, only)):
         try:
             entries.append(BenchEntry(folder.name, load_bench_file(folder / BENCH_FILE), None))
         except CannotStart as error:
@@ -180,19 +188,22 @@ class _Handler(BaseHTTPRequestHandler):
     """GET and HEAD of the list, of reports, and of files inside ``root``; there are no folder listings."""
 
     root: Path
+    only: str | None
     server_version = "parity"
     sys_version = ""
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        # A name that someone else's DNS points at 127.0.0.1 is not ours: its pages would read this server.
-        if urlsplit(f"//{self.headers.get('Host', '')}").hostname not in (LOOPBACK, "localhost"):
-            self.send_error(HTTPStatus.FORBIDDEN)
-            return
         try:
+            # A name that someone else's DNS points at 127.0.0.1 is not ours: its pages would read this server.
+            if urlsplit(f"//{self.headers.get('Host', '')}").hostname not in (LOOPBACK, "localhost"):
+                self.send_error(HTTPStatus.FORBIDDEN)
+                return
             self._answer(unquote(urlsplit(self.path).path))
         except CannotStart as error:
-            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, explain=str(error))
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, explain=printable(str(error)))
+        except ConnectionError:
+            self.close_connection = True  # the browser went away
         except (OSError, ValueError):
             self.send_error(HTTPStatus.NOT_FOUND)
 
@@ -200,39 +211,45 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, path: str) -> None:
         if path in ("/", "/index.html"):
-            page = studies_page(studies(self.root), benches(self.root), self.root.name)
-            self._send(page.encode(), _TYPES[".html"])
+            page = studies_page(studies(self.root, self.only), benches(self.root, self.only), self.root.name)
+            self._send(page.encode(), ".html")
             return
-        target = self._inside(path)
-        folder = target.parent if target.name in (HTML_FILE, BENCH_PAGE) else target
-        if target.name == BENCH_PAGE and (folder / BENCH_FILE).is_file():
-            self._send(bench_report(folder).encode(), _TYPES[".html"])
-        elif target.is_dir() and (target / BENCH_FILE).is_file() and not (target / STUDY_FILE).is_file():
-            self._redirect(f"/{quote(target.relative_to(self.root).as_posix())}/{BENCH_PAGE}")
-        elif not (folder / STUDY_FILE).is_file():
-            self._send(target.read_bytes(), _TYPES.get(target.suffix, "application/octet-stream"))
-        elif folder is target:
-            self._redirect(f"/{quote(folder.relative_to(self.root).as_posix())}/{HTML_FILE}")
+        folder, target = self._inside(path)
+        if target == folder:
+            page = HTML_FILE if (folder / STUDY_FILE).is_file() else BENCH_PAGE
+            self._redirect(f"/{quote(folder.name)}/{page}")
+        elif target == folder / HTML_FILE and (folder / STUDY_FILE).is_file():
+            self._send(report_page(folder).encode(), ".html")
+        elif target == folder / BENCH_PAGE and (folder / BENCH_FILE).is_file():
+            self._send(bench_report(folder).encode(), ".html")
+        elif (size := target.stat().st_size) > LARGEST_FILE:
+            raise CannotStart(f"{target.name} has {size} bytes, too many for a browser.")
         else:
-            self._send(report_page(folder).encode(), _TYPES[".html"])
+            self._send(target.read_bytes(), target.suffix)
 
-    def _inside(self, path: str) -> Path:
-        """The file that a URL means.
+    def _inside(self, path: str) -> tuple[Path, Path]:
+        """The folder of the study or bench, and what in it a URL means.
 
         Raises:
-            FileNotFoundError: it, or what it links to, lies outside the folder that is served.
+            FileNotFoundError: there is none; or what is asked for is hidden, or of a kind that none stores.
+            ValueError: it, or what it links to, is outside of the folder.
         """
-        target = (self.root / path.lstrip("/")).resolve()
-        if not target.is_relative_to(self.root):
+        name, *below = [part for part in path.split("/") if part]
+        folder = self.root / name
+        is_one = (folder / STUDY_FILE).is_file() or (folder / BENCH_FILE).is_file()
+        if name == ".." or not is_one or not _is_served(folder, self.only):
             raise FileNotFoundError(path)
-        return target
+        target = folder.joinpath(*below).resolve()
+        hidden = any(part.startswith(".") for part in target.relative_to(folder).parts)
+        if hidden or (target != folder and target.suffix not in _TYPES):
+            raise FileNotFoundError(path)
+        return folder, target
 
-    def _send(self, body: bytes, content_type: str) -> None:
+    def _send(self, body: bytes, suffix: str) -> None:
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Type", _TYPES[suffix])
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-cache")
-        self.send_header("X-Content-Type-Options", "nosniff")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -242,6 +259,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Location", location)
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def end_headers(self) -> None:
+        """Nothing that is served runs a script of its own, is shown within another page, or is read by one."""
+        path = getattr(self, "path", "").partition("?")[0]  # a request may be none
+        is_page = path.endswith(("/", HTML_FILE, BENCH_PAGE))
+        policy = report_policy() if is_page else "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+        self.send_header("Content-Security-Policy", f"{policy}; form-action 'none'; frame-ancestors 'none'")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.send_header("Referrer-Policy", "no-referrer")
+        super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet: the terminal shows the URL, not every request."""

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pandas as pd
 from pydantic import AfterValidator, Field, RootModel, model_validator
+from pydantic_core import from_json
 
 from parity import __version__
 from parity.errors import CannotStart, each_once
 from parity.results.capture import CallbackChange
 from parity.results.consistency import contradictions, foreign_trials
 from parity.results.model import Amount, Count, Finite, Name, Stored
-from parity.results.reading import complaint, parse, read_json
+from parity.results.reading import complaint, parse, read_bytes, read_json
 from parity.results.summary import MaskCounts
 from parity.results.tables import CURVE, TIMING, read_table
 from parity.results.watch import WATCH_FILE, WatchEvent, read_events
@@ -313,8 +313,8 @@ def list_studies(out: Path) -> list[Path]:
 
     def created(folder: Path) -> tuple[str, str]:
         try:
-            return str(json.loads((folder / STUDY_FILE).read_text(encoding="utf-8")).get("created", "")), folder.name
-        except (ValueError, OSError):
+            return str(from_json(read_bytes(folder / STUDY_FILE))["created"]), folder.name
+        except (ValueError, OSError, TypeError, LookupError):
             return "", folder.name
 
     return sorted((path.parent for path in out.glob(f"*/{STUDY_FILE}")), key=created)

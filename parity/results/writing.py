@@ -17,6 +17,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        temporary.unlink(missing_ok=True)  # a link of this name would be followed
         yield temporary
         temporary.replace(path)
     except OSError as error:

@@ -39,9 +39,9 @@ class RunOptions(Options):
     """Arguments of --env, each name:value."""
     frameworks: Names = Field(default=[SB3, "rllib"])
     """Names of frameworks."""
-    seeds: Annotated[AtLeastOne, Parameter(show_default=False)] = 3
+    seeds: Annotated[AtLeastOne, Field(le=1000), Parameter(show_default=False)] = 3
     """Number of seeds: 0 .. N-1. Default: 3, or the suite's."""
-    seed_start: Annotated[int, Field(ge=0)] = 0
+    seed_start: Annotated[int, Field(ge=0, le=2**31)] = 0
     """First seed."""
     sequential: Annotated[bool | None, Parameter(negative="--no-sequential")] = None
     """Add seeds in looks (interim analyses), at 3, 5, 8 and 10, and stop when the study is decided; every look is tested at

@@ -14,12 +14,19 @@ from parity.errors import each_once, first_refusal
 
 DEFAULT_OUT = Path("results")
 
-AtLeastOne = Annotated[int, Field(ge=1)]
+AtLeastOne = Annotated[int, Field(ge=1, le=2**53)]
 # Seconds for a look at one task, which takes ten to sixty where nothing hangs.
-Timeout = Annotated[float, Field(gt=0)]
+Timeout = Annotated[float, Field(gt=0, le=1e6)]
 DEFAULT_TIMEOUT_S = 900.0
 
 
+def _names_a_file(path: Path) -> Path:
+    if not path.name:
+        raise ValueError("it names no file")
+    return path
+
+
+FileName = Annotated[Path, AfterValidator(_names_a_file)]
 Names = Annotated[list[str], Field(min_length=1), AfterValidator(each_once)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
 import os
 import re
@@ -120,8 +122,57 @@ def test_nothing_outside_the_folder_is_served(out: Path, get: Get, path: str) ->
     assert status == 404 and "secret" not in body.replace(path, "")
 
 
+@pytest.mark.parametrize(
+    "path", ["new/.lock", "new/.git/config", "new/notes.exe", "beside.txt", ".hidden/report.html", "linked/report.html"]
+)
+def test_what_is_no_part_of_a_study_is_not_served(out: Path, get: Get, path: str) -> None:
+    for file in ("new/.lock", "new/.git/config", "new/notes.exe", "beside.txt"):
+        (out / file).parent.mkdir(exist_ok=True)
+        (out / file).write_text("secret")
+    shutil.copytree(out / "old", out / ".hidden")
+    shutil.move(out / "old", out.parent / "elsewhere")
+    (out / "linked").symlink_to(out.parent / "elsewhere")
+    (out / "new/trials/link").symlink_to(out.parent / "secret")
+    (out / "new/trials/other").symlink_to(out / "running/study.json")
+    assert [get(f"/{each}")[0] for each in (path, "new/trials/link", "new/trials/other")] == [404] * 3
+    assert ">.hidden<" not in get("/")[2] and ">linked<" not in get("/")[2]
+
+
+def test_a_study_that_is_named_is_served_without_its_neighbours(out: Path) -> None:
+    with make_server(out, only="new") as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        ends = {}
+        for path in ("/", "/new/report.html", "/old/report.html", "/old/study.json"):
+            connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            ends[path] = answer.status, answer.read().decode()
+            connection.close()
+        server.shutdown()
+        thread.join()
+    assert [status for status, _ in ends.values()] == [200, 200, 404, 404]
+    assert ">new<" in ends["/"][1] and ">old<" not in ends["/"][1]
+
+
+def test_no_script_but_the_reports_own_runs_in_a_stored_report(out: Path, get: Get) -> None:
+    """A study of somebody else's has a report of somebody else's."""
+    (out / "new/report.html").write_text("<script>fetch('study.json')</script>")
+    _, headers, page = get("/new/report.html")
+    assert "fetch" in page
+    policy = headers["Content-Security-Policy"]
+    assert (
+        policy.startswith("default-src 'none'; script-src 'sha256-")
+        and "'unsafe-inline'" not in policy.split("style-src")[0]
+    )
+    digest = base64.b64encode(hashlib.sha256(b"fetch('study.json')").digest()).decode()
+    assert digest not in policy and "connect-src" not in policy
+    assert "sandbox" in get("/new/figures/tiles-steps.svg")[1]["Content-Security-Policy"]
+
+
 def test_another_name_for_this_machine_is_refused(get: Get) -> None:
     assert get("/", Host="evil.example:80")[0] == 403
+    assert get("/", Host="[")[0] == 404
     assert get("/", Host="localhost:1234")[0] == 200
 
 

@@ -13,7 +13,15 @@ from typing import Any, Literal
 import yaml
 
 from parity.errors import CannotStart, did_you_mean, one_line
-from parity.port.translate.arguments import MOST_VALUES, PARAMETERS, ZOO_KEYS, Arguments, Expression, LinearSchedule
+from parity.port.translate.arguments import (
+    MOST_DEPTH,
+    MOST_VALUES,
+    PARAMETERS,
+    ZOO_KEYS,
+    Arguments,
+    Expression,
+    LinearSchedule,
+)
 from parity.port.translate.expressions import Names, value
 
 KNOWN = tuple(dict.fromkeys([*PARAMETERS["PPO"], *ZOO_KEYS]))
@@ -65,7 +73,7 @@ def _json(text: str, name: str) -> dict[str, Any]:
 
 def _yaml(text: str, name: str) -> dict[str, Any]:
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is not None and _size(node, {}) > MOST_VALUES:
             raise CannotStart(f"{name}: its aliases stand for more than {MOST_VALUES} values; write out what you need.")
@@ -81,6 +89,20 @@ def _yaml(text: str, name: str) -> dict[str, Any]:
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         raise CannotStart(f"{name}: it cannot be read as YAML ({one_line(error)}).") from error
     return _mapping(mapping, name)
+
+
+class _Loader(yaml.SafeLoader):
+    """Stops where mappings and lists stand too deep within each other; Python's own limit is reached seconds later."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > MOST_DEPTH:
+            raise yaml.YAMLError("it is nested too deeply")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def _size(node: yaml.Node, known: dict[int, float]) -> float:

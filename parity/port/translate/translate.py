@@ -141,7 +141,7 @@ def _difference(each: Untranslated) -> Note:
 def _written_as(field: str, ppo: PPOParams, calls: dict[str, dict[str, Any]]) -> list[str]:
     """Keyword arguments that a hyperparameter determines: those that change with it, so that no table of names is needed."""
     value = getattr(ppo, field)
-    other = value * 2 if isinstance(value, int) else (value or 1.0) / 2
+    other = not value if isinstance(value, bool) else value * 2 if isinstance(value, int) else (value or 1.0) / 2
     moved = PPOParams(**dataclasses.asdict(ppo) | {"normalize_advantage": False, field: other})
     before = {**calls["training"], **calls["env_runners"]}
     training, env_runners, _ = hyperparameters.to_rllib(moved)
