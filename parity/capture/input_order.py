@@ -6,43 +6,58 @@ port's order: it computes what it did, and its weights, gradients and steps stan
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from parity.capture.first_difference import order_of_columns, same_numbers
 from parity.capture.pairing import Network
-from parity.capture.unit_weights import unit_weights
+from parity.capture.unit_weights import of_size, random_values, unit_weights
+
+# Sets of weights: a ReLU that is 0 on all observations with one of them is not with all.
+DRAWS = 12
 
 
 def input_orders(ours: Network, theirs: Network, pairs: Mapping[str, str]) -> dict[str, list[int]]:
     """Where paired layers get the same numbers in another order: our weight's name -> our column of each of theirs.
 
     Args:
-        ours, theirs: on the same observations; their weights are changed, and the orders found are those of ``ours`` now.
+        ours, theirs: on the same observations; their weights are changed.
         pairs: our parameter -> theirs.
 
     Returns:
         Empty where a layer gets other numbers, or none gets them in another order.
     """
-    values = unit_weights(ours.module, ours.outputs, tied=False)
-    theirs.load({other: values[name] for name, other in pairs.items()})
+    sizes = unit_weights(ours.module, ours.outputs, tied=False)
+    draws = [
+        {
+            name: of_size(random_values(sizes[name].shape, 100 * draw + place), sizes[name])
+            for place, name in enumerate(pairs)
+        }
+        for draw in range(1, DRAWS + 1)
+    ]
+    mine = _inputs(ours, draws)
     orders: dict[str, list[int]] = {}
+
+    def in_order(numbers: torch.Tensor, name: str) -> torch.Tensor:
+        return numbers[:, orders[name]] if name in orders else numbers
+
     while True:
-        mine, its = _inputs(ours), _inputs(theirs)
-        both = ((name, mine[name], its[pairs[name]]) for name in mine if pairs.get(name) in its)
-        differing = next((each for each in both if not same_numbers(each[1], each[2])), None)
-        if differing is None:
+        its = _inputs(
+            theirs, [{pairs[name]: in_order(each, name) for name, each in values.items()} for values in draws]
+        )
+        both = [(name, in_order(mine[name], name), its[pairs[name]]) for name in mine if pairs.get(name) in its]
+        differing = [each for each in both if not same_numbers(each[1], each[2])]
+        if not differing:
             return orders
-        name, given, given_to_theirs = differing
+        name, given, given_to_theirs = differing[0]
         order = order_of_columns(given, given_to_theirs) if given.shape == given_to_theirs.shape else None
         if order is None or name in orders:
             return {}
         orders[name] = order
-        take_inputs_in_order(ours.module, {name: order})
-        theirs.load({pairs[name]: ours.module.get_parameter(name).detach()})
 
 
 def take_inputs_in_order(network: torch.nn.Module, orders: Mapping[str, list[int]]) -> None:
@@ -63,7 +78,7 @@ def _in_order(order: list[int], layer: torch.nn.Module, args: tuple[Any, ...]) -
     return (args[0][..., order], *args[1:])
 
 
-def _inputs(network: Network) -> dict[str, torch.Tensor]:
+def _inputs(network: Network, draws: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """Weight's name -> what its layer gets in all calls, ``[rows, in]``, in the order of first calls."""
     seen: dict[str, list[torch.Tensor]] = {}
 
@@ -76,15 +91,12 @@ def _inputs(network: Network) -> dict[str, torch.Tensor]:
             if not (calls and torch.equal(calls[-1], given)):
                 calls.append(given.clone())
 
-    handles = [
-        layer.register_forward_hook(functools.partial(record, name))
-        for name, layer in network.module.named_modules()
-        if (weight := dict(layer.named_parameters(recurse=False)).get("weight")) is not None and weight.ndim == 2
-    ]
-    try:
-        with torch.no_grad():
+    with contextlib.ExitStack() as hooks, torch.no_grad():
+        for name, layer in network.module.named_modules():
+            weight = dict(layer.named_parameters(recurse=False)).get("weight")
+            if weight is not None and weight.ndim == 2:
+                hooks.callback(layer.register_forward_hook(functools.partial(record, name)).remove)
+        for values in draws:
+            network.load(values)
             network.outputs()
-    finally:
-        for handle in handles:
-            handle.remove()
     return {name: torch.cat(calls).double() for name, calls in seen.items()}

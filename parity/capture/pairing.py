@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from parity.capture.unit_weights import Tensors, alike_in_columns, nudged, random_values, unit_weights
+from parity.capture.unit_weights import Tensors, alike_in_columns, nudged, of_size, random_values, unit_weights
 from parity.ladder.correspondence import closest_first, nearest_names
 
 # Forward passes of the two networks, beyond which no more are tried: a network of 30 parameters needs about 200.
@@ -40,8 +40,8 @@ class Network:
     # help to tell parameters apart where both do.
     outputs: Callable[[], Outputs]
     left_out: frozenset[str] = frozenset()  # names of parameters that are not paired
-    # a shape of matrices that only get values with which the order of their inputs makes no difference
-    any_order: torch.Size | None = None
+    # matrices of so many columns only get values with which the order of their inputs makes no difference
+    any_order: frozenset[int] = frozenset()
 
     @property
     def shapes(self) -> dict[str, torch.Size]:
@@ -53,7 +53,7 @@ class Network:
         with torch.no_grad():
             for name, parameter in self.module.named_parameters():
                 if name in values:
-                    alike = parameter.shape == self.any_order
+                    alike = parameter.ndim == 2 and parameter.shape[1] in self.any_order
                     parameter.copy_(alike_in_columns(values[name]) if alike else values[name])
 
 
@@ -66,14 +66,17 @@ class Pairing:
     same: bool | None
 
 
-def find_pairing(ours: Network, theirs: Network, by_name: Mapping[str, str] | None = None) -> Pairing | None:
+def find_pairing(
+    ours: Network, theirs: Network, by_name: Mapping[str, str] | None = None, only_same: bool = False
+) -> Pairing | None:
     """The pairing with which both compute the same; else the likeliest one. None where shapes have no pairing.
 
     Args:
         ours, theirs: on the same observations; their weights are changed.
         by_name: a pairing that names suggest, which counts where it fits.
+        only_same: None, and no likeliest one, where they don't compute the same.
     """
-    search = _Search(ours, theirs, by_name or {})
+    search = _Search(ours, theirs, by_name or {}, only_same)
     if any(len(names) != len(others) for names, others in search.groups):
         return None
     with torch.no_grad():
@@ -98,8 +101,8 @@ class _TooManyPasses(Exception):
 
 
 class _Search:
-    def __init__(self, ours: Network, theirs: Network, by_name: Mapping[str, str]) -> None:
-        self.ours, self.theirs, self.by_name = ours, theirs, by_name
+    def __init__(self, ours: Network, theirs: Network, by_name: Mapping[str, str], only_same: bool) -> None:
+        self.ours, self.theirs, self.by_name, self.only_same = ours, theirs, by_name, only_same
         by_shape: dict[torch.Size, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
         for side, network in enumerate((ours, theirs)):
             for name, shape in network.shapes.items():
@@ -133,7 +136,7 @@ class _Search:
                 return None
             if pairs is not None:
                 return Pairing(pairs, same=True)
-        return Pairing(self._likeliest(tied, tied_theirs), same=False)
+        return None if self.only_same else Pairing(self._likeliest(tied, tied_theirs), same=False)
 
     def _distinct(self) -> Tensors:
         values = self._unit_weights(tied=False)
@@ -218,8 +221,7 @@ class _Search:
         """Adds pairs and gives each values of its own, so that it is told apart from those that are left."""
         for name, other in certain:
             now = ours[name]
-            size = now.square().mean().sqrt()
-            ours[name] = theirs[other] = size * _unit(random_values(now.shape, 1_000 + len(pairs)))
+            ours[name] = theirs[other] = of_size(random_values(now.shape, 1_000 + len(pairs)), now)
             pairs[name] = other
 
     def _likeliest(self, ours: Tensors, theirs: Tensors) -> dict[str, str]:
@@ -244,11 +246,7 @@ class _Search:
 
 def _otherwise(now: torch.Tensor) -> torch.Tensor:
     """Other values of the same size, the same ones for all parameters of a shape."""
-    return now + now.square().mean().sqrt() * _unit(random_values(now.shape, 11))
-
-
-def _unit(numbers: torch.Tensor) -> torch.Tensor:
-    return numbers / numbers.square().mean().sqrt().clamp(min=1e-3)
+    return now + of_size(random_values(now.shape, 11), now)
 
 
 def _exactly(a: torch.Tensor | None, b: torch.Tensor | None) -> bool:

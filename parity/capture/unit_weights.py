@@ -26,13 +26,18 @@ def random_values(shape: torch.Size, seed: int) -> torch.Tensor:
     return numbers * (1 / math.sqrt(math.prod(shape[1:])) if len(shape) > 1 else 0.5)
 
 
+def of_size(numbers: torch.Tensor, of: torch.Tensor) -> torch.Tensor:
+    """Scaled to the root mean square of other numbers."""
+    return numbers * (of.square().mean().sqrt() / numbers.square().mean().sqrt().clamp(min=1e-3))
+
+
 def alike_in_columns(values: torch.Tensor) -> torch.Tensor:
     """A matrix with its mean column in place of each: the order of what it is applied to makes no difference."""
     return values.mean(1, keepdim=True).expand_as(values)
 
 
 def unit_weights(
-    module: torch.nn.Module, run: Callable[[], Any], tied: bool, any_order: torch.Size | None = None
+    module: torch.nn.Module, run: Callable[[], Any], tied: bool, any_order: frozenset[int] = frozenset()
 ) -> Tensors:
     """Parameter's name -> values, as left in ``module``: random, and such that each layer's output has a standard size.
 
@@ -42,14 +47,14 @@ def unit_weights(
     Args:
         run: one forward pass of ``module``.
         tied: whether all parameters of one shape get the same values; otherwise each gets its own.
-        any_order: a shape of matrices whose columns are all the same.
+        any_order: numbers of columns; matrices of so many get columns that are all the same.
     """
     named = dict(module.named_parameters())
     shapes = list(dict.fromkeys(parameter.shape for parameter in named.values()))
     with torch.no_grad():
         for place, parameter in enumerate(named.values()):
             values = random_values(parameter.shape, shapes.index(parameter.shape) if tied else place)
-            parameter.copy_(alike_in_columns(values) if values.shape == any_order else values)
+            parameter.copy_(alike_in_columns(values) if values.ndim == 2 and values.shape[1] in any_order else values)
         with _scaling(module, list(named.values()), tied):
             run()
     return {name: parameter.detach().clone() for name, parameter in named.items()}

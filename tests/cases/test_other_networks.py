@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from climb import accused, climb
+from other_order import ChannelsLast, HalfBlind, tiles_with
 from towers import MISTAKES, SIZES, towers_task
 
 from parity.errors import ExitCode
@@ -46,6 +47,21 @@ def test_a_mistake_beside_the_order_is_named(mistake: str) -> None:
     document = climb(towers_task("order 1", f"inputs reversed {mistake}"), "rllib")
     assert document.exit_code == ExitCode.DOES_NOT_HOLD
     assert accused(document)[0] in {"PAR101", "PAR102", "PAR110"}
+
+
+def test_a_port_that_flattens_and_puts_together_in_another_order_is_compared_and_holds() -> None:
+    document = climb(tiles_with(ChannelsLast))
+    assert document.compared and document.exit_code == ExitCode.HOLDS
+    assert set(accused(document)) <= {"PAR020"}, "PyTorch's initialisation is not SB3's"
+    told = {finding.evidence["order"][1] for finding in document.findings if finding.code == "PAR113"}
+    # The vector; then heads, which see SB3's features 512 and up first, and of the image a channel of a place at a time.
+    assert told == {0, 513}
+    assert document.ladder["rllib-exact"]["lockstep"].status == "pass"
+
+
+def test_half_the_image_lost_is_named_in_another_order_too() -> None:
+    document = climb(tiles_with(HalfBlind), "rllib")
+    assert document.exit_code == ExitCode.DOES_NOT_HOLD and accused(document)[0] in {"PAR101", "PAR102", "PAR110"}
 
 
 def test_batch_normalisation_is_named_first() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from towers import BRANCHES, MISTAKES, RIGHT, SIZES, D, H, OtherTowers, Towers
 
 from parity.capture.first_difference import first_differences
-from parity.capture.input_order import input_orders
+from parity.capture.input_order import input_orders, take_inputs_in_order
 from parity.capture.pairing import Network, find_pairing, unused
 from parity.capture.unit_weights import unit_weights
 
@@ -71,6 +71,7 @@ def test_inputs_in_another_order_are_found_and_taken_in_that_order(size: str) ->
     ours, theirs = Towers(), OtherTowers("inputs reversed")
     found = input_orders(network(ours, size), network(theirs, size), RIGHT)
     assert found == {"pi.first.weight": order, "vf.first.weight": order}
+    take_inputs_in_order(ours, found)
     again = find_pairing(network(ours, size), network(theirs, size), RIGHT)
     assert again is not None and again.same
     assert not input_orders(network(Towers(), size), network(OtherTowers("half blind"), size), RIGHT)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from gymnasium import spaces
 
-from parity.capture.input_order import input_orders
+from parity.capture.input_order import input_orders, take_inputs_in_order
 from parity.capture.pairing import Network, Outputs, find_pairing, unused
 from parity.capture.raised import note
 from parity.capture.rllib.behaviour import has_values, outputs_of
@@ -29,6 +30,8 @@ from parity.task.masks import MASK_KEY, choices
 
 # Observations on which parameters are told apart.
 ROWS = 24
+# Combinations of layers whose inputs are taken to stand in another order, beyond which no more are tried.
+MOST_ORDERS = 15
 
 
 def pair_parameters(context: Context, task: Task, policy: Any, module: Any, mask_key: str = MASK_KEY) -> Correspondence:
@@ -76,11 +79,12 @@ def _tried(task: Task, policy: Any, module: Any, by_name: Correspondence, mask_k
         return by_name if task.parameter_map is not None else Correspondence(pairs=pairing.pairs)
     for pairs in _but_for_order(ours, theirs, by_name.pairs, task.parameter_map is None):
         columns = input_orders(ours, theirs, pairs)
-        ordered = find_pairing(ours, theirs, pairs) if columns else None
-        if ordered is not None and ordered.same:
-            return Correspondence(pairs=pairs, columns=columns)
-        fresh = zip(_networks(policy, module, sets), (ours, theirs), strict=True)
-        ours, theirs = (dataclasses.replace(new, left_out=used.left_out) for new, used in fresh)
+        if columns:
+            reordered, _ = _networks(policy, module, sets)
+            take_inputs_in_order(reordered.module, columns)
+            reordered = dataclasses.replace(reordered, left_out=ours.left_out)
+            if find_pairing(reordered, theirs, pairs, only_same=True) is not None:
+                return Correspondence(pairs=pairs, columns=columns)
     return by_name if pairing is None or task.parameter_map is not None else Correspondence(pairs=pairing.pairs)
 
 
@@ -88,11 +92,14 @@ def _but_for_order(ours: Network, theirs: Network, by_name: dict[str, str], free
     """Pairings with which both may be one but for the order of a layer's inputs. ``free``: others than by name as well."""
     if by_name:
         yield by_name
-    matrices = [shape for shape in ours.shapes.values() if len(shape) == 2 and shape[1] > 1]
-    for shape in dict.fromkeys(matrices if free else []):
-        ordered = find_pairing(dataclasses.replace(ours, any_order=shape), dataclasses.replace(theirs, any_order=shape))
-        if ordered is not None and ordered.same:
-            yield ordered.pairs
+    counts = list(dict.fromkeys(shape[1] for shape in ours.shapes.values() if len(shape) == 2 and shape[1] > 1))
+    # A normalised sum is 0: of all layers at once, the order of inputs cannot be left open.
+    some = itertools.chain.from_iterable(itertools.combinations(counts, n) for n in (1, 2, 3)) if free else ()
+    for chosen in itertools.islice(some, MOST_ORDERS):
+        mine, its = (dataclasses.replace(each, any_order=frozenset(chosen)) for each in (ours, theirs))
+        found = find_pairing(mine, its, only_same=True)
+        if found is not None:
+            yield found.pairs
 
 
 def _observations(task: Task, policy: Any, module: Any, mask_key: str) -> list[dict[str, Any]]:
