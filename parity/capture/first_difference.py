@@ -86,7 +86,8 @@ def first_differences(
     layers = [pair for pair in both if pair.is_of_one_kind]
     places = {}
     for which, output, other in zip(("logits", "values"), outputs, other_outputs, strict=True):
-        if output is None or other is None:
+        # A distribution of one's own may take other inputs than logits.
+        if output is None or other is None or output.numel() != other.numel():
             continue
         way = [pair for pair in layers if _reaches(ours, pair.ours.name, output)]
         place = _first(way, output.detach(), other)

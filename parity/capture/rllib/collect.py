@@ -287,8 +287,9 @@ def _unit_weights(own: ModuleCapture, module: Any, policy: Any, pairs: dict[str,
             return outputs_of(module, observations)
 
     def centred(logits: torch.Tensor, values: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """SB3 normalises logits within each sub-action, others don't."""
-        parts = logits.split(own.facts.choices or [logits.shape[-1]], -1)
+        """SB3 normalises logits within each sub-action, others don't; a distribution of one's own may take other inputs."""
+        sizes = own.facts.choices or []
+        parts = logits.split(sizes if sum(sizes) == logits.shape[-1] else [logits.shape[-1]], -1)
         return torch.cat([part - part.mean(-1, keepdim=True) for part in parts], -1), values
 
     def traced(run: Callable[[], Any]) -> Callable[[], Any]:
