@@ -1,9 +1,10 @@
-"""Kills a running study at random moments, in turn its driver, its parts and all at once, and resumes it.
+"""Kills running studies at random moments, in turn their drivers, their parts and all at once, and resumes them.
 
-Every study has to reach the verdict, the curves and the parameters of one that nobody disturbed, with no trial lost or done
+Each is ended twice by what ends it, and resumed; the third time a part of it dies, which it has to survive by itself. Every
+study has to reach the verdict, the curves and the parameters of one that nobody disturbed, with no trial lost or done
 twice, and leave no process, no temporary file and nothing in shared memory behind.
 
-    python benchmarks/kill_campaign.py --kills 30 --out results/kills
+    python benchmarks/kill_campaign.py --studies 10 --out results/kills
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import pandas as pd
 import psutil
 
 from parity.results import study as files
+from parity.results.ladder import LADDER_FILE
 from parity.system.scratch import MARK
 
 TASK = '''
@@ -82,7 +84,7 @@ task = Task(
     env=Match,
     network=Network,
     ppo=PPOParams(n_envs=4, n_steps=64, learning_rate=0.02),
-    steps=1536,
+    steps=1280,
     eval_every=512,
     eval_episodes=5,
     reference={"uniform_legal": 16 / 3, "best": 16.0, "source": "one of three legal actions is right"},
@@ -99,21 +101,22 @@ KINDS: dict[str, tuple[signal.Signals, str | None]] = {
     "GCS": (signal.SIGKILL, "gcs_server"),
     "trial": (signal.SIGKILL, "ray::_TuneTrial"),
 }
+FATAL = ("Ctrl-C", "SIGTERM", "driver", "everything")
 # The driver goes on by itself where one of these dies.
 SURVIVED = ("raylet", "GCS", "trial")
-LONGEST_S = 1200.0
+KILLS = 3  # of each study
+LONGEST_S = 1800.0
 
 
 @dataclasses.dataclass
 class Kill:
     """One kill, and what came of it."""
 
-    number: int
+    study: int
     kind: str
     after: str  # the last line that the study had said
     delay_s: float
-    ended: int | None = None  # how the study that was killed ended
-    resumed: int | None = None
+    ended: int | None = None  # how the study ended
     wrong: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -299,93 +302,93 @@ def done_trials(folder: Path) -> dict[str, int]:
     return found
 
 
-def begin(work: Path, base: Path, number: int, rng: random.Random) -> list[str]:
-    """Lays out what the study begins with, and returns the arguments that start it.
+def begin(work: Path, number: int, rng: random.Random) -> list[str]:
+    """Lays out what a study begins with, and returns the arguments that start it.
 
     Every third is new; the others go on where one had come to when it had compared numbers and finished some trials.
     """
     if number % 3 == 0:
         return [*ASKED, "--name", f"s{number}"]
     folder = work / "results" / f"s{number}"
-    shutil.copytree(base, folder)
+    shutil.copytree(work / "results/base", folder)
     trials = sorted(folder.glob(f"{files.TRIALS}/*/*/*"))
-    for trial in rng.sample(trials, rng.randint(2, len(trials))):
+    for trial in rng.sample(trials, rng.randint(1, 2)):
         shutil.rmtree(trial)
     (folder / files.SUMMARY_FILE).unlink()
     return ["--resume", f"s{number}"]
 
 
-def moment(number: int, lines: list[str], rng: random.Random) -> tuple[str, float]:
-    """After which line of an undisturbed study, and how long after it."""
-    if number % 3:
-        lines = [line for line in lines if not line.startswith("Comparing")]
-    after = rng.choice([line for line in lines if "EQUIVALENT" not in line])
-    # Times left and the study's name differ from run to run.
-    return after.partition(",")[0].partition("results/")[0], round(rng.uniform(0, 3), 2)
+def moment(kind: str, is_compared: bool, rng: random.Random) -> tuple[str, float]:
+    """After which kind of line, and how long after it; such that what is killed is there then, or comes."""
+    said = ["Looking", "Study", "started", " 512 of", *([] if kind == "trial" else [" 1024 of"])]
+    after = rng.choice(said if is_compared else ["Comparing", *said])
+    return after, round(rng.uniform(0, 4), 2)
 
 
-def campaign(kills: int, seed: int, work: Path, out: Path) -> list[Kill]:
+def campaign(studies: int, seed: int, work: Path, out: Path) -> list[Kill]:
     rng = random.Random(seed)
     (work / "task.py").write_text(TASK)
     base = Study(work, *ASKED, "--name", "base")
     code = base.end()
-    lines = [line for line in base.lines if (line and "/" in line) or "Comparing" in line or "Looking" in line]
     expected = outcome(work / "results/base")
-    log = [f"# {kills} kills, seed {seed}", "", f"Undisturbed: exit code {code}, {expected['verdict']}.", ""]
-    log += ["| # | killed | after | + s | ended with | resumed with | wrong |", "|-|-|-|-|-|-|-|"]
-    done = []
-    for number in range(kills):
-        kind = list(KINDS)[number % len(KINDS)]
-        kill = Kill(number, kind, *moment(number, lines, rng))
-        one(kill, work, expected, code, rng)
-        done.append(kill)
-        wrong = "; ".join(kill.wrong) or "nothing"
-        log.append(
-            f"| {number} | {kind} | {kill.after} | {kill.delay_s} | {kill.ended} | {kill.resumed or '-'} | {wrong} |"
-        )
-        print(log[-1], flush=True)
-        right = sum(not each.wrong for each in done)
-        end = [
-            "",
-            f"{right} of {len(done)} reached the same verdict, curves, masks and parameters and left nothing behind.",
-        ]
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "kills.md").write_text("\n".join([*log, *end]) + "\n")
-        (out / "kills.json").write_text(json.dumps([dataclasses.asdict(each) for each in done], indent=1) + "\n")
+    log = [f"# {studies} studies, {KILLS} kills each, seed {seed}", ""]
+    log += [f"Undisturbed: exit code {code}, {expected['verdict']}.", ""]
+    log += ["| study | killed | after | + s | ended with | wrong |", "|-|-|-|-|-|-|"]
+    done: list[Kill] = []
+    for number in range(studies):
+        kinds = [FATAL[number % len(FATAL)], rng.choice(FATAL), SURVIVED[number % len(SURVIVED)]]
+        for kill in one(number, kinds, work, expected, code, rng):
+            done.append(kill)
+            wrong = "; ".join(kill.wrong) or "nothing"
+            log.append(f"| {number} | {kill.kind} | {kill.after} | {kill.delay_s} | {kill.ended} | {wrong} |")
+            print(log[-1], flush=True)
+            right = sum(not each.wrong for each in done)
+            end = f"{right} of {len(done)} kills: the same verdict, curves, masks and parameters, and nothing left behind."
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "kills.md").write_text("\n".join([*log, "", end]) + "\n")
+            (out / "kills.json").write_text(json.dumps([dataclasses.asdict(each) for each in done], indent=1) + "\n")
     return done
 
 
-def one(kill: Kill, work: Path, expected: dict[str, Any], code: int | None, rng: random.Random) -> None:
-    arguments = begin(work, work / "results/base", kill.number, rng)
-    folder = work / "results" / f"s{kill.number}"
+def one(
+    number: int,
+    kinds: list[str],
+    work: Path,
+    expected: dict[str, Any],
+    code: int | None,
+    rng: random.Random,
+) -> Iterator[Kill]:
+    arguments = begin(work, number, rng)
+    folder = work / "results" / f"s{number}"
     shared = {path.name for path in Path("/dev/shm").iterdir()}
-    study = Study(work, *arguments)
-    was_killed = killed(study, kill, rng)
-    kill.ended = study.end()
-    if not was_killed:
-        kill.wrong.append("it ended before the kill")
-    _judge_end(kill, study, code)
-    if kill.kind != "everything":
-        kill.wrong += [f"left: {each}" for each in study.left_behind(shared)]
-    if kill.ended != code:
+    said: list[str] = []
+    all_right = True
+    for kind in kinds:
+        is_begun, is_compared = (folder / files.STUDY_FILE).is_file(), (folder / LADDER_FILE).is_file()
         before = done_trials(folder)
-        again = ["--resume", folder.name] if (folder / files.STUDY_FILE).is_file() else arguments
-        study = Study(work, *again)
-        kill.resumed = study.end()
-        if kill.resumed != code:
-            kill.wrong.append(f"resumed: {study.lines[-1:]}")
+        kill = Kill(number, kind, *moment(kind, is_compared, rng))
+        study = Study(work, *(["--resume", folder.name] if is_begun else arguments))
+        was_killed = killed(study, kill, rng)
+        kill.ended = study.end()
+        said += [f"--- {kind}", *study.lines]
+        if not was_killed:
+            kill.wrong.append("it ended before the kill")
+        _judge_end(kill, study, code)
         after = done_trials(folder)
         kill.wrong += [f"done twice: {path}" for path in before if before[path] != after.get(path)]
-        kill.wrong += [f"left: {each}" for each in study.left_behind(shared)]
-    try:
-        reached = outcome(folder)
-    except Exception as error:
-        kill.wrong.append(f"{type(error).__name__}: {error}")
-    else:
-        kill.wrong += [f"{name} differs" for name in expected if reached.get(name) != expected[name]]
-    if kill.wrong:
-        print(*study.lines, sep="\n")
-    else:
+        if kind != "everything":  # then it is for the next one to clean up
+            kill.wrong += [f"left: {each}" for each in study.left_behind(shared)]
+        if kind == kinds[-1]:
+            try:
+                reached = outcome(folder)
+                kill.wrong += [f"{name} differs" for name in expected if reached.get(name) != expected[name]]
+            except Exception as error:
+                kill.wrong.append(f"{type(error).__name__}: {error}")
+        all_right = all_right and not kill.wrong
+        if not all_right:
+            print(*said, sep="\n")
+        yield kill
+    if all_right:
         shutil.rmtree(folder)
 
 
@@ -396,21 +399,20 @@ def _judge_end(kill: Kill, study: Study, code: int | None) -> None:
         kill.wrong.append("it hung" if kill.ended is None else f"ended with {kill.ended}, not {expected}")
     if bad := [line for line in study.lines if "Traceback" in line or "***" in line or "SIGSEGV" in line]:
         kill.wrong.append(f"said: {bad[0]}")
-    if kill.ended == 130 and (work := study.lines[-1:]) and "interrupted" not in work[0]:
-        kill.wrong.append(f"said last: {work[0]}")
-    if kill.wrong:
-        print(*study.lines, sep="\n")
+    last = study.lines[-1] if study.lines else ""
+    if kill.ended == 130 and "interrupted" not in last:
+        kill.wrong.append(f"said last: {last}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--studies", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("results/kills"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="k") as work:
         begun = time.monotonic()
-        kills = campaign(options.kills, options.seed, Path(work), options.out)
+        kills = campaign(options.studies, options.seed, Path(work), options.out)
         print(f"{time.monotonic() - begun:.0f} s")
         wrong = [kill for kill in kills if kill.wrong]
     sys.exit(1 if wrong else 0)
