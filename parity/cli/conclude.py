@@ -14,8 +14,11 @@ from parity.system.console import say
 from parity.verdict.judge import judge_stored
 
 
-def conclude(folder: Path, as_json: bool) -> int:
-    """Judges what lies in a study's folder, writes summary and report, says the verdict. Returns the exit code."""
+def conclude(folder: Path, as_json: bool, place: str | None = None) -> int:
+    """Judges what lies in a study's folder, writes summary and report, says the verdict. Returns the exit code.
+
+    ``place``: where people find the folder, if not there.
+    """
     study = load_study(folder)
     summary = judge_stored(study)
     write_text(folder / SUMMARY_FILE, summary.to_json())
@@ -33,5 +36,5 @@ def conclude(folder: Path, as_json: bool) -> int:
     if summary_is_wanted():
         add_to_summary(job_summary(content(study, summary)))
     say(summary.sentence)
-    say(f"{summary.verdict}. Report: {folder / 'report.html'}")
+    say(f"{summary.verdict}. Report: {place or folder}/report.html")
     return summary.exit_code

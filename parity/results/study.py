@@ -223,6 +223,11 @@ def trial_folder(study: Path, task: str, framework: str, seed: int) -> Path:
     return study / TRIALS / task / framework / str(seed)
 
 
+def study_of(trial: Path) -> Path:
+    """The study that a trial's folder is in, see `trial_folder`."""
+    return trial.parents[3]
+
+
 def load_study(folder: Path) -> StudyRecord:
     """Reads a study.
 

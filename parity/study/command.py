@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -33,6 +34,8 @@ def run_study(options: RunOptions, resume: str | None) -> Path:
         CannotStart: bad input, before anything was computed.
         Interrupted: Ctrl-C; what is done stays, and ``--resume`` finishes the rest.
     """
+    if options.address is None and (cluster := os.environ.get("RAY_ADDRESS")):
+        options = options.model_copy(update={"address": cluster})
     check_scheduler(options.address)
     folder, refs = _resume(options, resume) if resume is not None else _create(options)
     lock = FileLock(folder / LOCK_FILE, timeout=0)
@@ -122,6 +125,10 @@ def _compare_and_train_apart(folder: Path, refs: dict[str, TaskRef], options: Ru
                 say(f"The process that schedules the trials died ({death.how})")
             if attempt < RAY_STARTS:
                 say(f"Starting Ray again, {attempt} of {RAY_STARTS - 1} times; trials that are done stay")
+        except CannotStart as error:
+            if attempt == 1:
+                raise
+            raise Interrupted(f"Ray died, and {str(error).rstrip('.')}; {_unfinished(folder)}") from error
     raise Interrupted(f"Ray died {RAY_STARTS} times; {_unfinished(folder)}")
 
 
@@ -143,7 +150,9 @@ def _compare_and_train(folder: Path, refs: dict[str, TaskRef], options: RunOptio
     with opened_ray(refs.values(), options.address, cores_of(study)) as address:
         if not compared:
             say("Comparing numbers before training")
-            if not run_ladder(folder, refs, study.file.request.frameworks, address, options.timeout):
+            # On this machine: what is compared needs no other, and no other has its files.
+            own_ray = address if options.address is None else None
+            if not run_ladder(folder, refs, study.file.request.frameworks, own_ray, options.timeout):
                 price = ", training shows what it costs" if options.train_on_error else ""
                 say(f"The numbers differ; `parity check` says where{price}")
                 if not options.train_on_error:
@@ -152,6 +161,6 @@ def _compare_and_train(folder: Path, refs: dict[str, TaskRef], options: RunOptio
         while goes_on:
             study = files.load_study(folder)
             say(f"Study {folder}: {len(study.trials)} trials of {', '.join(study.file.request.tasks)}")
-            run_trials(study, pending(study, refs, options))
+            run_trials(study, pending(study, refs, options), on_cluster=options.address is not None)
             add_callback_changes(folder)
             goes_on = add_seeds(folder)

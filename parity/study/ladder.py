@@ -21,14 +21,14 @@ from parity.results.writing import write_text
 from parity.system.console import say
 from parity.system.ray_session import connect
 from parity.system.subprocesses import run_in_subprocess
-from parity.task.registry import TaskRef, load
+from parity.task.registry import TaskRef, folders_of, load
 
 
-def run_ladder(folder: Path, refs: dict[str, TaskRef], names: list[str], address: str, timeout: float) -> bool:
+def run_ladder(folder: Path, refs: dict[str, TaskRef], names: list[str], address: str | None, timeout: float) -> bool:
     """Compares every framework but the reference with it, on every task; stores it and returns whether nothing differs.
 
-    ``names``: the study's frameworks, without the reference among which nothing is compared; ``address``: of the ports' Ray;
-    ``timeout``: seconds for each task.
+    ``names``: the study's frameworks, without the reference among which nothing is compared; ``address``: of the ports' Ray,
+    None for one of their own; ``timeout``: seconds for each task.
     """
     others = [name for name in names if name != frameworks.REFERENCE]
     if frameworks.REFERENCE not in names or not others:
@@ -69,8 +69,10 @@ def add_callback_changes(folder: Path) -> None:
     path.write_text(stored.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
-def _collect_all(refs: dict[str, TaskRef], names: list[str], address: str) -> dict[str, dict[str, Capture | None]]:
-    connect(address, 0, set())
+def _collect_all(
+    refs: dict[str, TaskRef], names: list[str], address: str | None
+) -> dict[str, dict[str, Capture | None]]:
+    connect(address, 0, folders_of(refs.values()))
     return {task: _collect(ref, names) for task, ref in refs.items()}
 
 

@@ -55,13 +55,19 @@ class RunOptions(Options):
     threads: AtLeastOne = 1
     """Torch threads of every trial."""
     address: str | None = None
-    """Ray cluster to run on (auto or HOST:PORT). Default: a local Ray, ended with the study."""
+    """Ray cluster to run the trials on (auto or HOST:PORT). Default: what RAY_ADDRESS says, else a local Ray of its own, beside
+    whatever runs on this machine, and ended with the study."""
     require: list[Requirement] = Field(default=[])
     """Exit 3 where this could not be decided."""
     train_on_error: Annotated[bool, Parameter(negative="--no-train-on-error")] = True
     """Train even where the numbers already differ, so that the curve shows what it costs."""
     timeout: Timeout = DEFAULT_TIMEOUT_S
     """Seconds that the look at a task before training may take before it is ended, with everything that it started."""
+    trial_cpus: Annotated[float | None, Field(ge=0)] = None
+    """Cores that a trial's process reserves of Ray's, also a part of one. Default: what its framework asks for, mostly 1."""
+    trial_gpus: Annotated[float | None, Field(ge=0)] = None
+    """GPUs that a trial's process reserves, also a part of one: 0.25 lets four share it. Default: what its framework asks
+    for."""
     trial_timeout: Timeout = 86_400.0
     """Seconds that a trial may take before it is ended and counts as crashed, unless it goes on after an interruption."""
     trial_memory: Annotated[float | None, Field(gt=0)] = None
@@ -70,7 +76,7 @@ class RunOptions(Options):
     name: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = None
     """Name of the study's folder. Default: date and task, or suite."""
     out: Path = DEFAULT_OUT
-    """Folder of studies."""
+    """Folder of studies, also on any storage that pyarrow writes to: s3://BUCKET/FOLDER, gs://..., file:///..."""
 
     def resolved(self) -> RunOptions:
         """These options and, where neither task nor suite is given, those of ``parity.toml`` that are not.

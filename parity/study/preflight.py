@@ -155,7 +155,12 @@ def check_scheduler(address: str | None) -> None:
         installed = False
     if not installed:
         raise CannotStart("parity run schedules its trials with Ray, which is not installed: pip install 'ray[tune]'.")
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if (address or "").startswith("ray://"):
+        raise CannotStart(
+            f"--address {address}: a study is driven from a node of its cluster; start it there, as with `ray job submit`, and "
+            "leave out ray://."
+        )
+    host, colon, port = (address or "").rpartition(":")
     if colon and port.isdigit():
         try:
             socket.create_connection((host, int(port)), timeout=5).close()

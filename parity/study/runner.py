@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from ray.tune import PlacementGroupFactory
 
 from parity.errors import in_short
 from parity.results import study as files
+from parity.study.delivery import file_keeper, packed, reachable, unpacked
 from parity.study.options import RunOptions
 from parity.study.progress import CRASHED, ProgressDisplay, remove_progress, write_progress
 from parity.study.snapshots import own_key, read_snapshot
 from parity.study.trial import TrialSpec, lost_trial, run_trial
 from parity.system.ray_session import connect, ended_with_ray
-from parity.task.registry import TaskRef
+from parity.task.registry import TaskRef, folders_of
 
 # Of a trial whose process or node died.
 RETRIES = 2
@@ -32,6 +34,8 @@ RETRIES = 2
 def pending(study: files.StudyRecord, refs: dict[str, TaskRef], options: RunOptions) -> list[TrialSpec]:
     """The trials of a study that are not done, in the order in which they should start."""
     request, key = study.file.request, own_key()
+    asked = {"CPU": options.trial_cpus, "GPU": options.trial_gpus}
+    own = {resource: amount for resource, amount in asked.items() if amount is not None}
     specs = []
     for trial in study.trials:
         if trial.meta is not None and trial.meta.status == "done" and trial.damage is None:
@@ -49,7 +53,7 @@ def pending(study: files.StudyRecord, refs: dict[str, TaskRef], options: RunOpti
                 threads=request.threads,
                 folder=str(trial.folder.resolve()),
                 processes=config.processes,
-                bundles=config.bundles,
+                bundles=[config.bundles[0] | own, *config.bundles[1:]],
                 longest_s=options.trial_timeout,
                 most_memory_mb=options.trial_memory,
                 key=key,
@@ -75,28 +79,35 @@ def opened_ray(refs: Iterable[TaskRef], address: str | None = None, cores: float
         cores: what it must offer, however few this machine has.
     """
     _quiet()
-    folders = {folder for ref in refs if (folder := ref.folder) is not None}
+    refs = list(refs)
     try:
-        at = connect(address, cores, folders)
+        with tempfile.TemporaryDirectory() as packing:
+            runtime_env = None if address is None else packed(refs, Path(packing))
+            at = connect(address, cores, folders_of(refs), runtime_env)
         with ended_with_ray():
             yield at
     finally:
         ray.shutdown()
 
 
-def run_trials(study: files.StudyRecord, specs: list[TrialSpec]) -> None:
-    """Runs trials to their ends on the Ray that is open. One that crashes leaves its reason and log; the others go on."""
+def run_trials(study: files.StudyRecord, specs: list[TrialSpec], on_cluster: bool = False) -> None:
+    """Runs trials to their ends on the Ray that is open. One that crashes leaves its reason and log; the others go on.
+
+    ``on_cluster``: whether they may run where the study's folder is not seen.
+    """
     if not specs:
         return
     by_label = {spec.label: spec for spec in specs}
     for spec in specs:  # how an earlier attempt ended says nothing of this one
         (Path(spec.folder) / files.TRIAL_FILE).unlink(missing_ok=True)
+    text = (study.folder / files.STUDY_FILE).read_text("utf-8")
+    keeper = file_keeper(study.folder) if on_cluster else None
     display = ProgressDisplay(specs)
     # What Tune itself writes is of no use to anybody.
     with display, tempfile.TemporaryDirectory() as storage:
         tuner = tune.Tuner(
             tune.with_resources(
-                tune.with_parameters(_TuneTrial, specs=by_label),
+                tune.with_parameters(_TuneTrial, specs=by_label, study=text, keeper=keeper),
                 lambda config: PlacementGroupFactory(by_label[config["trial"]].bundles),
             ),
             param_space={"trial": tune.grid_search(list(by_label))},
@@ -135,24 +146,37 @@ class _TuneTrial(tune.Trainable):
     meanwhile goes through its folder, see `parity.study.progress`.
     """
 
-    def setup(self, config: dict[str, Any], specs: dict[str, TrialSpec] | None = None) -> None:
+    def setup(
+        self, config: dict[str, Any], specs: dict[str, TrialSpec] | None = None, study: str = "", keeper: Any = None
+    ) -> None:
         assert specs is not None
-        self._spec = specs[config["trial"]]
+        self._spec, self._study, self._keeper = specs[config["trial"]], study, keeper
 
     def step(self) -> dict[str, Any]:
-        folder = Path(self._spec.folder)
-        if has_ended(self._spec):  # it wrote so, and its process died then
-            return {"done": True, CRASHED: True}
-        if read_snapshot(folder, self._spec.key) is None:
+        spec = dataclasses.replace(self._spec, ref=unpacked(self._spec.ref))
+        with reachable(spec, self._study, self._keeper) as (spec, bring):
+            return {"done": True, CRASHED: not self._runs_through(spec, bring)}
+
+    @staticmethod
+    def _runs_through(spec: TrialSpec, bring: Callable[[bool], None]) -> bool:
+        folder = Path(spec.folder)
+        if has_ended(spec):  # it wrote so, and its process died then
+            return False
+        if read_snapshot(folder, spec.key) is None:
             shutil.rmtree(folder, ignore_errors=True)  # what an interrupted trial left there belongs to no run
+
+        def on_progress(steps: int, last_return: float) -> None:
+            write_progress(folder, steps, last_return)
+            bring(False)
+
         with _output_to(folder):
             try:
-                run_trial(self._spec, lambda steps, last_return: write_progress(folder, steps, last_return))
+                run_trial(spec, on_progress, on_end=lambda: bring(True))
             except Exception:
-                return {"done": True, CRASHED: True}  # `trial.json` and the log have it
+                return False  # `trial.json` and the log have it
             finally:
                 remove_progress(folder)
-        return {"done": True, CRASHED: False}
+        return True
 
 
 @contextlib.contextmanager

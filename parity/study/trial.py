@@ -56,16 +56,19 @@ class TrialSpec:
         return f"{self.task}/{self.framework}/{self.seed}"
 
 
-def run_trial(spec: TrialSpec, on_progress: Callable[[int, float], None]) -> None:
+def run_trial(
+    spec: TrialSpec, on_progress: Callable[[int, float], None], on_end: Callable[[], None] = lambda: None
+) -> None:
     """Runs a trial to its end; whatever happens, ``trial.json`` says how it ended.
 
     Args:
         on_progress: called after every iteration, with the environment steps so far and the last evaluation's mean return.
+        on_end: called when ``trial.json`` is written.
 
     Raises:
         Exception: what the framework or the port raised, after it was written to the trial's log.
     """
-    recorder = _Recorder(spec)
+    recorder = _Recorder(spec, on_end)
     try:
         task = load(spec.ref)
         say_in(recorder.log)
@@ -100,8 +103,8 @@ def lost_trial(spec: TrialSpec, reason: str) -> None:
 class _Recorder:
     """Collects the curve, the timing and the masks of one trial, and writes them after every evaluation."""
 
-    def __init__(self, spec: TrialSpec) -> None:
-        self._spec, self._folder = spec, Path(spec.folder)
+    def __init__(self, spec: TrialSpec, on_end: Callable[[], None] = lambda: None) -> None:
+        self._spec, self._folder, self._on_end = spec, Path(spec.folder), on_end
         self._folder.mkdir(parents=True, exist_ok=True)
         self._started, self._start = files.now(), time.perf_counter()
         self._evaluated_s = 0.0
@@ -240,6 +243,7 @@ class _Recorder:
         ).write(self._folder / files.TRIAL_FILE)
         if status != "interrupted":
             remove_snapshot(self._folder)
+        self._on_end()
 
     def log(self, text: str) -> None:
         with (self._folder / files.LOG_FILE).open("a", encoding="utf-8") as log:

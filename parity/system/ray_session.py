@@ -26,12 +26,13 @@ RAY_DIED = 86
 LOOK_EVERY_S, LONGEST_SILENCE_S = 1.0, 30.0
 
 
-def connect(address: str | None, cpus: float, folders: set[str]) -> str:
+def connect(address: str | None, cpus: float, folders: set[str], runtime_env: dict[str, Any] | None = None) -> str:
     """Starts a local Ray, or joins the one at ``address``, unless this process already has one.
 
     Args:
         cpus: that the largest job asks for.
-        folders: of task files and what they import; the processes that Ray starts import from there too.
+        folders: of task files and what they import; the processes that a local Ray starts import from there too.
+        runtime_env: what those of a cluster get instead.
 
     Returns:
         The address at which another process can join it.
@@ -42,17 +43,17 @@ def connect(address: str | None, cpus: float, folders: set[str]) -> str:
     import ray
 
     if not ray.is_initialized():
-        _join(address) if address is not None else _start(cpus, folders)
+        _join(address, runtime_env) if address is not None else _start(cpus, folders)
         sigterm_as_ctrl_c()
     return address or ray.get_runtime_context().gcs_address
 
 
-def _join(address: str) -> None:
+def _join(address: str, runtime_env: dict[str, Any] | None) -> None:
     import ray
 
     _let_loopback_be_loopback()
     try:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        ray.init(address=address, runtime_env=runtime_env, logging_level=logging.ERROR, log_to_driver=False)
     except Exception as error:
         raise CannotStart(f"--address {address}: no Ray cluster answers there ({one_line(error)}).") from error
 

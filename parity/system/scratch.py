@@ -37,7 +37,7 @@ def scratch() -> Iterator[Path]:
         yield Path(os.environ[MARK])
         return
     before = {name: os.environ.get(name) for name in (MARK, "TMPDIR")}, tempfile.tempdir
-    folder, lock = _make()
+    folder, lock = locked_folder()
     janitor = subprocess.Popen(
         [sys.executable, "-c", f"from {__name__} import _janitor; _janitor()", str(folder)],
         stdin=subprocess.PIPE,
@@ -65,7 +65,8 @@ def scratch() -> Iterator[Path]:
         lock.release(force=True)
 
 
-def _make() -> tuple[Path, FileLock]:
+def locked_folder() -> tuple[Path, FileLock]:
+    """A new temporary folder. When its lock is let go of, also by a death, it counts as left and any command removes it."""
     parent = Path(tempfile.gettempdir())
     if len(str(parent)) > LONGEST_PATH - len(PREFIX) - 10:
         parent = Path("/tmp") if os.name == "posix" else parent

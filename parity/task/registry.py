@@ -9,6 +9,7 @@ import importlib.util
 import os
 import reprlib
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -75,6 +76,11 @@ class TaskRef:
         if not self.is_file:
             return f"{self.location}:{self.name}"
         return f"{Path(self.location).name}:{self.name}"
+
+
+def folders_of(refs: Iterable[TaskRef]) -> set[str]:
+    """What has to be on Python's path to import the tasks."""
+    return {folder for ref in refs if (folder := ref.folder) is not None}
 
 
 def resolve(text: str) -> TaskRef:

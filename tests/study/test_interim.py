@@ -48,7 +48,7 @@ class Trained:
         self.scores, self.runs = scores, list[list[str]]()
         self.dies_in_run: int | None = None
 
-    def __call__(self, study: files.StudyRecord, specs: list[TrialSpec]) -> None:
+    def __call__(self, study: files.StudyRecord, specs: list[TrialSpec], on_cluster: bool = False) -> None:
         self.runs.append([spec.label for spec in specs])
         for spec in specs:
             if self.dies_in_run == len(self.runs) and spec is specs[-1]:
