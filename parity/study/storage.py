@@ -60,7 +60,7 @@ def stored(out: Path, resume: str | None) -> Iterator[tuple[Path, str | None, Pl
             yield local, resume, place
         except (CannotStart, Interrupted) as error:
             study = re.compile(re.escape(str(local)) + r"/([\w.-]+)")
-            raise type(error)(study.sub(lambda found: place(local / found[1]), str(error))) from error
+            raise type(error)(study.sub(lambda name: place(local / name[1]), str(error))) from error
 
 
 class _Mirror:
