@@ -65,7 +65,8 @@ class Match(gymnasium.Env):
 
     def step(self, action):
         self.steps += 1
-        return self.show(), float(action == self.shown), self.steps >= 16, False, {"action_mask": self.mask}
+        reward = float(action == self.shown)
+        return self.show(), reward, self.steps >= 16, False, {"action_mask": self.mask}
 
 
 class Network(torch.nn.Module):

@@ -43,6 +43,7 @@ def connect(address: str | None, cpus: float, folders: set[str], runtime_env: di
     import ray
 
     if not ray.is_initialized():
+        _let_ray_be_silent()
         _join(address, runtime_env) if address is not None else _start(cpus, folders)
         sigterm_as_ctrl_c()
     return address or ray.get_runtime_context().gcs_address
@@ -80,6 +81,13 @@ def _start(cpus: float, folders: set[str]) -> None:
         _node_ip_address="127.0.0.1",
         _temp_dir=os.environ.get(MARK),
     )
+
+
+def _let_ray_be_silent() -> None:
+    """What dies is told in parity's words: Ray prints its log files (worker.py:2482, ray 2.60.0), whatever `init` is asked."""
+    from ray._private import worker
+
+    worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _let_loopback_be_loopback() -> None:
