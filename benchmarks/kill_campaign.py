@@ -10,6 +10,7 @@ twice, and leave no process, no temporary file and nothing in shared memory behi
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import dataclasses
 import json
@@ -141,6 +142,7 @@ class Study:
             # A shell's background job ignores SIGINT and hands that down.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
+        atexit.register(self.process.kill)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -411,6 +413,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("results/kills"))
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the study ends too then
     with tempfile.TemporaryDirectory(prefix="k") as work:
         begun = time.monotonic()
         kills = campaign(options.studies, options.seed, Path(work), options.out)
