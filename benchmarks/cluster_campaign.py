@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-from kill_campaign import ASKED, TASK, Study, outcome
+from kill_campaign import ASKED, KINDS, TASK, Study, outcome
 from pyarrow import fs
 from ray.cluster_utils import Cluster
 
@@ -42,7 +42,7 @@ def trials_of(raylet: int) -> list[str]:
     found = []
     for process in psutil.Process(raylet).children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::_TuneTrial"):
+            if process.cmdline()[:1] and process.cmdline()[0].startswith(str(KINDS["trial"][1])):
                 found.append(process.cmdline()[0])
     return found
 

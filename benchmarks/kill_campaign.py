@@ -101,7 +101,7 @@ KINDS: dict[str, tuple[signal.Signals, str | None]] = {
     "everything": (signal.SIGKILL, ""),
     "raylet": (signal.SIGKILL, "raylet"),
     "GCS": (signal.SIGKILL, "gcs_server"),
-    "trial": (signal.SIGKILL, "ray::_TuneTrial"),
+    "trial": (signal.SIGKILL, "ray::ResourceTrainable.train"),  # Tune's name for any
 }
 FATAL = ("Ctrl-C", "SIGTERM", "driver", "everything")
 # The driver goes on by itself where one of these dies.
