@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
 import re
 import sysconfig
 import traceback
@@ -40,6 +41,11 @@ class NotSupported(CannotStart):
     """A framework cannot work with the versions that are installed, or with what a port brings."""
 
 
+# A file that may not be written or read, a full disk, a name that is too long: the user can mend these.
+REFUSED_BY_THE_SYSTEM = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENAMETOOLONG,
+    errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ELOOP, errno.EMFILE, errno.ENXIO,
+}  # fmt: skip
 # Longer messages are cut: the log has all of it.
 LONGEST_MESSAGE, LONGEST_LINE, LONGEST_READ = 200, 2_000, 20_000
 # Where what an exception says or where it was raised is no place that a user can change.

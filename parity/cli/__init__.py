@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
 from parity import __version__
-from parity.errors import CannotStart, ExitCode, Interrupted, one_line, printable
+from parity.errors import REFUSED_BY_THE_SYSTEM, CannotStart, ExitCode, Interrupted, one_line, printable
 from parity.system.signals import sigterm_as_ctrl_c
-
-# A file that may not be written or read, a full disk, a name that is too long: the user can mend these.
-REFUSED_BY_THE_SYSTEM = {
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENAMETOOLONG,
-    errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ELOOP, errno.EMFILE, errno.ENXIO,
-}  # fmt: skip
+from parity.system.streams import keep_streams
 
 
 def _default_shown(default: object) -> str | None:
@@ -70,6 +64,7 @@ EXTRA_OF = {"torch": "all", "stable_baselines3": "sb3", "sb3_contrib": "sb3", "p
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: exits with the command's exit code; bad input ends with one sentence on stderr."""
+    keep_streams()
     sigterm_as_ctrl_c()
     sys.exit(call(arguments))
 

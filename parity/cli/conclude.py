@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from parity.cli.github import add_to_summary, annotate_findings, summary_is_wanted
+from parity.errors import REFUSED_BY_THE_SYSTEM, ExitCode
 from parity.report import write_report
 from parity.report.content import content
 from parity.report.job_summary import job_summary
@@ -21,8 +22,16 @@ def conclude(folder: Path, as_json: bool, place: str | None = None) -> int:
     """
     study = load_study(folder)
     summary = judge_stored(study)
-    write_text(folder / SUMMARY_FILE, summary.to_json())
-    write_report(study, summary)
+    code, is_stored = summary.exit_code, True
+    try:
+        write_text(folder / SUMMARY_FILE, summary.to_json())
+        write_report(study, summary)
+    except OSError as error:
+        if error.errno not in REFUSED_BY_THE_SYSTEM:
+            raise
+        say(f"{error.filename}: {error.strerror}; the verdict and its report are not stored")
+        code = code or ExitCode.CANNOT_START  # 0 says that they are
+        is_stored = False
     if as_json:
         print(summary.to_json(), end="")
     for trial in study.trials:
@@ -36,5 +45,5 @@ def conclude(folder: Path, as_json: bool, place: str | None = None) -> int:
     if summary_is_wanted():
         add_to_summary(job_summary(content(study, summary)))
     say(summary.sentence)
-    say(f"{summary.verdict}. Report: {place or folder}/report.html")
-    return summary.exit_code
+    say(f"{summary.verdict}. Report: {place or folder}/report.html" if is_stored else f"{summary.verdict}.")
+    return code

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from parity.errors import CannotStart, Interrupted
+from parity.errors import REFUSED_BY_THE_SYSTEM, CannotStart, Interrupted
 from parity.results import study as files
 from parity.results.ladder import LADDER_FILE
 from parity.study.options import RunOptions
@@ -44,8 +44,12 @@ def run_study(options: RunOptions, resume: str | None) -> Path:
             _compare_and_train_apart(folder, refs, options)
     except Timeout as error:
         raise CannotStart(f"{folder}: another process runs this study; wait for its end, or end it.") from error
-    except (Interrupted, KeyboardInterrupt) as error:
+    except (Interrupted, KeyboardInterrupt, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in REFUSED_BY_THE_SYSTEM:
+            raise
         what = error if isinstance(error, Interrupted) else _unfinished(folder)
+        if isinstance(error, OSError):  # as where a disk is full
+            what = f"{error.filename}: {error.strerror}; {what}"
         raise Interrupted(f"{what}; finish with: parity run --resume {shlex.quote(str(folder))}") from error
     except CannotStart:
         if resume is None and not (folder / files.TRIALS).exists():

@@ -25,6 +25,7 @@ from parity.errors import CannotStart
 from parity.results import study as files
 from parity.results.writing import replacing
 from parity.study.trial import TrialSpec
+from parity.system.scratch import MARK
 from parity.task.registry import TaskRef, folders_of
 
 # By which a process finds the folder that Ray unpacked for it: it is on Python's path.
@@ -63,9 +64,12 @@ def packed(refs: Iterable[TaskRef], into: Path) -> dict[str, Any]:
 
 def _files_in(folder: Path) -> Iterator[Path]:
     for at, folders, names in os.walk(folder):
-        left_out = _LEFT_OUT(at, [*folders, *names])
-        # An environment of Python's own is no part of a task.
-        folders[:] = [name for name in folders if name not in left_out and not Path(at, name, "pyvenv.cfg").exists()]
+        left_out = set(_LEFT_OUT(at, [*folders, *names]))
+        left_out |= {
+            name for name in folders if Path(at, name, "pyvenv.cfg").exists()
+        }  # an environment of Python's own
+        left_out |= {name for name in folders if str(Path(at, name)) == os.environ.get(MARK)}  # what is packed just now
+        folders[:] = [name for name in folders if name not in left_out]
         yield from (Path(at, name) for name in names if name not in left_out)
 
 

@@ -127,10 +127,12 @@ def run_trials(study: files.StudyRecord, specs: list[TrialSpec], on_cluster: boo
         with contextlib.redirect_stdout(sys.stderr):
             results = tuner.fit()
     for spec, result in zip(specs, results, strict=True):
-        if not has_ended(spec):
-            cause = in_short(result.error) if result.error is not None else "it says nothing"
-            reason = f"its process died {RETRIES + 1} times, at last so: {cause}"
-            lost_trial(spec, reason)
+        if has_ended(spec):
+            continue
+        if result.error is not None:
+            lost_trial(spec, f"its process died {RETRIES + 1} times, at last so: {in_short(result.error)}")
+        else:  # it could not write how it ended, perhaps for want of space; it may be possible by now
+            lost_trial(spec, str((result.metrics or {}).get(CRASHED)))
 
 
 def has_ended(spec: TrialSpec) -> bool:
@@ -155,13 +157,13 @@ class _TuneTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         spec = dataclasses.replace(self._spec, ref=unpacked(self._spec.ref))
         with reachable(spec, self._study, self._keeper) as (spec, bring):
-            return {"done": True, CRASHED: not self._runs_through(spec, bring)}
+            return {"done": True, CRASHED: self._why_it_crashes(spec, bring)}
 
     @staticmethod
-    def _runs_through(spec: TrialSpec, bring: Callable[[bool], None]) -> bool:
+    def _why_it_crashes(spec: TrialSpec, bring: Callable[[bool], None]) -> str | None:
         folder = Path(spec.folder)
         if has_ended(spec):  # it wrote so, and its process died then
-            return False
+            return "a limit was passed"
         if read_snapshot(folder, spec.key) is None:
             shutil.rmtree(folder, ignore_errors=True)  # what an interrupted trial left there belongs to no run
 
@@ -172,11 +174,11 @@ class _TuneTrial(tune.Trainable):
         with _output_to(folder):
             try:
                 run_trial(spec, on_progress, on_end=lambda: bring(True))
-            except Exception:
-                return False  # `trial.json` and the log have it
+            except Exception as error:
+                return in_short(error)  # `trial.json` and the log have it
             finally:
                 remove_progress(folder)
-        return True
+        return None
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ import psutil
 
 from parity.errors import CannotStart, one_line
 from parity.system.scratch import scratch
+from parity.system.streams import keep_streams
 
 T = TypeVar("T")
 HASH_SEED = "PYTHONHASHSEED"
@@ -107,6 +108,7 @@ def fixed_hash_seed() -> Iterator[None]:
 
 def _child(sender: Connection, work: Callable[..., Any], arguments: tuple[object, ...]) -> None:
     os.dup2(2, 1)  # stdout is for the driver's document
+    keep_streams()
     live_with_driver()
     try:
         answer: tuple[Any, BaseException | None] = (work(*arguments), None)
