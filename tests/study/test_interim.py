@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ class Trained:
         ]
         means = {"return_mean": [float(np.mean(each)) for _, each in rows], "returns": [each for _, each in rows]}
         columns = {"steps": [at for at, _ in rows], **means, **{f"sampled_{name}": of for name, of in means.items()}}
-        spread = {"return_std": 0.1, "sampled_return_std": 0.1, "wall_s": 1.0, "train_s": 1.0, "length_mean": 16.0}
+        spread = {"return_std": 0.1, "sampled_return_std": 0.1, "wall_s": time.perf_counter(), "train_s": 1.0, "length_mean": 16.0}
         pd.DataFrame(columns).assign(**spread).to_parquet(folder / files.CURVE_FILE)
         counts = {"decisions": 100, "violations": 0, "empty": 0}
         (folder / files.MASKS_FILE).write_text(json.dumps({"sampling": counts, "evaluation": counts}))
