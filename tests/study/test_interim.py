@@ -69,7 +69,8 @@ class Trained:
         ]
         means = {"return_mean": [float(np.mean(each)) for _, each in rows], "returns": [each for _, each in rows]}
         columns = {"steps": [at for at, _ in rows], **means, **{f"sampled_{name}": of for name, of in means.items()}}
-        spread = {"return_std": 0.1, "sampled_return_std": 0.1, "wall_s": time.perf_counter(), "train_s": 1.0, "length_mean": 16.0}
+        spread = {"return_std": 0.1, "sampled_return_std": 0.1, "length_mean": 16.0}
+        spread |= {"wall_s": time.perf_counter(), "train_s": 1.0}
         pd.DataFrame(columns).assign(**spread).to_parquet(folder / files.CURVE_FILE)
         counts = {"decisions": 100, "violations": 0, "empty": 0}
         (folder / files.MASKS_FILE).write_text(json.dumps({"sampling": counts, "evaluation": counts}))
