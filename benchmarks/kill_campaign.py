@@ -328,11 +328,14 @@ def moment(kind: str, is_compared: bool, rng: random.Random) -> tuple[str, float
     return after, round(rng.uniform(0, 4), 2)
 
 
-def campaign(studies: int, seed: int, work: Path, out: Path) -> list[Kill]:
+def campaign(studies: int, seed: int, work: Path, out: Path, base: Path | None) -> list[Kill]:
     rng = random.Random(seed)
     (work / "task.py").write_text(TASK)
-    base = Study(work, *ASKED, "--name", "base")
-    code = base.end()
+    if base is None:
+        Study(work, *ASKED, "--name", "base").end()
+    else:
+        shutil.copytree(base, work / "results/base")
+    code = json.loads((work / "results/base" / files.SUMMARY_FILE).read_text())["exit_code"]
     expected = outcome(work / "results/base")
     log = [f"# {studies} studies, {KILLS} kills each, seed {seed}", ""]
     log += [f"Undisturbed: exit code {code}, {expected['verdict']}.", ""]
@@ -411,12 +414,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--base", type=Path, help="the undisturbed study of an earlier campaign, to save it")
     parser.add_argument("--out", type=Path, default=Path("results/kills"))
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the study ends too then
     with tempfile.TemporaryDirectory(prefix="k") as work:
         begun = time.monotonic()
-        kills = campaign(options.studies, options.seed, Path(work), options.out)
+        kills = campaign(options.studies, options.seed, Path(work), options.out, options.base)
         print(f"{time.monotonic() - begun:.0f} s")
         wrong = [kill for kill in kills if kill.wrong]
     sys.exit(1 if wrong else 0)
