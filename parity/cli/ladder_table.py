@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from parity.ladder.findings import page_of
 from parity.results.summary import Finding, RungResult
 
 COLOURS = {
@@ -115,7 +116,8 @@ def print_findings(out: Console, findings: Sequence[Finding]) -> None:
         declared = extra.get("declared")
         word = "declared" if declared else finding.severity
         head = Text.assemble(
-            (f"{finding.code} ", "bold"),
+            (finding.code, f"bold link {page}" if (page := page_of(finding.code)) else "bold"),
+            " ",
             (f"{word} ", SEVERITIES[finding.severity]),
             f"{finding.title} [{', '.join(frameworks)}]",
         )

@@ -34,6 +34,6 @@ def rules(code: str | None = None, /, *, json: Json = False) -> int:
         print(f"How it comes about: {each.origin}\n\nFix:\n    {each.fix}")
         if each.explains:
             print(f"\nMay be followed by: {', '.join(sorted(each.explains))}")
-        for link in each.links:
+        for link in (*each.links, *([each.page] if each.page else [])):
             print(link)
     return 0

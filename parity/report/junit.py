@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from xml.etree import ElementTree
 
+from parity.ladder.findings import page_of
 from parity.report import text
 from parity.results.gate import Gate, Status
 from parity.results.summary import MetricComparison, Summary, Verdict
@@ -91,7 +92,8 @@ def _case(claim: StudyClaim) -> Case:
         case "trial" if claim.words:
             message = text.sentence_case(f"{claim.framework} seed {claim.name} {claim.words}")
         case "finding" if claim.finding is not None:
-            message = f"{claim.finding.severity}: {claim.words}"
+            page = page_of(claim.finding.code)
+            message = f"{claim.finding.severity}: {claim.words}" + (f" ({page})" if page else "")
     return Case(*claim.case, outcome, message)
 
 

@@ -7,16 +7,20 @@ import re
 import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from report_studies import change_curve, change_trial, conclude, write_study
+from rich.console import Console
 
+from parity.cli.ladder_table import print_findings
 from parity.report import write_report
 from parity.report.content import content
 from parity.report.curves import TaskCurves
 from parity.report.interactive import curves_data, script_json
+from parity.report.junit import junit_xml
 from parity.report.page import html_report
 from parity.report.text import UNKNOWN
 from parity.results import study as files
@@ -121,7 +125,12 @@ def test_a_finding_leads_to_its_page_where_the_documentation_is_served(
     summary = Summary.model_validate_json((good_study / files.SUMMARY_FILE).read_text())
     assert "findings/PAR605/" not in html_report(content(study, summary))
     monkeypatch.setenv("PARITY_DOCS", "https://docs.example/")
-    assert 'href="https://docs.example/findings/PAR605/"' in html_report(content(study, summary))
+    page = "https://docs.example/findings/PAR605/"
+    assert f'href="{page}"' in html_report(content(study, summary))
+    terminal = Console(file=StringIO(), force_terminal=True, width=100)
+    print_findings(terminal, summary.findings)
+    assert page in terminal.file.getvalue()  # type: ignore[attr-defined]  # a link on the code
+    assert page in junit_xml(summary, [], None)
 
 
 def test_links_of_a_report_lead_to_files_that_exist(good_study: Path) -> None:

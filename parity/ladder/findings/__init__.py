@@ -26,6 +26,11 @@ def rule(code: str) -> Rule:
     return known
 
 
+def page_of(code: str) -> str | None:
+    """The address of a finding's page, where ``PARITY_DOCS`` says where the documentation is served."""
+    return known.page if (known := RULES.get(code)) else None
+
+
 def consequences(code: str) -> set[str]:
     """Codes that may follow from this one, directly or by way of others."""
     following: set[str] = set()
