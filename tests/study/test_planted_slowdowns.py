@@ -78,7 +78,8 @@ def of(measured: dict[str, Any], task: str, code: str) -> list[dict[str, Any]]:
 def test_a_connector_that_sleeps_is_named_with_the_seconds_and_the_gain(measured: dict[str, Any]) -> None:
     (waits,) = of(measured, "sleeps", "PAR915")
     assert waits["where"] == "connector Sleeps"
-    assert waits["evidence"]["wall_s"] == pytest.approx(64 * 0.02, rel=0.5) > 10 * waits["evidence"]["cpu_s"]
+    seen = waits["evidence"]
+    assert seen["wall_s"] >= 64 * 0.02 and seen["cpu_s"] < 0.1 * seen["wall_s"]
     (costs,) = of(measured, "sleeps", "PAR910")
     assert costs["where"] == "env_to_module_connector" and costs["evidence"]["gain"] > 1.5
     left = of(measured, "sleeps", "PAR914")
