@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TASK
 
 from parity.bench.advice import findings
 from parity.bench.measure import Work, measure
@@ -56,11 +56,18 @@ on_cpu = variant("on-cpu", lambda config: config.learners(num_gpus_per_learner=0
 """
 
 
+def write_ports(parity: Any) -> Path:
+    """The task of these tests and the ports above, in one file."""
+    path: Path = parity.folder / parity.write("ports.py")
+    path.write_text(path.read_text() + PORTS)
+    return path
+
+
 @pytest.fixture(scope="module")
 def measured(shared_parity: Callable[[], Any]) -> dict[str, Any]:
     """One bench of all three, by task."""
     parity = shared_parity()
-    (parity.folder / "ports.py").write_text(TASK + PORTS)
+    write_ports(parity)
     tasks = [f"ports.py:{name}" for name in ("sleeps", "copies", "threads")]
     outcome = parity(
         "bench", "--task", *tasks, "--rounds", "1", "--iterations", "2", "--name", "one", "--json", timeout=1800
@@ -103,9 +110,7 @@ def test_two_threads_against_one_are_a_warning(measured: dict[str, Any]) -> None
 @pytest.mark.slow
 def test_a_module_that_stays_on_the_cpu_where_a_gpu_was_asked_for_is_named(shared_parity: Callable[[], Any]) -> None:
     """Without a GPU the port still trains, as it puts its learner on the CPU itself."""
-    folder = shared_parity().folder
-    (folder / "gpu.py").write_text(TASK + PORTS)
-    argument = f"{folder / 'gpu.py'}:on_cpu"
+    argument = f"{write_ports(shared_parity())}:on_cpu"
     request = BenchRequest(
         tasks=["on-cpu"], task_arguments=[argument], frameworks=["rllib"], rounds=1, iterations=1, warmup=1, device="cuda",
         threads=1,
