@@ -67,7 +67,7 @@ def say_noise(module: ModuleCheck, floors: dict[str, float], difference: Differe
     if difference and not without:
         module.rung.explained.append(
             f"{module.label}{without.where} differs from SB3's by {without.tolerance_needed:.2g} times the tolerance; SB3's "
-            f"own result changes as much ({max(floors.values()):.2g}) where its first weights are moved in their last decimals"
+            f"own result changes as much ({max(floors.values()):.2g}) where float noise is added to its first weights"
         )
 
 

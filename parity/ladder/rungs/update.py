@@ -58,8 +58,8 @@ def _against_sb3(module: ModuleCheck, update: Update) -> None:
     left_over = share(ours, runs[nearest], update.before)
     if explained and _says_nothing(module, update, runs[nearest]):
         module.rung.skipped.append(
-            f"{module.label}SB3's own update changes by as much as it moves where its first weights are moved in their last "
-            "decimals: nothing can be told from it"
+            f"{module.label}SB3's own update changes by as much as it moves the weights where float noise is added to the "
+            "first ones: nothing can be told from it"
         )
         return
     if module.rung.compare(explained):
