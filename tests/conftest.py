@@ -226,6 +226,20 @@ SLOW = (
     "test_run_names_a_level_that_rises_late",  # the trial's own part is fast
     "test_half_the_image_lost_is_named_in_another_order_too",  # a mistake beside the order is named in small networks
     "test_a_mistake_beside_the_order_is_named[relu",
+    # The same sentence is fast for the other framework, the other command, the other adapter.
+    "test_a_framework_whose_package_is_missing_is_one_sentence[ray-rllib",
+    "test_a_mask_of_the_wrong_length_is_one_sentence_for_every_command[bisect]",
+    "TestRllibExact::test_a_network_that_cannot_be_used_is_one_sentence",
+    "TestRllibExact::test_an_observation_space_without_tensors_is_one_sentence",
+    "TestRllibExact::test_training_goes_on_after_a_checkpoint",  # as evaluation and checkpoints above
+    "TestRllibExact::test_actions_of_several_parts_are_masked_part_by_part[multibinary]",  # MultiDiscrete is fast
+    "test_a_small_mistake_beside_the_kink_is_found[Decaying]",  # the other small mistake is fast
+    "test_a_correct_implementation_solves_it[probe-mask-sb3]",  # two harder probes of masks are fast
+    "test_a_correct_implementation_solves_it[probe-mask-rllib]",
+    "test_a_good_recurrent_port_is_accused_of_nothing_and_its_network_is_compared_with_none[Attends",  # a GRU and an LSTM are
+    "test_the_exact_learner_hides_no_broken_port[mask-omitted-in-training]",  # three other broken ports are fast
+    "test_a_good_port_is_accused_of_nothing[other-hyperparameters-rllib-exact]",  # a translated entry of RL-Zoo is fast
+    "test_rllib_exact_needs_no_explanation[other-hyperparameters]",
     "test_the_example_is_compared_and_holds[rllib-its own module]",
     "test_the_example_is_compared_and_holds[rllib-several sub-actions]",
 )
