@@ -32,6 +32,7 @@ from parity.results.capture import Context, Lockstep, LockstepSide
 from parity.task import Task
 
 PROJECTIONS = 8
+OF_PARAMETERS = ("distance", "size", "largest", "sb3_element", "port_element")
 COLUMNS = ("actions", "values", "log_probs", "advantages", "targets", "rewards", "ends")
 
 
@@ -178,21 +179,13 @@ class LockstepRun:
         together = [np.sqrt(np.mean((a - b) ** 2, axis=-1)) for a, b in zip(ours, theirs, strict=False)]
         self._keep("minibatch_distance", np.stack(together) if together else np.zeros((0, len(self._pairs))))
         self._keep("minibatch_count", np.array([len(ours), len(theirs)]))
-        columns: dict[str, list[float]] = {
-            name: [] for name in ("distance", "size", "largest", "sb3_element", "port_element")
-        }
+        of_sb3, of_port, rows = self.sb3.parameters, self.port.parameters, []
         for name, other in self._pairs.items():
-            a, b = (
-                self.sb3.parameters[name].flatten().double().cpu(),
-                self.port.parameters[other].flatten().double().cpu(),
-            )
+            a, b = (parameter.flatten().double().cpu() for parameter in (of_sb3[name], of_port[other]))
             worst = int((a - b).abs().nan_to_num(nan=torch.inf).argmax())
-            for column, value in zip(
-                columns.values(), ((a - b).norm(), a.norm(), (a - b).abs()[worst], a[worst], b[worst]), strict=True
-            ):
-                column.append(float(value))
-        for name, column in columns.items():
-            self._keep(name, np.array(column))
+            rows.append(torch.stack([(a - b).norm(), a.norm(), (a - b).abs()[worst], a[worst], b[worst]]))
+        for name, column in zip(OF_PARAMETERS, torch.stack(rows, dim=1).numpy(), strict=True):
+            self._keep(name, column)
 
     def _keep(self, name: str, value: np.ndarray) -> None:
         self._kept.setdefault(name, []).append(np.array(value))
