@@ -59,13 +59,17 @@ def look(module: Any, columns: dict[str, Any], size: int) -> RowWise:
 @contextlib.contextmanager
 def values_in_parts(modules: dict[str, Any], size: int) -> Iterator[None]:
     """Inside, ``compute_values`` of these modules takes ``size`` rows at a time, which memory is faster for."""
+    # A training that is watched has put its own there already, and takes it away afterwards.
+    watched = {name: vars(module).get("compute_values") for name, module in modules.items()}
     for module in modules.values():
         module.compute_values = _InParts(module.compute_values, size)
     try:
         yield
     finally:
-        for module in modules.values():
+        for name, module in modules.items():
             del module.compute_values
+            if watched[name] is not None:
+                module.compute_values = watched[name]
 
 
 @dataclasses.dataclass(frozen=True)
