@@ -97,9 +97,9 @@ def _but_for_order(ours: Network, theirs: Network, by_name: dict[str, str], free
     some = itertools.chain.from_iterable(itertools.combinations(counts, n) for n in (1, 2, 3)) if free else ()
     for chosen in itertools.islice(some, MOST_ORDERS):
         mine, its = (dataclasses.replace(each, any_order=frozenset(chosen)) for each in (ours, theirs))
-        found = find_pairing(mine, its, only_same=True)
-        if found is not None:
-            yield found.pairs
+        ordered = find_pairing(mine, its, only_same=True)
+        if ordered is not None:
+            yield ordered.pairs
 
 
 def _observations(task: Task, policy: Any, module: Any, mask_key: str) -> list[dict[str, Any]]:
