@@ -32,7 +32,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     path = options.out / "cost.json"
     options.out.mkdir(parents=True, exist_ok=True)
     known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -36,7 +36,7 @@ def main() -> None:
     from audit.late_faults import BEGINS, LATE, first_named, train
 
     torch.set_num_threads(1)
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     path = options.out / "faults.json"
     known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for name in options.names or [*LATE, *CORRECT]:

@@ -152,7 +152,8 @@ def _values(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
         )
     # Where next to nothing is left to explain, or next to nothing was paid, a small error is many times that.
     large = now.value_error is not None and now.value_error > max(0.3, 0.5 / _size(now.targets) * _size(now.rewards))
-    if now.explained is not None and now.explained < -0.5 and large and len(past) >= 3:
+    unpaid = now.rewards is None or now.rewards.is_zero
+    if now.explained is not None and now.explained < -0.5 and large and not unpaid and len(past) >= 3:
         yield Seen(
             "PAR934",
             module,

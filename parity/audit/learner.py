@@ -14,7 +14,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.self_supervised_loss_api import SelfSupervisedLossAPI
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.evaluation.postprocessing import Postprocessing
-from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, WEIGHTS_SEQ_NO
 
 from parity.audit import numbers
 from parity.audit.figures import IterationFigures, LearnerFigures, ModuleFigures
@@ -216,7 +216,7 @@ class LearnerWatch:
             return None
 
     def see_batch(self, batch: Any, episodes: list[Any]) -> None:
-        self._figures.terminated = sum(bool(getattr(each, "is_terminated", False)) for each in episodes)
+        self._figures.terminated = sum(map(_is_terminated, episodes))
         for module_id, figures in list(self._figures.modules.items()):
             columns = batch.policy_batches.get(module_id)
             if columns is None or not self._learner.should_module_be_updated(module_id, batch):
@@ -314,6 +314,10 @@ class LearnerWatch:
             if not real.any() or logp.shape != before.shape:
                 continue
             first = self._minibatch == 1
+            if first and WEIGHTS_SEQ_NO in columns:
+                # An agent that waits for its next turn across an update comes with the weights that it acted by.
+                acted_by = array(columns[WEIGHTS_SEQ_NO])
+                real = real & (acted_by == acted_by[real].max())
             clip = self._learner.config.get_config_for_module(module_id).clip_param
             numbers.add_ratio(figures, array(logp)[real], array(before)[real], clip, first)
             widths = self._widths(module_id)
@@ -349,6 +353,12 @@ class LearnerWatch:
             self._left[module_id] = figures.weights
         self._before = {}
         self._finished = self._figures
+
+
+def _is_terminated(episode: Any) -> bool:
+    # One of the fast path would be made for this question alone.
+    known = getattr(episode, "ended_terminated", None)
+    return bool(getattr(episode, "is_terminated", False) if known is None else known)
 
 
 def scheduled(value: Any, timestep: int) -> float:

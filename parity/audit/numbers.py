@@ -12,6 +12,8 @@ from parity.audit.figures import ModuleFigures, Spread
 
 # Masks and distributions of a rollout are looked at in this many rows, evenly spread.
 SAMPLED_ROWS = 512
+# Of an iteration's episodes so many beginnings are looked at: of each sub-environment, and of all where they are few.
+STARTS_OF_EACH, STARTS = 4, 16
 
 
 def checksum(array: Any) -> int:

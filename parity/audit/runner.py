@@ -18,8 +18,14 @@ _WATCH = "_parity_watch"
 
 @dataclasses.dataclass
 class Ends:
-    """Of one sub-environment, since it was asked last; ``seeds``: all that it was ever reset with."""
+    """Of one sub-environment, since it was asked last.
 
+    Attributes:
+        most: beginnings to look at.
+        seeds: all that it was ever reset with.
+    """
+
+    most: int
     starts: list[int] = dataclasses.field(default_factory=list)
     seeds: set[int] = dataclasses.field(default_factory=set)
     seeds_again: int = 0
@@ -53,7 +59,8 @@ class EndsTap(EnvTap):
             ends.seeds_again += seed in ends.seeds
             ends.seeds.add(seed)
         ends.shown = result[0]
-        ends.starts.append(numbers.observation_checksum(result[0]))
+        if len(ends.starts) < ends.most:
+            ends.starts.append(numbers.observation_checksum(result[0]))
         return result
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
@@ -73,7 +80,7 @@ def tap(env_runner: Any, vector: Any) -> None:
     """Watches the sub-environments of a vector environment that keeps them in a list."""
     envs = getattr(vector, "envs", None)
     if isinstance(envs, list | tuple):
-        ends = [Ends() for _ in envs]
+        ends = [Ends(max(numbers.STARTS_OF_EACH, numbers.STARTS // len(envs))) for _ in envs]
         vector.envs = [EndsTap(env, each) for env, each in zip(envs, ends, strict=True)]
         setattr(env_runner, _WATCH, ends)
 

@@ -14,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from parity.audit import numbers
 from parity.audit.diary import LOG, Diary, OnError, TrainingStopped, scalars
 from parity.audit.figures import IterationFigures, LearnerFigures, ModuleFigures, RunnerFigures
+from parity.audit.numbers import STARTS, STARTS_OF_EACH
 from parity.audit.tensors import largest_changes, norms, tensors_of
 from parity.errors import CannotStart, in_short
 from parity.task.masks import choices
@@ -72,6 +73,8 @@ class WatchCallback(BaseCallback):
             cut = infos[i].get("TimeLimit.truncated", False)
             self._runner.truncated += cut
             self._runner.terminated += not cut
+            if len(self._runner.starts[i]) >= max(STARTS_OF_EACH, STARTS // len(self._runner.starts)):
+                continue
             if isinstance(observations, dict):
                 first = {name: each[i] for name, each in observations.items()}
             else:

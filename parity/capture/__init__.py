@@ -17,6 +17,7 @@ from parity.results.capture import Capture, Context
 from parity.task.masks import check_env
 
 if TYPE_CHECKING:
+    from parity.capture.checkpoint import Checkpoint
     from parity.frameworks.base import Framework
     from parity.task import Task
 
@@ -49,10 +50,18 @@ def collector(framework: Framework) -> Collector | None:
     return None
 
 
-def collect(task: Task, name: str, device: str, lockstep: int | None = None, full: bool = False) -> Capture | None:
+def collect(
+    task: Task,
+    name: str,
+    device: str,
+    lockstep: int | None = None,
+    full: bool = False,
+    checkpoint: Checkpoint | None = None,
+) -> Capture | None:
     """Collects by a framework's collector; what the port raises before it begins is noted like all else that it raises.
 
-    None where nothing is registered for the framework. ``lockstep`` and ``full`` as for `Collector`.
+    None where nothing is registered for the framework. ``lockstep`` and ``full`` as for `Collector`; ``checkpoint``: the
+    weights to compare at, where the framework's collector takes them.
 
     Raises:
         CannotStart: the task cannot be run by this framework.
@@ -61,6 +70,7 @@ def collect(task: Task, name: str, device: str, lockstep: int | None = None, ful
         # A port that raises is compared as far as it comes; an environment that cannot be played compares nothing.
         check_env(task.env, task.mask, f"Task {task.id}")
         framework = frameworks.get(name)
+        framework.checkpoint = checkpoint
         of_framework = collector(framework)
         if of_framework is None:
             return None

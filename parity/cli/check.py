@@ -23,6 +23,13 @@ class CheckOptions(Options):
     goes into its file's."""
     load: FileName | None = None
     """Judge the numbers of such a file instead of running anything."""
+    checkpoint: Path | None = None
+    """Compare at the weights that a training of the port ended with: an Algorithm's or Tune's checkpoint folder. Only arrays
+    are read from it."""
+    sb3_checkpoint: Path | None = None
+    """The same with the weights of a model that MaskablePPO.save wrote."""
+    trust_checkpoint: bool = False
+    """Read --checkpoint with pickle, which executes what the file says, where it holds more than arrays."""
     trace: bool = False
     """Print one episode per agent: legal actions and their probabilities, action, reward, value, ends."""
     lockstep: AtLeastOne | None = None

@@ -22,6 +22,7 @@ from parity.system.console import console
 from parity.system.subprocesses import run_in_subprocess
 
 if TYPE_CHECKING:
+    from parity.capture.checkpoint import Checkpoint
     from parity.cli.check import CheckOptions
 
 DEFAULT_FRAMEWORKS = ("rllib", "rllib-exact")
@@ -78,11 +79,12 @@ def _collected(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, 
     # The differences are of single operations: threads only change the order of sums.
     torch.set_num_threads(1)
     task = tasks.load(reference)
+    checkpoint = _checkpoint(options)
     collected: dict[str, Capture | None] = {}
     left_out: dict[str, str] = {}
     for name in names:
         try:
-            capture = collect(task, name, device, options.lockstep, options.full)
+            capture = collect(task, name, device, options.lockstep, options.full, checkpoint)
         except NotSupported as error:
             # Nobody asked for it by name.
             if options.frameworks is not None:
@@ -100,6 +102,16 @@ def _collected(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, 
     if not collected:
         raise CannotStart(next(iter(left_out.values())))
     return task.id, collected, device, left_out
+
+
+def _checkpoint(options: CheckOptions) -> Checkpoint | None:
+    from parity.capture.checkpoint import Checkpoint, rllib_weights, sb3_weights
+
+    if options.checkpoint is not None and options.sb3_checkpoint is not None:
+        raise CannotStart("--checkpoint and --sb3-checkpoint: both sides get the same weights; give one of them.")
+    if options.checkpoint is not None:
+        return Checkpoint(port=rllib_weights(options.checkpoint, options.trust_checkpoint))
+    return None if options.sb3_checkpoint is None else Checkpoint(sb3=sb3_weights(options.sb3_checkpoint))
 
 
 def _save(capture: Capture, path: Path) -> None:

@@ -213,6 +213,7 @@ class Framework(ABC):
     packages: ClassVar[tuple[str, ...]]  # installed packages whose versions a study stores
     variants: ClassVar[tuple[str, ...]] = ()  # slower or faster forms that `parity bench` takes as NAME:VARIANT
     variant: str | None = None
+    checkpoint: Any = None  # a `parity.capture.checkpoint.Checkpoint`, where the ladder is asked to start from one
     watched: Callable[[Any], Any] | None = None
     """Where a study sets it, a training is looked at: it makes a configuration of RLlib's another, and a callback for a model
     of SB3's. Adapters of other frameworks may leave it unused."""

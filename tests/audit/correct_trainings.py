@@ -15,6 +15,7 @@ from gymnasium import spaces
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.distribution.torch.torch_distribution import TorchMultiCategorical
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -236,6 +237,9 @@ class TwoHandsModule(TorchRLModule, ValueFunctionAPI):
     def setup(self) -> None:
         self.trunk = nn.Sequential(nn.Linear(7, 32), nn.Tanh())
         self.pi, self.vf = nn.Linear(32, 7), nn.Linear(32, 1)
+        self.action_dist_cls = TorchMultiCategorical.get_partial_dist_cls(
+            space=self.action_space, input_lens=self.action_space.nvec.tolist()
+        )
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         obs = batch[Columns.OBS]

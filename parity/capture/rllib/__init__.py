@@ -16,8 +16,10 @@ def capture_rllib(
     framework: Rllib, task: Task, device: str, lockstep: int | None = None, full: bool = False
 ) -> Capture:
     """See `parity.capture.Collector`."""
-    capture = collect(task, framework.port(task, seed=0, device=device), full=full)
+    capture = collect(task, framework.port(task, seed=0, device=device), full=full, checkpoint=framework.checkpoint)
     context = capture.context
+    if framework.checkpoint is not None:
+        context.notes.append("rungs 0 to 8 are of the checkpoint's weights; rung 9 starts from initial ones")
     # Rung 9 has env runner and learner in this process; it needs no Algorithm.
     if context.raised.keys() <= {"algorithm"}:
         length = Length.short(task) if lockstep is None else Length.whole(task, lockstep)

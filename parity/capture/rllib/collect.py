@@ -13,6 +13,7 @@ import tree
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 
+from parity.capture.checkpoint import Checkpoint
 from parity.capture.first_difference import first_differences
 from parity.capture.input_order import take_inputs_in_order
 from parity.capture.module_capture import ModuleCapture
@@ -72,20 +73,23 @@ RECURRENT = (
 )
 
 
-def collect(task: Task, port: Port, seed: int = 0, full: bool = False) -> Capture:
+def collect(task: Task, port: Port, seed: int = 0, full: bool = False, checkpoint: Checkpoint | None = None) -> Capture:
     """The numbers of a port of ``task``, with SB3's weights in its learning module where parameters correspond.
 
-    What raises is noted in `Context.raised`; nothing is judged. ``full``: also through ``Algorithm``.
+    What raises is noted in `Context.raised`; nothing is judged. ``full``: also through ``Algorithm``. ``checkpoint``: weights
+    in the place of initial ones.
     """
+    checkpoint = checkpoint or Checkpoint()
     # A brought sb3_model may look at how many environments it is given; parity's own needs no more than one.
     env = vec_env(task, 1 if task.sb3_model is None else task.ppo.n_envs)
     model = build_model(task, env, seed, "cpu")
+    checkpoint.into_sb3(model.policy)
     task = with_own_hyperparameters(task, model)
     capture = Capture()
     context = capture.context
     context.phases = dict(PHASES)
     context.declared = dict(task.declared)
-    rollout = roll_out(capture, port, lambda learner: _weights(context, task, port, model.policy, learner))
+    rollout = roll_out(capture, port, lambda learner: _weights(context, task, port, model.policy, learner, checkpoint))
     capture.contract.connectors = connectors_of(context, port)
     capture.installed_formula = InstalledFormula(**versions.facts())
     context.configuration = _configuration(task, port, model, rollout.learner)
@@ -132,15 +136,23 @@ def _configuration(task: Task, port: Port, model: Any, learner: Any) -> Configur
 
 
 def _weights(
-    context: Context, task: Task, port: Port, policy: Any, learner: Any
+    context: Context, task: Task, port: Port, policy: Any, learner: Any, checkpoint: Checkpoint
 ) -> tuple[dict[str, Any], Correspondence]:
     """Weights for the learning module, and how its parameters correspond to SB3's."""
     module = learner.module[port.learning_module].unwrapped()
+    modules = {module_id: learner.module[module_id].unwrapped() for module_id in learner.module.keys()}  # noqa: SIM118
+    stored = checkpoint.of_port(port.learning_module, modules)
     if is_recurrent(module):
-        return {}, Correspondence(reason=RECURRENT.format(type(module).__name__))
+        return stored, Correspondence(reason=RECURRENT.format(type(module).__name__))
     correspondence = pair_parameters(context, task, policy, module, port.mask_key)
     take_inputs_in_order(policy, correspondence.columns)
     parameters = dict(policy.named_parameters())
+    if stored:
+        # SB3's network gets the port's weights, where it is the other way round by default.
+        with torch.no_grad():
+            for name, other in correspondence.pairs.items():
+                parameters[name].copy_(stored[port.learning_module][other])
+        return stored, correspondence
     weights = {other: parameters[name].detach() for name, other in correspondence.pairs.items()}
     return {port.learning_module: weights} if weights else {}, correspondence
 

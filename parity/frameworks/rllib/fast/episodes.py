@@ -116,12 +116,12 @@ class Rollout:
 class EpisodeLater(MultiAgentEpisode):
     """An episode that is made when somebody looks at it, or copies it, or sends it elsewhere."""
 
-    __slots__ = ("_agents", "_make")
+    __slots__ = ("_agents", "_make", "ended_terminated")
 
-    def __init__(
-        self, id_: str, custom_data: dict[str, Any], agents: int, make: Callable[[], MultiAgentEpisode]
-    ) -> None:
-        for name, value in (("id_", id_), ("_custom_data", custom_data), ("_agents", agents), ("_make", make)):
+    def __init__(self, game: Game, agents: int, make: Callable[[], MultiAgentEpisode]) -> None:
+        own = {"id_": game.episode.id_, "_custom_data": game.episode._custom_data, "_agents": agents, "_make": make}
+        # `is_terminated`, for those who would have it made for nothing else.
+        for name, value in (own | {"ended_terminated": game.terminated}).items():
             object.__setattr__(self, name, value)
 
     def is_whole(self) -> bool:
@@ -174,9 +174,9 @@ def make_episodes(
     structures: dict[int, Any] = {}
     made = []
     for game in games:
-        given, parts = game.episode, units[id(game)]
+        parts = units[id(game)]
         make = functools.partial(_episode, game, parts, *spaces[game.index], structures)
-        made.append(EpisodeLater(given.id_, given._custom_data, len(parts), make))
+        made.append(EpisodeLater(game, len(parts), make))
     return made
 
 
