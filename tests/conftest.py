@@ -68,7 +68,7 @@ QUICK = (
     "probes/test_closed_form.py", "probes/test_probe_judge.py", "envs/test_tiles.py", "test_masks.py", "test_tasks.py",
     "test_suites.py", "test_task_table.py", "test_words.py", "test_imports.py", "test_plan_command.py", "test_repeatable.py",
     "test_evaluation.py", "test_errors.py", "bench/test_advice.py",
-    "bench/test_bench_table.py", "bench/test_variations.py",
+    "bench/test_bench_command.py", "bench/test_bench_table.py", "bench/test_variations.py",
 )  # fmt: skip
 # Minutes long: begun first, so that no process is still busy with one when the others have ended.
 LONGEST = (

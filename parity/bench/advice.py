@@ -31,6 +31,10 @@ def fairness(file: BenchFile, task: str) -> list[Condition]:
             continue
         values = {name: effective.hyperparameters[name] for name in _ASKED if name in effective.hyperparameters}
         values |= {name: value for name, value in file.request.at.items() if name in values}
+        sizes: list[Any] = [values.get(name) for name in ("batch_size", "n_envs", "n_steps")]
+        if all(isinstance(size, int | float) for size in sizes):
+            # SB3 takes the whole rollout where a minibatch would be longer.
+            values["batch_size"] = min(sizes[0], sizes[1] * sizes[2])
         learning = _of_learning(seen)
         sampling = {name: device for name, device in seen.module_devices.items() if name not in learning} or learning
         values |= {"processes": effective.processes, "device of learning": _devices(learning)}

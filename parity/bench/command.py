@@ -122,7 +122,7 @@ def _resume(name: str, out: Path) -> tuple[Path, BenchFile, dict[str, TaskRef]]:
 def _measure_all(folder: Path, file: BenchFile, refs: dict[str, TaskRef], timeout: float) -> None:
     from parity.study.runner import opened_ray
 
-    file.reason = None
+    file.reason, file.not_measured = None, []
     first = list(_left(file))
     if not any(True for works in (first, _limits_of_ports(file), _exchanges(file)) for _ in works):
         return
@@ -130,6 +130,8 @@ def _measure_all(folder: Path, file: BenchFile, refs: dict[str, TaskRef], timeou
         # What is exchanged, and that several agents learn, is known when all else is measured.
         for works in (first, _limits_of_ports(file), _exchanges(file)):
             for work in works:
+                if work.framework in (LIMIT, LIMIT_OF_PORT) and work.task in file.without_limit:
+                    continue
                 advance(_label(work, file.request))
                 try:
                     about = f"{work.framework} on {work.task}"
@@ -153,12 +155,12 @@ def _processes(request: BenchRequest) -> float:
 
 def _is_taken(error: Exception, work: Work, file: BenchFile, folder: Path) -> bool:
     """Whether the bench goes on after what a round raised, which is then said in its file."""
-    if work.framework in (LIMIT, LIMIT_OF_PORT):
+    if work.framework in (LIMIT, LIMIT_OF_PORT) and not work.at:
         file.without_limit[work.task] = in_short(error)
         return True
-    if work.without is not None:
-        # The port does not run with the standard part: nothing can be said of what its own costs.
-        file.not_exchanged.append(f"{work.framework} on {work.task} without {work.without}: {in_short(error)}")
+    if work.phases or work.at or work.exchange:
+        # What stands beside the headline does not spoil it: a port need not run with RLlib's standard parts, nor everywhere.
+        file.not_measured.append(f"{_label(work, file.request)}: {in_short(error)}")
         return True
     if isinstance(error, CannotStart):
         raise error
@@ -181,8 +183,7 @@ def _left(file: BenchFile) -> Iterator[Work]:
     """What is still to be measured, but for exchanges."""
     for work in _waiting(file):
         done = [(each.task, each.framework, each.round, each.at, each.without) for each in _list_of(work, file)]
-        without_limit = work.framework in (LIMIT, LIMIT_OF_PORT) and work.task in file.without_limit
-        if not without_limit and (work.task, work.framework, work.round, work.at, work.without) not in done:
+        if (work.task, work.framework, work.round, work.at, work.without) not in done:
             yield work
 
 

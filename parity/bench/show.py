@@ -19,6 +19,8 @@ _STYLES = {"error": "bold red", "warning": "yellow", "info": "blue"}
 def show(file: BenchFile) -> None:
     by_task = file.by_task()
     console().print(_speed(by_task))
+    for sentence in file.not_measured:
+        console().print(Text(f"not measured: {sentence}"))
     for task, bench in by_task.items():
         of = f" of {task}" if len(by_task) > 1 else ""
         if any(rate.phases for rate in bench.throughput.values()):

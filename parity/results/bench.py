@@ -171,7 +171,8 @@ class BenchFile(TaskBench):
     ``reason`` says why it was not measured to its end, null where it was; ``measured`` has all rounds, as they came.
     ``effective`` is what every framework said beforehand that it would run, by task and framework. The other lists are
     rounds beside the headline: with phases, of the limit, of a sweep, and with parts of the port exchanged.
-    ``without_limit`` says of a task why it has no limit, ``not_exchanged`` which part could not be left out, and why.
+    ``without_limit`` says of a task why it has no limit, ``not_measured`` what else beside the
+    headline could not be had, and why.
     """
 
     schema_version: Literal[1] = 1
@@ -192,7 +193,7 @@ class BenchFile(TaskBench):
     swept: list[Round] = []
     exchanged: list[Round] = []
     without_limit: dict[str, str] = {}
-    not_exchanged: list[str] = []
+    not_measured: list[str] = []
 
     def by_task(self) -> dict[str, TaskBench]:
         return self.tasks or {self.request.tasks[0]: self}

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from bench_rounds import bench_round, concluded, phases
 
+from parity.bench.advice import fairness
 from parity.results.bench import load_bench_file
+from parity.results.study import EffectiveConfig
 from parity.results.summary import Finding
 
 
@@ -46,6 +48,15 @@ def test_one_thread_against_two_is_a_warning_and_in_the_sentence() -> None:
     assert found.evidence == {"sb3": 1, "rllib": 2}
     assert "the frameworks differed in torch threads" in file.sentence
     assert [row.name for row in file.fairness if row.differs] == ["torch threads"]
+
+
+def test_a_minibatch_longer_than_its_rollout_is_the_rollout_on_both_sides() -> None:
+    file = concluded()
+    for framework, size in (("sb3", 8192), ("rllib", 2048)):
+        file.effective["tiles"][framework] = EffectiveConfig(
+            hyperparameters={"n_envs": 8, "n_steps": 256, "batch_size": size}
+        )
+    assert not [row.name for row in fairness(file, "tiles") if row.differs]
 
 
 def test_deterministic_algorithms_are_told_and_no_warning() -> None:
