@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 import torch
 from exact_sides import one_thread
 from parity_envs.tiles.task import tiles
+from ray import cloudpickle
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -88,8 +88,9 @@ def sampled(config: Any, runner_class: type, rollouts: list[dict[str, Any]]) -> 
     results = []
     for arguments in rollouts:
         episodes = runner.sample(**arguments)
+        sent = cloudpickle.loads(cloudpickle.dumps(episodes))  # as between processes
         batch = learner._learner_connector(
-            rl_module=learner.module, batch={}, episodes=copy.deepcopy(episodes), shared_data={}, metrics=None
+            rl_module=learner.module, batch={}, episodes=sent, shared_data={}, metrics=None
         )
         results.append((episodes, batch, torch.get_rng_state()))
     return runner, results

@@ -98,6 +98,7 @@ def configuration(task: Any, framework: str) -> Any:
         ("tiles", True),
         ("taxi", True),
         ("invalid-multidiscrete", True),
+        pytest.param("invalid-multibinary", True, marks=pytest.mark.slow),
         ("tiles-two-learners", True),
         ("tiles-time-limit", True),
         ("tictactoe-selfplay", False),

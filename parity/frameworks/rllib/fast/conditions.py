@@ -70,11 +70,13 @@ def of_callbacks(config: Any, events: Iterable[str]) -> Iterator[str]:
 
 def of_methods(owner: Any, base: type, names: Iterable[str]) -> Iterator[str]:
     """Methods that a subclass of ``base``, or the object itself, has in place of those of ``base``."""
+    # Ray makes an actor of a class by one of its own, which wraps every method.
+    kind = getattr(type(owner), "__ray_actor_class__", type(owner))
     for name in names:
         if name in vars(owner):
-            yield f"{name} of this {type(owner).__name__} was replaced"
-        elif _method(type(owner), name) is not _method(base, name):
-            yield f"{type(owner).__name__} overrides {name}"
+            yield f"{name} of this {kind.__name__} was replaced"
+        elif _method(kind, name) is not _method(base, name):
+            yield f"{kind.__name__} overrides {name}"
 
 
 def _method(kind: type, name: str) -> Any:

@@ -132,7 +132,7 @@ class EpisodeLater(MultiAgentEpisode):
         make = self._make
         if make is not None:
             object.__setattr__(self, "_make", None)
-            _copy_slots(make(), self)
+            _filled(_slots(make()), self)
 
     def __getattr__(self, name: str) -> Any:
         """Asked for what is not there yet."""
@@ -146,15 +146,20 @@ class EpisodeLater(MultiAgentEpisode):
         object.__setattr__(self, name, value)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        plain = MultiAgentEpisode.__new__(MultiAgentEpisode)
+        """A copy is a plain episode."""
         self.make()
-        _copy_slots(self, plain)
-        return plain.__reduce_ex__(protocol)
+        return _filled, (_slots(self),)
 
 
-def _copy_slots(of: MultiAgentEpisode, into: MultiAgentEpisode) -> None:
-    for name in MultiAgentEpisode.__slots__:
-        object.__setattr__(into, name, getattr(of, name))
+def _slots(episode: MultiAgentEpisode) -> dict[str, Any]:
+    return {name: getattr(episode, name) for name in MultiAgentEpisode.__slots__}
+
+
+def _filled(slots: dict[str, Any], episode: MultiAgentEpisode | None = None) -> MultiAgentEpisode:
+    into = MultiAgentEpisode.__new__(MultiAgentEpisode) if episode is None else episode
+    for name, value in slots.items():
+        object.__setattr__(into, name, value)
+    return into
 
 
 def make_episodes(
