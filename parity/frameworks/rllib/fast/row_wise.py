@@ -59,17 +59,15 @@ def look(module: Any, columns: dict[str, Any], size: int) -> RowWise:
 @contextlib.contextmanager
 def values_in_parts(modules: dict[str, Any], size: int) -> Iterator[None]:
     """Inside, ``compute_values`` of these modules takes ``size`` rows at a time, which memory is faster for."""
-    # A training that is watched has put its own there already, and takes it away afterwards.
-    watched = {name: vars(module).get("compute_values") for name, module in modules.items()}
-    for module in modules.values():
+    # Whoever listens to a module (parity.watch) has put something there already, wants all rows, and takes it away afterwards.
+    unheard = [module for module in modules.values() if "compute_values" not in vars(module)]
+    for module in unheard:
         module.compute_values = _InParts(module.compute_values, size)
     try:
         yield
     finally:
-        for name, module in modules.items():
+        for module in unheard:
             del module.compute_values
-            if watched[name] is not None:
-                module.compute_values = watched[name]
 
 
 @dataclasses.dataclass(frozen=True)
