@@ -20,6 +20,7 @@ ORDER = {
     "Extend": ["frameworks.md", "api.md"],
 }
 CODE_OR_LINK = re.compile(r"(```.*?```|`[^`]*`|!?\[[^\]]*\]\([^)]*\)|^#.*?$)", re.DOTALL | re.MULTILINE)
+RULE_ON_THE_PAGE = re.compile(r"\]\(rules\.md#(par\d{3})[^)]*\)")
 INTO_REPOSITORY = re.compile(r"(!?)\[([^\]]*)\]\((\.\./[^)]+)\)")
 
 
@@ -53,6 +54,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     above = "../" * page.file.src_uri.count("/")
+    markdown = RULE_ON_THE_PAGE.sub(lambda match: f"]({above}findings/{match[1].upper()}.md)", markdown)
     markdown = markdown.replace("](rules.md", f"]({above}findings/index.md")
     markdown = INTO_REPOSITORY.sub(_into_repository, markdown)
     parts = CODE_OR_LINK.split(markdown)
