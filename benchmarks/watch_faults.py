@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import re
 import sys
 import tempfile
@@ -28,6 +29,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "results/watch")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    # Processes that Ray starts import the trainings too.
+    os.environ["PYTHONPATH"] = os.pathsep.join([sys.path[0], os.environ.get("PYTHONPATH", "")])
     logging.getLogger("parity.watch").setLevel(logging.CRITICAL)
 
     import ray

@@ -67,12 +67,14 @@ class Diary:
             file.write(event.model_dump_json(exclude_defaults=True) + "\n")
 
     def _scalars(self, now: IterationFigures) -> None:
-        if self._board is None:
-            from tensorboardX import SummaryWriter
+        from tensorboardX import SummaryWriter
+        from tensorboardX.proto.summary_pb2 import Summary
 
+        if self._board is None:
             self._board = SummaryWriter(str(self._folder), filename_suffix=".parity")
-        for name, value in scalars(now).items():
-            self._board.add_scalar(name, value, now.steps)
+        # One event for all of them: a third of the time.
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in scalars(now).items()]
+        self._board.file_writer.add_summary(Summary(value=values), now.steps)
 
     def __getstate__(self) -> dict[str, Any]:
         # A training that is kept in mid-course: the file is opened anew.

@@ -297,7 +297,6 @@ def _gradients(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
                 module,
                 f"every gradient that was looked at is clipped to {now.grad_clip:g}; in the middle its norm is {norm:.3g}",
                 {"norm": norm, "grad_clip": now.grad_clip},
-                severity="warning" if norm > 1_000 * now.grad_clip else None,
                 patience=5,
             )
 

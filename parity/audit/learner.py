@@ -56,7 +56,8 @@ class WatchedLearner:
 
     def _update(self, batch: Any, **kwargs: Any) -> Any:
         watch = of(self)
-        watch.safely(watch.next_minibatch, batch)
+        if watch.next_minibatch():
+            watch.safely(watch.see_masks, batch)
         return super()._update(batch, **kwargs)  # type: ignore[misc]
 
     def compute_losses(self, *, fwd_out: Any, batch: Any) -> Any:
@@ -91,8 +92,8 @@ def taken(learner: Any, **_: Any) -> LearnerFigures | None:
 class LearnerWatch:
     """Looks at one learner, update by update.
 
-    Of the minibatches it looks at the first, second, fourth, eighth and so on: the first is the sampling policy's own, and
-    later ones show how far an update went.
+    Of the minibatches it looks at the first, eighth, sixty-fourth and so on: the first is the sampling policy's own, and later
+    ones show how far an update went.
     """
 
     def __init__(self, learner: Any) -> None:
@@ -291,12 +292,15 @@ class LearnerWatch:
         if logits is not None and logits.shape[-1] == total:
             figures.illegal_sampling = numbers.illegal_probability(of_rows(logits), shown, widths)
 
-    def next_minibatch(self, batch: Any) -> None:
-        number, self._minibatch = self._minibatch, self._minibatch + 1
-        self.is_looking = self._sees_minibatches and (number + 1) & number == 0
-        if self.is_looking:
-            # Before the forward pass, which may take them out.
-            self._masks = {m: self._mask_of(m, batch[m]) for m in self._figures.modules if m in batch}
+    def next_minibatch(self) -> bool:
+        """Whether it is looked at."""
+        self._minibatch += 1
+        self.is_looking = self._aside is None and self._sees_minibatches and numbers.is_looked_at(self._minibatch)
+        return self.is_looking
+
+    def see_masks(self, batch: Any) -> None:
+        # Before the forward pass, which may take them out.
+        self._masks = {m: self._mask_of(m, batch[m]) for m in self._figures.modules if m in batch}
 
     def see_outputs(self, fwd_out: Any, batch: Any) -> None:
         for module_id, figures in self._figures.modules.items():

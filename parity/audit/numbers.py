@@ -11,7 +11,7 @@ import numpy as np
 from parity.audit.figures import ModuleFigures, Spread
 
 # Masks and distributions of a rollout are looked at in this many rows, evenly spread.
-SAMPLED_ROWS = 512
+SAMPLED_ROWS = 256
 # Of an iteration's episodes so many beginnings are looked at: of each sub-environment, and of all where they are few.
 STARTS_OF_EACH, STARTS = 4, 16
 
@@ -31,6 +31,11 @@ def observation_checksum(observation: Any) -> int:
     if isinstance(observation, tuple | list):
         return zlib.crc32(repr([observation_checksum(each) for each in observation]).encode())
     return zlib.crc32(np.ascontiguousarray(observation).tobytes())
+
+
+def is_looked_at(minibatch: int) -> bool:
+    """Whether a minibatch is, counted from 1: the first, eighth, sixty-fourth and so on: a long update costs little too."""
+    return minibatch & (minibatch - 1) == 0 and minibatch.bit_length() % 3 == 1
 
 
 def sampled(n: int) -> np.ndarray:

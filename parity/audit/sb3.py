@@ -148,6 +148,7 @@ class _Update:
         self._left: dict[str, int] = {}
         self._changed: list[str] = []
         self._versions: dict[str, int] = {}
+        self._stepping: dict[str, torch.nn.Parameter] = {}
         self._minibatch = 0
         self._data: Any = None
         self._configured_entropy = float(model.ent_coef)
@@ -188,12 +189,11 @@ class _Update:
 
     def _stepped(self, *_: Any) -> None:
         """Remembers how the update leaves parameters: others may change them before this is told of its end."""
-        self._versions = {name: p._version for name, p in self._parameters().items()}
+        self._versions = {name: p._version for name, p in self._stepping.items()}
 
     @property
     def _is_looking(self) -> bool:
-        # The first minibatch, the second, the fourth, and so on.
-        return self._figures is not None and self._minibatch & (self._minibatch - 1) == 0
+        return self._figures is not None and numbers.is_looked_at(self._minibatch)
 
     def _parameters(self) -> dict[str, torch.nn.Parameter]:
         return {name: p for name, p in self._model.policy.named_parameters() if p.requires_grad}
@@ -233,7 +233,7 @@ class _Update:
         steps = [int(state["step"]) for state in optimizer.state.values() if "step" in state]
         figures.optimizer_steps = min(steps, default=0)
         figures.entropy_coeff = self._configured_entropy, float(model.ent_coef)
-        parameters = self._parameters()
+        parameters = self._stepping = self._parameters()
         figures.sizes = {name: p.numel() for name, p in parameters.items()}
         figures.frozen = [name for name, p in model.policy.named_parameters() if not p.requires_grad]
         now = {name: numbers.checksum(p.detach().cpu().numpy()) for name, p in parameters.items()}
@@ -276,7 +276,7 @@ class _Update:
     def _see_gradients(self, optimizer: Any) -> None:
         figures = self._figures
         assert figures is not None
-        by_name = {name: p.grad for name, p in self._parameters().items()}
+        by_name = {name: p.grad for name, p in self._stepping.items()}
         arrived = norms(by_name)
         for name in by_name:
             figures.gradients.setdefault(name, []).append(arrived.get(name))
