@@ -17,7 +17,7 @@ from parity.study.options import RunOptions
 from parity.study.preflight import Preflight, check_scheduler, inspect
 from parity.system import machine
 from parity.system.console import say
-from parity.system.ray_session import RAY_DIED
+from parity.system.ray_session import RAY_DIED, RayDied, ended_with_ray
 from parity.system.subprocesses import ProcessDied, run_in_subprocess
 from parity.task.registry import TaskRef
 
@@ -121,18 +121,23 @@ def _compare_and_train_apart(folder: Path, refs: dict[str, TaskRef], options: Ru
     Whatever ends this one, or Ray, is safe at any moment: files are written whole, and a trial counts once it says how it
     ended. So nobody waits for anything when it ends.
     """
+    about = f"Study {folder}"
     for attempt in range(1, RAY_STARTS + 1):
         try:
-            return run_in_subprocess(_compare_and_train, folder, refs, options, about=f"Study {folder}")
+            return run_in_subprocess(_compare_and_train, folder, refs, options, about=about)
         except ProcessDied as death:
+            if death.about != about and attempt > 1:  # one that it started, twice: no accident
+                raise
             if death.code != RAY_DIED:
-                say(f"The process that schedules the trials died ({death.how})")
-            if attempt < RAY_STARTS:
-                say(f"Starting Ray again, {attempt} of {RAY_STARTS - 1} times; trials that are done stay")
+                say(str(death))
+        except RayDied as error:
+            say(str(error))
         except CannotStart as error:
             if attempt == 1:
                 raise
             raise Interrupted(f"Ray died, and {str(error).rstrip('.')}; {_unfinished(folder)}") from error
+        if attempt < RAY_STARTS:
+            say(f"Starting Ray again, {attempt} of {RAY_STARTS - 1} times; trials that are done stay")
     raise Interrupted(f"Ray died {RAY_STARTS} times; {_unfinished(folder)}")
 
 
@@ -151,7 +156,7 @@ def _compare_and_train(folder: Path, refs: dict[str, TaskRef], options: RunOptio
     compared = (folder / LADDER_FILE).is_file()
     if compared and not pending(study, refs, options) and not add_seeds(folder):
         return
-    with opened_ray(refs.values(), options.address, cores_of(study)) as address:
+    with opened_ray(refs.values(), options.address, cores_of(study)) as address, ended_with_ray():
         if not compared:
             say("Comparing numbers before training")
             # On this machine: what is compared needs no other, and no other has its files.

@@ -19,7 +19,7 @@ from parity.results.reading import read_json
 from parity.results.study import load_study
 from parity.results.writing import write_text
 from parity.system.console import say
-from parity.system.ray_session import connect
+from parity.system.ray_session import connect, end_if_it_died
 from parity.system.subprocesses import run_in_subprocess
 from parity.task.registry import TaskRef, folders_of, load
 
@@ -36,6 +36,8 @@ def run_ladder(folder: Path, refs: dict[str, TaskRef], names: list[str], address
     collected = run_in_subprocess(
         _collect_all, refs, others, address, about=f"The ladder of {', '.join(refs)}", timeout=timeout * len(refs)
     )
+    if address is not None:
+        end_if_it_died()  # else what it failed of would count as the port's
     documents = {}
     for task, captures in collected.items():
         documents[task], _ = judge(task, captures)

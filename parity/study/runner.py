@@ -23,12 +23,14 @@ from parity.study.delivery import file_keeper, packed, reachable, unpacked
 from parity.study.options import RunOptions
 from parity.study.progress import CRASHED, ProgressDisplay, remove_progress, write_progress
 from parity.study.snapshots import own_key, read_snapshot
-from parity.study.trial import TrialSpec, lost_trial, run_trial
-from parity.system.ray_session import connect, ended_with_ray
+from parity.study.trial import TrialSpec, is_for_want_of_room, lost_trial, run_trial
+from parity.system.ray_session import connect
+from parity.system.scratch import scratch
 from parity.task.registry import TaskRef, folders_of
 
 # Of a trial whose process or node died.
 RETRIES = 2
+NO_ROOM = "no room"  # in a trial's result, what the system says
 
 
 def pending(study: files.StudyRecord, refs: dict[str, TaskRef], options: RunOptions) -> list[TrialSpec]:
@@ -80,20 +82,23 @@ def opened_ray(refs: Iterable[TaskRef], address: str | None = None, cores: float
     """
     _quiet()
     refs = list(refs)
-    try:
-        with tempfile.TemporaryDirectory() as packing:
-            runtime_env = None if address is None else packed(refs, Path(packing))
-            at = connect(address, cores, folders_of(refs), runtime_env)
-        with ended_with_ray():
+    with scratch():
+        try:
+            with tempfile.TemporaryDirectory() as packing:
+                runtime_env = None if address is None else packed(refs, Path(packing))
+                at = connect(address, cores, folders_of(refs), runtime_env)
             yield at
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 def run_trials(study: files.StudyRecord, specs: list[TrialSpec], on_cluster: bool = False) -> None:
     """Runs trials to their ends on the Ray that is open. One that crashes leaves its reason and log; the others go on.
 
     ``on_cluster``: whether they may run where the study's folder is not seen.
+
+    Raises:
+        OSError: a disk is full; trials that could not be written are not finished.
     """
     if not specs:
         return
@@ -127,12 +132,11 @@ def run_trials(study: files.StudyRecord, specs: list[TrialSpec], on_cluster: boo
         with contextlib.redirect_stdout(sys.stderr):
             results = tuner.fit()
     for spec, result in zip(specs, results, strict=True):
-        if has_ended(spec):
-            continue
-        if result.error is not None:
-            lost_trial(spec, f"its process died {RETRIES + 1} times, at last so: {in_short(result.error)}")
-        else:  # it could not write how it ended, perhaps for want of space; it may be possible by now
-            lost_trial(spec, str((result.metrics or {}).get(CRASHED)))
+        if (result.metrics or {}).get(NO_ROOM):
+            raise OSError(*result.metrics[NO_ROOM])
+        if not has_ended(spec):
+            cause = in_short(result.error) if result.error is not None else result.metrics[CRASHED]
+            lost_trial(spec, f"its process died {RETRIES + 1} times, at last so: {cause}")
 
 
 def has_ended(spec: TrialSpec) -> bool:
@@ -157,13 +161,13 @@ class _TuneTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         spec = dataclasses.replace(self._spec, ref=unpacked(self._spec.ref))
         with reachable(spec, self._study, self._keeper) as (spec, bring):
-            return {"done": True, CRASHED: self._why_it_crashes(spec, bring)}
+            return {"done": True} | self._run(spec, bring)
 
     @staticmethod
-    def _why_it_crashes(spec: TrialSpec, bring: Callable[[bool], None]) -> str | None:
+    def _run(spec: TrialSpec, bring: Callable[[bool], None]) -> dict[str, Any]:
         folder = Path(spec.folder)
         if has_ended(spec):  # it wrote so, and its process died then
-            return "a limit was passed"
+            return {CRASHED: "a limit was passed"}
         if read_snapshot(folder, spec.key) is None:
             shutil.rmtree(folder, ignore_errors=True)  # what an interrupted trial left there belongs to no run
 
@@ -174,11 +178,13 @@ class _TuneTrial(tune.Trainable):
         with _output_to(folder):
             try:
                 run_trial(spec, on_progress, on_end=lambda: bring(True))
-            except Exception as error:
-                return in_short(error)  # `trial.json` and the log have it
+            except Exception as error:  # `trial.json` and the log have it
+                if isinstance(error, OSError) and is_for_want_of_room(error):
+                    return {CRASHED: error.strerror, NO_ROOM: (error.errno, error.strerror, error.filename)}
+                return {CRASHED: in_short(error)}
             finally:
                 remove_progress(folder)
-        return None
+        return {}
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import time
@@ -84,13 +85,18 @@ def run_trial(
             session.close()
     except BaseException as error:
         recorder.log(traceback.format_exc())
-        # A port that calls sys.exit is one that raised; what stops a trial from outside is KeyboardInterrupt.
-        interrupted = isinstance(error, KeyboardInterrupt)
+        # A port that calls sys.exit is one that raised; what stops a trial from outside is KeyboardInterrupt, or a full disk.
+        interrupted = isinstance(error, KeyboardInterrupt) or is_for_want_of_room(error)
         recorder.write("interrupted" if interrupted else "crashed", in_short(error))
         if interrupted or isinstance(error, Exception):
             raise
         raise RuntimeError(f"the port raised {error!r}") from error
     recorder.write("done", None)
+
+
+def is_for_want_of_room(error: BaseException) -> bool:
+    """Whether a disk or a quota is full: no fault of the port's, and the trial may go on when there is room."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def lost_trial(spec: TrialSpec, reason: str) -> None:
@@ -149,7 +155,12 @@ class _Recorder:
             self.log(f"cannot be kept ({one_line(reason)}): interrupted, it begins anew")
             return
         assert self._spec.key is not None
-        write_snapshot(self._folder, data, self._spec.key)
+        try:
+            write_snapshot(self._folder, data, self._spec.key)
+        except OSError as error:
+            if not is_for_want_of_room(error):
+                raise
+            self.log("cannot be kept here: there is no room for it")
         self._evaluated_s += time.perf_counter() - begin
 
     def follow(self, session: Session, task: Task, on_progress: Callable[[int, float], None]) -> None:

@@ -26,6 +26,10 @@ RAY_DIED = 86
 LOOK_EVERY_S, LONGEST_SILENCE_S = 1.0, 30.0
 
 
+class RayDied(CannotStart):
+    """A Ray of parity's own did not come up: something killed a part of it, or it had not the time."""
+
+
 def connect(address: str | None, cpus: float, folders: set[str], runtime_env: dict[str, Any] | None = None) -> str:
     """Starts a local Ray, or joins the one at ``address``, unless this process already has one.
 
@@ -39,6 +43,7 @@ def connect(address: str | None, cpus: float, folders: set[str], runtime_env: di
 
     Raises:
         CannotStart: no cluster answers at ``address``.
+        RayDied: a local one does not start.
     """
     import ray
 
@@ -70,17 +75,22 @@ def _start(cpus: float, folders: set[str]) -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     _let_loopback_be_loopback()
-    ray.init(
-        address="local",  # whatever RAY_ADDRESS says, and beside a cluster of this machine
-        # A port with more processes than this machine has cores still runs: slower, not never.
-        num_cpus=max(cores(), math.ceil(cpus)),
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-        _node_ip_address="127.0.0.1",
-        _temp_dir=os.environ.get(MARK),
-    )
+    try:
+        ray.init(
+            address="local",  # whatever RAY_ADDRESS says, and beside a cluster of this machine
+            # A port with more processes than this machine has cores still runs: slower, not never.
+            num_cpus=max(cores(), math.ceil(cpus)),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=os.environ.get(MARK),
+        )
+    except Exception as error:
+        raise RayDied(
+            f"Ray did not start on this machine ({one_line(error)}); try again, with fewer programs beside it."
+        ) from error
 
 
 def _let_ray_be_silent() -> None:
@@ -106,13 +116,8 @@ def ended_with_ray() -> Iterator[None]:
 
     Whoever waits for Ray then would wait for ever, or be ended by it with a native stack trace.
     """
-    from ray._private.worker import global_worker
-
-    node = global_worker.node
-    host, _, port = node.gcs_address.rpartition(":")
-    places = {"raylet": (socket.AF_UNIX, node.raylet_socket_name), "GCS": (socket.AF_INET, (host, int(port)))}
     over = threading.Event()
-    watch = threading.Thread(target=_watch, args=(places, over), daemon=True)
+    watch = threading.Thread(target=_watch, args=(over,), daemon=True)
     watch.start()
     try:
         yield
@@ -121,13 +126,27 @@ def ended_with_ray() -> Iterator[None]:
         watch.join()
 
 
-def _watch(places: dict[str, tuple[int, Any]], over: threading.Event) -> None:
+def _watch(over: threading.Event) -> None:
     while not over.wait(LOOK_EVERY_S):
-        for name, (family, place) in places.items():
-            with socket.socket(family) as caller:
-                caller.settimeout(LONGEST_SILENCE_S)
-                try:
-                    caller.connect(place)
-                except OSError as error:
-                    say(f"Ray died: its {name} does not answer ({one_line(error)})")
-                    os._exit(RAY_DIED)
+        end_if_it_died()
+
+
+def end_if_it_died() -> None:
+    """Ends this process with `RAY_DIED` if its Ray does not answer: what failed just now may have failed of that."""
+    from ray._private.worker import global_worker
+
+    node = global_worker.node
+    if node is None:
+        return
+    host, _, port = node.gcs_address.rpartition(":")
+    for name, family, place in (
+        ("raylet", socket.AF_UNIX, node.raylet_socket_name),
+        ("GCS", socket.AF_INET, (host, int(port))),
+    ):
+        with socket.socket(family) as caller:
+            caller.settimeout(LONGEST_SILENCE_S)
+            try:
+                caller.connect(place)
+            except OSError as error:
+                say(f"Ray died: its {name} does not answer ({one_line(error)})")
+                os._exit(RAY_DIED)

@@ -32,15 +32,19 @@ class ProcessDied(CannotStart):
     """A process ended without an answer.
 
     Attributes:
+        about: what it was about.
         code: its exit code, negative for a signal.
         how: the same in words.
     """
 
     def __init__(self, about: str, code: int | None) -> None:
-        self.code = code
+        self.about, self.code = about, code
         cause = signal.Signals(-code).name if code and -code in set(signal.Signals) else f"exit code {code}"
         self.how = f"{cause}: out of memory, os._exit, or a crash of native code"
         super().__init__(f"{about}: the process that looked at it died ({self.how}).")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ProcessDied, (self.about, self.code)
 
 
 def run_in_subprocess(work: Callable[..., T], *arguments: object, about: str, timeout: float | None = None) -> T:
