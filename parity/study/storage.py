@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+import shlex
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -60,7 +61,7 @@ def stored(out: Path, resume: str | None) -> Iterator[tuple[Path, str | None, Pl
             yield local, resume, place
         except (CannotStart, Interrupted) as error:
             study = re.compile(re.escape(str(local)) + r"/([\w.-]+)")
-            raise type(error)(study.sub(lambda name: place(local / name[1]), str(error))) from error
+            raise type(error)(study.sub(lambda name: shlex.quote(place(local / name[1])), str(error))) from error
 
 
 class _Mirror:

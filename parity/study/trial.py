@@ -226,7 +226,10 @@ class _Recorder:
         return seconds
 
     def _write_tables(self) -> None:
-        timing = pd.DataFrame(self._timing, columns=_TIMING_COLUMNS)
+        # Types as they are stored, also of a trial that crashed in its first iteration.
+        timing = pd.DataFrame(self._timing, columns=_TIMING_COLUMNS).astype(
+            _WHOLE | {name: "float64" for name in _TIMING_COLUMNS if name not in _WHOLE}
+        )
         for name, table in ((files.CURVE_FILE, pd.DataFrame(self._curve)), (files.TIMING_FILE, timing)):
             with replacing(self._folder / name) as path:
                 table.to_parquet(path, index=False)
@@ -263,6 +266,7 @@ class _Recorder:
 
 # What is kept of a trial beside its session.
 _COURSE = ("_started", "_evaluated_s", "_steps", "_curve", "_timing", "_masks", "_seen")
+_WHOLE = {"iteration": "int64", "steps": "int64"}
 _TIMING_COLUMNS = ["iteration", *(field.name for field in dataclasses.fields(Iteration)), "evaluate_s"]
 
 
