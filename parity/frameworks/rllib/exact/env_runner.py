@@ -88,22 +88,13 @@ class ExactEnvRunner(MultiAgentEnvRunner):
         if self.module is not None:
             self.module.foreach_module(lambda _, module: module.eval() if isinstance(module, torch.nn.Module) else None)
 
-    def _sample(
-        self,
-        *,
-        num_timesteps: int | None = None,
-        explore: bool,
-        random_actions: bool = False,
-        force_reset: bool = False,
-        **others: Any,
-    ) -> list[MultiAgentEpisode]:
-        if num_timesteps is None or random_actions:
-            others |= {"random_actions": random_actions, "force_reset": force_reset}
-            episodes = super()._sample(num_timesteps=num_timesteps, explore=explore, **others)
+    def _sample(self, *, num_timesteps: int | None = None, explore: bool, **how: Any) -> list[MultiAgentEpisode]:
+        if num_timesteps is None or how.get("random_actions"):
+            episodes = super()._sample(num_timesteps=num_timesteps, explore=explore, **how)
             # RLlib's loop may leave sub-environments that wait for their reset.
             self._needs_initial_reset = True
             return episodes
-        if force_reset or self._needs_initial_reset:
+        if how.get("force_reset") or self._needs_initial_reset:
             self._reset_envs_and_episodes(explore)
 
         chunks: list[list[MultiAgentEpisode]] = [[] for _ in range(self.num_envs)]

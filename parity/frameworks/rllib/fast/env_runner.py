@@ -56,31 +56,18 @@ class _Fast(MultiAgentEnvRunner):
         if self.env is not None and self.module is not None:
             self.left = conditions.of_sampling(self, self._base, self._bypassed)
 
-    def _sample(
-        self,
-        *,
-        num_timesteps: int | None = None,
-        explore: bool,
-        random_actions: bool = False,
-        force_reset: bool = False,
-        **others: Any,
-    ) -> list[MultiAgentEpisode]:
-        is_taken = num_timesteps is not None and explore and not random_actions and self.module is not None
+    def _sample(self, *, num_timesteps: int | None = None, explore: bool, **how: Any) -> list[MultiAgentEpisode]:
+        is_taken = num_timesteps is not None and explore and not how.get("random_actions") and self.module is not None
         # Anew each time: methods may have been replaced, callbacks and connectors added.
         if is_taken and self.env is not None:
             self.left = conditions.of_sampling(self, self._base, self._bypassed)
+        starts_anew = how.get("force_reset") or self._needs_initial_reset
         if not is_taken or self.left:
-            if self._is_behind and not (force_reset or self._needs_initial_reset or num_timesteps is None):
+            if self._is_behind and not (starts_anew or num_timesteps is None):
                 self._catch_up(explore)
             self._is_behind = False
-            return super()._sample(
-                num_timesteps=num_timesteps,
-                explore=explore,
-                random_actions=random_actions,
-                force_reset=force_reset,
-                **others,
-            )
-        if force_reset or self._needs_initial_reset:
+            return super()._sample(num_timesteps=num_timesteps, explore=explore, **how)
+        if starts_anew:
             self._reset_envs_and_episodes(explore)
         assert num_timesteps is not None
         self._is_behind = True
