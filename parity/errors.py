@@ -122,7 +122,7 @@ def root_of(error: BaseException) -> BaseException:
         chain.append(cause)
     for each in chain:
         frames = traceback.extract_tb(each.__traceback__)
-        if str(each).strip() and frames and _rank(frames[-1].filename) > 0 and not hasattr(each, "cause"):
+        if _text(each).strip() and frames and _rank(frames[-1].filename) > 0 and not hasattr(each, "cause"):
             return each
     return next((each for each in reversed(chain) if _told(each)[1]), chain[-1])
 
@@ -192,7 +192,7 @@ def _text(error: BaseException) -> str:
     """``str(error)``, which a user's exception may not allow, without what would control a terminal."""
     try:
         text = str(error)
-    except Exception as broken:
+    except BaseException as broken:
         return f"its message cannot be read, __str__ raised {type(broken).__name__}"
     if len(text) > LONGEST_READ:
         text = f"{text[: LONGEST_READ // 2]}…{text[-LONGEST_READ // 2 :]}"
@@ -210,10 +210,10 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 1].rstrip()}…"
 
 
-def printable(text: str) -> str:
+def printable(text: str, longest: int = LONGEST_LINE) -> str:
     """One line of sane length, without what would control a terminal, forge a line of a log or not be written at all."""
-    half = LONGEST_LINE // 2
-    cut = text if len(text) <= LONGEST_LINE else f"{text[:half]}…{text[-half:]}"
+    half = longest // 2
+    cut = text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
     return "".join(c if c.isprintable() else " " for c in cut)
 
 

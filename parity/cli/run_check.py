@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from parity import frameworks
 from parity.capture import collect
 from parity.cli.github import annotate_findings
-from parity.errors import CannotStart, NotSupported, in_words
+from parity.errors import CannotStart, NotSupported, in_short, in_words
 from parity.ladder.judge import judge
 from parity.ladder.log import write_log
 from parity.ladder.run_rungs import LadderResult
@@ -42,7 +42,16 @@ def run_check(options: CheckOptions, as_json: bool) -> int:
         task_id, collected, device, left_out = run_in_subprocess(
             _collected, options, names, about=f"--task {options.task}", timeout=options.timeout
         )
-    document, ladders = judge(task_id, collected, device)
+    try:
+        document, ladders = judge(task_id, collected, device)
+    except Exception as error:
+        if options.load is None:
+            raise
+        # Each array is one of numbers; together they may still be those of no collection.
+        again = "write it again with `parity check --save`"
+        raise CannotStart(
+            f"--load {options.load}: its numbers do not fit together ({in_short(error)}); {again}."
+        ) from error
     document.left_out = left_out
     _show(options, document, ladders, collected)
     if as_json:

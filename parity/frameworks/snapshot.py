@@ -18,6 +18,8 @@ import cloudpickle
 import numpy as np
 import torch
 
+from parity.errors import one_line
+
 # How an object is pickled: what `object.__reduce__` returns.
 Reducer = Callable[[Any], tuple[Any, ...]]
 _LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
@@ -41,7 +43,7 @@ def pack(what: Any, reducers: Mapping[type, Reducer]) -> bytes:
     try:
         _Pickler(file, reducers).dump((what, state))
     except Exception as error:  # whatever a user's object raises when it is pickled
-        raise CannotBeKept(f"{type(error).__name__}: {error}") from error
+        raise CannotBeKept(f"{type(error).__name__}: {one_line(error)}") from error
     return file.getvalue()
 
 
@@ -54,7 +56,7 @@ def unpack(data: bytes) -> Any:
     try:
         what, (python, numpy, cpu, cuda) = pickle.loads(data)
     except Exception as error:
-        raise CannotBeKept(f"{type(error).__name__}: {error}") from error
+        raise CannotBeKept(f"{type(error).__name__}: {one_line(error)}") from error
     random.setstate(python)
     np.random.set_state(numpy)
     torch.set_rng_state(cpu)

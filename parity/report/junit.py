@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from xml.etree import ElementTree
 
+from parity.errors import LONGEST_READ, printable
 from parity.ladder.findings import page_of
 from parity.report import text
 from parity.results.gate import Gate, Status
@@ -137,4 +138,4 @@ def _totals(cases: list[Case]) -> dict[str, str]:
 
 
 def _xml(value: str) -> str:
-    return _NOT_XML.sub("\ufffd", value)
+    return _NOT_XML.sub("\ufffd", printable(value, LONGEST_READ))

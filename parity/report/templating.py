@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from parity.errors import LONGEST_READ, printable
 from parity.report import text
 from parity.report.gate import STATUS_WORDS
 
@@ -25,7 +26,7 @@ TONE_SIGNS |= {"note": "\N{LARGE BLUE CIRCLE}", "plain": "\N{MEDIUM WHITE CIRCLE
 
 @cache
 def html_environment() -> Environment:
-    return _environment(autoescape=True)
+    return _environment(autoescape=True, finalize=_cut)
 
 
 @cache
@@ -39,18 +40,19 @@ def markdown_environment() -> Environment:
 
 def escape_markdown(value: str) -> str:
     """One line of plain text: no HTML, no Markdown, no cell border of a table."""
-    line = re.sub(r"[\r\n]+", " ", value)
+    line = printable(value, LONGEST_READ)
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*|\[\]~])|(?<!\w)(_)|(_)(?!\w)", lambda match: f"\\{match.group()}", line)
 
 
 def markdown_code(value: Any) -> Markup:
     """A code span, also inside a table."""
-    return Markup("`{}`").format(Markup(re.sub(r"[\r\n]+", " ", str(value)).replace("`", "'").replace("|", "\\|")))
+    return Markup("`{}`").format(Markup(printable(str(value), LONGEST_READ).replace("`", "'").replace("|", "\\|")))
 
 
 def fenced(value: str) -> Markup:
     """A code block with a fence that its text cannot end."""
+    value = "\n".join(printable(line, LONGEST_READ) for line in value.splitlines())
     longest = max((len(run) for run in re.findall("`+", value)), default=0)
     fence = "`" * max(3, longest + 1)
     return Markup("{0}\n{1}\n{0}").format(Markup(fence), Markup(value))
@@ -59,6 +61,12 @@ def fenced(value: str) -> Markup:
 def mermaid(chart: str) -> Markup:
     """A diagram that code hosts draw; it has no text but our own and names of frameworks."""
     return Markup(f"```mermaid\n{chart}\n```")
+
+
+def _cut(value: Any) -> Any:
+    """A reason of 5 MB makes no page that opens."""
+    too_long = isinstance(value, str) and not isinstance(value, Markup) and len(value) > LONGEST_READ
+    return f"{value[:LONGEST_READ]}…" if too_long else value
 
 
 def _finalize(value: Any) -> Any:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import json
 import types
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
-from parity.errors import CannotStart
+from parity.errors import CannotStart, first_refusal, one_line
 from parity.results.capture import Capture
+from parity.results.reading import complaint
 from parity.results.writing import replacing
 
 SCHEMA_VERSION = 2
 JSON_FILE = "capture.json"
 # What `parity check --save` wrote before a capture had a schema.
 OLD_JSON_FILE = "facts.json"
+# Ten times what the largest task of parity's own needs.
+MOST_BYTES, MOST_MEMBERS = 2**31, 100_000
 
 
 def save(capture: Capture, path: Path) -> None:
@@ -48,10 +55,11 @@ def load(path: Path) -> Capture:
     again = "write it again with `parity check --save`"
     try:
         with zipfile.ZipFile(path) as archive:
+            _bounded(archive)
             names = archive.namelist()
             if JSON_FILE not in names and OLD_JSON_FILE in names:
                 raise CannotStart(f"{path} was written by a parity whose captures had no schema: {again}.")
-            document = json.loads(archive.read(JSON_FILE))
+            document = from_json(archive.read(JSON_FILE))
             if document["schema_version"] != SCHEMA_VERSION:
                 raise CannotStart(
                     f"{path}: schema_version {document['schema_version']}, this parity reads {SCHEMA_VERSION}: {again}."
@@ -61,9 +69,29 @@ def load(path: Path) -> Capture:
                 for name in names
                 if name.endswith(".npy")
             }
-        return _typed(Capture, document["capture"], arrays)
-    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CannotStart(f"{path} holds no capture ({error}): {again}.") from error
+        return _typed(Capture, document["capture"], arrays, "")
+    except (
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        RuntimeError,
+        LookupError,
+        MemoryError,
+    ) as error:
+        raise CannotStart(f"{path} holds no capture ({one_line(error)}): {again}.") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CannotStart(f"{path} holds no capture ({complaint(error)}): {again}.") from error
+
+
+def _bounded(archive: zipfile.ZipFile) -> None:
+    """Raises:
+    ValueError: what is in the archive is too much, packed or unpacked; its table says how much, and no more is read.
+    """
+    size = sum(member.file_size for member in archive.infolist())
+    if size > MOST_BYTES or len(archive.infolist()) > MOST_MEMBERS:
+        raise ValueError(f"{size} bytes in {len(archive.infolist())} files: too large")
 
 
 def _plain(value: Any, place: str, arrays: dict[str, np.ndarray], known: dict[int, str]) -> Any:
@@ -84,21 +112,42 @@ def _plain(value: Any, place: str, arrays: dict[str, np.ndarray], known: dict[in
     return {str(name): _plain(each, f"{place}/{name}".lstrip("/"), arrays, known) for name, each in items.items()}
 
 
-def _typed(hint: Any, stored: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """What `_plain` made of a value of this type, as that value."""
+def _typed(hint: Any, stored: Any, arrays: Mapping[str, np.ndarray], place: str) -> Any:
+    """What `_plain` made of a value of this type, as that value; ``place``: where it stands, for a message.
+
+    Raises:
+        ValueError: it is of another type.
+    """
     if hint is np.ndarray:
-        return arrays[stored]
-    if dataclasses.is_dataclass(hint):
-        assert isinstance(hint, type)
-        hints = get_type_hints(hint)
-        # A field that an earlier parity stored and nothing read any more is left out.
-        return hint(**{name: _typed(hints[name], each, arrays) for name, each in stored.items() if name in hints})
+        array = arrays.get(stored) if isinstance(stored, str) else None
+        if array is None or array.dtype.kind not in "biuf":
+            raise ValueError(f"{place}: there is no such array of numbers")
+        return array
     arguments = get_args(hint)
     if get_origin(hint) in (Union, types.UnionType):
         (other,) = [each for each in arguments if each is not type(None)]
-        return None if stored is None else _typed(other, stored, arrays)
-    if get_origin(hint) is dict:
-        return {name: _typed(arguments[1], each, arrays) for name, each in stored.items()}
+        return None if stored is None else _typed(other, stored, arrays, place)
+    if dataclasses.is_dataclass(hint) or get_origin(hint) is dict:
+        if not isinstance(stored, dict):
+            raise ValueError(f"{place or 'capture'}: {type(stored).__name__} where an object belongs")
+        # A field that an earlier parity stored and nothing read any more is left out.
+        hints = get_type_hints(hint) if dataclasses.is_dataclass(hint) else dict.fromkeys(stored, arguments[-1])
+        parts = {
+            name: _typed(hints[name], each, arrays, f"{place}.{name}".lstrip("."))
+            for name, each in stored.items()
+            if name in hints
+        }
+        return hint(**parts) if dataclasses.is_dataclass(hint) else parts
     if get_origin(hint) is list:
-        return [_typed(arguments[0], each, arrays) for each in stored]
-    return stored
+        if not isinstance(stored, list):
+            raise ValueError(f"{place}: {type(stored).__name__} where a list belongs")
+        return [_typed(arguments[0], each, arrays, f"{place}.{i}") for i, each in enumerate(stored)]
+    try:
+        return _adapter(hint).validate_python(stored)
+    except ValidationError as error:
+        raise ValueError(f"{place}: {first_refusal(error)[1]}") from error
+
+
+@functools.cache
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint)

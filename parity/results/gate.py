@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Literal
 
+from parity.errors import printable
 from parity.results.model import Stored
 from parity.results.summary import Number, Summary
 
@@ -106,8 +107,8 @@ class GatedSummary(Summary):
 
 
 def show(value: Any) -> str | None:
-    """A stored value for people; None stays None."""
-    return None if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    """A stored value for people, on one line of sane length; None stays None."""
+    return None if value is None else f"{value:g}" if isinstance(value, float) else printable(str(value))
 
 
 def fingerprint(summary: Summary) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from parity.errors import REFUSED_BY_THE_SYSTEM, CannotStart, Interrupted
+from parity.errors import REFUSED_BY_THE_SYSTEM, CannotStart, Interrupted, in_words
 from parity.results import study as files
 from parity.results.ladder import LADDER_FILE
 from parity.study.options import RunOptions
@@ -19,7 +19,7 @@ from parity.system import machine
 from parity.system.console import say
 from parity.system.ray_session import RAY_DIED, RayDied, ended_with_ray
 from parity.system.subprocesses import ProcessDied, run_in_subprocess
-from parity.task.registry import TaskRef
+from parity.task.registry import TaskRef, resolve
 
 # Held by the process that runs a study.
 LOCK_FILE = ".lock"
@@ -101,6 +101,9 @@ def _resume(options: RunOptions, name: str) -> tuple[Path, dict[str, TaskRef]]:
     folder = files.find_study(name, options.out)
     record = files.load_study(folder).file
     request = record.request
+    code = [ref.location for ref in map(resolve, request.task_arguments) if ref.folder is not None]
+    if code:
+        say(f"{folder / files.STUDY_FILE} names {in_words(code)}, which is run now")
     preflight = inspect(
         request.task_arguments, request.frameworks, request.steps, request.device, request.threads, options.timeout
     )

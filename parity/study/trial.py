@@ -90,7 +90,7 @@ def run_trial(
         recorder.write("interrupted" if interrupted else "crashed", in_short(error))
         if interrupted or isinstance(error, Exception):
             raise
-        raise RuntimeError(f"the port raised {error!r}") from error
+        raise RuntimeError(f"the port raised {in_short(error)}") from error
     recorder.write("done", None)
 
 

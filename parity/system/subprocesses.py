@@ -114,14 +114,18 @@ def _child(sender: Connection, work: Callable[..., Any], arguments: tuple[object
     os.dup2(2, 1)  # stdout is for the driver's document
     keep_streams()
     live_with_driver()
-    try:
-        answer: tuple[Any, BaseException | None] = (work(*arguments), None)
-    except Exception as error:
-        answer = (None, _that_can_be_sent(error))
-    except BaseException as error:
-        answer = (None, CannotStart(f"{raised_at(error)}; code that is looked at may not end the process."))
-    sender.send(answer)
+    sender.send(answer_of(work, arguments))
     sender.close()
+
+
+def answer_of(work: Callable[..., Any], arguments: tuple[object, ...]) -> tuple[Any, Exception | None]:
+    """What ``work`` returns, or what it raised as an exception that can be sent; never raises."""
+    try:
+        return work(*arguments), None
+    except Exception as error:
+        return None, _that_can_be_sent(error)
+    except BaseException as error:
+        return None, CannotStart(f"{raised_at(error)}; code that is looked at may not end the process.")
 
 
 def live_with_driver() -> None:
@@ -160,18 +164,27 @@ def kill(pid: int) -> None:
 
 
 def _that_can_be_sent(error: Exception) -> Exception:
-    """The exception itself where it survives the way to the driver, else one of its sentence, with the traceback as a note."""
+    """The exception itself where it survives the way to the driver, else one of its sentence, with the traceback as a note.
+
+    The driver knows no module of the user's, and runs nothing of them: only Python's exceptions and parity's, of plain values.
+    """
+    known = type(error).__module__.partition(".")[0] in ("builtins", "parity")
     try:
-        pickle.loads(pickle.dumps(error))
+        if known and all(isinstance(each, str | int | float | None) for each in error.args):
+            pickle.loads(pickle.dumps(error))
+            return error
     except Exception:
-        sentence = RuntimeError(f"{type(error).__name__}: {one_line(error)}")
-        sentence.add_note("".join(traceback.format_exception(error)))
-        return sentence
-    return error
+        pass  # as one of its sentence
+    sentence = RuntimeError(f"{type(error).__name__}: {one_line(error)}")
+    sentence.add_note("".join(traceback.format_exception(error)))
+    return sentence
 
 
 def raised_at(error: BaseException) -> str:
     """``file.py, line 3, raised SystemExit(0)``, of the innermost line."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}, " if frames else "it "
-    return f"{place}raised {error!r}"
+    try:
+        return f"{place}raised {error!r}"
+    except BaseException:  # a user's own, or of a user's values
+        return f"{place}raised {type(error).__name__}"

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from gate_studies import write_bench
+from gate.gate_studies import write_bench
 from report_studies import change_trial, write_study
 
 from parity.capture import collect

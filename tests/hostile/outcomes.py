@@ -44,7 +44,7 @@ class Outcome:
             AssertionError: it is none that a user may see.
         """
         said = f"{self.arguments}: {self.code}\n{self.out[-2000:]}\n{self.err[-6000:]}"
-        assert "Traceback" not in self.err, said
+        assert "Traceback (most" not in self.err and "internal error" not in self.err, said
         assert self.code in (0, 1, 2, 3), said
         control = {
             c for c in self.err + ("" if "--json" in self.arguments else self.out) if not (c.isprintable() or c == "\n")

@@ -18,6 +18,7 @@ from parity.capture.module_capture import ModuleCapture, add_entry
 from parity.capture.random_masks import random_actions, random_masks
 from parity.capture.scaled_weights import scaled
 from parity.capture.sensitivity import output_sensitivity
+from parity.errors import one_line
 from parity.frameworks.network import nested, sample_observations
 from parity.frameworks.rllib.arrays import array, device_of, flat, probability, take
 from parity.results.capture import Arrays, ChosenActions, RandomObservations, ScaledWeights
@@ -44,7 +45,7 @@ def missing_distributions(module: Any) -> dict[str, str]:
         try:
             _getter(module, phase)()
         except Exception as error:
-            missing[phase] = " ".join([type(error).__name__, *str(error).split()[:20]])
+            missing[phase] = " ".join([type(error).__name__, *one_line(error).split()[:20]])
     return missing
 
 
