@@ -137,7 +137,7 @@ def _typed(hint: Any, stored: Any, arrays: Mapping[str, np.ndarray], place: str)
             for name, each in stored.items()
             if name in hints
         }
-        return hint(**parts) if dataclasses.is_dataclass(hint) else parts
+        return hint(**parts) if isinstance(hint, type) and dataclasses.is_dataclass(hint) else parts
     if get_origin(hint) is list:
         if not isinstance(stored, list):
             raise ValueError(f"{place}: {type(stored).__name__} where a list belongs")
