@@ -1,4 +1,4 @@
-"""A study in the summary of a job on GitHub, which shows no file of the job as a picture: curves are drawn by Mermaid."""
+"""A study in the summary of a job on GitHub, which shows no file of the job as a picture: curves are means by Mermaid."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def chart(task: TaskContent) -> str | None:
     limits = task.curves.value_range()
     if not lines or limits is None:
         return None
-    last, drawn = min(end for end, _ in lines.values()), [values for _, values in lines.values()]
+    last, means = min(end for end, _ in lines.values()), [values for _, values in lines.values()]
     return "\n".join(
         [
             "xychart-beta",
             f'    title "{", ".join(lines)}"',
             f'    x-axis "environment steps" 0 --> {last:.0f}',
             f'    y-axis "return per episode" {limits[0]:.4g} --> {limits[1]:.4g}',
-            *(f"    line [{', '.join(f'{value:.4g}' for value in values)}]" for values in drawn),
+            *(f"    line [{', '.join(f'{value:.4g}' for value in values)}]" for values in means),
         ]
     )
 

@@ -88,7 +88,7 @@ class FastPPOLearner(PPOTorchLearner):
         minibatches = super()._create_iterator_if_necessary(**arguments)
         if self._left_of_update:
             return minibatches
-        fewer = {module_id for module_id, found in self._row_wise.items() if found.close and self.leaves_out_rows}
+        fewer = {module_id for module_id, rows in self._row_wise.items() if rows.close and self.leaves_out_rows}
         return by_rows(minibatches, fewer)
 
     def _compute_off_policyness(self, batch: Any) -> None:
