@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
 
 from parity.system.machine import cores
+from parity.system.scratch import scratch
 from parity.system.subprocesses import fixed_hash_seed, kill, live_with_driver
 from parity.task.registry import TaskRef
 
@@ -41,6 +42,8 @@ class WorkerPool:
 
     def __init__(self, ref: TaskRef, log: str, processes: int | None = None) -> None:
         self._ref = ref
+        self._scratch = contextlib.ExitStack()
+        self._scratch.enter_context(scratch())
         self._workers = [_Worker(log) for _ in range(processes or min(MOST_PROCESSES, cores()))]
 
     @property
@@ -53,6 +56,7 @@ class WorkerPool:
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
             worker.kill()
+        self._scratch.close()
 
     def run(
         self,

@@ -102,7 +102,8 @@ def remove(folder: Path) -> None:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         time.sleep(0.05)
-    for path in shared:
+    in_use = {path for process in psutil.process_iter() for path in _shared_memory(process)} if shared else set()
+    for path in shared - in_use:
         with contextlib.suppress(OSError):
             os.unlink(path)
     shutil.rmtree(folder, ignore_errors=True)
