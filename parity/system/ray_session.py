@@ -85,7 +85,8 @@ def _start(cpus: float, folders: set[str]) -> None:
             logging_level=logging.ERROR,
             log_to_driver=False,
             _node_ip_address="127.0.0.1",
-            _temp_dir=os.environ.get(MARK),
+            # A folder in it, as Ray lets everybody into its own.
+            _temp_dir=f"{os.environ[MARK]}/r" if MARK in os.environ else None,
         )
     except Exception as error:
         raise RayDied(

@@ -24,8 +24,8 @@ from filelock import FileLock, Timeout
 MARK = "PARITY_SCRATCH"
 PREFIX = "parity-"
 LOCK_FILE = ".lock"
-# Of a socket's path Linux takes 107 bytes, macOS 103; below the folder Ray needs 66 of them.
-LONGEST_PATH = 37
+# Of a socket's path Linux takes 107 bytes, macOS 103; below the folder Ray needs 68 of them.
+LONGEST_PATH = 35
 # To die, which takes a process with much memory a while.
 LONGEST_S = 20.0
 

@@ -13,13 +13,14 @@ from parity.system.scratch import MARK
 from parity.system.subprocesses import run_in_subprocess
 
 
-def _look() -> tuple[list[str], str]:
+def _look() -> tuple[list[str], str, int]:
     from parity.system.ray_session import connect
 
     connect(None, 1, set())
     processes = psutil.Process().children(recursive=True)
+    folder = os.environ[MARK]
     sockets = [place for each in [psutil.Process(), *processes] for place in each.net_connections("inet")]
-    return [place.laddr.ip for place in sockets if place.status == psutil.CONN_LISTEN], os.environ[MARK]
+    return [place.laddr.ip for place in sockets if place.status == psutil.CONN_LISTEN], folder, os.stat(folder).st_mode
 
 
 def test_ray_listens_on_loopback_alone_and_leaves_neither_token_nor_session(
@@ -28,8 +29,8 @@ def test_ray_listens_on_loopback_alone_and_leaves_neither_token_nor_session(
     """Also where another cluster is named, which is `parity run`'s to follow."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")
-    listening, folder = run_in_subprocess(_look, about="a test", timeout=300)
-    assert listening
+    listening, folder, mode = run_in_subprocess(_look, about="a test", timeout=300)
+    assert listening and mode & 0o077 == 0
     for place in map(ipaddress.ip_address, listening):
         assert (getattr(place, "ipv4_mapped", None) or place).is_loopback, listening
     assert not list(tmp_path.rglob("*")), "something lies in the home directory"
