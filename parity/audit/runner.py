@@ -6,6 +6,9 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.rl_module import MultiRLModule
+from ray.rllib.core.rl_module.apis.inference_only_api import InferenceOnlyAPI
 
 from parity.audit import numbers
 from parity.audit.figures import RunnerFigures
@@ -91,14 +94,11 @@ def taken(env_runner: Any) -> RunnerFigures | None:
     if getattr(env_runner, "env", None) is None or env_runner.module is None:
         return None
     figures = RunnerFigures(env_runner.worker_index)
-    modules = env_runner.module
-    for module_id in modules.keys() if hasattr(modules, "keys") else ():
-        parameters = named_parameters(modules[module_id].unwrapped())
-        figures.weights[module_id] = {name: numbers.checksum(array(p)) for name, p in parameters.items()}
-    if not hasattr(modules, "keys"):
-        figures.weights["default_policy"] = {
-            n: numbers.checksum(array(p)) for n, p in named_parameters(modules).items()
-        }
+    module = env_runner.module
+    modules = {DEFAULT_MODULE_ID: module}  # of a single agent
+    if isinstance(module, MultiRLModule):
+        modules = {module_id: each.unwrapped() for module_id, each in module.items()}
+    figures.weights = {module_id: _checksums(each) for module_id, each in modules.items()}
     if ends is None:
         return figures
     envs = env_runner.env.unwrapped.envs
@@ -111,6 +111,16 @@ def taken(env_runner: Any) -> RunnerFigures | None:
             figures.mask_gaps.append(f"sub-environment {i}")
         each.starts, each.seeds_again, each.terminated, each.truncated = [], 0, 0, 0
     return figures
+
+
+def _checksums(module: Any) -> dict[str, int]:
+    """Of the parameters that RLlib synchronises: an env runner may keep others, such as those of values, and not use them."""
+    left_out = module.get_non_inference_attributes() if isinstance(module, InferenceOnlyAPI) else []
+    return {
+        name: numbers.checksum(array(p))
+        for name, p in named_parameters(module).items()
+        if not any(name == each or name.startswith(f"{each}.") for each in left_out)
+    }
 
 
 def _shows_another_mask(env: Any, shown: Any) -> bool:
