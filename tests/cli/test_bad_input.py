@@ -90,7 +90,7 @@ def test_a_study_that_is_there_already_is_not_overwritten(parity: Parity) -> Non
 
 TOML = {
     "task = [": "parity.toml: ",
-    'taks = "tiles"': "parity.toml, taks: no such option; there are task, suite, frameworks, ",
+    'taks = "tiles"': "parity.toml, taks: no such option; there are task, suite, env, ",
     'json = "yes"': "parity.toml, json: no such option; there are task, ",
     "steps = 0": "parity.toml, steps 0: input should be greater than or equal to 1.",
     'require = "luck"': "parity.toml, require luck: input should be 'equivalent', 'not-worse' or 'learns'.",

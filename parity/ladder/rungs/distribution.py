@@ -18,8 +18,8 @@ from parity.results.capture import ChosenActions, Distribution
 
 # exp of any usual mask constant (-1e8, -1e10, float32's minimum, -inf) is 0 in float32; this allows nothing to be played.
 IMPOSSIBLE = 1e-12
-# Once legal logits differ by 30, an illegal one is 10 to 30 above a legal one in some row: penalties of less than about 35 leave
-# more, -1e8 and its like leave 0.
+# Once legal logits differ by 30, an illegal one is 10 to 30 above a legal one in some row: penalties of less than about 35
+# leave more, -1e8 and its like leave 0.
 HARDLY = 1e-9
 # float32 entropies of up to some hundred actions; a mask that is not honoured is off by tenths.
 ENTROPY_SLACK = 1e-5
