@@ -38,6 +38,7 @@ def init(
     import json as json_module
     import shlex
 
+    from parity.errors import printable
     from parity.port.scaffold import create, create_from_env
 
     files = create(folder) if from_ is None else create_from_env(folder, from_, network, env_kwargs or ())
@@ -47,9 +48,9 @@ def init(
     if json:
         print(json_module.dumps({"folder": str(folder), "files": files, "next": following}, indent=1))
         return 0
-    print(f"Wrote {', '.join(files)} into {folder}. Next:\n")
+    print(printable(f"Wrote {', '.join(files)} into {folder}. Next:") + "\n")
     for command in following:
-        print(f"  {command}")
+        print(printable(f"  {command}"))
     if from_ is None:
         print("\nRead env.py, then port.py: their comments say what to replace.")
     return 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 
 from parity.cli import call
 from parity.errors import CannotStart
@@ -98,7 +98,14 @@ def generated(examples: int) -> Callable[[Test], Test]:
         HealthCheck.data_too_large,
         HealthCheck.filter_too_much,
     ]
-    options = settings(max_examples=examples, deadline=None, database=None, suppress_health_check=checks)
+    # Neither shrunk nor explained: both trace every line, and a report takes minutes then.
+    options = settings(
+        phases=(Phase.explicit, Phase.generate),
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        suppress_health_check=checks,
+    )
     return lambda test: seed(SEED)(options(test))
 
 
