@@ -59,7 +59,7 @@ def main() -> None:
                     outcome = {"kind": "correct", "accused": bool(loud), "iterations": iterations}
             lines = [each.sentence for each in events if each.event == "begin"]
             known[name] = outcome | {"said": lines, "cpu_s": round(time.process_time() - start, 1)}
-        except Exception:
+        except Exception:  # a training that raises is a result of its own, and the others go on
             known[name] = {"kind": "fault" if name in LATE else "correct", "raised": traceback.format_exc()[-2000:]}
         print(name, {key: value for key, value in known[name].items() if key != "said"}, flush=True)
         for line in known[name].get("said", []):
