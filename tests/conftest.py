@@ -224,6 +224,27 @@ SLOW = (
     "test_a_mistake_in_such_a_layout_is_named_first[label inverted",
     "test_a_mistake_in_such_a_layout_is_named_first[mask of the state",
     "test_run_names_a_level_that_rises_late",  # the trial's own part is fast
+    # The other case of the same claim is fast: another environment, framework, page, command or part.
+    "test_a_module_that_is_illegal_only_while_sampling_is_told_as_that[strict_in_a_worker",
+    "test_what_is_wrong_only_through_algorithm_is_named[another loss in a process",
+    "test_a_port_that_flattens_and_puts_together_in_another_order",
+    "test_an_adapter_whose_framework_is_missing_is_one_sentence[check",
+    "test_a_framework_whose_package_is_missing_is_one_sentence[sb3_contrib-sb3",
+    "test_axe_finds_nothing_to_object_to[light",
+    "test_a_resumed_trial_has_the_parameters_of_an_uninterrupted_one[rllib]",
+    "test_a_checkpoint_goes_on_from_one_path_to_the_other[rllib]",
+    "TestRllibExact::test_training_moves_the_weights_and_repeats",
+    "TestRllibExact::test_initial_weights_follow_the_seed_and_are_those_of_sb3",
+    "TestRllibExact::test_evaluation_does_not_change_training",
+    "test_the_example_is_compared_and_holds[rllib-exact-its own module]",
+    "test_rllib_ends_with_the_same_parameters[rllib]",
+    "test_without_an_extra_a_command_says_in_a_sentence_which[bisect",
+    "test_a_good_port_is_accused_of_nothing[two-learning-agents-rllib-exact]",
+    "test_a_good_port_is_accused_of_nothing[multi-discrete-rllib-exact]",
+    "test_the_ladder_holds[probe-one-action-rllib-exact]",
+    "test_what_a_callback_changes_is_named_with_the_callback[given3",
+    "test_a_killed_study_is_finished_by_resume",  # a trial that goes on from its snapshot is fast
+    "test_a_trial_does_not_import_pytorchs_compiler",  # a matter of start-up time, in no result
     "test_half_the_image_lost_is_named_in_another_order_too",  # a mistake beside the order is named in small networks
     "test_a_mistake_beside_the_order_is_named[relu",
     # The same sentence is fast for the other framework, the other command, the other adapter.

@@ -53,9 +53,10 @@ class Network(torch.nn.Module):
 def test_it_learns_what_is_shown_and_plays_legally() -> None:
     ppo = PPOParams(n_envs=4, n_steps=64, learning_rate=0.02)
     limit = limit_of_task(Task(id="match", env=Match, network=Network, ppo=ppo), 0, "cpu")
+    torch.manual_seed(0)
     seen: list[Iteration] = []
-    limit.train(12 * ppo.rollout_steps, seen.append)
-    assert [each.steps for each in seen] == [256 * (k + 1) for k in range(12)]
+    limit.train(48 * ppo.rollout_steps, seen.append)
+    assert [each.steps for each in seen] == [256 * (k + 1) for k in range(48)]
     assert min(min(each.sample_s, each.returns_s, each.update_s) for each in seen) > 0
     logits = limit.players[0].network.logits.weight
     assert logits.argmax(-1).tolist() == [0, 1, 2, 3] and logits.softmax(-1).diag().min() > 0.7

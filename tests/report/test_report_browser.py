@@ -201,15 +201,19 @@ def test_the_keyboard_reaches_every_answer_and_every_switch(chromium: Any, good_
 
 
 def test_paper_is_white_whatever_the_screen_is(chromium: Any, good_study: Path) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
     open_report(chromium, good_study, scheme="dark")
     chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    try:
-        shown = chromium.execute_script(
-            "return [getComputedStyle(document.body).backgroundColor, document.querySelector('.plot').layout.font.color]"
+    colours = (
+        "return [getComputedStyle(document.body).backgroundColor, document.querySelector('.plot').layout.font.color]"
+    )
+    try:  # The page hears of paper by an event, which comes a moment later.
+        WebDriverWait(chromium, 20).until(
+            lambda driver: driver.execute_script(colours) == ["rgb(255, 255, 255)", "#1c2126"]
         )
     finally:
         chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
-    assert shown == ["rgb(255, 255, 255)", "#1c2126"]
 
 
 def test_without_a_browser_these_are_skipped_and_the_last_line_says_so(tmp_path: Path) -> None:
