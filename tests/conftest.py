@@ -296,9 +296,11 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Collected:
 def ray_started() -> Iterator[None]:
     """For an `Algorithm`, which would otherwise start a Ray of its own with all that it brings."""
     import ray
+    from ray._raylet import AuthenticationTokenLoader
 
-    # An Algorithm in an earlier test of this process may have started one.
+    # An Algorithm in an earlier test of this process may have started one, with a token that this process remembers.
     ray.shutdown()
+    AuthenticationTokenLoader.instance().reset_cache()
     before = dict(os.environ)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # Env runners of a port look for what its task file imports where `parity run` says that it lies.

@@ -73,6 +73,7 @@ def _start(cpus: float, folders: set[str]) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join([*sorted(folders), *filter(None, [os.environ.get("PYTHONPATH")])])
     # Ray would leave a token that everybody can read in the home directory, or fail where that cannot be written to.
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    _let_the_token_be_read_again()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     _let_loopback_be_loopback()
     try:
@@ -92,6 +93,13 @@ def _start(cpus: float, folders: set[str]) -> None:
         raise RayDied(
             f"Ray did not start on this machine ({one_line(error)}); try again, with fewer programs beside it."
         ) from error
+
+
+def _let_the_token_be_read_again() -> None:
+    """A process that had another Ray before remembers its token, and the Ray that starts now would refuse it."""
+    from ray._raylet import AuthenticationTokenLoader
+
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _let_ray_be_silent() -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from parity.system.ray_session import OBJECT_STORE_BYTES, connect
 from parity.system.scratch import MARK
 from parity.system.subprocesses import run_in_subprocess
 
 
 def _look() -> tuple[list[str], str, int]:
-    from parity.system.ray_session import connect
-
     connect(None, 1, set())
     processes = psutil.Process().children(recursive=True)
     folder = os.environ[MARK]
@@ -35,3 +34,17 @@ def test_ray_listens_on_loopback_alone_and_leaves_neither_token_nor_session(
         assert (getattr(place, "ipv4_mapped", None) or place).is_loopback, listening
     assert not list(tmp_path.rglob("*")), "something lies in the home directory"
     assert not Path(folder).exists()
+
+
+def _after_another() -> str:
+    """Where parity's Ray is, in a process whose own was started and ended before."""
+    import ray
+
+    ray.init(num_cpus=1, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, log_to_driver=False)
+    ray.shutdown()
+    return connect(None, 1, set())
+
+
+def test_a_process_that_had_a_ray_of_its_own_gets_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run_in_subprocess(_after_another, about="a test", timeout=300).startswith("127.0.0.1:")
