@@ -18,6 +18,7 @@ from stable_baselines3 import PPO
 from parity.cli import call
 from parity.frameworks import hyperparameters
 from parity.port.translate.arguments import PARAMETERS, ZOO_KEYS
+from parity.port.translate.json_yaml import read_mapping
 from parity.task import PPOParams
 
 Document = dict[str, Any]
@@ -202,6 +203,11 @@ A-v1:
   policy_kwargs: "dict(net_arch=dict(pi=[64, 64], vf=[64]), activation_fn=nn.ReLU, ortho_init=False)"
   normalize: "{'norm_obs': True, 'norm_reward': False}"
 """
+
+
+def test_a_number_without_a_point_is_a_number() -> None:
+    arguments = read_mapping("n_timesteps: 1e6\nlearning_rate: 3e-4\n", "a.yml", "yaml")
+    assert arguments.values == {"n_timesteps": 1_000_000, "learning_rate": 3e-4}
 
 
 def test_a_zoo_file_is_read_by_environment(translated: Any) -> None:

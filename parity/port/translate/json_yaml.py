@@ -29,6 +29,8 @@ KNOWN = tuple(dict.fromkeys([*PARAMETERS["PPO"], *ZOO_KEYS]))
 _PYTHON = ("policy_kwargs", "normalize", "rollout_buffer_kwargs", "env_kwargs", "monitor_kwargs")
 _WORDS = {list: "a list", str: "text", type(None): "nothing"}
 _LINEAR = re.compile(r"lin_([0-9.eE+-]+)")
+# A number for YAML 1.2 and for its reader, text for PyYAML, which wants a point in it.
+_WITHOUT_POINT = re.compile(r"[+-]?[0-9]+[eE][+-]?[0-9]{1,3}")
 
 
 def read_mapping(text: str, name: str, form: Literal["json", "yaml"], env: str | None = None) -> Arguments:
@@ -154,6 +156,8 @@ def _some(mapping: dict[Any, Any]) -> str:
 
 
 def _value(key: str, given: Any, place: str) -> Any:
+    if isinstance(given, str) and _WITHOUT_POINT.fullmatch(given):
+        given = float(given)
     if isinstance(given, str) and (linear := _LINEAR.fullmatch(given.strip())):
         try:
             return LinearSchedule(float(linear[1]))
