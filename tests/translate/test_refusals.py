@@ -96,11 +96,11 @@ REFUSED: dict[str, tuple[str, str, tuple[str, ...], str]] = {
         (),
         "a.json: n_envs * n_steps = 65 rows leave a last minibatch of one row",
     ),
-    "YAML's 3e-4": (
+    "a number in quotes": (
         "a.yml",
-        "learning_rate: 3e-4",
+        "learning_rate: '0.1'",
         (),
-        "a.yml, learning_rate: learning_rate is '3e-4', input should be a valid number; write it without quotes; YAML",
+        "a.yml, learning_rate: learning_rate is '0.1', input should be a valid number; write it without quotes",
     ),
     "a scheduled gamma": (
         "a.yml",

@@ -121,7 +121,7 @@ def _params(arguments: Arguments, constants: dict[str, Any]) -> PPOParams:
         field = str(first["loc"][0])
         hint = "correct it"
         if isinstance(first["input"], str) and _is_number(first["input"]):
-            hint = "write it without quotes; YAML takes 3e-4 for text and 3.0e-4 for a number"
+            hint = "write it without quotes"
         raise CannotStart(f"{arguments.place(field)}: {field} is {first['input']!r}, {message}; {hint}.") from error
 
 
