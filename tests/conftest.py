@@ -95,6 +95,8 @@ SLOW = (
     "TestRllibExact::test_evaluation_does_not_change_training[GlobalMaze",
     "TestRllib::test_evaluation_does_not_change_training[GlobalMaze",  # what repeats it is common to all: SB3's is fast
     "TestRllib::test_evaluation_depends_on_its_seeds_alone[GlobalMaze",
+    "TestRllibOldStack::test_evaluation_does_not_change_training[GlobalMaze",
+    "TestRllibOldStack::test_evaluation_depends_on_its_seeds_alone[GlobalMaze",
     "TestRllibExact::test_evaluation_depends_on_its_seeds_alone",
     "TestRllibExact::test_an_eval_runner_plays_the_policy_as_it_stands",
     "TestRllibExact::test_a_checkpoint_restores_to_the_same_masked_actions",

@@ -157,6 +157,23 @@ def to_rllib(ppo: PPOParams) -> tuple[dict[str, Any], dict[str, Any], list[Untra
     return training, env_runners, _rllib_differences(ppo)
 
 
+def to_rllib_old_stack(ppo: PPOParams) -> tuple[dict[str, Any], dict[str, Any], list[Untranslated]]:
+    """As `to_rllib`, for the old API stack: it names the rollout otherwise, and has episodes of arrays alone."""
+    training, env_runners, _ = to_rllib(ppo)
+    del env_runners["episodes_to_numpy"]
+    training["train_batch_size"] = training.pop(RLLIB_NAMES["n_steps"])
+    reasons = {
+        "normalize_advantage": (
+            "normalised once over a policy's train batch (population std), not per minibatch"
+            if ppo.normalize_advantage
+            else "cannot be switched off: PPO.training_step always normalises over a policy's train batch"
+        ),
+    }
+    if ppo.adam_eps != TORCH_ADAM_EPS:
+        reasons["adam_eps"] = f"PPOTorchPolicy builds Adam with eps={TORCH_ADAM_EPS:g}"
+    return training, env_runners, _untranslated(ppo, reasons)
+
+
 def to_rllib_exact(ppo: PPOParams) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """As `to_rllib`, and in place of its differences the ``learner_config_dict`` of ``ExactPPOLearner``: there are none."""
     training, env_runners, _ = to_rllib(ppo)
@@ -177,6 +194,11 @@ def _rllib_differences(ppo: PPOParams) -> list[Untranslated]:
     reasons["batch_size"] = (
         "first epoch unshuffled, bootstrap rows take places, the last minibatch wraps into the next epoch"
     )
+    return _untranslated(ppo, reasons)
+
+
+def _untranslated(ppo: PPOParams, reasons: dict[str, str]) -> list[Untranslated]:
+    """With what neither API stack has."""
     if ppo.clip_range_vf is not None:
         reasons["clip_range_vf"] = "RLlib has no clipping of the value's change"
     if ppo.target_kl is not None:
@@ -189,13 +211,17 @@ def of_rllib(config: Any) -> dict[str, Any]:
     n_envs = config.num_envs_per_env_runner * max(1, config.num_env_runners)
     n_steps = config.total_train_batch_size / n_envs
     clamp = config.vf_clip_param
+    # On the old API stack schedules have fields of their own, and a bound on the gradient is always one on its norm.
+    old = not config.enable_rl_module_and_learner
+    schedules = {"lr": config.lr_schedule, "entropy_coeff": config.entropy_coeff_schedule} if old else {}
+    by_norm = old or config.grad_clip_by == "global_norm"
     read = {ours: getattr(config, theirs) for ours, theirs in RLLIB_NAMES.items()} | {
         "n_envs": n_envs,
         "n_steps": int(n_steps) if float(n_steps).is_integer() else n_steps,
         "batch_size": config.minibatch_size or config.train_batch_size_per_learner,
-        "learning_rate": _constant(config.lr),
-        "ent_coef": _constant(config.entropy_coeff),
-        "max_grad_norm": config.grad_clip if config.grad_clip_by == "global_norm" else f"{config.grad_clip_by}",
+        "learning_rate": _constant(schedules.get("lr") or config.lr),
+        "ent_coef": _constant(schedules.get("entropy_coeff") or config.entropy_coeff),
+        "max_grad_norm": config.grad_clip if by_norm else f"{config.grad_clip_by}",
         "clip_range_vf": None if clamp is None or math.isinf(clamp) else f"squared error clamped to {clamp:g}",
         "adam_eps": TORCH_ADAM_EPS,
         "normalize_advantage": "per train batch",

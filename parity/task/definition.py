@@ -98,6 +98,9 @@ class Task:
         rllib_module: the user's RLModule class for the learning agent, taken as it is.
         other_modules: RLModule classes of the other agents, by agent id.
         rllib_config: a function that has the last word on parity's ``PPOConfig``, or a finished ``PPOConfig`` or dict.
+        rllib_old_model: the user's ``TorchModelV2`` class for the learning agent on RLlib's old API stack (framework
+            ``rllib-old-stack``), which is taken as it is.
+        rllib_old_config: as ``rllib_config``, for the old API stack.
         sb3_model: ``(vec_env, seed, device) -> MaskablePPO``, a finished SB3 side.
         parameter_map: SB3 parameter name -> RLModule parameter name, where it cannot be inferred.
         declared: what differs on purpose, a field or a finding's code -> the reason.
@@ -121,6 +124,8 @@ class Task:
     rllib_module: type | None = None
     other_modules: dict[str, type] = dataclasses.field(default_factory=dict)
     rllib_config: Any = None
+    rllib_old_model: type | None = None
+    rllib_old_config: Any = None
     sb3_model: Callable[..., Any] | None = None
     parameter_map: dict[str, str] | None = None
     declared: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -153,5 +158,7 @@ class Task:
         return network
 
     def __post_init__(self) -> None:
-        if self.network is None and (self.sb3_model is None or self.rllib_config is None):
+        if self.network is None and (
+            self.sb3_model is None or (self.rllib_config is None and self.rllib_old_config is None)
+        ):
             raise ValueError("network may only be left out where both sb3_model and rllib_config are given")

@@ -28,7 +28,11 @@ class TestRllibExact(FrameworkConformance):
     framework = "rllib-exact"
 
 
+class TestRllibOldStack(FrameworkConformance):
+    framework = "rllib-old-stack"
+
+
 def test_each_framework_of_parity_is_tested_here() -> None:
-    tested = {each.framework for each in (TestSb3, TestRllib, TestRllibExact)}
+    tested = {each.framework for each in (TestSb3, TestRllib, TestRllibExact, TestRllibOldStack)}
     own = {entry.name for entry in frameworks._entries().values() if entry.dist is None or entry.dist.name == "parity"}
     assert tested == own

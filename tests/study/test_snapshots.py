@@ -52,7 +52,7 @@ def _outcome(folder: Path) -> list[Any]:
 
 
 @pytest.mark.usefixtures("ray_started")
-@pytest.mark.parametrize("framework", ["sb3", "rllib", "rllib-exact"])
+@pytest.mark.parametrize("framework", ["sb3", "rllib", "rllib-exact", "rllib-old-stack"])
 def test_a_resumed_trial_has_the_parameters_of_an_uninterrupted_one(
     spec: Callable[..., TrialSpec], framework: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

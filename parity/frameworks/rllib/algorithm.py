@@ -105,7 +105,7 @@ def stop(algorithm: Any) -> None:
         folder.rmdir()
 
 
-def audit(runner: Any, key: str) -> None:
+def audit(runner: Any, key: str, kind: type[MaskAudit] = MaskAudit) -> None:
     """Has an env runner check every action against the masks that its environments show; `mask_counts` asks for the counts."""
     if runner.env is None:
         return
@@ -113,7 +113,7 @@ def audit(runner: Any, key: str) -> None:
     runner._parity_audits = []
 
     def reader(_: int, env: Any) -> list[MaskAudit]:
-        runner._parity_audits.append(MaskAudit(env, key))
+        runner._parity_audits.append(kind(env, key))
         return runner._parity_audits[-1:]
 
     tap_sub_environments(runner, reader)

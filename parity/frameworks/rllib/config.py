@@ -73,17 +73,17 @@ def build_port(task: Task, seed: int, device: str) -> Port:
     """
     for name in ("ray.rllib", "ray._common.deprecation"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    _check_brought(task)
-    _pickle_task_files_by_value()
+    check_brought(task)
+    pickle_task_files_by_value()
     if is_whole(task):
         config = brought_config(task).debugging(seed=seed * SEED_STRIDE)
         env = make_env(config)
-        _check_new(env, make_env(config), f"Task {task.id}: the env of rllib_config")
-        agents, agent = _agents(env, task)
+        check_new(env, make_env(config), f"Task {task.id}: the env of rllib_config")
+        agents, agent = agents_of(env, task)
     else:
         env = make_multi_agent_env(task)
-        _check_new(env, make_multi_agent_env(task), f"Task {task.id}: multi_agent_env")
-        agents, agent = _agents(env, task)
+        check_new(env, make_multi_agent_env(task), f"Task {task.id}: multi_agent_env")
+        agents, agent = agents_of(env, task)
         specs, refused = _module_specs(task, agents, agent, seed)
         config = _reference_config(task, agents, agent, seed, device, specs)
         given = config.env
@@ -92,7 +92,7 @@ def build_port(task: Task, seed: int, device: str) -> Port:
         if refused and config._rl_module_spec is specs:
             raise refused[0]
         if config.env != given:
-            agents, agent = _agents(make_env(config), task)
+            agents, agent = agents_of(make_env(config), task)
     if not (config.enable_rl_module_and_learner and config.enable_env_runner_and_connector_v2):
         raise CannotStart(
             f"Task {task.id}: rllib_config is on RLlib's old API stack; parity compares the new one: "
@@ -102,7 +102,7 @@ def build_port(task: Task, seed: int, device: str) -> Port:
     checks_environment = not config.disable_env_checking
     config.disable_env_checking = True
     is_reference_module = task.rllib_module is None and not is_whole(task)
-    return Port(config, agent, module, agents, is_reference_module, checks_environment, _mask_key(task, *agents[agent]))
+    return Port(config, agent, module, agents, is_reference_module, checks_environment, mask_key(task, *agents[agent]))
 
 
 def is_whole(task: Task) -> bool:
@@ -110,7 +110,7 @@ def is_whole(task: Task) -> bool:
     return isinstance(task.rllib_config, PPOConfig | dict)
 
 
-def _check_brought(task: Task) -> None:
+def check_brought(task: Task) -> None:
     brought = task.rllib_config
     wanted = "give a function that takes and returns a PPOConfig, a finished PPOConfig, or a dict of its fields"
     if isinstance(brought, type):
@@ -124,14 +124,14 @@ def _check_brought(task: Task) -> None:
         )
 
 
-def _pickle_task_files_by_value() -> None:
+def pickle_task_files_by_value() -> None:
     """Pickles task files whole: Ray's other processes cannot import them under the names that they have here."""
     for name, module in list(sys.modules.items()):
         if name.startswith(FILE_MODULE_PREFIX):
             cloudpickle.register_pickle_by_value(module)
 
 
-def _check_new(env: Any, another: Any, who: str) -> None:
+def check_new(env: Any, another: Any, who: str) -> None:
     """Checks that two calls made two environments, so that sub-environments do not play in one another's episodes."""
     if inner(env) is inner(another):
         raise CannotStart(
@@ -139,7 +139,7 @@ def _check_new(env: Any, another: Any, who: str) -> None:
         )
 
 
-def _agents(env: Any, task: Task) -> tuple[AgentSpaces, str]:
+def agents_of(env: Any, task: Task) -> tuple[AgentSpaces, str]:
     """The spaces of every agent, and the one that is compared with SB3; closes ``env``."""
     try:
         agents = agent_spaces(env, task.id)
@@ -172,11 +172,11 @@ def _reference_config(
         .api_stack(enable_rl_module_and_learner=True, enable_env_runner_and_connector_v2=True)
         .framework("torch")
         # RLlib's own check steps the environment with an unmasked random action, which a strict one refuses.
-        .environment(_register(task), disable_env_checking=True)
+        .environment(register(task), disable_env_checking=True)
         .env_runners(**env_runners)
         .training(**training)
         .learners(num_learners=0, num_gpus_per_learner=1 if device == "cuda" else 0)
-        .multi_agent(policies=list(map(str, agents)), policy_mapping_fn=_agent_is_module, policies_to_train=trained)
+        .multi_agent(policies=list(map(str, agents)), policy_mapping_fn=agent_is_module, policies_to_train=trained)
         .rl_module(rl_module_spec=specs)
         .reporting(
             min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0, min_train_timesteps_per_iteration=0
@@ -185,14 +185,14 @@ def _reference_config(
     )
 
 
-def _register(task: Task) -> str:
+def register(task: Task) -> str:
     """Makes the task's multi-agent environment known to RLlib; returns its name there."""
     name = f"parity-{task.id}"
     register_env(name, lambda _: make_multi_agent_env(task))
     return name
 
 
-def _agent_is_module(agent_id: Any, episode: Any = None, **kwargs: Any) -> str:
+def agent_is_module(agent_id: Any, episode: Any = None, **kwargs: Any) -> str:
     # Agents may have numbers for names, modules may not.
     return str(agent_id)
 
@@ -201,6 +201,17 @@ def _module_spec(task: Task, agent: str, agents: AgentSpaces, learner: str, seed
     brought = task.rllib_module if agent == learner else task.other_modules.get(str(agent))
     if brought is not None:
         return RLModuleSpec(module_class=brought)
+    return RLModuleSpec(
+        module_class=SharedNetworkModule, model_config=reference_network(task, agent, agents, learner, seed)
+    )
+
+
+def reference_network(task: Task, agent: str, agents: AgentSpaces, learner: str, seed: int) -> dict[str, Any]:
+    """The network of an agent for which no module was brought, checked: ``network``, ``seed`` and ``wrapped``.
+
+    Raises:
+        CannotStart: its observations have no mask, or the network cannot be used.
+    """
     observation_space, action_space = agents[agent]
     if not isinstance(observation_space, gymnasium.spaces.Dict) or MASK_KEY not in observation_space.spaces:
         raise CannotStart(
@@ -220,11 +231,10 @@ def _module_spec(task: Task, agent: str, agents: AgentSpaces, learner: str, seed
     check_observation_space(space)
     shown = functools.partial(shown_observations, task, 2) if network is task.network else None
     check_network(build_network(network, space, action_space, seed), space, action_space, shown)
-    model_config = {"network": network, "seed": seed, "wrapped": wrapped}
-    return RLModuleSpec(module_class=SharedNetworkModule, model_config=model_config)
+    return {"network": network, "seed": seed, "wrapped": wrapped}
 
 
-def _mask_key(task: Task, space: gymnasium.Space, action_space: gymnasium.Space) -> str:
+def mask_key(task: Task, space: gymnasium.Space, action_space: gymnasium.Space) -> str:
     """The entry of the learning agent's observations that holds its mask.
 
     ``action_mask``; else what `Task.mask` names; else the only entry that can be one and is not in the single-agent
@@ -267,7 +277,7 @@ def _edited(task: Task, config: PPOConfig, agents: AgentSpaces, learner: str) ->
         edited.policies_to_train = None
     if edited.env != env:
         return edited  # with agents of its own
-    if edited.policy_mapping_fn is _agent_is_module and not policies >= own:
+    if edited.policy_mapping_fn is agent_is_module and not policies >= own:
         raise CannotStart(
             f"Task {task.id}: rllib_config names the policies {in_words(sorted(map(str, policies)))} and not which agent plays "
             "which: give policy_mapping_fn in the same config.multi_agent(...)."
@@ -306,7 +316,7 @@ def brought_config(task: Task) -> PPOConfig:
     else:
         config = task.rllib_config.copy(copy_frozen=False)
     if config.env is None and task.multi_agent_env is not None:
-        config.environment(_register(task))
+        config.environment(register(task))
     return config
 
 

@@ -100,11 +100,14 @@ def tap_sub_environments(runner: Any, readers: Callable[[int, Any], Sequence[Env
     After they are built: RLlib builds them itself, and its own check of an environment may step it with illegal actions.
 
     Args:
-        runner: RLlib's, with a vector environment that plays what is in its list ``envs``.
+        runner: RLlib's, with a vector environment that plays what is in its list ``envs``; of the old API stack too, whose
+            vector environment resets what each of its ``env_states`` holds.
         readers: given a sub-environment's index and the user's environment in it, makes its readers.
     """
-    vector = runner.env.unwrapped
+    vector = getattr(runner, "async_env", None) or runner.env.unwrapped
     vector.envs = [EnvTap(env, *readers(index, env.unwrapped)) for index, env in enumerate(vector.envs)]
+    for state, env in zip(getattr(vector, "env_states", ()), vector.envs, strict=False):
+        state.env = env
 
 
 class MaskAudit(EnvReader):

@@ -55,7 +55,7 @@ class RllibEvalRunner(EvalRunner):
         self._audits = [MaskAudit(env, port.mask_key) for env in envs]
         self._envs = [EnvTap(env, audit) for env, audit in zip(envs, self._audits, strict=True)]
         self._agents = agent_spaces(envs[0], "evaluation_config") if self._config is not port.config else port.agents
-        _check_learner(port, self._config, self._agents)
+        check_learner(port, self._config, self._agents)
         self.others = tuple(
             agent for agent, (_, space) in self._agents.items() if agent != port.learning_agent and has_choice(space)
         )
@@ -185,7 +185,7 @@ def evaluated(port: Port) -> PPOConfig:
     return config.copy(copy_frozen=False)
 
 
-def _check_learner(port: Port, config: PPOConfig, agents: dict[Any, Any]) -> None:
+def check_learner(port: Port, config: PPOConfig, agents: dict[Any, Any]) -> None:
     """Checks that the learning agent plays in the evaluated environment, by the module that was trained."""
     if port.learning_agent not in agents:
         raise CannotStart(

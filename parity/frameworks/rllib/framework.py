@@ -36,7 +36,7 @@ from parity.results.capture import CallbackChange
 from parity.task import Task
 from parity.task.masks import MaskCounts
 
-_IN_NO_CONFIG = ("clip_range_vf", "target_kl")
+IN_NO_CONFIG = ("clip_range_vf", "target_kl")
 
 
 class Rllib(Framework):
@@ -53,7 +53,7 @@ class Rllib(Framework):
         return Effective(
             hyperparameters=hyperparameters.of_rllib(config),
             untranslated=self.untranslated(task),
-            native=_flat(config.to_dict()),
+            native=flat(config.to_dict()),
             devices={"learner": "cuda" if gpu else "cpu", "env_runner": _env_runner_device(config)},
             threads=threads,
             processes=len(bundles),
@@ -63,7 +63,7 @@ class Rllib(Framework):
     def untranslated(self, task: Task) -> list[Untranslated]:
         differences = hyperparameters.to_rllib(task.ppo)[2]
         # A configuration that is brought whole is not translated, and still lacks what PPOConfig has no field for.
-        return [each for each in differences if each.field in _IN_NO_CONFIG] if is_whole(task) else differences
+        return [each for each in differences if each.field in IN_NO_CONFIG] if is_whole(task) else differences
 
     def port(self, task: Task, seed: int, device: str) -> Port:
         """The configuration of one trial; subclasses change it here."""
@@ -196,8 +196,12 @@ class RllibSession(Session):
         config = self.algorithm.config
         if config.num_env_runners or config.num_learners:
             raise CannotBeKept("its env runners or learners are other processes")
+        return {Algorithm: as_it_is, **self.reducers_of_ray()}
+
+    @staticmethod
+    def reducers_of_ray() -> dict[type, Reducer]:
+        """For what an ``Algorithm`` of either API stack holds of this Ray."""
         return {
-            Algorithm: as_it_is,
             # The configuration for env runners in other processes lies in the object store of a Ray that will be gone.
             EnvRunnerGroup: lambda group: with_attributes(group, vars(group) | {"_remote_config_obj_ref": None}),
             UtilMonitor: lambda monitor: (UtilMonitor, (False,)),  # a thread, which measures nothing
@@ -255,7 +259,7 @@ def _env_runner_device(config: Any) -> str:
     return "cuda" if config.num_env_runners and config.num_gpus_per_env_runner else "cpu"
 
 
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
+def flat(values: dict[str, Any]) -> dict[str, Any]:
     """The configuration's scalars as plain Python values, for ``study.json``.
 
     Some are of RLlib's subclasses of str, which would bring RLlib into every process that unpickles them.

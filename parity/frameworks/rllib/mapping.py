@@ -22,12 +22,21 @@ def modules_of(config: PPOConfig, agent: Any) -> list[str]:
         CannotStart: ``policy_mapping_fn`` raises.
     """
     try:
-        counts = Counter(config.policy_mapping_fn(agent, MultiAgentEpisode()) for _ in range(EPISODES))
+        counts = Counter(_module_for(config, agent) for _ in range(EPISODES))
     except Exception as error:
         raise CannotStart(
             f"rllib_config: policy_mapping_fn of agent {agent}, in a new MultiAgentEpisode, raised {in_short(error)}."
         ) from error
     return sorted(counts, key=lambda module: (-round(4 * counts[module] / EPISODES), str(module)))
+
+
+def _module_for(config: PPOConfig, agent: Any) -> Any:
+    if config.enable_env_runner_and_connector_v2:
+        return config.policy_mapping_fn(agent, MultiAgentEpisode())
+    from ray.rllib.evaluation.episode_v2 import EpisodeV2
+
+    # A function of the old API stack takes an env runner, too, which is not there while spaces are looked up, either.
+    return config.policy_mapping_fn(agent, EpisodeV2("", {}, config.policy_mapping_fn), worker=None)
 
 
 def learning_module(config: PPOConfig, agent: Any) -> str:
