@@ -97,9 +97,10 @@ def _start(cpus: float, folders: set[str]) -> None:
 
 def _let_the_token_be_read_again() -> None:
     """A process that had another Ray before remembers its token, and the Ray that starts now would refuse it."""
-    from ray._raylet import AuthenticationTokenLoader
+    from ray import _raylet
 
-    AuthenticationTokenLoader.instance().reset_cache()
+    raylet: Any = _raylet  # its stub does not name all that is in it
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _let_ray_be_silent() -> None:
