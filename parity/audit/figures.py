@@ -23,7 +23,8 @@ class Spread:
     @classmethod
     def of(cls, values: Any) -> Spread:
         flat = np.asarray(values, dtype=np.float64).reshape(-1)
-        finite = flat[np.isfinite(flat)]
+        is_finite = np.isfinite(flat)
+        finite = flat if is_finite.all() else flat[is_finite]
         if not len(finite):
             return cls(len(flat), 0, math.nan, math.nan, math.nan, math.nan)
         return cls(len(flat), len(finite), *(float(of(finite)) for of in (np.mean, np.std, np.min, np.max)))
@@ -127,6 +128,7 @@ class RunnerFigures:
         terminated, truncated: ends of whole episodes as the environments gave them.
         mask_gaps: sub-environments whose ``action_masks()`` says otherwise than the mask that they showed last.
         weights: module -> parameter -> checksum.
+        aside: why it is not looked at.
     """
 
     number: int
@@ -136,6 +138,7 @@ class RunnerFigures:
     truncated: int = 0
     mask_gaps: list[str] = dataclasses.field(default_factory=list)
     weights: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+    aside: str | None = None
 
 
 @dataclasses.dataclass

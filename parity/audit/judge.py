@@ -377,6 +377,8 @@ def _learners(now: IterationFigures) -> Iterator[Seen]:
 def _runners(now: IterationFigures, past: Sequence[IterationFigures]) -> Iterator[Seen]:
     for runner in now.runners:
         who = f"env runner {runner.number}"
+        if runner.aside is not None:
+            yield Seen("PAR930", None, f"watching has left {who}: {runner.aside}", {"env_runner": runner.number})
         for module, weights in runner.weights.items():
             learned = next((each.modules[module].weights for each in now.learners if module in each.modules), {})
             other = [name for name, crc in weights.items() if learned.get(name, crc) != crc]
@@ -392,7 +394,9 @@ def _runners(now: IterationFigures, past: Sequence[IterationFigures]) -> Iterato
             message = f"{runner.mask_gaps[0]} of {who} was shown another mask than its action_masks() gives"
             yield Seen("PAR301", None, message, {"sub_environments": runner.mask_gaps[:10]})
         yield from _starts(who, runner.starts, [r.starts for e in past for r in e.runners if r.number == runner.number])
-    if any(learner.aside is not None for learner in now.learners):
+    if any(learner.aside is not None for learner in now.learners) or any(
+        each.aside is not None for each in now.runners
+    ):
         return
     terminated = sum(learner.terminated for learner in now.learners)
     said = sum(runner.terminated for runner in now.runners)

@@ -112,7 +112,7 @@ def add_masks(figures: ModuleFigures, masks: np.ndarray, actions: np.ndarray | N
     parts = np.split(masks, np.cumsum(widths)[:-1], axis=1)
     legal = np.stack([part.sum(axis=1) for part in parts])
     figures.empty_masks = int((legal == 0).any(axis=0).sum())
-    figures.distinct_masks = len(np.unique(np.packbits(masks, axis=1), axis=0))
+    figures.distinct_masks = len({row.tobytes() for row in np.packbits(masks, axis=1)})
     figures.some_illegal = float((~masks).any(axis=1).mean())
     figures.one_legal = float((legal <= 1).all(axis=0).mean())
     if actions is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ray.rllib.core.rl_module.apis.inference_only_api import InferenceOnlyAPI
 
 from parity.audit import numbers
 from parity.audit.figures import RunnerFigures
+from parity.errors import in_short
 from parity.frameworks.rllib.arrays import array, named_parameters
 from parity.frameworks.rllib.env_tap import EnvTap
 from parity.task.masks import MASK_KEY
@@ -90,9 +92,15 @@ def tap(env_runner: Any, vector: Any) -> None:
 
 def taken(env_runner: Any) -> RunnerFigures | None:
     """The figures since the last time; None for an env runner that plays nothing."""
-    ends: list[Ends] | None = vars(env_runner).get(_WATCH)
     if getattr(env_runner, "env", None) is None or env_runner.module is None:
         return None
+    try:
+        return _figures(env_runner, vars(env_runner).get(_WATCH))
+    except Exception as error:  # RLlib would take an env runner that raises for one that is broken
+        return RunnerFigures(env_runner.worker_index, aside=in_short(error))
+
+
+def _figures(env_runner: Any, ends: list[Ends] | None) -> RunnerFigures:
     figures = RunnerFigures(env_runner.worker_index)
     module = env_runner.module
     modules = {DEFAULT_MODULE_ID: module}  # of a single agent
@@ -107,8 +115,9 @@ def taken(env_runner: Any) -> RunnerFigures | None:
         figures.seeds_again += each.seeds_again
         figures.terminated += each.terminated
         figures.truncated += each.truncated
-        if _shows_another_mask(envs[i], each.shown):
-            figures.mask_gaps.append(f"sub-environment {i}")
+        whose = _masked_otherwise(envs[i], each.shown)
+        if whose is not None:
+            figures.mask_gaps.append(f"sub-environment {i}{whose}")
         each.starts, each.seeds_again, each.terminated, each.truncated = [], 0, 0, 0
     return figures
 
@@ -123,14 +132,27 @@ def _checksums(module: Any) -> dict[str, int]:
     }
 
 
-def _shows_another_mask(env: Any, shown: Any) -> bool:
-    """Whether a single-agent environment's ``action_masks()`` says otherwise than the mask that it showed last."""
-    if not isinstance(shown, dict) or MASK_KEY not in shown:
-        return False
+def _masked_otherwise(env: Any, shown: Any) -> str | None:
+    """Whose mask, of those that an environment showed last, is another than its own ``action_masks()`` gives; None: nobody's.
+
+    Of several agents that method may answer a dict, or one mask at a time to whoever gives it an agent.
+    """
     method = getattr(env.unwrapped, "action_masks", None)
-    if not callable(method):
-        return False
-    mask = np.asarray(method()).reshape(-1)
-    return mask.size == np.asarray(shown[MASK_KEY]).size and not np.array_equal(
-        mask.astype(bool), np.asarray(shown[MASK_KEY]).reshape(-1).astype(bool)
-    )
+    if not callable(method) or not isinstance(shown, dict):
+        return None
+    if MASK_KEY in shown:
+        return "" if _differ(method(), shown[MASK_KEY]) else None
+    masks = {agent: each[MASK_KEY] for agent, each in shown.items() if isinstance(each, dict) and MASK_KEY in each}
+    parameters = inspect.signature(method).parameters.values()
+    if any(each.default is each.empty and each.kind <= each.POSITIONAL_OR_KEYWORD for each in parameters):
+        own = {agent: method(agent) for agent in masks}
+    else:
+        own = method()
+        if not isinstance(own, dict):  # of the only one that has a mask, if it is one
+            own = dict.fromkeys(masks, own) if len(masks) == 1 else {}
+    return next((f", agent {agent}," for agent in masks if agent in own and _differ(own[agent], masks[agent])), None)
+
+
+def _differ(own: Any, shown: Any) -> bool:
+    own, shown = np.asarray(own).reshape(-1), np.asarray(shown).reshape(-1)
+    return own.size == shown.size and not np.array_equal(own.astype(bool), shown.astype(bool))

@@ -20,6 +20,8 @@ from parity.errors import CannotStart, in_short
 from parity.task.masks import choices
 
 MODULE = "policy"
+# Updates from one search for tensors that no optimiser steps to the next.
+ORPHANS_EVERY = 4
 
 
 class WatchCallback(BaseCallback):
@@ -57,29 +59,14 @@ class WatchCallback(BaseCallback):
             Path(folder) if folder else None, self._on_error, self._declared, board=not model.logger.output_formats
         )
         self._diary.open(f"{type(model).__name__} from step {model.num_timesteps}")
-        self._runner = RunnerFigures(0, starts=[[] for _ in range(model.n_envs)])
         self._iteration = model.num_timesteps // (model.n_steps * model.n_envs)  # of one that goes on
         self._update = _Update(model, self._safely)
 
-    def _on_step(self) -> bool:
-        dones = self.locals.get("dones")
-        if dones is not None and dones.any():
-            self._safely(self._see_ends, np.flatnonzero(dones))
-        return True
+    # Nothing is looked at step by step, which costs the most: the rollout buffer has it all.
+    def update_locals(self, locals_: dict[str, Any]) -> None: ...
 
-    def _see_ends(self, ended: np.ndarray) -> None:
-        observations, infos = self.locals["new_obs"], self.locals["infos"]
-        for i in ended:
-            cut = infos[i].get("TimeLimit.truncated", False)
-            self._runner.truncated += cut
-            self._runner.terminated += not cut
-            if len(self._runner.starts[i]) >= max(STARTS_OF_EACH, STARTS // len(self._runner.starts)):
-                continue
-            if isinstance(observations, dict):
-                first = {name: each[i] for name, each in observations.items()}
-            else:
-                first = observations[i]
-            self._runner.starts[i].append(numbers.observation_checksum(first))
+    def _on_step(self) -> bool:
+        return True
 
     def _on_rollout_start(self) -> None:
         # SB3 says so as well when an update has ended.
@@ -87,7 +74,7 @@ class WatchCallback(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         if self._update is not None:
-            self._safely(self._update.see_rollout)
+            self._safely(self._see_rollout)
 
     def _on_training_end(self) -> None:
         self._safely(self._look)
@@ -96,15 +83,20 @@ class WatchCallback(BaseCallback):
         if self._diary is not None:
             self._diary.close()
 
+    def _see_rollout(self) -> None:
+        assert self._update is not None
+        self._runner = RunnerFigures(0, starts=_starts(self.model.rollout_buffer))  # type: ignore[attr-defined]
+        self._update.see_rollout()
+
     def _look(self) -> None:
         assert self._update is not None and self._diary is not None
         figures = self._update.taken()
         if figures is None:
             return
         self._iteration += 1
-        learner = LearnerFigures({MODULE: figures}, terminated=self._runner.terminated)
-        now = IterationFigures(self._iteration, self.model.num_timesteps, [learner], [self._runner])
-        self._runner = RunnerFigures(0, starts=[[] for _ in self._runner.starts])
+        now = IterationFigures(
+            self._iteration, self.model.num_timesteps, [LearnerFigures({MODULE: figures})], [self._runner]
+        )
         self._diary.take(now)
         for name, value in scalars(now).items():
             self.logger.record(name, value)
@@ -122,6 +114,17 @@ class WatchCallback(BaseCallback):
             if self._update is not None:
                 self._update.leave()
             LOG.warning("parity.watch: PAR930 watching has stepped aside, the training goes on: %s", in_short(error))
+
+
+def _starts(buffer: Any) -> list[list[int]]:
+    """Of each sub-environment, checksums of what the first episodes of a rollout begin with."""
+    begins = np.asarray(buffer.episode_starts).astype(bool)  # [n_steps, n_envs]
+    most = max(STARTS_OF_EACH, STARTS // begins.shape[1])
+    parts = list(buffer.observations.values()) if isinstance(buffer.observations, dict) else [buffer.observations]
+    return [
+        [numbers.observation_checksum([part[row, i] for part in parts]) for row in np.flatnonzero(column)[:most]]
+        for i, column in enumerate(begins.T)
+    ]
 
 
 class _InFront:
@@ -152,6 +155,9 @@ class _Update:
         self._minibatch = 0
         self._data: Any = None
         self._configured_entropy = float(model.ent_coef)
+        self._updates = 0
+        self._known: list[int] = []
+        self._orphans: list[str] = []
         self._hooks: list[Any] = []
         self._follow(model.policy.optimizer)
         self._replaced = [(model.rollout_buffer, "get"), (model.policy, "evaluate_actions")]
@@ -207,24 +213,11 @@ class _Update:
         numbers.add_returns(
             figures, advantages.reshape(-1), targets.reshape(-1), rewards.reshape(-1), values.reshape(-1)
         )
-        if len(targets) > 1:
-            ends = np.asarray(buffer.episode_starts)[1:].astype(bool)
-            # Within a column all rows but the last have a next one; a row before a start has its bootstrap in its reward.
-            rows = np.arange(len(targets)) < len(targets) - 1
-            gaps = [
-                numbers.gae_gap(
-                    targets[:, i],
-                    values[:, i],
-                    rewards[:, i],
-                    np.append(ends[:, i], False),
-                    np.zeros(len(targets), bool),
-                    rows,
-                    model.gamma,
-                    model.gae_lambda,
-                )
-                for i in range(targets.shape[1])
-            ]
-            figures.gae_gap = max((gap for gap in gaps if gap is not None), default=None)
+        # Column behind column: all rows but each one's last have a next one; before a start the bootstrap is in the reward.
+        ends, rows = np.zeros_like(targets, bool), np.ones_like(targets, bool)
+        ends[:-1], rows[-1] = np.asarray(buffer.episode_starts)[1:], False
+        in_columns = (each.T.reshape(-1) for each in (targets, values, rewards, ends, np.zeros_like(ends), rows))
+        figures.gae_gap = numbers.gae_gap(*in_columns, model.gamma, model.gae_lambda)  # type: ignore[call-arg, arg-type]
         self._see_choices(figures, buffer)
         figures.grad_clip = model.max_grad_norm
         optimizer = model.policy.optimizer
@@ -294,12 +287,19 @@ class _Update:
         self._changed = [n for n, p in parameters.items() if self._versions.get(n, p._version) != p._version]
         figures.moved = largest_changes(parameters, self._before)
         figures.not_finite = [name for name, change in figures.moved.items() if not math.isfinite(change)]
-        stepped = {id(p) for group in self._model.policy.optimizer.param_groups for p in group["params"]}
-        shown = tensors_of(self._model.policy)
-        figures.orphans = [name for name, t in shown if t.grad is not None and id(t) not in stepped]
+        figures.orphans = self._orphans_now([id(p) for p in parameters.values()])
         figures.weights = {name: numbers.checksum(p.detach().cpu().numpy()) for name, p in parameters.items()}
         self._left, self._before = figures.weights, {}
         return figures
+
+    def _orphans_now(self, parameters: list[int]) -> list[str]:
+        """Looked for where parameters are others than before, and else now and then: it goes through every object."""
+        if parameters != self._known or self._updates % ORPHANS_EVERY == 0:
+            stepped = {id(p) for group in self._model.policy.optimizer.param_groups for p in group["params"]}
+            shown = tensors_of(self._model.policy)
+            self._orphans = [name for name, t in shown if t.grad is not None and id(t) not in stepped]
+        self._known, self._updates = parameters, self._updates + 1
+        return self._orphans
 
 
 def _array(tensor: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from pydantic import RootModel, field_validator
@@ -35,6 +36,12 @@ class TaskLadder(Stored):
 
 class LadderFile(RootModel[dict[str, TaskLadder]]):
     """The whole of ``ladder.json``, by task."""
+
+
+def has_own_ladder(folder: Path, digest: str | None) -> bool:
+    """Whether a study has a ladder, and that of its ``StudyFile.ladder_digest``; older versions made no digest."""
+    path = folder / LADDER_FILE
+    return path.is_file() and digest in (None, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def load_ladder(folder: Path) -> tuple[Ladders | None, list[Finding]]:

@@ -16,11 +16,13 @@ from parity import __version__
 from parity.errors import CannotStart, each_once
 from parity.results.capture import CallbackChange
 from parity.results.consistency import contradictions, foreign_trials
+from parity.results.ladder import LADDER_FILE
 from parity.results.model import Amount, Count, Finite, Name, Stored
 from parity.results.reading import complaint, parse, read_bytes, read_json
 from parity.results.summary import MaskCounts
 from parity.results.tables import CURVE, TIMING, read_table
 from parity.results.watch import WATCH_FILE, WatchEvent, read_events
+from parity.results.writing import write_text
 
 SCHEMA_VERSION = 1
 STUDY_FILE = "study.json"
@@ -125,6 +127,8 @@ class StudyFile(Stored):
     versions: dict[str, str] = {}
     machine: dict[str, Any] = {}
     git: GitState | None = None
+    ladder_digest: str | None = None
+    """SHA-256 of ``ladder.json`` as the study wrote it."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> StudyFile:
@@ -286,6 +290,13 @@ def digests(trial: Path) -> dict[str, str]:
     """SHA-256 of the files of a trial that are judged, by name, of those that are there."""
     paths = [trial / name for name in (CURVE_FILE, TIMING_FILE, MASKS_FILE)]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.is_file()}
+
+
+def write_ladder(study: Path, text: str) -> None:
+    """Stores the ladder; its digest comes first, so that a study that is cut off in between has none rather than another's."""
+    file = load_study(study).file.model_copy(update={"ladder_digest": hashlib.sha256(text.encode()).hexdigest()})
+    file.write(study / STUDY_FILE)
+    write_text(study / LADDER_FILE, text)
 
 
 def find_study(name: str | None, out: Path) -> Path:

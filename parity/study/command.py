@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from parity.errors import REFUSED_BY_THE_SYSTEM, CannotStart, Interrupted, in_words
 from parity.results import study as files
-from parity.results.ladder import LADDER_FILE
+from parity.results.ladder import has_own_ladder
 from parity.study.options import RunOptions
 from parity.study.preflight import Preflight, check_scheduler, inspect
 from parity.system import machine
@@ -156,7 +156,7 @@ def _compare_and_train(folder: Path, refs: dict[str, TaskRef], options: RunOptio
     from parity.study.runner import cores_of, opened_ray, pending, run_trials
 
     study = files.load_study(folder)
-    compared = (folder / LADDER_FILE).is_file()
+    compared = has_own_ladder(folder, study.file.ladder_digest)
     if compared and not pending(study, refs, options) and not add_seeds(folder):
         return
     with opened_ray(refs.values(), options.address, cores_of(study)) as address, ended_with_ray():

@@ -14,10 +14,9 @@ from parity.ladder.log import write_log
 from parity.ladder.rung_input import RungReport
 from parity.ladder.rungs.callbacks import callbacks
 from parity.results.capture import AlgorithmRun, Capture
-from parity.results.ladder import LADDER_FILE, LadderFile
+from parity.results.ladder import LADDER_FILE, LadderFile, has_own_ladder
 from parity.results.reading import read_json
-from parity.results.study import load_study
-from parity.results.writing import write_text
+from parity.results.study import load_study, write_ladder
 from parity.system.console import say
 from parity.system.ray_session import connect, end_if_it_died
 from parity.system.subprocesses import run_in_subprocess
@@ -43,7 +42,7 @@ def run_ladder(folder: Path, refs: dict[str, TaskRef], names: list[str], address
         documents[task], _ = judge(task, captures)
         documents[task].log, _ = write_log(folder, task, captures)
     stored = {task: json.loads(document.to_json()) for task, document in documents.items()}
-    write_text(folder / LADDER_FILE, json.dumps(stored, indent=1) + "\n")
+    write_ladder(folder, json.dumps(stored, indent=1) + "\n")
     for task, document in documents.items():
         for name, rungs in document.not_compared.items():
             say(
@@ -55,7 +54,7 @@ def run_ladder(folder: Path, refs: dict[str, TaskRef], names: list[str], address
 def add_callback_changes(folder: Path) -> None:
     """What callbacks changed in later iterations than the ladder has, as findings beside its own; once for each framework."""
     path, study = folder / LADDER_FILE, load_study(folder)
-    if not path.is_file():
+    if not has_own_ladder(folder, study.file.ladder_digest):
         return
     stored = read_json(path, LadderFile, "delete it and run again with --resume")
     for trial in study.trials:
@@ -68,7 +67,7 @@ def add_callback_changes(folder: Path) -> None:
         callbacks(report, AlgorithmRun(callbacks=new))
         raw = settle(report.findings, study.file.tasks[task].declared)
         stored.root[task].findings += as_findings(raw, task, framework)
-    path.write_text(stored.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_ladder(folder, stored.model_dump_json(indent=1) + "\n")
 
 
 def _collect_all(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from parity.errors import CannotStart, ExitCode
-from parity.results.ladder import LADDER_FILE, RUNGS, load_ladder
+from parity.results.ladder import LADDER_FILE, RUNGS, has_own_ladder, load_ladder
 from parity.results.summary import (
     SB3,
     Finding,
@@ -47,17 +47,20 @@ def judge_stored(study: StudyRecord) -> Summary:
         CannotStart: as ``judge``, or the ladder cannot be read.
     """
     ladder, findings = load_ladder(study.folder)
-    return judge(study, ladder=_with_missing_rungs(study, ladder or {}), findings=findings)
+    reason = f"{LADDER_FILE} does not have it; delete the file and run again with --resume"
+    if ladder is not None and not has_own_ladder(study.folder, study.file.ladder_digest):
+        ladder, findings = None, []
+        reason = f"{LADDER_FILE} is not what the study wrote; run again with --resume"
+    return judge(study, ladder=_with_missing_rungs(study, ladder or {}, reason), findings=findings)
 
 
-def _with_missing_rungs(study: StudyRecord, ladder: Ladder) -> Ladder:
+def _with_missing_rungs(study: StudyRecord, ladder: Ladder, reason: str) -> Ladder:
     """The ladder with an invalid result for every rung that should stand there and does not.
 
     ``parity run`` stores one for every port beside SB3, also where nothing could be compared.
     """
     frameworks = study.file.request.frameworks
     ports = [framework for framework in frameworks if framework != SB3] if SB3 in frameworks else []
-    reason = f"{LADDER_FILE} does not have it; delete the file and run again with --resume"
     missing = {name: RungResult(rung=i, status="invalid", reason=reason) for i, name in enumerate(RUNGS)}
     return {
         task: {port: {**missing, **ladder.get(task, {}).get(port, {})} for port in ports}

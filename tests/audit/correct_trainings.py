@@ -80,6 +80,13 @@ def single(env: Any, **training: Any) -> PPOConfig:
     )
 
 
+class TellsMasks(Tiles):
+    """Asked for, masks of all agents, whoever acts next."""
+
+    def action_masks(self) -> dict[str, np.ndarray]:
+        return {"selector": self.free.astype(bool), "echo": np.ones(1, bool)}
+
+
 class SparseTiles(Tiles):
     """Pays once, at the end, for five right choices."""
 
@@ -268,6 +275,7 @@ CORRECT: dict[str, Callable[[Path], Outcome]] = {
         lambda: tiles().env_runners(batch_mode="complete_episodes", num_envs_per_env_runner=1).debugging(seed=None), 20
     ),
     "sparse rewards": rllib(lambda: accelerated(tiles(env=SparseTiles)), 60),
+    "an environment that tells masks of all agents": rllib(lambda: tiles(env=TellsMasks), 12),
     "a curriculum, declared": rllib(
         lambda: tiles(env=Levels).callbacks(RaisesLevel), 36, declared={"PAR935": "the level is raised twice"}
     ),

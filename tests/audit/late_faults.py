@@ -355,6 +355,20 @@ class ShowsAnOldMask(Cards):
         return observation | {"action_mask": before} if Fault.begins and before is not None else observation
 
 
+class ShowsAnOldMaskToOne(Changed):
+    """Several agents, whose masks the environment tells each by its name."""
+
+    def action_masks(self, agent: str) -> np.ndarray:
+        return self.free.astype(bool) if agent == "selector" else np.ones(1, bool)
+
+    def _observations(self) -> Any:
+        shown = super()._observations()
+        before, self.before = getattr(self, "before", self.free), self.free.copy()
+        if Fault.begins:
+            shown["selector"]["action_mask"] = before.copy()
+        return shown
+
+
 def cards_config(env: type = Cards, module: type = Mended, **training: Any) -> PPOConfig:
     small = {"train_batch_size_per_learner": 256, "minibatch_size": 64, "num_epochs": 2, "lr": 3e-3, "lambda_": 0.95}
     return (
@@ -365,6 +379,9 @@ def cards_config(env: type = Cards, module: type = Mended, **training: Any) -> P
         .training(**(small | training))
         .debugging(seed=0)
     )
+
+
+tiles = tiles_config
 
 
 # --- what code around the training does
@@ -380,6 +397,15 @@ def _module(algorithm: Any) -> Any:
 
 def _optimizer(algorithm: Any) -> Any:
     return _learner(algorithm).get_optimizers_for_module("selector")[0][1]
+
+
+def remote(env: type = Tiles) -> PPOConfig:
+    """Environments that live in another process."""
+    return tiles(env=env).env_runners(num_env_runners=1)
+
+
+def begins_there(algorithm: Any) -> None:
+    algorithm.env_runner_group.foreach_env_runner(lambda _: setattr(Fault, "begins", True), local_env_runner=False)
 
 
 def sets_rate(rate: float) -> Callable[[Any], None]:
@@ -502,11 +528,26 @@ def sb3_advantages(model: Any) -> None:
     model.rollout_buffer.compute_returns_and_advantage = zeroed
 
 
+def sb3_head(model: Any) -> None:
+    model.policy.action_net = nn.Linear(model.policy.action_net.in_features, model.policy.action_net.out_features)
+
+
+def sb3_generator(model: Any) -> None:
+    env = model.env.envs[0].unwrapped
+    observe, reset = env._observe, env.reset
+
+    def from_a_constant(**given: Any) -> Any:
+        reset(**given)
+        env._np_random = np.random.default_rng(7)
+        return observe(), {}
+
+    env.reset = from_a_constant
+
+
 def sb3_masks(model: Any) -> None:
     model.env.envs[0].unwrapped.action_masks = lambda: np.zeros(6, bool)
 
 
-tiles = tiles_config
 LATE: dict[str, Late] = {
     "mask-dropped-in-training": Late(("PAR201",), lambda: tiles(DropsMaskInTraining)),
     "mask-dropped-in-sampling": Late(("PAR201",), lambda: tiles(DropsMaskInSampling)),
@@ -547,6 +588,10 @@ LATE: dict[str, Late] = {
     "weights-become-nan": Late(("PAR802", "PAR808", "PAR406"), tiles, nan_in_weights),
     "trunk-frozen": Late(("PAR605",), tiles, freezes),
     "head-replaced": Late(("PAR606",), tiles, replaces_head),
+    "mask-of-the-step-before-of-one-of-several": Late(("PAR301",), lambda: tiles(env=ShowsAnOldMaskToOne)),
+    "remote-mask-of-the-step-before": Late(("PAR301",), lambda: remote(ShowsAnOldMaskToOne), begins_there),
+    "remote-generator-from-a-constant": Late(("PAR938",), lambda: remote(SeedsFromAConstant), begins_there),
+    "remote-env-runner-keeps-old-weights": Late(("PAR805",), remote, stops_syncing),
     "env-runner-keeps-old-weights": Late(("PAR805",), tiles, stops_syncing),
     "sb3-learning-rate": Late(("PAR931",), model=masked_model, at_begin=sb3_rate),
     "sb3-entropy-coefficient": Late(("PAR932",), model=masked_model, at_begin=sb3_entropy),
@@ -555,6 +600,8 @@ LATE: dict[str, Late] = {
     "sb3-trunk-frozen": Late(("PAR605",), model=masked_model, at_begin=sb3_freezes),
     "sb3-entropy-without-mask": Late(("PAR202",), model=lambda: masked_model(policy=UnmaskedEntropy)),
     "sb3-advantages-zeroed": Late(("PAR401",), model=masked_model, at_begin=sb3_advantages),
+    "sb3-head-replaced": Late(("PAR606",), model=masked_model, at_begin=sb3_head),
+    "sb3-generator-from-a-constant": Late(("PAR938",), model=masked_model, at_begin=sb3_generator),
     "sb3-masks-empty": Late(("PAR005",), model=masked_model, at_begin=sb3_masks),
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from audit.late_faults import Cards
-from audit.watched_scripts import Broken, tiles_config
+from audit.watched_scripts import Broken, Tiles, tiles_config
 from sb3_contrib import MaskablePPO
 
 import parity
@@ -69,6 +69,17 @@ def test_a_watcher_that_raises_steps_aside(tmp_path: Path, monkeypatch: pytest.M
     assert same(unwatched, watched)
     _, aside = read_events(tmp_path / WATCH_FILE)
     assert aside.code == "PAR930" and "a watcher with a mistake" in aside.message
+
+
+class AsksInVain(Tiles):
+    def action_masks(self) -> Any:
+        raise ZeroDivisionError("masks of an environment with a mistake")
+
+
+def test_an_environment_that_raises_when_it_is_asked_ends_its_watching_alone(tmp_path: Path) -> None:
+    trained(parity.watch(tiles_config(env=AsksInVain), folder=tmp_path), 2)
+    _, aside = read_events(tmp_path / WATCH_FILE)
+    assert aside.code == "PAR930" and "env runner 0" in aside.message and "with a mistake" in aside.message
 
 
 def test_training_stops_at_an_error_where_that_is_asked_for(tmp_path: Path) -> None:

@@ -71,10 +71,19 @@ def in_ladder(change: Callable[[dict], object]) -> Damage:
     return lambda study: edit_json(study / LADDER_FILE, change)
 
 
+def exchange_ladder(study: Path) -> None:
+    """By one that holds as much."""
+    text = (study / LADDER_FILE).read_text()
+    files.write_ladder(study, text)
+    assert judge_stored(files.load_study(study)).verdict == "EQUIVALENT"
+    (study / LADDER_FILE).write_text(text.replace('"pass"', '"explained"', 1))
+
+
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "no ladder": (lambda study: (study / LADDER_FILE).unlink(), "ladder.json does not have it"),
     "an empty ladder": (lambda study: (study / LADDER_FILE).write_text("{}"), "ladder.json does not have it"),
     "a rung is missing": (in_ladder(lambda tasks: tasks["tiles"]["ladder"]["rllib"].pop("step")), "(step)"),
+    "the ladder of another study": (exchange_ladder, "ladder.json is not what the study wrote"),
     "a trial of sb3 in its place": (replace_by_sb3, "it is of tiles/sb3/1"),
     "a trial of sb3 that says that it is its own": (
         copy_of_sb3_as_its_own,
