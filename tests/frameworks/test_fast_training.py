@@ -172,6 +172,42 @@ def test_a_loss_of_the_users_is_computed_at_every_minibatch_and_said() -> None:
         assert np.array_equal(ours["tile_selector"][name], value), name
 
 
+class Hotter(SharedNetworkModule):
+    """Explores with flattened probabilities, by the method that RLlib's documentation has one override."""
+
+    def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        output = super()._forward_exploration(batch, **kwargs)
+        return output | {"action_dist_inputs": output["action_dist_inputs"] / 2}
+
+
+class HotterOutside(SharedNetworkModule):
+    """The same by the method that RLlib calls."""
+
+    def forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        output = super().forward_exploration(batch, **kwargs)
+        return output | {"action_dist_inputs": output["action_dist_inputs"] / 2}
+
+
+class Noisy(SharedNetworkModule):
+    """Trains on other logits than it explores with."""
+
+    def forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        output = super().forward_train(batch, **kwargs)
+        return output | {"action_dist_inputs": output["action_dist_inputs"] * 1.5}
+
+
+@pytest.mark.parametrize("module", [Hotter, HotterOutside, Noisy])
+def test_what_a_module_overrides_is_called(module: type) -> None:
+    config = configuration(tiles, "rllib")
+    plain, *_ = trained(accelerated(config))
+    spec = copy.deepcopy(config.rl_module_spec)
+    spec.rl_module_specs["tile_selector"].module_class = module
+    changed = config.copy(copy_frozen=False).rl_module(rl_module_spec=spec)
+    learner, _ = compare(changed)
+    ours = parameters(learner.module["tile_selector"].unwrapped())
+    assert any(not np.array_equal(ours[name], value) for name, value in plain["tile_selector"].items())
+
+
 @pytest.mark.parametrize("framework", ["rllib", "rllib-exact"])
 def test_a_checkpoint_goes_on_from_one_path_to_the_other(framework: str) -> None:
     config = configuration(tiles, framework)
