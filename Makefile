@@ -19,9 +19,9 @@ test-quick: $(INSTALLED)
 test: $(INSTALLED) lint
 	$(PYTEST)
 
-# Also what is outside of the package: the framework under examples/, with its own dependencies.
+# Also what is outside of the package, with its own dependencies: the framework under examples/, and trackers.
 test-slow: $(INSTALLED) lint
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable examples/parity-torchrl
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[wandb,mlflow]" --editable examples/parity-torchrl
 	$(PYTEST) -m "slow or not slow"
 
 lint: $(INSTALLED)

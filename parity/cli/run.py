@@ -7,7 +7,7 @@ from parity.study.options import RunOptions
 
 NOTHING_GIVEN = RunOptions()
 # Where and within what limits a study runs: no part of what it says.
-MAY_CHANGE = {"address", "out", "timeout", "trial_cpus", "trial_gpus", "trial_timeout", "trial_memory"}
+MAY_CHANGE = {"address", "out", "timeout", "track", "trial_cpus", "trial_gpus", "trial_timeout", "trial_memory"}
 
 
 def run(*, options: AllOf[RunOptions] = NOTHING_GIVEN, resume: str | None = None, json: Json = False) -> int:

@@ -15,6 +15,7 @@ from parity.results import study as files
 from parity.results.ladder import has_own_ladder
 from parity.study.options import RunOptions
 from parity.study.preflight import Preflight, check_scheduler, inspect
+from parity.study.tracking import check_tracker, tracking
 from parity.system import machine
 from parity.system.console import say
 from parity.system.ray_session import RAY_DIED, RayDied, ended_with_ray
@@ -37,10 +38,11 @@ def run_study(options: RunOptions, resume: str | None) -> Path:
     if options.address is None and (cluster := os.environ.get("RAY_ADDRESS")):
         options = options.model_copy(update={"address": cluster})
     check_scheduler(options.address)
+    check_tracker(options.track)
     folder, refs = _resume(options, resume) if resume is not None else _create(options)
     lock = FileLock(folder / LOCK_FILE, timeout=0)
     try:
-        with lock:
+        with lock, tracking(folder, options.track):
             _compare_and_train_apart(folder, refs, options)
     except Timeout as error:
         raise CannotStart(f"{folder}: another process runs this study; wait for its end, or end it.") from error

@@ -18,6 +18,7 @@ CONFIG_FILE = "parity.toml"
 SB3 = "sb3"
 
 NetworkName = Literal["mlp", "cnn"]
+Tracker = Literal["wandb", "mlflow"]
 Requirement = Literal["equivalent", "not-worse", "learns"]
 
 
@@ -73,6 +74,9 @@ class RunOptions(Options):
     trial_memory: Annotated[float | None, Field(gt=0)] = None
     """MiB of memory that a trial's process may use before it is ended and counts as crashed. Default: what there is; when 95 %
     of it are used, Ray ends the trial that began last, and it is tried again."""
+    track: Tracker | None = None
+    """wandb or mlflow: trials become runs there as they end, by its own library and settings (WANDB_MODE=offline,
+    MLFLOW_TRACKING_URI). What cannot be sent is said, and costs the study nothing."""
     name: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = None
     """Name of the study's folder. Default: date and task, or suite."""
     out: Path = DEFAULT_OUT

@@ -12,12 +12,14 @@ import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
 
 from parity.errors import CannotStart, one_line
+from parity.system.console import say
 from parity.system.scratch import scratch
 from parity.system.streams import keep_streams
 
@@ -94,6 +96,43 @@ def _answer(process: BaseProcess, receiver: Connection, about: str, timeout: flo
 
 
 @contextlib.contextmanager
+def running_beside(work: Callable[..., None], *arguments: object, about: str, patience_s: float) -> Iterator[None]:
+    """Runs ``work(over, *arguments)`` in a fresh process beside the block, and says what becomes of it where it fails.
+
+    Args:
+        work: is to return when the event ``over`` is set: the block has ended.
+        about: the subject of the sentences.
+        patience_s: how long it may take then; where the block raised, not longer than `GRACE_S`.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    over = spawn.Event()
+    process = spawn.Process(target=_beside, args=(work, over, arguments))
+    with scratch():
+        with fixed_hash_seed():
+            process.start()
+        try:
+            yield
+        except BaseException:
+            patience_s = min(patience_s, GRACE_S)
+            raise
+        finally:
+            over.set()
+            try:
+                process.join(patience_s)
+                if process.is_alive():
+                    say(f"{about}: not finished {patience_s:g} s after the end, and ended")
+                elif process.exitcode:
+                    say(str(ProcessDied(about, process.exitcode)))
+            finally:
+                _end(process)
+
+
+def _beside(work: Callable[..., None], over: Event, arguments: tuple[object, ...]) -> None:
+    _begin()
+    work(over, *arguments)
+
+
+@contextlib.contextmanager
 def fixed_hash_seed() -> Iterator[None]:
     """Processes that start inside hash alike, unless the user chose a seed.
 
@@ -110,10 +149,14 @@ def fixed_hash_seed() -> Iterator[None]:
         del os.environ[HASH_SEED]
 
 
-def _child(sender: Connection, work: Callable[..., Any], arguments: tuple[object, ...]) -> None:
+def _begin() -> None:
     os.dup2(2, 1)  # stdout is for the driver's document
     keep_streams()
     live_with_driver()
+
+
+def _child(sender: Connection, work: Callable[..., Any], arguments: tuple[object, ...]) -> None:
+    _begin()
     sender.send(answer_of(work, arguments))
     sender.close()
 
