@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from parity_envs.tiles.task import tiles
+from ray import tune
 from test_readme import blocks
 
 from parity import frameworks
@@ -77,3 +78,19 @@ def test_env_runners_in_other_processes_sample_fast_and_give_the_same_numbers() 
         stop(algorithm)
     assert [lefts for lefts, _ in ended] == [[[]], ["slow"]]
     assert same(ended[0][1], ended[1][1])
+
+
+@pytest.mark.slow
+def test_tune_trains_it_and_leaves_it_fast(tmp_path: Path) -> None:
+    def notes(algorithm: Any, result: dict[str, Any], **_: Any) -> None:
+        result["left"] = [algorithm.env_runner.left, algorithm.learner_group._learner.left]
+
+    config = accelerated(configuration("rllib")).callbacks(on_train_result=notes)
+    tuner = tune.Tuner(
+        "PPO",
+        param_space=config.copy(copy_frozen=False).training(lr=tune.grid_search([1e-3, 1e-4])),
+        run_config=tune.RunConfig(stop={"training_iteration": 1}, storage_path=str(tmp_path), verbose=0),
+    )
+    results = tuner.fit()
+    assert len(results) == 2 and not results.errors
+    assert [each.metrics["left"] for each in results] == [[[], []]] * 2
