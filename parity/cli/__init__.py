@@ -56,6 +56,12 @@ baseline = App(
 )
 baseline.command("parity.cli.gate:accept")
 app.command(baseline)
+app.command(
+    "parity.cli.completion:install_completion",
+    name="--install-completion",
+    help="Complete commands and options on Tab, in bash, zsh, fish or powershell.",
+    sort_key=len(COMMANDS),
+)
 
 
 # What an installation without extras lacks. Adapters and tasks that lack a package say so by themselves.

@@ -17,7 +17,7 @@ from parity.study.options import RunOptions
 from parity.study.preflight import Preflight, check_scheduler, inspect
 from parity.study.tracking import check_tracker, tracking
 from parity.system import machine
-from parity.system.console import say
+from parity.system.console import console, say
 from parity.system.ray_session import RAY_DIED, RayDied, ended_with_ray
 from parity.system.subprocesses import ProcessDied, run_in_subprocess
 from parity.task.registry import TaskRef, resolve
@@ -43,7 +43,10 @@ def run_study(options: RunOptions, resume: str | None) -> Path:
     lock = FileLock(folder / LOCK_FILE, timeout=0)
     try:
         with lock, tracking(folder, options.track):
-            _compare_and_train_apart(folder, refs, options)
+            try:
+                _compare_and_train_apart(folder, refs, options)
+            finally:
+                console().show_cursor()  # a process that is killed while it shows its table leaves it hidden
     except Timeout as error:
         raise CannotStart(f"{folder}: another process runs this study; wait for its end, or end it.") from error
     except (Interrupted, KeyboardInterrupt, OSError) as error:

@@ -21,7 +21,14 @@ from parity.errors import in_short
 from parity.results import study as files
 from parity.study.delivery import file_keeper, packed, reachable, unpacked
 from parity.study.options import RunOptions
-from parity.study.progress import CRASHED, ProgressDisplay, remove_progress, write_progress
+from parity.study.progress import (
+    CRASHED,
+    LAST_RETURN,
+    ProgressDisplay,
+    progress_writer,
+    read_progress,
+    remove_progress,
+)
 from parity.study.snapshots import own_key, read_snapshot
 from parity.study.trial import TrialSpec, is_for_want_of_room, lost_trial, run_trial
 from parity.system.ray_session import connect
@@ -171,20 +178,23 @@ class _TuneTrial(tune.Trainable):
         if read_snapshot(folder, spec.key) is None:
             shutil.rmtree(folder, ignore_errors=True)  # what an interrupted trial left there belongs to no run
 
+        write = progress_writer(folder)
+
         def on_progress(steps: int, last_return: float) -> None:
-            write_progress(folder, steps, last_return)
+            write(steps, last_return)
             bring(False)
 
         with _output_to(folder):
             try:
                 run_trial(spec, on_progress, on_end=lambda: bring(True))
+                last = read_progress(folder)
+                return {} if last is None else {LAST_RETURN: last.last_return}
             except Exception as error:  # `trial.json` and the log have it
                 if isinstance(error, OSError) and is_for_want_of_room(error):
                     return {CRASHED: error.strerror, NO_ROOM: (error.errno, error.strerror, error.filename)}
                 return {CRASHED: in_short(error)}
             finally:
                 remove_progress(folder)
-        return {}
 
 
 @contextlib.contextmanager
