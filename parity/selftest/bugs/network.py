@@ -41,12 +41,6 @@ class Networks(SorterModule):
         number = obs["last"].float().reshape(-1, 1)
         return torch.cat([number, torch.zeros(len(number), SHELVES - 1)], dim=1)
 
-    @wrong("features", "two inputs are concatenated in the other order", "PAR101", "PAR102")
-    def inputs_in_another_order(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
-        pictures = torch.relu(self.eyes(self.picture(obs))).flatten(1)
-        numbers = torch.tanh(self.counter(torch.cat([self.last(obs), obs["label"].float()], dim=1)))
-        return torch.cat([pictures, numbers], dim=1)
-
     @wrong("features", "another activation", "PAR101", "PAR102")
     def another_activation(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
         pictures = nn.functional.elu(self.eyes(self.picture(obs))).flatten(1)

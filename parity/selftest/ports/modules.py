@@ -61,6 +61,14 @@ class ExtraColumns(SorterModule):
         return self.vf(features).squeeze(-1)
 
 
+@good_port("two inputs are concatenated in the other order: the same network but for the order of a weight's columns")
+class InputsInAnotherOrder(SorterModule):
+    def features(self, obs: dict[str, torch.Tensor]) -> torch.Tensor:
+        pictures = torch.relu(self.eyes(self.picture(obs))).flatten(1)
+        numbers = torch.tanh(self.counter(torch.cat([self.last(obs), obs["label"].float()], dim=1)))
+        return torch.cat([pictures, numbers], dim=1)
+
+
 @good_port("masks with -inf, and never an empty row")
 class MinusInfinity(SorterModule):
     def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
