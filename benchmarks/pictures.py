@@ -74,7 +74,7 @@ def terminal() -> None:
 
 def figures() -> None:
     """One row per claim that a script measured; a file that is not there has no row."""
-    rows = [row for make in (_selftest, _field, _aa, _bisect, _bench) for row in make()]
+    rows = [row for make in (_selftest, _aa, _bisect, _bench) for row in make()]
     page = ROOT / "docs" / "figures.md"
     head, _, _ = page.read_text(encoding="utf-8").partition("| claim |")
     table = "| claim | measured | command |\n|---|---|---|\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
@@ -91,13 +91,7 @@ def _stored(name: str) -> Any:
 
 def _selftest() -> Rows:
     found = _stored("selftest/selftest.json")
-    return [_caught("bugs planted in a good port", found, "parity selftest")] if found else []
-
-
-def _field() -> Rows:
-    found = _stored("selftest-field/selftest.json")
-    claim = "mistakes in ports as people have them, by somebody who had not read the register"
-    return [_caught(claim, found, "parity selftest --field")] if found else []
+    return [_caught("bugs planted in good ports", found, "parity selftest")] if found else []
 
 
 def _caught(claim: str, found: dict[str, Any], command: str) -> tuple[str, str, str]:
