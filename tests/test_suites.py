@@ -100,8 +100,8 @@ def test_a_suite_in_parity_toml_is_the_same(tmp_path: Path, monkeypatch: pytest.
 @pytest.fixture
 def in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for runner in ("preflight", "command"):
-        apart = f"parity.study.{runner}.run_in_subprocess"
+    for runner in ("study.preflight", "system.ray_process"):
+        apart = f"parity.{runner}.run_in_subprocess"
         monkeypatch.setattr(apart, lambda work, *arguments, **_: work(*arguments))
 
 

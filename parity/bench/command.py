@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ from parity.results.writing import write_text
 from parity.study.preflight import inspect
 from parity.system import machine
 from parity.system.console import progress, say
+from parity.system.ray_process import run_with_ray
+from parity.system.ray_session import end_if_it_died, ended_with_ray
 from parity.system.subprocesses import run_in_subprocess
 from parity.task.registry import TaskRef, resolve
 
@@ -44,13 +47,16 @@ def run_bench(options: BenchOptions, resume: str | None, as_json: bool, write_pa
         Interrupted: Ctrl-C; the rounds that are done stay, and ``--resume`` measures the rest.
     """
     folder, file, refs = _begin(options) if resume is None else _resume(resume, options.out)
+
+    def done() -> str:
+        return f"{len(load_bench_file(folder / BENCH_FILE).measured)} measurements are done"
+
     try:
-        _measure_all(folder, file, refs, options.timeout)
-    except KeyboardInterrupt:
-        _store(folder, file, "it was interrupted")
-        raise Interrupted(
-            f"{len(file.measured)} measurements are done; finish with: parity bench --resume {folder}"
-        ) from None
+        file = run_with_ray(_measure_all, folder, refs, options.timeout, about=f"Bench {folder}", unfinished=done)
+    except (Interrupted, KeyboardInterrupt) as error:
+        _store(folder, load_bench_file(folder / BENCH_FILE), "it was interrupted")
+        what = error if isinstance(error, Interrupted) else done()
+        raise Interrupted(f"{what}; finish with: parity bench --resume {shlex.quote(str(folder))}") from None
     return finish(folder, file, as_json, write_page)
 
 
@@ -119,14 +125,20 @@ def _resume(name: str, out: Path) -> tuple[Path, BenchFile, dict[str, TaskRef]]:
     return folder, file, dict(zip(file.request.tasks, refs, strict=True))
 
 
-def _measure_all(folder: Path, file: BenchFile, refs: dict[str, TaskRef], timeout: float) -> None:
+def _measure_all(folder: Path, refs: dict[str, TaskRef], timeout: float) -> BenchFile:
+    """Measures what is not measured yet."""
     from parity.study.runner import opened_ray
 
+    file = load_bench_file(folder / BENCH_FILE)
     file.reason, file.not_measured = None, []
     first = list(_left(file))
     if not any(True for works in (first, _limits_of_ports(file), _exchanges(file)) for _ in works):
-        return
-    with opened_ray(refs.values(), cores=_processes(file.request)) as address, _progress(len(first)) as advance:
+        return file
+    with (
+        opened_ray(refs.values(), cores=_processes(file.request)) as address,
+        ended_with_ray(),
+        _progress(len(first)) as advance,
+    ):
         # What is exchanged, and that several agents learn, is known when all else is measured.
         for works in (first, _limits_of_ports(file), _exchanges(file)):
             for work in works:
@@ -138,11 +150,13 @@ def _measure_all(folder: Path, file: BenchFile, refs: dict[str, TaskRef], timeou
                     arguments = (refs[work.task], work, file.request, address)
                     measured = run_in_subprocess(measure, *arguments, about=about, timeout=timeout)
                 except Exception as error:
+                    end_if_it_died()  # what it failed of would count as the framework's
                     if not _is_taken(error, work, file, folder):
-                        return
+                        return file
                 else:
                     _list_of(work, file).append(measured)
                 _store(folder, file, "it is not finished")
+    return file
 
 
 def _processes(request: BenchRequest) -> float:

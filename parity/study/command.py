@@ -17,15 +17,13 @@ from parity.study.options import RunOptions
 from parity.study.preflight import Preflight, check_scheduler, inspect
 from parity.study.tracking import check_tracker, tracking
 from parity.system import machine
-from parity.system.console import console, say
-from parity.system.ray_session import RAY_DIED, RayDied, ended_with_ray
-from parity.system.subprocesses import ProcessDied, run_in_subprocess
+from parity.system.console import say
+from parity.system.ray_process import run_with_ray
+from parity.system.ray_session import ended_with_ray
 from parity.task.registry import TaskRef, resolve
 
 # Held by the process that runs a study.
 LOCK_FILE = ".lock"
-# A Ray that dies more often dies of something that lasts.
-RAY_STARTS = 4
 
 
 def run_study(options: RunOptions, resume: str | None) -> Path:
@@ -39,14 +37,15 @@ def run_study(options: RunOptions, resume: str | None) -> Path:
         options = options.model_copy(update={"address": cluster})
     check_scheduler(options.address)
     check_tracker(options.track)
-    folder, refs = _resume(options, resume) if resume is not None else _create(options)
+    try:
+        folder, refs = _resume(options, resume) if resume is not None else _create(options)
+    except KeyboardInterrupt:
+        raise Interrupted("nothing was computed yet; go on with the same command") from None
     lock = FileLock(folder / LOCK_FILE, timeout=0)
+    about = f"Study {folder}"
     try:
         with lock, tracking(folder, options.track):
-            try:
-                _compare_and_train_apart(folder, refs, options)
-            finally:
-                console().show_cursor()  # a process that is killed while it shows its table leaves it hidden
+            run_with_ray(_compare_and_train, folder, refs, options, about=about, unfinished=lambda: _unfinished(folder))
     except Timeout as error:
         raise CannotStart(f"{folder}: another process runs this study; wait for its end, or end it.") from error
     except (Interrupted, KeyboardInterrupt, OSError) as error:
@@ -123,32 +122,6 @@ def _resume(options: RunOptions, name: str) -> tuple[Path, dict[str, TaskRef]]:
     return folder, preflight.refs
 
 
-def _compare_and_train_apart(folder: Path, refs: dict[str, TaskRef], options: RunOptions) -> None:
-    """In a process of its own, as Ray ends the process that waits for it when it dies; then with a new Ray.
-
-    Whatever ends this one, or Ray, is safe at any moment: files are written whole, and a trial counts once it says how it
-    ended. So nobody waits for anything when it ends.
-    """
-    about = f"Study {folder}"
-    for attempt in range(1, RAY_STARTS + 1):
-        try:
-            return run_in_subprocess(_compare_and_train, folder, refs, options, about=about)
-        except ProcessDied as death:
-            if death.about != about and attempt > 1:  # one that it started, twice: no accident
-                raise
-            if death.code != RAY_DIED:
-                say(str(death))
-        except RayDied as error:
-            say(str(error))
-        except CannotStart as error:
-            if attempt == 1:
-                raise
-            raise Interrupted(f"Ray died, and {str(error).rstrip('.')}; {_unfinished(folder)}") from error
-        if attempt < RAY_STARTS:
-            say(f"Starting Ray again, {attempt} of {RAY_STARTS - 1} times; trials that are done stay")
-    raise Interrupted(f"Ray died {RAY_STARTS} times; {_unfinished(folder)}")
-
-
 def _unfinished(folder: Path) -> str:
     study = files.load_study(folder)
     ended = sum(trial.meta is not None and trial.meta.status != "interrupted" for trial in study.trials)
@@ -158,17 +131,19 @@ def _unfinished(folder: Path) -> str:
 def _compare_and_train(folder: Path, refs: dict[str, TaskRef], options: RunOptions) -> None:
     from parity.study.interim import add_seeds
     from parity.study.ladder import add_callback_changes, run_ladder
-    from parity.study.runner import cores_of, opened_ray, pending, run_trials
+    from parity.study.runner import check_gpus, cores_of, opened_ray, pending, run_trials
 
     study = files.load_study(folder)
     compared = has_own_ladder(folder, study.file.ladder_digest)
     if compared and not pending(study, refs, options) and not add_seeds(folder):
         return
-    with opened_ray(refs.values(), options.address, cores_of(study)) as address, ended_with_ray():
+    on_cluster = options.address is not None
+    with opened_ray(refs.values(), options.address, cores_of(study, options)) as address, ended_with_ray():
+        check_gpus(options.trial_gpus, on_cluster)
         if not compared:
             say("Comparing numbers before training")
             # On this machine: what is compared needs no other, and no other has its files.
-            own_ray = address if options.address is None else None
+            own_ray = None if on_cluster else address
             if not run_ladder(folder, refs, study.file.request.frameworks, own_ray, options.timeout):
                 price = ", training shows what it costs" if options.train_on_error else ""
                 say(f"The numbers differ; `parity check` says where{price}")
@@ -178,6 +153,6 @@ def _compare_and_train(folder: Path, refs: dict[str, TaskRef], options: RunOptio
         while goes_on:
             study = files.load_study(folder)
             say(f"Study {folder}: {len(study.trials)} trials of {', '.join(study.file.request.tasks)}")
-            run_trials(study, pending(study, refs, options), on_cluster=options.address is not None)
+            run_trials(study, pending(study, refs, options), on_cluster)
             add_callback_changes(folder)
             goes_on = add_seeds(folder)

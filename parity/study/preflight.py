@@ -22,6 +22,7 @@ from parity.frameworks.base import Framework
 from parity.results.study import EffectiveConfig, ReferenceScores, TaskRecord
 from parity.system import machine
 from parity.system.console import say
+from parity.system.ray_session import named
 from parity.system.subprocesses import run_in_subprocess
 from parity.task import Task
 from parity.task import registry as tasks
@@ -157,15 +158,15 @@ def check_scheduler(address: str | None) -> None:
         raise CannotStart("parity run schedules its trials with Ray, which is not installed: pip install 'ray[tune]'.")
     if (address or "").startswith("ray://"):
         raise CannotStart(
-            f"--address {address}: a study is driven from a node of its cluster; start it there, as with `ray job submit`, and "
-            "leave out ray://."
+            f"{named(str(address))}: a study is driven from a node of its cluster; start it there, as with `ray job submit`, "
+            "and leave out ray://."
         )
     host, colon, port = (address or "").rpartition(":")
     if colon and port.isdigit():
         try:
             socket.create_connection((host, int(port)), timeout=5).close()
         except (OSError, OverflowError) as error:
-            raise CannotStart(f"--address {address}: nothing answers there ({one_line(error)}).") from error
+            raise CannotStart(f"{named(str(address))}: nothing answers there ({one_line(error)}).") from error
 
 
 def _check_writable(out: Path) -> None:

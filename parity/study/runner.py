@@ -17,7 +17,7 @@ import ray
 from ray import tune
 from ray.tune import PlacementGroupFactory
 
-from parity.errors import in_short
+from parity.errors import CannotStart, in_short
 from parity.results import study as files
 from parity.study.delivery import file_keeper, packed, reachable, unpacked
 from parity.study.options import RunOptions
@@ -31,6 +31,7 @@ from parity.study.progress import (
 )
 from parity.study.snapshots import own_key, read_snapshot
 from parity.study.trial import TrialSpec, is_for_want_of_room, lost_trial, run_trial
+from parity.system.console import say
 from parity.system.ray_session import connect
 from parity.system.scratch import scratch
 from parity.task.registry import TaskRef, folders_of
@@ -72,10 +73,26 @@ def pending(study: files.StudyRecord, refs: dict[str, TaskRef], options: RunOpti
     return sorted(specs, key=lambda spec: (request.tasks.index(spec.task), spec.seed))
 
 
-def cores_of(study: files.StudyRecord) -> float:
+def cores_of(study: files.StudyRecord, options: RunOptions) -> float:
     """The cores that the largest trial of a study asks for."""
+    asked = [] if options.trial_cpus is None else [options.trial_cpus]
     needs = [framework.bundles for task in study.file.tasks.values() for framework in task.frameworks.values()]
-    return max(sum(bundle.get("CPU", 0.0) for bundle in bundles) for bundles in needs)
+    return max(sum([*asked, *(each.get("CPU", 0.0) for each in bundles[len(asked) :])]) for bundles in needs)
+
+
+def check_gpus(of_a_trial: float | None, on_cluster: bool) -> None:
+    """Trials that reserve what the open Ray does not have would wait for ever; a cluster may still get it.
+
+    Raises:
+        CannotStart: they are to reserve more GPUs than this machine has.
+    """
+    if not of_a_trial or of_a_trial <= (there := ray.cluster_resources().get("GPU", 0.0)):
+        return
+    if not on_cluster:
+        raise CannotStart(
+            f"--trial-gpus {of_a_trial:g}: Ray finds {there:g} GPUs on this machine; leave it out, or give less."
+        )
+    say(f"--trial-gpus {of_a_trial:g}: the cluster has {there:g} GPUs now; trials wait until it has more")
 
 
 @contextlib.contextmanager

@@ -61,7 +61,14 @@ def _join(address: str, runtime_env: dict[str, Any] | None) -> None:
     try:
         ray.init(address=address, runtime_env=runtime_env, logging_level=logging.ERROR, log_to_driver=False)
     except Exception as error:
-        raise CannotStart(f"--address {address}: no Ray cluster answers there ({one_line(error)}).") from error
+        raise CannotStart(f"{named(address)}: no Ray cluster answers there ({one_line(error)}).") from error
+
+
+def named(address: str) -> str:
+    """An address and who gave it, as a sentence begins with it."""
+    if address == os.environ.get("RAY_ADDRESS"):
+        return f"RAY_ADDRESS={address} (unset it for a Ray of parity's own)"
+    return f"--address {address}"
 
 
 def _start(cpus: float, folders: set[str]) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gymnasium
-import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
+from match_task import Match, Network
 
 from parity import PPOParams, Task
 from parity.bench.limit import limit_of_task
@@ -16,43 +14,15 @@ from parity.frameworks.base import Iteration
 from parity.task.registry import load, resolve
 
 
-class Match(gymnasium.Env):
-    """One of four actions equals what is shown and pays 1; the next one is illegal."""
-
-    observation_space = spaces.Discrete(4)
-    action_space = spaces.Discrete(4)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.steps = 0
-        return self.show(), {"action_mask": self.mask}
-
-    def show(self):
-        self.shown = int(self.np_random.integers(4))
-        self.mask = np.ones(4, dtype=np.int8)
-        self.mask[(self.shown + 1) % 4] = 0
-        return self.shown
-
+class Legal(Match):
     def step(self, action):
         assert self.mask[action], "an illegal action"
-        self.steps += 1
-        reward = float(action == self.shown)
-        return self.show(), reward, self.steps >= 16, False, {"action_mask": self.mask}
-
-
-class Network(torch.nn.Module):
-    def __init__(self, observation_space, action_space):
-        super().__init__()
-        self.logits = torch.nn.Embedding(4, 4)
-        self.value = torch.nn.Embedding(4, 1)
-
-    def forward(self, obs):
-        return self.logits(obs), self.value(obs).squeeze(-1)
+        return super().step(action)
 
 
 def test_it_learns_what_is_shown_and_plays_legally() -> None:
     ppo = PPOParams(n_envs=4, n_steps=64, learning_rate=0.02)
-    limit = limit_of_task(Task(id="match", env=Match, network=Network, ppo=ppo), 0, "cpu")
+    limit = limit_of_task(Task(id="match", env=Legal, network=Network, ppo=ppo), 0, "cpu")
     torch.manual_seed(0)
     seen: list[Iteration] = []
     limit.train(48 * ppo.rollout_steps, seen.append)
@@ -75,6 +45,6 @@ def test_of_a_port_in_which_two_agents_learn_both_do() -> None:
 def test_there_is_none_where_agents_take_turns_or_there_is_no_network() -> None:
     with pytest.raises(CannotStart, match="take turns"):
         limit_of_port(load(resolve("tictactoe-selfplay")), 0, "cpu")
-    task = Task(id="brought", env=Match, sb3_model=lambda *_: None, rllib_config=lambda config: config)
+    task = Task(id="brought", env=Legal, sb3_model=lambda *_: None, rllib_config=lambda config: config)
     with pytest.raises(CannotStart, match="no network"):
         limit_of_task(task, 0, "cpu")

@@ -14,7 +14,7 @@ import pytest
 import torch
 from report_studies import write_study
 
-from parity.errors import ExitCode
+from parity.errors import CannotStart, ExitCode
 
 Parity = Callable[..., Any]
 
@@ -252,6 +252,36 @@ def test_an_interrupted_command_says_so(parity: Parity, monkeypatch: pytest.Monk
     monkeypatch.setattr("parity.results.study.find_study", interrupted)
     outcome = parity("report")
     assert (outcome.code, outcome.out, outcome.err) == (130, "", "parity: interrupted.\n")
+
+
+def test_a_study_that_is_interrupted_before_it_is_one_says_how_to_go_on(
+    parity: Parity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("parity.study.command.inspect", interrupted)
+    outcome = parity("run")
+    assert (outcome.code, outcome.out) == (130, "")
+    assert outcome.err == "parity: interrupted: nothing was computed yet; go on with the same command.\n"
+
+
+def test_a_cluster_of_the_surroundings_that_does_not_answer_is_named_by_its_variable(
+    parity: Parity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    said = "RAY_ADDRESS=127.0.0.1:1 (unset it for a Ray of parity's own): nothing answers there"
+    assert parity("run").sentence.startswith(said)
+
+
+def test_gpus_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from parity.study import runner
+
+    monkeypatch.setattr(runner.ray, "cluster_resources", lambda: {"CPU": 2.0})
+    with pytest.raises(CannotStart, match=r"--trial-gpus 0\.5: Ray finds 0 GPUs on this machine"):
+        runner.check_gpus(0.5, on_cluster=False)
+    runner.check_gpus(0.5, on_cluster=True)
+    runner.check_gpus(0.0, on_cluster=False)
 
 
 # --- processes -------------------------------------------------------------------------------------------------------

@@ -83,8 +83,8 @@ class Trained:
 def trained(parity: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trained]:
     """``parity run`` in this process, with trials that write given scores without a ladder or a report."""
     monkeypatch.chdir(parity.folder)
-    for runner in ("preflight", "command"):
-        apart = f"parity.study.{runner}.run_in_subprocess"
+    for runner in ("study.preflight", "system.ray_process"):
+        apart = f"parity.{runner}.run_in_subprocess"
         monkeypatch.setattr(apart, lambda work, *arguments, **_: work(*arguments))
     monkeypatch.setattr("parity.study.runner.opened_ray", lambda *arguments: contextlib.nullcontext(""))
     monkeypatch.setattr(

@@ -76,6 +76,8 @@ def test_a_resumed_trial_has_the_parameters_of_an_uninterrupted_one(
     run_trial(cut, lambda steps, _: begun.append(steps))
     assert begun == [512, 768, 1024], "it began anew"
     assert _outcome(folder) == _outcome(Path(whole.folder))
+    clocks = pd.read_parquet(folder / files.CURVE_FILE)
+    assert clocks["wall_s"].is_monotonic_increasing and clocks["train_s"].is_monotonic_increasing
     first, second = saved
     assert all(torch.equal(first[name], second[name]) for name in first) and first.keys() == second.keys()
     assert not (folder / SNAPSHOT_FILE).exists()

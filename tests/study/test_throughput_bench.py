@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import time
 from typing import Any
 
+import psutil
 import pytest
 from report_studies import bench_request
 
@@ -82,16 +84,37 @@ def test_two_rounds_are_measured_with_every_phase_and_decide_nothing(parity: Any
     assert ratio["interval"][0] <= ratio["estimate"] <= ratio["interval"][1]
 
 
+def _wait_for_a_round(parity: Any, process: subprocess.Popen[str], name: str) -> None:
+    path = parity.folder / "results" / name / "bench.json"
+    end = time.monotonic() + 300
+    while not (path.exists() and bench(parity, name)["measured"]):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_ray_that_dies_costs_a_bench_no_round(parity: Any) -> None:
+    arguments = ("--frameworks", "sb3", "--rounds", "4", "--no-details", "--name", "killed")
+    process = parity.start("bench", "--task", parity.write("my_task.py"), *arguments)
+    _wait_for_a_round(parity, process, "killed")
+    kept = bench(parity, "killed")["measured"]
+    parts = psutil.Process(process.pid).children(recursive=True)
+    (raylet,) = [part for part in parts if part.name() == "raylet"]
+    raylet.kill()
+    _, errors = process.communicate(timeout=300)
+    assert "Starting Ray again, 1 of 3 times; what is done stays" in errors and "Traceback" not in errors
+    whole = bench(parity, "killed")
+    assert whole["measured"][: len(kept)] == kept and len(whole["measured"]) == 4
+    assert (process.returncode, whole["reason"]) == (0, None), errors
+    assert not psutil.wait_procs(parts, timeout=30)[1], "something is left"
+
+
 @pytest.mark.slow
 def test_ctrl_c_keeps_the_rounds_and_resume_measures_the_rest(parity: Any) -> None:
     task = parity.write("my_task.py")
     process = parity.start("bench", "--task", task, "--frameworks", "sb3", "--rounds", "3", "--name", "cut")
-    path = parity.folder / "results/cut/bench.json"
-    end = time.monotonic() + 120
-    while not path.exists():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    _wait_for_a_round(parity, process, "cut")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
