@@ -61,6 +61,11 @@ class RungInput:
         return self.context.configuration
 
     @property
+    def is_old_stack(self) -> bool:
+        """Whether the port is on RLlib's old API stack, which alone has filters of observations. Raises as `configuration`."""
+        return "observation_filter" in self.configuration.native
+
+    @property
     def correspondence(self) -> Correspondence:
         """Raises Missing where the port could not be built."""
         if self.context.correspondence is None:

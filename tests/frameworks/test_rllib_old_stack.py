@@ -20,7 +20,7 @@ from parity.frameworks.evaluation import evaluate
 from parity.frameworks.network import sample_observations
 from parity.frameworks.rllib.mapping import is_trained
 from parity.frameworks.rllib_old_stack.config import build_port
-from parity.frameworks.rllib_old_stack.model import _restored
+from parity.frameworks.rllib_old_stack.model import restored
 from parity.task import registry
 from parity.testing import refusal
 from parity.testing.toy_envs import maze_task
@@ -138,11 +138,11 @@ def test_preprocessed_observations_are_restored_to_what_the_environment_shows() 
     space.seed(0)
     rows = [space.sample() for _ in range(6)]
     flat = torch.as_tensor([preprocessor.transform(row).tolist() for row in rows])
-    restored = _restored(restore_original_dimensions(flat, preprocessor.observation_space, "torch"), space)
+    shown = restored(restore_original_dimensions(flat, preprocessor.observation_space, "torch"), space)
     for i, row in enumerate(rows):
         for key, value in row.items():
-            assert torch.equal(restored[key][i], torch.as_tensor(value)), key
-    assert restored["image"].dtype == torch.uint8 and sample_observations(space, 1)["image"].dtype == torch.uint8
+            assert torch.equal(shown[key][i], torch.as_tensor(value)), key
+    assert shown["image"].dtype == torch.uint8 and sample_observations(space, 1)["image"].dtype == torch.uint8
 
 
 def test_the_first_action_of_a_rollout_was_chosen_before_the_update() -> None:

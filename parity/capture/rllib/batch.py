@@ -51,7 +51,7 @@ def batch_of(rollout: PortRollout, episodes: list[Any]) -> None:
             rollout.copies[module_id] = duplicate(module).cpu()
         arrays = flat(rollout.seen[module_id])
         rollout.of(module_id).fill_batch(by_entry(rollout.entries[module_id]), arrays)
-        _identify(rollout, module_id, chunks.get(module_id, []), rows=len(arrays[Columns.ACTIONS]))
+        identify(rollout, module_id, chunks.get(module_id, []), rows=len(arrays[Columns.ACTIONS]))
 
 
 def connected(learner: Any, episodes: list[Any]) -> dict[str, dict[str, Any]]:
@@ -129,7 +129,7 @@ def _chunks(rollout: PortRollout, episodes: list[Any]) -> dict[str, list[list[Mo
     return chunks
 
 
-def _identify(rollout: PortRollout, module_id: str, chunks: list[list[Move]], rows: int) -> None:
+def identify(rollout: PortRollout, module_id: str, chunks: list[list[Move]], rows: int) -> None:
     """Which row of the batch is which decision. RLlib appends one row per chunk for bootstrapping, with loss_mask False."""
     moves = [move for chunk in chunks for move in chunk]
     if rows not in (len(moves), len(moves) + len(chunks)):

@@ -33,7 +33,7 @@ from parity.capture.rllib.control import control
 from parity.capture.rllib.ignored_fields import ignored_fields
 from parity.capture.rllib.pairing import other_observations, pair_parameters
 from parity.capture.rllib.port_rollout import PortRollout
-from parity.capture.rllib.rollout import roll_out
+from parity.capture.rllib.rollout import Initial, roll_out
 from parity.capture.rllib.sequences import is_recurrent
 from parity.capture.rllib.view import view
 from parity.capture.sb3 import sb3_reference
@@ -73,11 +73,18 @@ RECURRENT = (
 )
 
 
-def collect(task: Task, port: Port, seed: int = 0, full: bool = False, checkpoint: Checkpoint | None = None) -> Capture:
+def collect(
+    task: Task,
+    port: Port,
+    seed: int = 0,
+    full: bool = False,
+    checkpoint: Checkpoint | None = None,
+    roll_out: Callable[[Capture, Port, Initial], PortRollout] = roll_out,
+) -> Capture:
     """The numbers of a port of ``task``, with SB3's weights in its learning module where parameters correspond.
 
     What raises is noted in `Context.raised`; nothing is judged. ``full``: also through ``Algorithm``. ``checkpoint``: weights
-    in the place of initial ones.
+    in the place of initial ones. ``roll_out``: opens the port and collects its own numbers.
     """
     checkpoint = checkpoint or Checkpoint()
     # A brought sb3_model may look at how many environments it is given; parity's own needs no more than one.

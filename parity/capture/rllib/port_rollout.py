@@ -35,7 +35,9 @@ class PortRollout:
     # the environment's side of the rollout, one of each sub-environment
     recordings: list[Recording] = dataclasses.field(default_factory=list)
     # id of RLlib's episode -> sub-environment and number of its episode
-    episode_places: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    episode_places: dict[Any, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    # the same -> agent -> its number in it; of the old API stack
+    agents_by_index: dict[int, dict[Any, int]] = dataclasses.field(default_factory=dict)
     # module id -> the learner's columns, tensors: what ``forward_train`` and the loss get
     batches: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     # the same with the observations as the connectors made them; a module's ``compute_values`` may take them apart

@@ -73,10 +73,28 @@ def roll_out(capture: Capture, port: Port, initial: Initial) -> PortRollout:
         return rollout
     episodes: list[Any] = []
     with rollout.part("sample"):
-        episodes = _sample(rollout)
+        episodes = sample(rollout, rollout.runner.sample, lambda episode: episode.env_steps())
     if episodes:
         with rollout.part("batch"):
             batch_of(rollout, episodes)
+    by_themselves(rollout)
+    if rollout.batches:
+        with rollout.part("update"):
+            watched_update(capture, rollout.learner, rollout.batches)
+            stress(capture, rollout.learner, rollout.batches)
+        with rollout.part("synchronise"):
+            _synchronise(rollout)
+        if "update" not in context.raised:
+            with rollout.part("update again"):
+                between_updates(capture, rollout.learner, rollout.batches)
+        for module_id in rollout.frozen():
+            capture.step[module_id].last = parameters(rollout.module(module_id))
+    return rollout
+
+
+def by_themselves(rollout: PortRollout) -> None:
+    """Runs the modules that are compared: on random observations, on the rollout, and with disturbed weights."""
+    context = rollout.context
     for module_id in rollout.compared():
         if is_recurrent(rollout.module(module_id)) and module_id not in rollout.batches:
             continue  # it has no sequences, and what has stopped them is told
@@ -92,18 +110,6 @@ def roll_out(capture: Capture, port: Port, initial: Initial) -> PortRollout:
             behaviour.sensitivity(own, module, columns)
             registered = {id(p) for m in context.modules for p in named_parameters(rollout.module(m)).values()}
             own.facts.unregistered_tensors = behaviour.unregistered_tensors(module, registered, columns)
-    if rollout.batches:
-        with rollout.part("update"):
-            watched_update(capture, rollout.learner, rollout.batches)
-            stress(capture, rollout.learner, rollout.batches)
-        with rollout.part("synchronise"):
-            _synchronise(rollout)
-        if "update" not in context.raised:
-            with rollout.part("update again"):
-                between_updates(capture, rollout.learner, rollout.batches)
-        for module_id in rollout.frozen():
-            capture.step[module_id].last = parameters(rollout.module(module_id))
-    return rollout
 
 
 def _build(rollout: PortRollout, initial: Initial) -> None:
@@ -134,18 +140,23 @@ def _build(rollout: PortRollout, initial: Initial) -> None:
     rollout.runner.set_state(
         {COMPONENT_RL_MODULE: learner.get_state(components=COMPONENT_RL_MODULE)[COMPONENT_RL_MODULE]}
     )
-    for module_id in context.modules:
-        before = parameters(rollout.module(module_id))
-        if context.modules[module_id].trained:
-            rollout.of(module_id).fill_weights(before)
-        else:
-            rollout.capture.step[module_id] = Step(module=module_id, before=before)
-        if module_id == rollout.port.learning_module:
-            contract.weights = before
+    note_weights(rollout)
     asked = config.policies_to_train
     if asked is not None and not callable(asked):
         contract.policies_to_train = sorted(map(str, asked))
     contract.learner = type(learner).__qualname__
+
+
+def note_weights(rollout: PortRollout) -> None:
+    """The parameters that every module starts with."""
+    for module_id in rollout.context.modules:
+        before = parameters(rollout.module(module_id))
+        if rollout.context.modules[module_id].trained:
+            rollout.of(module_id).fill_weights(before)
+        else:
+            rollout.capture.step[module_id] = Step(module=module_id, before=before)
+        if module_id == rollout.port.learning_module:
+            rollout.capture.contract.weights = before
 
 
 def _synchronise(rollout: PortRollout) -> None:
@@ -186,10 +197,10 @@ def _module_facts(rollout: PortRollout, module_id: str) -> ModuleFacts:
             for name, part in _parts(module)
             if isinstance(part, torch.nn.modules.batchnorm._BatchNorm) and part.training and part.track_running_stats
         ],
-        choices=_choices(module.action_space),
+        choices=choices_of(module.action_space),
         distribution_inputs=_distribution_inputs(rollout.context, module),
-        mask_key=_mask_key(rollout.port, module),
-        mask_in_space=_mask_key(rollout.port, module) in getattr(module.observation_space, "spaces", {}),
+        mask_key=mask_key_of(rollout.port, module),
+        mask_in_space=mask_key_of(rollout.port, module) in getattr(module.observation_space, "spaces", {}),
         no_distribution=behaviour.missing_distributions(module),
         recurrent=is_recurrent(module),
     )
@@ -201,7 +212,7 @@ def _computed_by(module: Any, method: str) -> str:
     return "_forward" if owner in (RLModule, TorchRLModule) else method
 
 
-def _mask_key(port: Port, module: Any) -> str:
+def mask_key_of(port: Port, module: Any) -> str:
     return port.mask_key if port.mask_key in getattr(module.observation_space, "spaces", {}) else MASK_KEY
 
 
@@ -221,18 +232,23 @@ def _distribution_inputs(context: Context, module: Any) -> int | None:
         return None
 
 
-def _choices(action_space: Any) -> list[int] | None:
+def choices_of(action_space: Any) -> list[int] | None:
     try:
         return choices(action_space)
     except CannotStart:
         return None
 
 
-def _sample(rollout: PortRollout) -> list[Any]:
-    """One rollout as the algorithm would take it, until an episode has ended by itself. Returns its episodes."""
+def sample(rollout: PortRollout, take: Callable[[], list[Any]], env_steps: Callable[[Any], int]) -> list[Any]:
+    """One rollout as the algorithm would take it, until an episode has ended by itself. Returns its pieces.
+
+    Args:
+        take: samples some pieces, which are episodes on the new API stack.
+        env_steps: of a piece.
+    """
     recordings = rollout.recordings
     try:
-        episodes = _sample_until_an_end(rollout)
+        episodes = _sampled_until_an_end(rollout, take, env_steps)
     except Exception:
         rollout.context.refused = _illegal_moves(rollout)
         raise
@@ -259,12 +275,14 @@ def _illegal_moves(rollout: PortRollout) -> dict[str, int]:
     return {agent: times for agent, times in illegal.items() if times}
 
 
-def _sample_until_an_end(rollout: PortRollout) -> list[Any]:
+def _sampled_until_an_end(
+    rollout: PortRollout, take: Callable[[], list[Any]], env_steps: Callable[[Any], int]
+) -> list[Any]:
     episodes: list[Any] = []
     wanted = ENV_STEPS
     while True:
-        while sum(episode.env_steps() for episode in episodes) < wanted:
-            episodes += rollout.runner.sample()
+        while sum(map(env_steps, episodes)) < wanted:
+            episodes += take()
         ended = any(
             move.terminated or move.truncated
             for recording in rollout.recordings

@@ -30,7 +30,7 @@ def watched_update(capture: Capture, learner: Any, batches: dict[str, dict[str, 
     config, batch = learner.config, _as_one(batches)
     rows = max(row_numbers(columns).numel() for columns in batches.values())
     epochs, minibatch = shortened(rows, config.num_epochs, config.minibatch_size)
-    watches = {module_id: _Watch(ModuleCapture(capture, module_id), learner) for module_id in batches}
+    watches = {module_id: Watch(ModuleCapture(capture, module_id), learner) for module_id in batches}
     with _watched(learner, watches):
         update_from_tensors(
             learner,
@@ -40,9 +40,7 @@ def watched_update(capture: Capture, learner: Any, batches: dict[str, dict[str, 
             shuffle_batch_per_epoch=config.shuffle_batch_per_epoch,
         )
     for watch in watches.values():
-        watch.own.facts.without_optimiser = _without_optimiser(learner, watch.own.module)
-        watch.own.update.peak = watch.peak
-        watch.own.fill_update(watch.rows, watch.losses, watch.parameters(), epochs, minibatch)
+        watch.store(epochs, minibatch)
 
 
 def between_updates(capture: Capture, learner: Any, batches: dict[str, dict[str, Any]]) -> None:
@@ -148,7 +146,7 @@ def shortened(rows: int, epochs: int, minibatch_size: int | None) -> tuple[int, 
     return epochs, min(rows, max(minibatch_size or rows, -(-rows * epochs // MINIBATCHES)))
 
 
-class _Watch:
+class Watch:
     """What passes through a learner's steps of one module.
 
     Attributes:
@@ -167,6 +165,12 @@ class _Watch:
 
     def _module(self) -> Any:
         return self._learner.module[self.own.module].unwrapped()
+
+    def store(self, epochs: int, minibatch: int) -> None:
+        """Stores what the update left; ``epochs``, ``minibatch``: as asked for."""
+        self.own.facts.without_optimiser = _without_optimiser(self._learner, self.own.module)
+        self.own.update.peak = self.peak
+        self.own.fill_update(self.rows, self.losses, self.parameters(), epochs, minibatch)
 
     def parameters(self) -> Arrays:
         return parameters(self._module())
@@ -206,7 +210,7 @@ class _Watch:
 
 
 @contextlib.contextmanager
-def _watched(learner: Any, watches: dict[str, _Watch]) -> Iterator[None]:
+def _watched(learner: Any, watches: dict[str, Watch]) -> Iterator[None]:
     """Tells watches, by module, of the learner's steps."""
     compute_losses, postprocess, apply = (
         learner.compute_losses, learner.postprocess_gradients, learner.apply_gradients,

@@ -278,6 +278,8 @@ def greedy(module: Any, seen: Any, space: spaces.Space) -> Any:
 def _frozen(port: Port, learner: Any) -> dict[str, Any]:
     """Modules of the other agents that have a choice and are not trained: SB3's environment plays these too, or none."""
     modules = {}
+    if not port.config.enable_env_runner_and_connector_v2:
+        return {}  # the old API stack asks who plays whom with an env runner at hand
     episode = episode_played_by(port.config, port.learning_agent, port.learning_module)
     for agent, (_, space) in port.agents.items():
         if learner is None or agent == port.learning_agent or not has_choice(space):

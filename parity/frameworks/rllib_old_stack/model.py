@@ -42,7 +42,7 @@ class SharedNetworkModel(TorchModelV2, torch.nn.Module):
         """Masked logits float32 ``[B, n_logits]`` and no state."""
         observations = input_dict["obs"]
         if self._preprocessed:
-            observations = _restored(observations, self._space)
+            observations = restored(observations, self._space)
         shown = unmasked(observations, self._space, self._wrapped)
         logits, self._values = self.network(network_input(shown, self._network_space))
         return mask_logits(logits, observations[MASK_KEY], self._actions), state
@@ -69,11 +69,11 @@ def original_space(space: Any) -> gymnasium.Space:
     return getattr(space, "original_space", space)
 
 
-def _restored(observations: Any, space: spaces.Space) -> Any:
+def restored(observations: Any, space: spaces.Space) -> Any:
     """What the environment showed, from what RLlib's preprocessors make of it: numbers of one-hot vectors, own dtypes."""
     match space:
         case spaces.Dict():
-            return {key: _restored(observations[key], part) for key, part in space.spaces.items()}
+            return {key: restored(observations[key], part) for key, part in space.spaces.items()}
         case spaces.Discrete():
             return observations.argmax(dim=-1) + int(space.start)
         case spaces.MultiDiscrete():

@@ -262,7 +262,8 @@ def _value_clamp(report: RungReport, inputs: RungInput, contract: Contract) -> N
 
 def _complete_episodes(report: RungReport, inputs: RungInput, rllib: dict[str, Any]) -> None:
     envs = rllib.get("num_envs_per_env_runner", 1)
-    if rllib.get("batch_mode") != "complete_episodes" or envs <= 1:
+    # The old API stack goes on with unfinished episodes in its next rollout.
+    if rllib.get("batch_mode") != "complete_episodes" or envs <= 1 or "observation_filter" in rllib:
         return
     counts = (inputs.context.decisions or {}).get(inputs.context.learning_agent)
     lost = counts.played - counts.learned_from if counts is not None else 0

@@ -12,6 +12,7 @@ from parity.ladder.rungs.callbacks import callbacks
 from parity.ladder.rungs.configuration import configuration
 from parity.ladder.rungs.connectors import connectors
 from parity.ladder.rungs.legal import empty
+from parity.ladder.rungs.old_stack import old_stack
 from parity.ladder.rungs.resets import later, resets
 from parity.ladder.rungs.view import place, view
 from parity.results.capture import AlgorithmRun, Contract
@@ -26,6 +27,7 @@ def contract(inputs: RungInput, capture: Contract, through_algorithm: AlgorithmR
     report = RungReport(0)
     inputs.attempt(report, _modules, report, inputs, capture)
     inputs.attempt(report, configuration, report, inputs, capture)
+    inputs.attempt(report, old_stack, report, inputs)
     inputs.attempt(report, connectors, report, inputs, capture)
     inputs.attempt(report, agents, report, inputs, capture)
     inputs.attempt(report, resets, report, capture)

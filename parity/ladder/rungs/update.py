@@ -19,6 +19,7 @@ TOGGLES = {
     "minibatches": ("PAR812", "composition and order of minibatches"),
 }
 RUNS = ("sb3", *TOGGLES, "all")
+_OLD_STACK = "The old API stack has no option for it; on the new one the framework rllib-exact removes it."
 
 
 def update(inputs: RungInput, capture: dict[str, Update], through_algorithm: AlgorithmRun | None) -> RungReport:
@@ -102,7 +103,8 @@ def _explained(
         if of_update > 0:
             parts.append(f"{words} {of_update:.1%}")
             message = f"alone it changes an update of {minibatches} minibatches by {of_update:.1%}"
-            module.report(code, None, message, {"share_of_update": of_update, "minibatches": minibatches})
+            evidence = {"share_of_update": of_update, "minibatches": minibatches}
+            module.report(code, None, message, evidence, fix=_OLD_STACK if module.inputs.is_old_stack else None)
     module.rung.explained.append(
         f"{module.label}of the update, each alone: {', '.join(parts)}; left over: {left_over:.1e}"
     )
