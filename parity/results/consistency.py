@@ -36,12 +36,14 @@ def contradictions(file: StudyFile, trials: Sequence[TrialRecord]) -> Iterator[t
 
 
 def _of_curve(curve: pd.DataFrame, episodes: int) -> str | None:
+    if curve.empty:
+        return None
     for mean, returns in (("return_mean", "returns"), ("sampled_return_mean", "sampled_returns")):
         lengths = curve[returns].map(len)
         if (lengths != episodes).any():
             number = int(lengths[lengths != episodes].iloc[0])
             return f"{returns}: {number} episodes, study.json says {episodes}"
-        stored, computed = curve[mean].to_numpy(np.float64), np.array([np.mean(row) for row in curve[returns]])
+        stored, computed = curve[mean].to_numpy(np.float64), np.stack(curve[returns].to_list()).mean(axis=1)
         finite = np.isfinite(stored) & np.isfinite(computed)
         if not np.allclose(stored[finite], computed[finite], rtol=1e-6, atol=1e-9):
             return f"{mean}: it is not the mean of {returns}"

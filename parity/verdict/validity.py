@@ -28,13 +28,14 @@ def curve_problem(curve: pd.DataFrame | None, horizon: int) -> str | None:
         return f"has a curve without {', '.join(missing)}"
     steps = curve["steps"].to_numpy()
     for column in _MEASURED:
-        bad = ~np.isfinite(curve[column].to_numpy(np.float64))
-        if bad.any():
-            return f"has a {column} that is no finite number at step {steps[bad][0]}"
+        finite = np.isfinite(curve[column].to_numpy(np.float64))
+        if not finite.all():
+            return f"has a {column} that is no finite number at step {steps[~finite][0]}"
     for column in _EPISODES:
-        for step, returns in zip(steps, curve[column], strict=True):
-            if len(returns) == 0 or not np.isfinite(np.asarray(returns, np.float64)).all():
-                return f"has {column} that are empty or no finite numbers at step {step}"
+        rows = [np.asarray(returns, np.float64) for returns in curve[column]]
+        if not all(map(len, rows)) or not np.isfinite(np.concatenate(rows)).all():
+            bad = next(i for i, returns in enumerate(rows) if len(returns) == 0 or not np.isfinite(returns).all())
+            return f"has {column} that are empty or no finite numbers at step {steps[bad]}"
     if steps[0] != 0 or (np.diff(steps) <= 0).any():
         return "has a curve whose steps do not rise from 0"
     if steps[-1] < horizon:
