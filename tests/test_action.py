@@ -190,6 +190,17 @@ def test_the_pre_commit_hook_is_a_command_that_the_command_line_knows() -> None:
     assert bound.arguments
 
 
+def test_the_documentation_uses_action_and_hook_as_they_are_and_has_no_address_to_fill_in() -> None:
+    page = (ROOT / "docs" / "gate.md").read_text(encoding="utf-8")
+    steps, hooks = (yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S)[:2])
+    assert steps[-1]["with"].keys() <= ACTION["inputs"].keys()
+    assert (ROOT / "action.yml").is_file() and steps[-1]["uses"].startswith("./")
+    (shown,) = hooks[0]["hooks"]
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    assert all(hook[name] == value for name, value in shown.items() if name != "entry")
+    assert shown["entry"].startswith(hook["entry"] + " --task ")
+
+
 @pytest.mark.slow
 def test_the_steps_run_from_first_to_last_on_a_task(tmp_path: Path) -> None:
     """All but the installation, whose command lines are looked at above; ``tests/test_wheel.py`` installs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from io import StringIO
@@ -16,6 +17,7 @@ from report_studies import change_curve, change_trial, conclude, write_study
 from rich.console import Console
 
 from parity.cli.ladder_table import print_findings
+from parity.ladder.findings.rule import Rule
 from parity.report import write_report
 from parity.report.content import content
 from parity.report.curves import TaskCurves
@@ -131,6 +133,9 @@ def test_a_finding_leads_to_its_page_where_the_documentation_is_served(
     print_findings(terminal, summary.findings)
     assert page in terminal.file.getvalue()  # type: ignore[attr-defined]  # a link on the code
     assert page in junit_xml(summary, [], None)
+    monkeypatch.setenv("PARITY_DOCS", "")
+    monkeypatch.setattr(sys.modules[Rule.__module__], "_served_at", lambda: "https://said-in-pyproject.example/parity")
+    assert "https://said-in-pyproject.example/parity/findings/PAR605/" in junit_xml(summary, [], None)
 
 
 def test_links_of_a_report_lead_to_files_that_exist(good_study: Path) -> None:

@@ -206,3 +206,29 @@ def test_requirements_say_where_parity_comes_from_and_never_a_folder_of_this_mac
     text = scaffold.requirements()
     assert text.startswith(ORIGINS[origin]) and "/home/me" not in text
     assert f"stable-baselines3=={metadata.version('stable-baselines3')}\n" in text and "+cpu" not in text
+
+
+@pytest.mark.parametrize(
+    ("remote", "found"),
+    [
+        ("https://host/o/parity.git", "git+https://host/o/parity.git"),
+        ("https://me:token@host/o/parity", "git+https://host/o/parity"),
+        ("git@host:o/parity.git", "git+ssh://git@host/o/parity.git"),
+        ("ssh://git@host:22/o/parity.git", "git+ssh://git@host:22/o/parity.git"),
+        ("/home/me/elsewhere", None),
+        ("C:/me/elsewhere", None),
+        (None, None),
+    ],
+)
+def test_a_clone_is_told_by_its_repository_and_commit(tmp_path: Path, remote: str | None, found: str | None) -> None:
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=me", "-c", "user.email=me@host"]
+        command = ["git", *who, "-C", str(tmp_path), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    if remote is not None:
+        git("remote", "add", "origin", remote)
+    commit = git("rev-parse", "HEAD")
+    assert scaffold._cloned_from(tmp_path) == (found and f"{found}@{commit}")

@@ -27,7 +27,7 @@ def rule(code: str) -> Rule:
 
 
 def page_of(code: str) -> str | None:
-    """The address of a finding's page, where ``PARITY_DOCS`` says where the documentation is served."""
+    """The address of a finding's page, where anybody said where the documentation is served: see `Rule.page`."""
     return known.page if (known := RULES.get(code)) else None
 
 

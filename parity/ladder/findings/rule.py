@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from functools import cache
+from importlib import metadata
 from typing import Annotated
 
 from pydantic import BeforeValidator, ConfigDict, Field
@@ -49,11 +51,22 @@ class Rule:
 
     @property
     def page(self) -> str | None:
-        """Its page of the documentation, where ``PARITY_DOCS`` says where that is served."""
-        site = os.environ.get("PARITY_DOCS", "").rstrip("/")
-        return f"{site}/findings/{self.code}/" if site else None
+        """Its page of the documentation, where anybody said where that is served."""
+        site = os.environ.get("PARITY_DOCS") or _served_at()
+        return f"{site.rstrip('/')}/findings/{self.code}/" if site else None
 
     @property
     def is_of_lockstep(self) -> bool:
         """Seen in iterations that are compared with SB3's: from PAR910 on speed is told, from PAR930 a training alone."""
         return self.rung == 9 and self.code < "PAR910"
+
+
+@cache
+def _served_at() -> str | None:
+    """``Documentation`` under ``[project.urls]`` of pyproject.toml, the one place that has an address."""
+    try:
+        urls = metadata.metadata("parity").get_all("Project-URL") or []
+    except metadata.PackageNotFoundError:
+        return None
+    named = dict(url.split(", ", 1) for url in urls)
+    return named.get("Documentation")

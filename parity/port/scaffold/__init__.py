@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from collections.abc import Mapping, Sequence
 from importlib import metadata, resources
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from parity import __version__
 from parity.errors import CannotStart
 from parity.port.env_task import task_file
+from parity.system.machine import git_state
 
 # Path in the new folder -> file under port/.
 FILES = {
@@ -100,7 +105,7 @@ def _installed(name: str) -> str | None:
 
 
 def _parity() -> list[str]:
-    """The requirement of parity itself: where it was installed from (PEP 610), unless that is a folder of this machine."""
+    """The requirement of parity itself: where it was installed from (PEP 610), of a clone the repository that it is one of."""
     try:
         origin = json.loads(metadata.distribution("parity").read_text("direct_url.json") or "{}")
     except (metadata.PackageNotFoundError, ValueError):
@@ -111,8 +116,28 @@ def _parity() -> list[str]:
     if url and not url.startswith("file:"):
         return [f"parity[all] @ {url}"]
     if url:
-        return [
-            "# parity was installed from a folder: say where others find it, in place of this line, as in",
-            "# parity[all] @ git+https://HOST/OWNER/parity@COMMIT",
-        ]
+        cloned = _cloned_from(Path(url2pathname(urlsplit(url).path)))
+        return (
+            [f"parity[all] @ {cloned}"]
+            if cloned
+            else ["# parity was installed from a folder: add where others find it"]
+        )
     return [f"parity[all]=={__version__}"]
+
+
+def _cloned_from(folder: Path) -> str | None:
+    """Where pip finds what a clone stands on; None where it is no clone of a repository on another machine."""
+    state = git_state(folder)
+    try:
+        asked = ["git", "-C", str(folder), "config", "--get", "remote.origin.url"]
+        remote = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    if state is None:
+        return None
+    # Who may read it is said by whoever installs, not in a file: no name and no token.
+    if web := re.fullmatch(r"(https?)://(?:[^@/]*@)?(.+)", remote):
+        return f"git+{web[1]}://{web[2]}@{state['commit']}"
+    if ssh := re.fullmatch(r"(?:ssh://)?(\w[\w.-]*)@([\w.-]+(?::\d+/)?)[:/]*(.+)", remote):
+        return f"git+ssh://{ssh[1]}@{ssh[2].rstrip('/')}/{ssh[3]}@{state['commit']}"
+    return None
