@@ -236,10 +236,19 @@ class ModuleCheck:
         return {name: each for name, each in arrays.items() if name in paired or moves.get(name, np.ones(2)).any()}
 
     def difference(
-        self, value: np.ndarray, reference: np.ndarray, name: str, rows: RowNames | None = None
+        self,
+        value: np.ndarray,
+        reference: np.ndarray,
+        name: str,
+        rows: RowNames | None = None,
+        terms: np.ndarray | None = None,
     ) -> Difference:
-        """Elementwise, in units of the reference's magnitude; places are named by agent, episode and step."""
-        return elementwise(value, reference, scaled(self.tolerance, reference), name, rows or self.place)
+        """Elementwise, in units of the reference's magnitude; places are named by agent, episode and step.
+
+        ``terms``: what the reference is a sum of, where that may be larger.
+        """
+        summed = reference if terms is None else np.append(reference, terms)
+        return elementwise(value, reference, scaled(self.tolerance, summed), name, rows or self.place)
 
     def report(
         self, code: str, at: str | None, message: str, evidence: dict[str, Any] | None = None, **options: Any

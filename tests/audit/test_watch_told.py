@@ -89,7 +89,8 @@ def test_a_study_says_since_when_and_why(tmp_path: Path) -> None:
     study = write_study(tmp_path / "study", {"sb3": [1.0, 0.98, 1.02], "rllib": [0.0, 0.01, -0.01]})
     cause = WatchEvent(
         event="begin", iteration=4, since=4, steps=8192, code="PAR404", severity="error", module="agent",
-        title="value targets differ from SB3's", message="value targets are up to 0.5 of their size away", first_cause=True,
+        title="value targets differ from SB3's", first_cause=True,
+        message="value targets are up to 0.5 of their size away <here>",
     )  # fmt: skip
     path = trial_folder(study, "tiles", "rllib", 0) / WATCH_FILE
     path.write_text(cause.model_dump_json(exclude_defaults=True) + '\n{"event": "be', encoding="utf-8")
@@ -98,6 +99,10 @@ def test_a_study_says_since_when_and_why(tmp_path: Path) -> None:
     page = (study / "report.md").read_text(encoding="utf-8")
     assert "does not learn tiles" in summary.sentence and "since iteration 4 (step 8192)" in summary.sentence
     assert "Seen in training" in page and "PAR404" in page
+    html = (study / "report.html").read_text(encoding="utf-8")
+    section = html.partition("<h2>Seen in training</h2>")[2].partition("</section>")[0]
+    assert "value targets are up to 0.5 of their size away &lt;" in section and ">8,192<" in section
+    assert ">rllib<" in section and ">sb3<" not in section
     assert [t.watched for t in load_study(study).trials if t.framework == "sb3"] == [[], [], []]
 
 

@@ -6,6 +6,7 @@ import collections
 import os
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ import torch
 
 from parity.capture import collect
 from parity.capture.checkpoint import STATE_FILE, Checkpoint, rllib_weights, sb3_weights
+from parity.cli import call
 from parity.errors import CannotStart
 from parity.frameworks import get
 from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.ladder.run_rungs import run_rungs
+from parity.task import Task
 from parity.testing.toy_envs import Net, maze_task
 
 
@@ -85,20 +88,81 @@ def test_weights_of_another_network_are_refused_by_name() -> None:
         checkpoint.of_port("player", {})
 
 
+class Clamps(SharedNetworkModule):
+    """Keeps logits above -20, which changes nothing until they have grown."""
+
+    def setup(self) -> None:
+        self.model_config = {**self.model_config, "network": Net}
+        super().setup()
+
+    def _logits_and_values(self, batch: dict[str, Any]) -> Any:
+        logits, values = super()._logits_and_values(batch)
+        return logits.masked_fill((logits < -20) & (logits > -1e6), -20.0), values
+
+
+def findings(task: Task, checkpoint: Checkpoint | None) -> set[str]:
+    """Codes above info."""
+    capture = collect(task, "rllib", "cpu", checkpoint=checkpoint)
+    assert capture is not None and not capture.context.raised
+    return {finding.code for finding in run_rungs(capture).raw_findings if finding.severity != "info"}
+
+
+def saved(folder: Path, steps: int, change: Callable[[torch.nn.Module], object] = lambda _: None) -> Path:
+    """What ``MaskablePPO.save`` writes of the maze, trained for a while."""
+    session = get("sb3").open(maze_task(), 0, "cpu", 1)
+    if steps:
+        session.train(steps, lambda _: None)
+    with torch.no_grad():
+        change(session.model.policy)
+    session.save(folder)
+    session.close()
+    return folder / "model.zip"
+
+
+@pytest.mark.slow
+def test_a_port_is_compared_at_the_weights_of_a_model_that_has_learned(tmp_path: Path) -> None:
+    first, last = (sb3_weights(saved(tmp_path / str(steps), steps)) for steps in (0, 640))
+    assert all(not torch.equal(first[name], each) for name, each in last.items())
+    assert not findings(maze_task(), Checkpoint(sb3=last))
+
+
+def grown(policy: Any) -> None:
+    policy.network.policy.weight *= 200
+
+
+@pytest.mark.slow
+def test_a_port_that_is_right_at_first_is_wrong_at_logits_that_have_grown(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(sb3=sb3_weights(saved(tmp_path, 320, grown)))
+    clamps = maze_task(rllib_module=Clamps)
+    assert not findings(maze_task(), checkpoint)
+    assert "PAR101" in findings(clamps, checkpoint) - findings(clamps, None)
+
+
+def broken(policy: Any) -> None:
+    policy.network.policy.bias[1] = float("nan")
+
+
+def test_a_model_whose_network_has_become_nan_is_never_called_equal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    task = "from parity.testing.toy_envs import maze_task\n\ntask = maze_task()\n"
+    (tmp_path / "my_task.py").write_text(task)
+    file = saved(tmp_path / "model", 0, broken)
+    code = call(["check", "--task", "my_task.py", "--frameworks", "rllib", "--sb3-checkpoint", str(file)])
+    said = capsys.readouterr().out
+    assert code == 1, said
+
+
 def test_a_port_that_has_become_wrong_is_found_at_its_last_weights(tmp_path: Path) -> None:
     task = maze_task(rllib_module=Tires)
 
-    def failing(checkpoint: Checkpoint | None) -> set[str]:
-        capture = collect(task, "rllib", "cpu", checkpoint=checkpoint)
-        assert capture is not None and not capture.context.raised
-        return {finding.code for finding in run_rungs(capture).raw_findings if finding.is_error}
-
-    assert not failing(None)
+    assert not findings(task, None)
     session = get("rllib").open(task, 0, "cpu", 1)
     session.train(64, lambda _: None)
     session.save(tmp_path)
     session.close()
     weights = rllib_weights(tmp_path, trusted=False)["agent"]
     assert 0 < int(weights["updates"]) < 1_000
-    assert not failing(Checkpoint(port={"agent": weights}))
-    assert "PAR201" in failing(Checkpoint(port={"agent": {**weights, "updates": torch.tensor(1_000)}}))
+    assert not findings(task, Checkpoint(port={"agent": weights}))
+    assert "PAR201" in findings(task, Checkpoint(port={"agent": {**weights, "updates": torch.tensor(1_000)}}))

@@ -97,6 +97,8 @@ def collect(
     context.phases = dict(PHASES)
     context.declared = dict(task.declared)
     rollout = roll_out(capture, port, lambda learner: _weights(context, task, port, model.policy, learner, checkpoint))
+    if (checkpoint.sb3 or checkpoint.port) and capture.contract.has("initial", "weights"):
+        capture.contract.initial = capture.contract.weights  # how what was trained began is over
     capture.contract.connectors = connectors_of(context, port)
     capture.installed_formula = InstalledFormula(**versions.facts())
     context.configuration = _configuration(task, port, model, rollout.learner)

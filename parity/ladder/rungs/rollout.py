@@ -65,10 +65,11 @@ def _legal(module: ModuleCheck, rollout: Rollout) -> None:
 
 def _log_probabilities(module: ModuleCheck, rollout: Rollout) -> None:
     sampled = rollout.action_logp[module.rows.valid]
-    difference = module.difference(sampled, rollout.entry("log_prob", "train"), "log-probability")
+    logits = _legal_logits(module, rollout)
+    difference = module.difference(sampled, rollout.entry("log_prob", "train"), "log-probability", terms=logits)
     if module.rung.compare(difference):
         return
-    as_sampled = bool(module.difference(sampled, rollout.entry("log_prob", "exploration"), ""))
+    as_sampled = bool(module.difference(sampled, rollout.entry("log_prob", "exploration"), "", terms=logits))
     if as_sampled:
         cause = "the forward pass for training is another than the one for exploration"
     elif _same_logits(module, rollout):
@@ -81,6 +82,12 @@ def _log_probabilities(module: ModuleCheck, rollout: Rollout) -> None:
     message = f"log-probabilities differ by up to {difference.max_abs:.3g} ({difference.where}): {cause}"
     evidence = {**figures(difference), "exploration_agrees_with_sampling": as_sampled}
     module.report("PAR303", difference.where, message, evidence)
+
+
+def _legal_logits(module: ModuleCheck, rollout: Rollout) -> np.ndarray | None:
+    """Those in training, which log-probabilities are differences of; None where it is not known which are legal."""
+    logits, mask = (rollout.optional("logits") or {}).get("train"), module.mask
+    return None if logits is None or mask is None or mask.shape != logits.shape else logits[mask]
 
 
 def _same_logits(module: ModuleCheck, rollout: Rollout) -> bool:
