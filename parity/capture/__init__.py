@@ -50,6 +50,22 @@ def collector(framework: Framework) -> Collector | None:
     return None
 
 
+def against_old_stack(task: Task) -> Capture:
+    """RLlib's new API stack with the port's old one in SB3's place.
+
+    Raises:
+        CannotStart: the task's port cannot be run on one of them.
+    """
+    check_env(task.env, task.mask, f"Task {task.id}")
+    frameworks.get("rllib-old-stack")  # says whether there is one
+    from parity.capture.rllib_old_stack.against_new import capture_old_against_new
+
+    logging.getLogger("ray.rllib").setLevel(logging.ERROR)
+    capture = capture_old_against_new(task)
+    capture.context.task = task.id
+    return capture
+
+
 def collect(
     task: Task,
     name: str,

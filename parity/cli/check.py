@@ -34,6 +34,9 @@ class CheckOptions(Options):
     """Print one episode per agent: legal actions and their probabilities, action, reward, value, ends."""
     lockstep: AtLeastOne | None = None
     """Run so many whole iterations of rung 9 with SB3, as long as the task trains them. Default: three short ones."""
+    old_against_new: bool = False
+    """Compare the two RLlib API stacks of a port with each other instead of with SB3: its old one (rllib_old_model,
+    rllib_old_config) and its new one, from the same weights."""
     full: bool = False
     """Run one iteration through the port's own Algorithm too, on a local Ray with all its env runners and learners."""
     timeout: Timeout = DEFAULT_TIMEOUT_S

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parity import frameworks
-from parity.capture import collect
+from parity.capture import against_old_stack, collect
 from parity.cli.github import annotate_findings
 from parity.errors import CannotStart, NotSupported, in_short, in_words
 from parity.ladder.judge import judge
@@ -35,6 +35,8 @@ def run_check(options: CheckOptions, as_json: bool) -> int:
         CannotStart: bad input.
     """
     names = _names(options.frameworks)
+    if options.old_against_new:
+        names = _new_stack_alone(options)
     left_out: dict[str, str] = {}
     if options.load is not None:
         task_id, collected, device = _stored(options, names)
@@ -53,6 +55,8 @@ def run_check(options: CheckOptions, as_json: bool) -> int:
             f"--load {options.load}: its numbers do not fit together ({in_short(error)}); {again}."
         ) from error
     document.left_out = left_out
+    if options.old_against_new:
+        document = _with_the_old_stack_named(document)
     _show(options, document, ladders, collected)
     if as_json:
         print(document.to_json())
@@ -93,7 +97,11 @@ def _collected(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, 
     left_out: dict[str, str] = {}
     for name in names:
         try:
-            capture = collect(task, name, device, options.lockstep, options.full, checkpoint)
+            capture = (
+                against_old_stack(task)
+                if options.old_against_new
+                else collect(task, name, device, options.lockstep, options.full, checkpoint)
+            )
         except NotSupported as error:
             # Nobody asked for it by name.
             if options.frameworks is not None:
@@ -111,6 +119,23 @@ def _collected(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, 
     if not collected:
         raise CannotStart(next(iter(left_out.values())))
     return task.id, collected, device, left_out
+
+
+def _new_stack_alone(options: CheckOptions) -> list[str]:
+    others = {
+        "--frameworks": options.frameworks, "--load": options.load, "--lockstep": options.lockstep, "--full": options.full,
+        "--checkpoint": options.checkpoint, "--sb3-checkpoint": options.sb3_checkpoint,
+    }  # fmt: skip
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise CannotStart(f"--old-against-new: leave {in_words(given)} out; it compares RLlib's two API stacks alone.")
+    return ["rllib"]
+
+
+def _with_the_old_stack_named(document: CheckDocument) -> CheckDocument:
+    """In SB3's place stands the old API stack: sentences say so."""
+    text = document.model_dump_json().replace("MaskablePPO", "the old stack").replace("SB3", "the old stack")
+    return CheckDocument.model_validate_json(text)
 
 
 def _checkpoint(options: CheckOptions) -> Checkpoint | None:
@@ -181,23 +206,24 @@ def _show(
         # A pip extra in brackets is no markup.
         out.print(sentence, markup=False)
     broken = [name for name in document.frameworks if name in ladders and not ladders[name]]
-    out.print(_verdict(document, broken), markup=False)
+    other = "the old stack" if options.old_against_new else "sb3"
+    out.print(_verdict(document, broken, other), markup=False)
     if not broken:
         table.print_parameter_map(out, document.parameter_map)
 
 
-def _verdict(document: CheckDocument, broken: Sequence[str]) -> str:
+def _verdict(document: CheckDocument, broken: Sequence[str], other: str = "sb3") -> str:
     if not broken and document.not_compared:
         others = [name for name in document.frameworks if name not in document.not_compared]
         reasons = {
             f"{name} is not compared ({', '.join(rungs)}: {next(iter(rungs.values()))})"
             for name, rungs in document.not_compared.items()
         }
-        rest = f"; {in_words(others)} computes what sb3 computes, or the ladder says why not" if others else ""
+        rest = f"; {in_words(others)} computes what {other} computes, or the ladder says why not" if others else ""
         return f"{document.task}: {'; '.join(sorted(reasons))}{rest}."
     if not broken:
         computes = "computes" if len(document.frameworks) == 1 else "compute"
-        return f"{document.task}: {in_words(document.frameworks)} {computes} what sb3 computes, or the ladder says why not."
+        return f"{document.task}: {in_words(document.frameworks)} {computes} what {other} computes, or the ladder says why not."
     roots = [finding.code for finding in document.findings if finding.severity == "error"]
     hold = "does not hold" if len(broken) == 1 else "do not hold"
     return f"{document.task}: {in_words(broken)} {hold} ({', '.join(dict.fromkeys(roots)) or 'see above'})."

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
+from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.models.torch.torch_modelv2 import TorchModelV2
 from ray.rllib.policy.policy import PolicySpec
 from torch import nn
@@ -225,3 +227,54 @@ GOOD: dict[str, Task] = {
     ),
     "other hyperparameters": port(ppo=dataclasses.replace(PPO, gamma=0.9, gae_lambda=0.8, ent_coef=0.02, vf_coef=0.7)),
 }
+
+
+class NewModule(TorchRLModule, ValueFunctionAPI):
+    """What `Model` becomes on the new stack."""
+
+    def setup(self) -> None:
+        self.fc, self.pi, self.vf = nn.Linear(3, 16), nn.Linear(16, int(self.action_space.n)), nn.Linear(16, 1)
+
+    def features(self, obs: Any) -> torch.Tensor:
+        return torch.tanh(self.fc(obs["state"]))
+
+    def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return logits + torch.clamp(torch.log(mask.float()), min=torch.finfo(torch.float32).min)
+
+    def _forward(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
+        obs = batch["obs"]
+        return {"action_dist_inputs": self.masked(self.pi(self.features(obs)), obs["action_mask"])}
+
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:
+        return self.vf(self.features(batch["obs"])).squeeze(-1)
+
+
+class NewWithoutMask(NewModule):
+    def masked(self, logits: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return logits
+
+
+class NewRectified(NewModule):
+    def features(self, obs: Any) -> torch.Tensor:
+        return torch.relu(self.fc(obs["state"]))
+
+
+def moved(**changes: Any) -> Task:
+    return port(**{"rllib_module": NewModule, **changes})
+
+
+# In the move from one stack to the other.
+MOVES: dict[str, tuple[Task, str]] = {
+    "mask lost": (moved(rllib_module=NewWithoutMask), "PAR201"),
+    "another activation": (moved(rllib_module=NewRectified), "PAR101"),
+    "lambda dropped": (moved(rllib_config=lambda config: config.training(lambda_=1.0)), "PAR010"),
+    "learning rate dropped": (moved(rllib_config=lambda config: config.training(lr=5e-5)), "PAR010"),
+    "filter dropped": (
+        moved(rllib_old_config=lambda config: config.env_runners(observation_filter="MeanStdFilter")), "PAR126",
+    ),
+    "rewards clipped before": (
+        moved(rllib_old_config=lambda config: config.environment(clip_rewards=True)), "PAR126",
+    ),
+}  # fmt: skip
+
+LAMBDA_DROPPED = MOVES["lambda dropped"][0]

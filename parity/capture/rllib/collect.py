@@ -80,11 +80,13 @@ def collect(
     full: bool = False,
     checkpoint: Checkpoint | None = None,
     roll_out: Callable[[Capture, Port, Initial], PortRollout] = roll_out,
+    add_reference: Callable[..., None] = sb3_reference.add_reference,
 ) -> Capture:
     """The numbers of a port of ``task``, with SB3's weights in its learning module where parameters correspond.
 
     What raises is noted in `Context.raised`; nothing is judged. ``full``: also through ``Algorithm``. ``checkpoint``: weights
-    in the place of initial ones. ``roll_out``: opens the port and collects its own numbers.
+    in the place of initial ones. ``roll_out``: opens the port and collects its own numbers;
+    ``add_reference``: computes the other side's returns and updates.
     """
     checkpoint = checkpoint or Checkpoint()
     # A brought sb3_model may look at how many environments it is given; parity's own needs no more than one.
@@ -106,7 +108,7 @@ def collect(
         capture.contract.asked_module = task.rllib_module.__name__
     if rollout.learner is not None:
         for module_id in rollout.compared():
-            _sb3_side(rollout, task, module_id, model.policy)
+            _sb3_side(rollout, task, module_id, model.policy, add_reference)
     for module_id in rollout.modules:
         device = rollout.batches[module_id][Columns.ACTIONS].device
         if device.type != "cpu" and module_id in rollout.copies and not context.modules[module_id].recurrent:
@@ -211,7 +213,9 @@ def rllib_settings(config: Any) -> dict[str, Any]:
     }
 
 
-def _sb3_side(rollout: PortRollout, task: Task, module_id: str, sb3_policy: Any) -> None:
+def _sb3_side(
+    rollout: PortRollout, task: Task, module_id: str, sb3_policy: Any, add_reference: Callable[..., None]
+) -> None:
     """SB3's half of the comparison: by its own policy where parameters correspond, else by one around the module."""
     own, context = rollout.of(module_id), rollout.context
     ppo = task.ppo
@@ -244,7 +248,7 @@ def _sb3_side(rollout: PortRollout, task: Task, module_id: str, sb3_policy: Any)
             spaces_of_module = observed, copied.action_space
             policy = sb3_policy if direct else policy_around(_ModuleAsNetwork(copied), spaces_of_module, ppo)
             adam_eps = _adam_eps(rollout.learner, module_id)
-            sb3_reference.add_reference(
+            add_reference(
                 own,
                 policy,
                 rollout.after[module_id],

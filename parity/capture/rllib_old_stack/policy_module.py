@@ -34,11 +34,16 @@ class PolicyModule(torch.nn.Module):
         super().__init__()
         # Not as a module in a module: its parameters would have a prefix that the user never wrote.
         vars(self)["_model"] = policy.model
-        self._dist_class = policy.dist_class
+        self.dist_class = policy.dist_class
         self._flat_space = policy.observation_space if hasattr(policy.observation_space, "original_space") else None
         self.observation_space = original_space(policy.observation_space)
         self.action_space = policy.action_space
         self.model_config = policy.config["model"]
+
+    @property
+    def model(self) -> Any:
+        """The policy's ``TorchModelV2``."""
+        return self._model
 
     def is_stateful(self) -> bool:
         return False  # a recurrent policy is refused
@@ -58,7 +63,8 @@ class PolicyModule(torch.nn.Module):
         logits, _ = self._model({Columns.OBS: processed, "is_training": train})
         return {Columns.ACTION_DIST_INPUTS: logits, Columns.EMBEDDINGS: self._model.value_function()}
 
-    def _processed(self, observations: Any) -> Any:
+    def processed(self, observations: Any) -> Any:
+        """What RLlib's preprocessors make of observations."""
         if self._flat_space is None:
             return observations
         preprocessor = ModelCatalog.get_preprocessor_for_space(self.observation_space)
@@ -69,11 +75,11 @@ class PolicyModule(torch.nn.Module):
         return torch.as_tensor(np.stack(flat), dtype=torch.float32, device=device)
 
     def forward_train(self, batch: Mapping[str, Any], **_: Any) -> dict[str, Any]:
-        return self.on_processed(self._processed(batch[Columns.OBS]))
+        return self.on_processed(self.processed(batch[Columns.OBS]))
 
     def forward_exploration(self, batch: Mapping[str, Any], **_: Any) -> dict[str, Any]:
         with torch.no_grad():
-            return self.on_processed(self._processed(batch[Columns.OBS]), train=False)
+            return self.on_processed(self.processed(batch[Columns.OBS]), train=False)
 
     forward_inference = forward_exploration
 
@@ -86,7 +92,7 @@ class PolicyModule(torch.nn.Module):
             return int(size)
 
         return types.SimpleNamespace(
-            from_logits=lambda logits: _Distribution(self._dist_class(logits, self._model)),
+            from_logits=lambda logits: _Distribution(self.dist_class(logits, self._model)),
             required_input_dim=required_input_dim,
         )
 
@@ -98,8 +104,11 @@ class PolicyModule(torch.nn.Module):
     def named_parameters(self, *arguments: Any, **options: Any) -> Iterator[Any]:
         return self._model.named_parameters(*arguments, **options)
 
-    def get_submodule(self, target: str) -> torch.nn.Module:
-        return self._model.get_submodule(target)
+    def __getattr__(self, name: str) -> Any:
+        # For those who follow the path of a parameter's name.
+        model = vars(self).get("_model")
+        parts = {} if model is None else {**model._modules, **model._parameters}
+        return parts[name] if name in parts else super().__getattr__(name)
 
     def state_dict(self, *arguments: Any, **options: Any) -> Any:
         return self._model.state_dict(*arguments, **options)

@@ -17,7 +17,7 @@ SETTINGS = (
 
 def settings_of(configuration: Configuration, port: Port, task: Task) -> None:
     """Puts them in the place of what was read as the new stack's."""
-    config = _of_policy(port)
+    config = of_policy(port)
     configuration.port = hyperparameters.of_rllib(config)
     native: dict[str, Any] = {name: getattr(config, name) for name in SETTINGS}
     native["exploration_config"] = _exploration(native["exploration_config"])
@@ -25,13 +25,24 @@ def settings_of(configuration: Configuration, port: Port, task: Task) -> None:
     configuration.ignored = {}
 
 
-def _of_policy(port: Port) -> Any:
+def of_policy(port: Port) -> Any:
     """The configuration of the learning agent's policy: what is set for one policy holds there, gamma and lambda too."""
     policies, _ = port.config.copy(copy_frozen=False).get_multi_agent_setup(
         spaces={policy: port.agents[port.learning_agent] for policy in (port.config.policies or {})},
         default_policy_class=None,
     )
     return policies[port.learning_module].config
+
+
+def lost(port: Port) -> dict[str, Any]:
+    """What is set to do something on the old stack, and has no counterpart on the new one."""
+    config = of_policy(port)
+    native = {
+        "observation_filter": (config.observation_filter, "NoFilter"),
+        "clip_rewards": (config.clip_rewards or None, None),
+        "exploration_config": (_exploration(config.exploration_config), "StochasticSampling"),
+    }
+    return {name: value for name, (value, nothing) in native.items() if value != nothing}
 
 
 def _exploration(config: Any) -> str:

@@ -110,6 +110,9 @@ def add_reference(
     adam_eps: float,
     connected: Arrays | None = None,
     pairs: Mapping[str, str] | None = None,
+    *,
+    chunk_returns: ChunkReturns | None = None,
+    trainer: Callable[..., Any] | None = None,
 ) -> None:
     """SB3's side of a module's rungs 1 to 8: what was collected of its rollout and update, computed once more by SB3.
 
@@ -121,15 +124,16 @@ def add_reference(
         adam_eps: epsilon of the module's optimiser.
         connected: observations of the decisions as the port's connectors made them; the environment's where left out.
         pairs: the policy's parameter names -> the module's, where the policy is not one around the module itself.
+        chunk_returns, trainer: what computes returns and updates in the place of SB3's buffer and its `Trainer`.
     """
     rows, space = own.rows, policy.observation_space
     columns = sum(own.facts.choices or [])
     masks = rows.mask if rows.has("mask") else np.ones((len(rows.reward), columns), dtype=bool)
     observations = for_policy(rows.observations if connected is None else connected, space)
     _add_forward(own, policy, observations, masks)
-    _add_returns(own, policy, for_policy(after, space), ppo)
+    _add_returns(own, policy, for_policy(after, space), ppo, chunk_returns or _by_buffer)
     if own.update.has("rows") and own.loss.has("advantages"):
-        _add_updates(own, policy, observations, masks, adam_eps, ppo, pairs or {})
+        _add_updates(own, policy, observations, masks, adam_eps, ppo, pairs or {}, trainer or Trainer)
 
 
 def _add_forward(own: ModuleCapture, policy: MaskableActorCriticPolicy, observations: Any, masks: np.ndarray) -> None:
@@ -149,8 +153,15 @@ def last_rows(rows: Rows) -> np.ndarray:
     return np.flatnonzero(np.append(np.diff(rows.chunk) != 0, True))
 
 
-def _add_returns(own: ModuleCapture, policy: MaskableActorCriticPolicy, after: Any, ppo: PPOParams) -> None:
-    """Advantages and value targets by SB3's buffer, one buffer per chunk; truncation as ``collect_rollouts`` does it."""
+ChunkReturns = Callable[[np.ndarray, np.ndarray, float, bool, bool, PPOParams], tuple[np.ndarray, np.ndarray]]
+"""Rewards and values ``[T]`` of one chunk, the value of what followed, whether it terminated, whether it was truncated, and
+hyperparameters -> advantages and value targets ``[T]``."""
+
+
+def _add_returns(
+    own: ModuleCapture, policy: MaskableActorCriticPolicy, after: Any, ppo: PPOParams, chunk_returns: ChunkReturns
+) -> None:
+    """Advantages and value targets, chunk by chunk."""
     rows, values = own.rows, own.forward.sb3_values
     with torch.no_grad():
         following = policy.predict_values(_mapped(torch.as_tensor, after)).flatten().numpy()
@@ -158,21 +169,29 @@ def _add_returns(own: ModuleCapture, policy: MaskableActorCriticPolicy, after: A
     start = 0
     for chunk, last in enumerate(last_rows(rows)):
         part = slice(start, last + 1)
-        rewards = rows.reward[part].astype(np.float32)
-        terminated, truncated = bool(rows.terminated[last]), bool(rows.truncated[last])
-        if truncated:
-            rewards[-1] += ppo.gamma * following[chunk]
-        buffer = RolloutBuffer(
-            len(rewards), spaces.Discrete(2), spaces.Discrete(2), "cpu", gae_lambda=ppo.gae_lambda, gamma=ppo.gamma, n_envs=1
-        )  # fmt: skip
-        buffer.rewards[:, 0], buffer.values[:, 0] = rewards, values[part]
-        buffer.episode_starts[0] = 1.0
-        buffer.compute_returns_and_advantage(
-            last_values=torch.as_tensor(following[chunk : chunk + 1]), dones=np.array([terminated or truncated])
+        ends = bool(rows.terminated[last]), bool(rows.truncated[last])
+        advantages[part], targets[part] = chunk_returns(
+            rows.reward[part].astype(np.float32), values[part], following[chunk], *ends, ppo
         )
-        advantages[part], targets[part] = buffer.advantages[:, 0], buffer.returns[:, 0]
         start = last + 1
     own.returns.sb3_advantages, own.returns.sb3_returns = advantages, targets
+
+
+def _by_buffer(
+    rewards: np.ndarray, values: np.ndarray, following: float, terminated: bool, truncated: bool, ppo: PPOParams
+) -> tuple[np.ndarray, np.ndarray]:
+    """By a buffer of SB3's; truncation as ``collect_rollouts`` does it."""
+    if truncated:
+        rewards[-1] += ppo.gamma * following
+    buffer = RolloutBuffer(
+        len(rewards), spaces.Discrete(2), spaces.Discrete(2), "cpu", gae_lambda=ppo.gae_lambda, gamma=ppo.gamma, n_envs=1
+    )  # fmt: skip
+    buffer.rewards[:, 0], buffer.values[:, 0] = rewards, values
+    buffer.episode_starts[0] = 1.0
+    buffer.compute_returns_and_advantage(
+        last_values=torch.as_tensor(np.array([following])), dones=np.array([terminated or truncated])
+    )
+    return buffer.advantages[:, 0], buffer.returns[:, 0]
 
 
 def _add_updates(
@@ -183,8 +202,9 @@ def _add_updates(
     adam_eps: float,
     ppo: PPOParams,
     pairs: Mapping[str, str],
+    trainer: Callable[..., Any],
 ) -> None:
-    """Updates by ``MaskablePPO.train`` from the same weights: one step on the port's first minibatch, and whole ones.
+    """Updates by ``trainer`` from the same weights: one step on the port's first minibatch, and whole ones.
 
     Each as SB3 does it, with one thing of the port's, or with all (see the RUNs of `parity.results.capture.update`).
     """
@@ -201,13 +221,14 @@ def _add_updates(
         "action_masks": masks.astype(np.float32),
     }
 
-    def run(minibatches: list[np.ndarray], ports_advantages: bool, adam_eps: float, start: Any = policy) -> _Updated:
+    def run(minibatches: list[np.ndarray], ports_advantages: bool, adam_eps: float, start: Any = policy) -> Updated:
         normalize = ppo.normalize_advantage and not ports_advantages
         its_ppo = dataclasses.replace(ppo, adam_eps=adam_eps, normalize_advantage=normalize)
         advantages = own.loss.advantages[valid].astype(np.float32) if ports_advantages else raw
-        return _Trainer(copy.deepcopy(start), observations, its_ppo).run(
+        updated: Updated = trainer(copy.deepcopy(start), observations, its_ppo).run(
             minibatches, columns | {"advantages": advantages}
         )
+        return updated
 
     one = ports_minibatches[:1]
     first = {
@@ -234,7 +255,7 @@ def _add_updates(
     nearest = next((run for run in ("sb3", "all") if _same_loss(own.loss.terms, own.loss.sb3[run])), None)
     if nearest is None:
         return
-    compared: list[tuple[Gradient | Step | Update, str, _Updated, Callable[[_Updated], Arrays]]] = [
+    compared: list[tuple[Gradient | Step | Update, str, Updated, Callable[[Updated], Arrays]]] = [
         (own.gradient, "clipped", first[nearest], lambda updated: updated.gradient),
         (own.step, "after", first[nearest], lambda updated: updated.first),
         (own.update, "last", whole[nearest], lambda updated: updated.last),
@@ -313,8 +334,8 @@ def _minibatches(rows: int, batch_size: int, epochs: int) -> list[np.ndarray]:
 
 
 @dataclasses.dataclass
-class _Updated:
-    """What one run of `_Trainer` left."""
+class Updated:
+    """What one run of `Trainer` left."""
 
     # of each minibatch, by the names of `LossTerms`
     losses: dict[str, list[float]] = dataclasses.field(
@@ -328,7 +349,7 @@ class _Updated:
     last: Arrays = dataclasses.field(default_factory=dict)
 
 
-class _Trainer:
+class Trainer:
     """A ``MaskablePPO`` around a given policy, fed minibatch by minibatch: the losses and steps are its own ``train()``."""
 
     def __init__(self, policy: MaskableActorCriticPolicy, observations: Any, ppo: PPOParams) -> None:
@@ -357,8 +378,8 @@ class _Trainer:
         """In place of ``RolloutBuffer.get``."""
         return self._dealt
 
-    def run(self, minibatches: list[np.ndarray], columns: dict[str, np.ndarray]) -> _Updated:
-        updated = _Updated()
+    def run(self, minibatches: list[np.ndarray], columns: dict[str, np.ndarray]) -> Updated:
+        updated = Updated()
         policy = self._model.policy
         for i, rows in enumerate(minibatches):
             if len(rows) == 0:

@@ -10,6 +10,12 @@ DEFAULT_MODELS = ("FullyConnectedNetwork", "VisionNetwork", "ComplexInputNetwork
 
 def old_stack(report: RungReport, inputs: RungInput) -> None:
     """Filters, clipping, exploration, default models; and what every port of that stack has."""
+    lost = inputs.configuration.native.get("lost") or {}
+    if lost:
+        words = ", ".join(f"{name}={value}" for name, value in lost.items())
+        report.report(
+            "PAR126", "config", f"the old configuration has {words}, the new stack has nothing like it", dict(lost)
+        )
     if not inputs.is_old_stack:
         return
     settings = inputs.configuration.native
