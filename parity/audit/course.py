@@ -57,7 +57,7 @@ class Course:
             known.seen, known.told = seen, False
 
     def _begin(self, now: IterationFigures) -> list[WatchEvent]:
-        begun = [e for e in self._open.values() if not e.told and e.running >= e.seen.patience]
+        begun = [e for e in self._open.values() if not e.told and e.running >= e.seen.is_told_after]
         told = [e for e in self._open.values() if e.told]
         for each in begun:
             each.told = True

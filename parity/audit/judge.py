@@ -1,7 +1,7 @@
-"""What an iteration's figures say of a training: a list of looks, each of which sees one defect or nothing.
+"""What an iteration's figures say of a training: a list of looks, each of which sees some defects or nothing.
 
-A look gets a module's figures and those of the iterations before. It is held until it has seen its defect in as many
-iterations running as it has patience for: what a correct training shows for a moment is no finding.
+A look gets a module's figures and those of the iterations before. What it sees is held until it was seen in as many iterations
+running as its code has patience for: what a correct training shows for a moment is no finding.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ GAE_TOLERANCE, LINE_TOLERANCE = 1e-3, 0.02
 MOST_KL, MOST_CLIPPED = 1.0, 0.9
 # A policy that has all but decided has next to no gradient, and that is what it was trained for.
 DECIDED = 1e-3
+# Iterations running in which a defect is seen before it is told; of every other one.
+PATIENCE = {
+    "PAR011": 3, "PAR014": 2, "PAR015": 2, "PAR037": 2, "PAR602": 2, "PAR933": 2, "PAR934": 4, "PAR935": 3, "PAR936": 5,
+    "PAR937": 3, "PAR939": 3,
+}  # fmt: skip
 
 
 @dataclasses.dataclass
@@ -28,25 +33,28 @@ class Seen:
 
     Attributes:
         code: its rule.
-        module: None where it belongs to none.
         message: one sentence with figures.
         evidence: JSON values.
-        severity: None for the rule's.
-        fix: None for the rule's.
-        patience: iterations running after which it is told.
+        severity, fix: None for the rule's.
+        patience: iterations running after which it is told; None for the code's in `PATIENCE`, else the first.
+        module: None where it belongs to none.
     """
 
     code: str
-    module: str | None
     message: str
-    evidence: dict[str, Any] = dataclasses.field(default_factory=dict)
+    evidence: dict[str, Any]
     severity: Severity | None = None
     fix: str | None = None
-    patience: int = 1
+    patience: int | None = None
+    module: str | None = None
+
+    @property
+    def is_told_after(self) -> int:
+        return self.patience or PATIENCE.get(self.code, 1)
 
 
 Past = Sequence[ModuleFigures]
-Look = Callable[[str, ModuleFigures, Past], Iterator[Seen]]
+Look = Callable[[ModuleFigures, Past], Iterator[Seen]]
 
 
 def seen_in(now: IterationFigures, past: Sequence[IterationFigures]) -> list[Seen]:
@@ -59,8 +67,7 @@ def seen_in(now: IterationFigures, past: Sequence[IterationFigures]) -> list[See
                 for each in past
                 if i < len(each.learners) and module in each.learners[i].modules
             ]
-            for look in LOOKS:
-                shown += look(module, figures, earlier)
+            shown += (dataclasses.replace(seen, module=module) for look in LOOKS for seen in look(figures, earlier))
     shown += _learners(now)
     shown += _runners(now, past)
     first: dict[tuple[str, str | None], Seen] = {}
@@ -69,33 +76,27 @@ def seen_in(now: IterationFigures, past: Sequence[IterationFigures]) -> list[See
     return list(first.values())
 
 
-def _returns(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
+def _returns(now: ModuleFigures, past: Past) -> Iterator[Seen]:
     """Advantages and value targets: there, finite, and of something."""
     lacks = bool(now.missing) or any(each is not None and each.is_constant for each in (now.advantages, now.targets))
     if not now.value_api and lacks:
-        yield Seen(
-            "PAR003",
-            module,
-            f"{now.kind} is no ValueFunctionAPI, so RLlib computes no advantages for it: {_shown(now)}",
-            {"class": now.kind, "advantage_std": now.advantages.std if now.advantages else None},
-            fix=f"class {now.kind}(TorchRLModule, ValueFunctionAPI)",
-        )
+        message = f"{now.kind} is no ValueFunctionAPI, so RLlib computes no advantages for it: {_shown(now)}"
+        evidence = {"class": now.kind, "advantage_std": now.advantages.std if now.advantages else None}
+        yield Seen("PAR003", message, evidence, fix=f"class {now.kind}(TorchRLModule, ValueFunctionAPI)")
     if now.missing:
-        yield Seen("PAR403", module, f"the batch has no {' and no '.join(now.missing)}", {"missing": now.missing})
-    for what, spread in (
-        ("rewards", now.rewards),
-        ("values", now.values),
-        ("advantages", now.advantages),
-        ("value targets", now.targets),
-    ):
+        yield Seen("PAR403", f"the batch has no {' and no '.join(now.missing)}", {"missing": now.missing})
+    spreads = {
+        "rewards": now.rewards, "values": now.values, "advantages": now.advantages, "value targets": now.targets
+    }  # fmt: skip
+    for what, spread in spreads.items():
         if spread is not None and spread.finite < spread.rows:
             bad = spread.rows - spread.finite
-            yield Seen("PAR406", module, f"{bad} of {spread.rows} {what} are not finite", {"what": what, "rows": bad})
+            yield Seen("PAR406", f"{bad} of {spread.rows} {what} are not finite", {"what": what, "rows": bad})
             return
     # Without any reward there is nothing to learn from yet, and nothing wrong with what is made of it.
     unpaid = now.rewards is not None and now.rewards.is_zero
     if unpaid:
-        yield Seen("PAR939", module, f"all {now.rows} rewards are 0", {"rows": now.rows}, patience=3)
+        yield Seen("PAR939", f"all {now.rows} rewards are 0", {"rows": now.rows})
     # What GAE itself makes of rewards and values is constant where there is nothing to tell apart, as in a task that is solved.
     by_gae = now.gae_gap is not None and now.gae_gap <= GAE_TOLERANCE
     for code, what, spread, is_right in (
@@ -103,13 +104,10 @@ def _returns(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
         ("PAR402", "value targets", now.targets, by_gae),
     ):
         if spread is not None and spread.is_constant:
-            yield Seen(
-                code,
-                module,
-                f"all {spread.rows} {what} are {spread.mean:.4g}",
-                {"mean": spread.mean, "std": spread.std, "rows": spread.rows},
-                severity="info" if now.value_api and (is_right or (unpaid and now.gae_gap is None)) else None,
-            )
+            message = f"all {spread.rows} {what} are {spread.mean:.4g}"
+            evidence = {"mean": spread.mean, "std": spread.std, "rows": spread.rows}
+            no_fault = now.value_api and (is_right or (unpaid and now.gae_gap is None))
+            yield Seen(code, message, evidence, "info" if no_fault else None)
 
 
 def _shown(now: ModuleFigures) -> str:
@@ -122,54 +120,30 @@ def _shown(now: ModuleFigures) -> str:
     )
 
 
-def _gae(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
+def _gae(now: ModuleFigures, past: Past) -> Iterator[Seen]:
     if now.gae_gap is not None and now.gae_gap > GAE_TOLERANCE:
-        yield Seen(
-            "PAR404",
-            module,
-            f"value targets are up to {now.gae_gap:.2g} of their size away from GAE of the batch's own rows",
-            {"largest_gap": now.gae_gap},
-        )
+        message = f"value targets are up to {now.gae_gap:.2g} of their size away from GAE of the batch's own rows"
+        yield Seen("PAR404", message, {"largest_gap": now.gae_gap})
     elif now.advantage_gap is not None and now.advantage_gap > LINE_TOLERANCE:
         what = "fall where they should rise" if now.advantage_gap > 1 else f"differ by {now.advantage_gap:.2g}"
-        yield Seen(
-            "PAR405",
-            module,
-            f"advantages are not value targets less values, whatever mean and scale: they {what}",
-            {"share": now.advantage_gap},
-        )
+        message = f"advantages are not value targets less values, whatever mean and scale: they {what}"
+        yield Seen("PAR405", message, {"share": now.advantage_gap})
 
 
-def _values(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
+def _values(now: ModuleFigures, past: Past) -> Iterator[Seen]:
     if now.clamped is not None and now.clamped > 0.5:
-        yield Seen(
-            "PAR011",
-            module,
-            f"{now.clamped:.0%} of the rows have a squared value error above vf_clip_param: the value learns nothing from them",
-            {"share": now.clamped},
-            severity="warning",
-            patience=3,
-        )
+        cut = "have a squared value error above vf_clip_param: the value learns nothing from them"
+        yield Seen("PAR011", f"{now.clamped:.0%} of the rows {cut}", {"share": now.clamped}, "warning")
     # Where next to nothing is left to explain, or next to nothing was paid, a small error is many times that.
     large = now.value_error is not None and now.value_error > max(0.3, 0.5 / _size(now.targets) * _size(now.rewards))
     unpaid = now.rewards is None or now.rewards.is_zero
     if now.explained is not None and now.explained < -0.5 and large and not unpaid and len(past) >= 3:
-        yield Seen(
-            "PAR934",
-            module,
-            f"values miss their targets by more than a constant would: explained variance {now.explained:.2g}",
-            {"explained_variance": now.explained},
-            patience=4,
-        )
+        message = f"values miss their targets by more than a constant would: explained variance {now.explained:.2g}"
+        yield Seen("PAR934", message, {"explained_variance": now.explained})
     best = max((each.explained for each in past if each.explained is not None), default=-math.inf)
     if now.explained is not None and best > 0.5 and now.explained < 0.1:
-        yield Seen(
-            "PAR935",
-            module,
-            f"values explain {now.explained:.2g} of the targets' variance, where they have explained {best:.2g}",
-            {"explained_variance": now.explained, "best": best},
-            patience=3,
-        )
+        message = f"values explain {now.explained:.2g} of the targets' variance, where they have explained {best:.2g}"
+        yield Seen("PAR935", message, {"explained_variance": now.explained, "best": best})
 
 
 def _size(spread: Spread | None) -> float:
@@ -177,171 +151,114 @@ def _size(spread: Spread | None) -> float:
     return max(1e-12, abs(spread.low), abs(spread.high)) if spread is not None else 1e-12
 
 
-def _masks(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
+def _masks(now: ModuleFigures, past: Past) -> Iterator[Seen]:
     if now.empty_masks:
-        yield Seen(
-            "PAR005",
-            module,
-            f"{now.empty_masks} of {now.masks} masks allow no action",
-            {"empty": now.empty_masks, "rows": now.masks},
-        )
+        message = f"{now.empty_masks} of {now.masks} masks allow no action"
+        yield Seen("PAR005", message, {"empty": now.empty_masks, "rows": now.masks})
     if now.illegal_played:
-        yield Seen(
-            "PAR302",
-            module,
-            f"{now.illegal_played} of {now.masks} actions are forbidden by the mask beside them",
-            {"illegal": now.illegal_played, "rows": now.masks},
-        )
+        message = f"{now.illegal_played} of {now.masks} actions are forbidden by the mask beside them"
+        yield Seen("PAR302", message, {"illegal": now.illegal_played, "rows": now.masks})
     for phase, share in (("sampling", now.illegal_sampling), ("training", now.illegal_training)):
         if share is not None and share > 1e-6:
-            yield Seen(
-                "PAR201",
-                module,
-                f"in {phase} illegal actions have up to {share:.2g} of the probability",
-                {"phase": phase, "probability": share},
-            )
+            message = f"in {phase} illegal actions have up to {share:.2g} of the probability"
+            yield Seen("PAR201", message, {"phase": phase, "probability": share})
     if now.entropy_above is not None and now.entropy_above > 1e-3:
-        yield Seen(
-            "PAR202",
-            module,
-            f"entropy in training is up to {now.entropy_above:.2g} above log(number of legal actions)",
-            {"excess": now.entropy_above},
-        )
+        message = f"entropy in training is up to {now.entropy_above:.2g} above log(number of legal actions)"
+        yield Seen("PAR202", message, {"excess": now.entropy_above})
     if now.masks > 1 and now.distinct_masks == 1:
-        changed = [each for each in past if each.distinct_masks > 1]
+        changed = [each.distinct_masks for each in past if each.distinct_masks > 1]
         everything = not now.some_illegal
         message = f"all {now.masks} masks that were looked at are the same" + (", and allow everything" * everything)
         if changed:
-            message += (
-                f"; {len(changed)} earlier iterations had up to {max(e.distinct_masks for e in changed)} different ones"
-            )
-        yield Seen(
-            "PAR037",
-            module,
-            message,
-            {"allows_everything": everything},
-            severity="warning" if changed else None,
-            patience=2,
-        )
+            message += f"; {len(changed)} earlier iterations had up to {max(changed)} different ones"
+        yield Seen("PAR037", message, {"allows_everything": everything}, "warning" if changed else None)
 
 
-def _sampling(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
+def _sampling(now: ModuleFigures, past: Past) -> Iterator[Seen]:
     if now.logp_gap is not None and not now.logp_gap <= now.logp_tolerance:
-        yield Seen(
-            "PAR303",
-            module,
+        message = (
             f"before anything is learned, log-probs of the first minibatch are up to {now.logp_gap:.3g} from those at sampling "
-            f"(ratio up to {math.exp(min(now.logp_gap, 50)):.3g})",
-            {"largest_gap": now.logp_gap},
+            f"(ratio up to {math.exp(min(now.logp_gap, 50)):.3g})"
         )
+        yield Seen("PAR303", message, {"largest_gap": now.logp_gap})
 
 
-def _range(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
+def _range(now: ModuleFigures, past: Past) -> Iterator[Seen]:
     kl, clipped = now.kl, now.clip_fraction
     if kl is not None and clipped is not None and (not kl <= MOST_KL or clipped > MOST_CLIPPED):
-        yield Seen(
-            "PAR933",
-            module,
-            f"late in the update the KL divergence from sampling is {kl:.3g}, and {clipped:.0%} of the rows are clipped",
-            {"kl": kl, "clip_fraction": clipped},
-            patience=2,
+        message = (
+            f"late in the update the KL divergence from sampling is {kl:.3g}, and {clipped:.0%} of the rows are clipped"
         )
+        yield Seen("PAR933", message, {"kl": kl, "clip_fraction": clipped})
     if now.entropy is not None and now.entropy < DECIDED:
-        yield Seen(
-            "PAR937",
-            module,
-            f"entropy is {now.entropy:.2g} of what the legal actions allow: the policy hardly explores any more",
-            {"entropy_share": now.entropy},
-            patience=3,
-        )
+        message = f"entropy is {now.entropy:.2g} of what the legal actions allow: the policy hardly explores any more"
+        yield Seen("PAR937", message, {"entropy_share": now.entropy})
 
 
-def _gradients(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
+def _gradients(now: ModuleFigures, past: Past) -> Iterator[Seen]:
     bad = [n for n, norms in now.gradients.items() if any(v is not None and not math.isfinite(v) for v in norms)]
     if bad:
-        yield Seen(
-            "PAR601",
-            module,
-            f"the gradient of {_list(bad)} is not finite",
-            {"parameters": bad[:10], "of": len(now.gradients)},
-        )
+        message = f"the gradient of {_list(bad)} is not finite"
+        yield Seen("PAR601", message, {"parameters": bad[:10], "of": len(now.gradients)})
     silent = [n for n, norms in now.gradients.items() if norms and not any(norms)]
-    if silent and len(now.gradients) and not bad:
-        arrived = [n for n in silent if any(any(each.gradients.get(n, ())) for each in past)]
-        share = sum(now.sizes.get(n, 0) for n in silent) / max(1, sum(now.sizes.get(n, 0) for n in now.gradients))
-        decided = now.entropy is None or now.entropy < DECIDED
-        constant = now.advantages is not None and now.advantages.is_constant
-        missing = all(v is None for n in silent for v in now.gradients[n])
-        since = f", where {len(past)} earlier iterations had some" if arrived else ""
-        yield Seen(
-            "PAR602",
-            module,
-            f"{_list(silent)} {'get no gradient' if missing else 'get a gradient of zero'} in all "
-            f"{len(now.gradients[silent[0]])} minibatches that were looked at{since}",
-            {"parameters": silent[:10], "of": len(now.gradients), "share": share, "arrived_before": bool(arrived)},
-            severity=None if (arrived or share > 0.5) and not decided else "info" if decided or constant else "warning",
-            patience=1 if missing and arrived else 2,
-        )
+    if silent and not bad:
+        yield _without_gradient(silent, now, past)
     if now.orphans:
-        yield Seen(
-            "PAR606",
-            module,
-            f"gradients arrive at {_list(now.orphans)}, which no optimiser steps",
-            {"tensors": now.orphans[:10]},
-        )
-    if now.grad_clip and now.gradient_norms:
+        message = f"gradients arrive at {_list(now.orphans)}, which no optimiser steps"
+        yield Seen("PAR606", message, {"tensors": now.orphans[:10]})
+    if now.grad_clip and now.gradient_norms and min(now.gradient_norms) > now.grad_clip:
         norm = sorted(now.gradient_norms)[len(now.gradient_norms) // 2]
-        if min(now.gradient_norms) > now.grad_clip:
-            yield Seen(
-                "PAR936",
-                module,
-                f"every gradient that was looked at is clipped to {now.grad_clip:g}; in the middle its norm is {norm:.3g}",
-                {"norm": norm, "grad_clip": now.grad_clip},
-                patience=5,
-            )
+        message = (
+            f"every gradient that was looked at is clipped to {now.grad_clip:g}; in the middle its norm is {norm:.3g}"
+        )
+        yield Seen("PAR936", message, {"norm": norm, "grad_clip": now.grad_clip})
 
 
-def _parameters(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
+def _without_gradient(silent: list[str], now: ModuleFigures, past: Past) -> Seen:
+    arrived = any(any(each.gradients.get(n, ())) for n in silent for each in past)
+    share = sum(now.sizes.get(n, 0) for n in silent) / max(1, sum(now.sizes.get(n, 0) for n in now.gradients))
+    decided = now.entropy is None or now.entropy < DECIDED
+    constant = now.advantages is not None and now.advantages.is_constant
+    missing = all(v is None for n in silent for v in now.gradients[n])
+    message = (
+        f"{_list(silent)} {'get no gradient' if missing else 'get a gradient of zero'} in all "
+        f"{len(now.gradients[silent[0]])} minibatches that were looked at"
+        + (f", where {len(past)} earlier iterations had some" if arrived else "")
+    )
+    evidence = {"parameters": silent[:10], "of": len(now.gradients), "share": share, "arrived_before": arrived}
+    grave = (arrived or share > 0.5) and not decided
+    severity: Severity | None = None if grave else "info" if decided or constant else "warning"
+    return Seen("PAR602", message, evidence, severity, patience=1 if missing and arrived else None)
+
+
+def _parameters(now: ModuleFigures, past: Past) -> Iterator[Seen]:
     if now.not_finite:
         message = f"{_list(now.not_finite)} hold NaN or infinity after the update"
-        yield Seen("PAR802", module, message, {"parameters": now.not_finite[:10]})
-    still = [n for n, change in now.moved.items() if change == 0]
+        yield Seen("PAR802", message, {"parameters": now.not_finite[:10]})
     configured_still = now.lr is not None and now.lr[0] == 0
     # What gets no gradient is told as that.
-    unmoved = [n for n in still if any(v for v in now.gradients.get(n, ()) if v is not None)]
+    unmoved = [n for n, change in now.moved.items() if change == 0 and any(now.gradients.get(n, ()))]
     if unmoved:
-        yield Seen(
-            "PAR702",
-            module,
-            f"{_list(unmoved)} have a gradient and the update leaves them as they are"
-            + (": the learning rate is configured to be 0 now" if configured_still else ""),
-            {"parameters": unmoved[:10], "of": len(now.moved)},
-            severity="info" if configured_still else None,
-        )
+        message = f"{_list(unmoved)} have a gradient and the update leaves them as they are"
+        message += ": the learning rate is configured to be 0 now" if configured_still else ""
+        evidence = {"parameters": unmoved[:10], "of": len(now.moved)}
+        yield Seen("PAR702", message, evidence, "info" if configured_still else None)
     frozen = [name for name in now.frozen if any(name in each.moved for each in past)]
     if frozen:
-        message = f"{_list(frozen)} were trained before and are frozen now"
-        yield Seen("PAR605", module, message, {"parameters": frozen[:10]})
+        yield Seen("PAR605", f"{_list(frozen)} were trained before and are frozen now", {"parameters": frozen[:10]})
+    before = past[-1].optimizer_steps if past else None
     if now.changed_between:
-        yield Seen(
-            "PAR808",
-            module,
-            f"{_list(now.changed_between)} are not as the last update left them",
-            {"parameters": now.changed_between[:10]},
+        message = f"{_list(now.changed_between)} are not as the last update left them"
+        yield Seen("PAR808", message, {"parameters": now.changed_between[:10]})
+    elif before and now.optimizer_steps is not None and now.optimizer_steps < before:
+        message = (
+            f"the optimiser has counted {now.optimizer_steps} steps before this update, and {before} before the last one: "
+            "its state was lost"
         )
-    elif past and now.optimizer_steps is not None:
-        before = past[-1].optimizer_steps
-        if before and now.optimizer_steps < before:
-            yield Seen(
-                "PAR808",
-                module,
-                f"the optimiser has counted {now.optimizer_steps} steps before this update, and {before} before the last one: "
-                "its state was lost",
-                {"steps": now.optimizer_steps, "before": before},
-            )
+        yield Seen("PAR808", message, {"steps": now.optimizer_steps, "before": before})
 
 
-def _settings(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
+def _settings(now: ModuleFigures, past: Past) -> Iterator[Seen]:
     for code, what, pair, earlier in (
         ("PAR931", "learning rate", now.lr, [e.lr for e in past if e.lr]),
         ("PAR932", "entropy coefficient", now.entropy_coeff, [e.entropy_coeff for e in past if e.entropy_coeff]),
@@ -350,13 +267,8 @@ def _settings(module: str, now: ModuleFigures, past: Past) -> Iterator[Seen]:
             continue
         # Another one from the first update on is a choice that code makes; one that comes later is not.
         since_start = all(e == pair for e in earlier)
-        yield Seen(
-            code,
-            module,
-            f"the {what} is {pair[1]:.4g}, where the configuration says {pair[0]:.4g}",
-            {"configured": pair[0], "effective": pair[1]},
-            severity="info" if since_start else None,
-        )
+        message = f"the {what} is {pair[1]:.4g}, where the configuration says {pair[0]:.4g}"
+        yield Seen(code, message, {"configured": pair[0], "effective": pair[1]}, "info" if since_start else None)
 
 
 LOOKS: list[Look] = [_returns, _gae, _values, _masks, _sampling, _range, _gradients, _parameters, _settings]
@@ -365,34 +277,34 @@ LOOKS: list[Look] = [_returns, _gae, _values, _masks, _sampling, _range, _gradie
 def _learners(now: IterationFigures) -> Iterator[Seen]:
     for i, learner in enumerate(now.learners):
         if learner.aside is not None:
-            yield Seen("PAR930", None, f"watching has left learner {i}: {learner.aside}", {"learner": i})
+            yield Seen("PAR930", f"watching has left learner {i}: {learner.aside}", {"learner": i})
         for module, figures in learner.modules.items():
             first = now.learners[0].modules.get(module)
             other = [n for n, crc in figures.weights.items() if first is not None and first.weights.get(n, crc) != crc]
             if other:
                 message = f"learner {i} and learner 0 hold different weights: {_list(other)}"
-                yield Seen("PAR804", module, message, {"learner": i, "parameters": other[:10]})
+                yield Seen("PAR804", message, {"learner": i, "parameters": other[:10]}, module=module)
 
 
 def _runners(now: IterationFigures, past: Sequence[IterationFigures]) -> Iterator[Seen]:
     for runner in now.runners:
         who = f"env runner {runner.number}"
         if runner.aside is not None:
-            yield Seen("PAR930", None, f"watching has left {who}: {runner.aside}", {"env_runner": runner.number})
+            yield Seen("PAR930", f"watching has left {who}: {runner.aside}", {"env_runner": runner.number})
         for module, weights in runner.weights.items():
             learned = next((each.modules[module].weights for each in now.learners if module in each.modules), {})
             other = [name for name, crc in weights.items() if learned.get(name, crc) != crc]
             if other:
                 message = f"{who} holds other weights than the learner: {_list(other)}"
-                yield Seen("PAR805", module, message, {"env_runner": runner.number, "parameters": other[:10]})
+                yield Seen("PAR805", message, {"env_runner": runner.number, "parameters": other[:10]}, module=module)
         if runner.seeds_again:
             message = (
                 f"{who} reset {runner.seeds_again} sub-environments with a seed that they had been reset with before"
             )
-            yield Seen("PAR014", None, message, {"resets": runner.seeds_again}, patience=2)
+            yield Seen("PAR014", message, {"resets": runner.seeds_again})
         if runner.mask_gaps:
             message = f"{runner.mask_gaps[0]} of {who} was shown another mask than its action_masks() gives"
-            yield Seen("PAR301", None, message, {"sub_environments": runner.mask_gaps[:10]})
+            yield Seen("PAR301", message, {"sub_environments": runner.mask_gaps[:10]})
         yield from _starts(who, runner.starts, [r.starts for e in past for r in e.runners if r.number == runner.number])
     if any(learner.aside is not None for learner in now.learners) or any(
         each.aside is not None for each in now.runners
@@ -402,19 +314,13 @@ def _runners(now: IterationFigures, past: Sequence[IterationFigures]) -> Iterato
     said = sum(runner.terminated for runner in now.runners)
     cut = sum(runner.truncated for runner in now.runners)
     if now.runners and terminated - said > max(1, 0.02 * terminated) and cut:
-        yield Seen(
-            "PAR304",
-            None,
-            f"{terminated} episodes are learned as terminated, where environments terminated {said} and truncated {cut}",
-            {"learned": terminated, "terminated": said, "truncated": cut},
+        message = (
+            f"{terminated} episodes are learned as terminated, where environments terminated {said} and truncated {cut}"
         )
+        yield Seen("PAR304", message, {"learned": terminated, "terminated": said, "truncated": cut})
     elif now.runners and said - terminated > max(1, 0.02 * said) and not now.whole_episodes:
-        yield Seen(
-            "PAR305",
-            None,
-            f"the environments terminated {said} episodes, and {terminated} are learned from as terminated",
-            {"learned": terminated, "terminated": said},
-        )
+        message = f"the environments terminated {said} episodes, and {terminated} are learned from as terminated"
+        yield Seen("PAR305", message, {"learned": terminated, "terminated": said})
 
 
 def _starts(who: str, starts: list[list[int]], past: Sequence[list[list[int]]]) -> Iterator[Seen]:
@@ -423,18 +329,18 @@ def _starts(who: str, starts: list[list[int]], past: Sequence[list[list[int]]]) 
     distinct = len({start for each in starts for start in each})
     if sum(counted) >= 8 and distinct >= 3 and past and past[-1] == starts:
         message = f"{who} began the same {sum(counted)} episodes as in the iteration before"
-        yield Seen("PAR938", None, message, {"episodes": sum(counted), "distinct": distinct})
+        yield Seen("PAR938", message, {"episodes": sum(counted), "distinct": distinct})
     earlier = {start for each in past for of_env in each for start in of_env}
     if sum(counted) >= 5 and distinct == 1 and len(earlier) >= 5:
         message = (
             f"all {sum(counted)} episodes of {who} begin in the same state, where there were {len(earlier)} before"
         )
-        yield Seen("PAR938", None, message, {"episodes": sum(counted), "distinct": 1}, patience=2)
+        yield Seen("PAR938", message, {"episodes": sum(counted), "distinct": 1}, patience=2)
     for i, of_env in enumerate(starts):
         twin = next((j for j in range(i) if starts[j] == of_env), None)
         if twin is not None and len(of_env) >= 3 and len(set(of_env)) >= 2:
             message = f"sub-environments {twin} and {i} of {who} began the same {len(of_env)} episodes"
-            yield Seen("PAR015", None, message, {"episodes": len(of_env)}, patience=2)
+            yield Seen("PAR015", message, {"episodes": len(of_env)})
             return
 
 
