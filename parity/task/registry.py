@@ -126,7 +126,7 @@ def load(ref: TaskRef) -> Task:
         )
         raise CannotStart(
             f"--task {ref.text}: {ref.source.partition(':')[0]} defines no `{ref.name}`; "
-            + (hint or f"write {ref.name} = parity.Task(...) there")
+            + (hint or f"write {ref.name} = parity.Task(...) there, or start from the file that `parity init` writes")
             + "."
         )
     task = getattr(module, ref.name)
