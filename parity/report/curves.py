@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -58,9 +59,15 @@ class SeedCurve:
         return [len(returns) for returns in self.table[column]] if column in self.table else [0] * len(self.table)
 
     def _column(self, name: str) -> Floats:
-        if name not in self.table:
+        if name not in self._columns:
             return np.full(len(self.table), np.nan)
-        return self.table[name].to_numpy(np.float64)
+        return self._columns[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, Floats]:
+        # Every figure asks for them, and means for those of every seed.
+        numbers = self.table.select_dtypes("number")
+        return {str(name): numbers[name].to_numpy(np.float64) for name in numbers}
 
 
 @dataclass(frozen=True)
