@@ -17,9 +17,12 @@ def translate(
     line: Count = None,
     n_envs: Positive = None,
     exact: Annotated[bool, Parameter(negative="")] = False,
+    old_stack: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> int:
     """Turn arguments of MaskablePPO or PPO into code that builds RLlib's PPOConfig, with what has no counterpart there.
+
+    With --old-stack, a configuration of RLlib's old API stack instead.
 
     Parameters
     ----------
@@ -33,6 +36,8 @@ def translate(
         Number of environments. Default: what the file says, else 1.
     exact
         Use parity's learner and env runner, which have what PPOConfig alone cannot express.
+    old_stack
+        The file has a configuration of RLlib's old API stack: a dict, or calls of PPOConfig.
     json
         Print one document with arguments, configuration, code and what has no counterpart.
     """
@@ -43,6 +48,19 @@ def translate(
     from parity.port.translate.read import read
     from parity.port.translate.translate import translate as to_config
 
+    if old_stack:
+        from parity.errors import CannotStart
+        from parity.port.translate.old_stack import translate_old_stack
+
+        if env is not None or line is not None or n_envs is not None or exact:
+            raise CannotStart(
+                "--old-stack: leave --env, --line, --n-envs and --exact out; they are of SB3's arguments."
+            )
+        translation = translate_old_stack(file)
+        print(
+            json_module.dumps(document(translation), indent=1) if json else code(translation), end="\n" if json else ""
+        )
+        return 0
     given = read(file, env, line)
     if n_envs is not None:
         given = dataclasses.replace(given, values=given.values | {"n_envs": n_envs}, assumed={})

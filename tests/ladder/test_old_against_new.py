@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from old_ports import MOVES, moved
+from old_ports import MOVES, Model, NewModule, as_multi_agent, moved, port
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from parity.capture import against_old_stack
 from parity.cli import call
@@ -49,6 +50,38 @@ def test_what_is_lost_in_the_move_is_named(name: str) -> None:
 def test_the_reference_ports_hold(task: str) -> None:
     result = ladder(registry.load(registry.resolve(task)))
     assert result and not result.not_compared
+
+
+@pytest.mark.slow
+def test_what_translate_writes_computes_what_the_old_configuration_did(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = {
+        "framework": "torch", "lr": 1e-3, "gamma": 0.95, "lambda": 0.9, "clip_param": 0.1, "entropy_coeff": 0.01,
+        "grad_clip": 0.5, "vf_loss_coeff": 0.5, "vf_clip_param": 1000.0, "use_kl_loss": False, "seed": 0,
+        "train_batch_size": 256,
+    }  # fmt: skip
+    # Names that ray 2.60 does not take any more, and those that it does.
+    renamed = {"sgd_minibatch_size": 64, "num_sgd_iter": 3, "num_workers": 0, "num_envs_per_worker": 2}
+    still = {"minibatch_size": 64, "num_epochs": 3, "num_env_runners": 0, "num_envs_per_env_runner": 2}
+    (tmp_path / "old.json").write_text(json.dumps(old | renamed))
+    assert call(["translate", str(tmp_path / "old.json"), "--old-stack"]) == 0
+    scope: dict[str, Any] = {}
+    exec(capsys.readouterr().out, scope)
+    new = scope["config"].rl_module(rl_module_spec=RLModuleSpec(module_class=NewModule))
+    new.multi_agent(policies={"agent"}, policy_mapping_fn=lambda *_, **__: "agent")
+    of_old = (
+        old
+        | still
+        | {
+            "model": {"custom_model": Model},
+            "policies": {"agent"},
+            "policy_mapping_fn": lambda *_, **__: "agent",
+        }
+    )
+    task = port(rllib_old_model=None, rllib_old_config=of_old, rllib_config=new, multi_agent_env=as_multi_agent)
+    result = ladder(task)
+    assert result and not result.not_compared, [each.message for each in result.raw_findings if each.is_error]
 
 
 FILE = f"{Path(__file__).with_name('old_ports.py')}:LAMBDA_DROPPED"

@@ -181,6 +181,9 @@ class _OldLoop:
         advantages = columns["advantages"]
         if self._ppo.normalize_advantage:
             advantages = standardized(advantages)
+        everything = np.arange(len(advantages))
+        with torch.no_grad():  # what actions were sampled from: the term of KL is of these
+            self._sampled = self._model({SampleBatch.OBS: self._shown(everything, columns["action_masks"])})[0]
         first = True
         for rows in minibatches:
             if len(rows) == 0:
@@ -210,9 +213,8 @@ class _OldLoop:
                 "value_targets": torch.as_tensor(columns["returns"][rows]),
             }
         )
+        batch[SampleBatch.ACTION_DIST_INPUTS] = self._sampled[torch.as_tensor(rows)]
         model.train()
-        with torch.no_grad():
-            batch[SampleBatch.ACTION_DIST_INPUTS] = model(batch)[0]
         self._optimizer.zero_grad()
         total = PPOTorchPolicy.loss(self._policy_like, model, self._dist_class, batch)
         total.backward()  # type: ignore[union-attr]

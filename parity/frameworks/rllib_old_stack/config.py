@@ -39,10 +39,14 @@ _MULTI_BINARY = "parity-multibinary"
 
 
 def old_form(task: Task) -> Task:
-    """The task with what is brought for the old stack in the place of what is brought for the new one."""
-    return dataclasses.replace(
-        task, rllib_config=task.rllib_old_config, rllib_module=task.rllib_old_model, other_modules={}
-    )
+    """The task with what is brought for the old stack in the place of what is brought for the new one.
+
+    A dict need not say that it is of the old stack: those of ray before 2.40 could not.
+    """
+    config = task.rllib_old_config
+    if isinstance(config, dict):
+        config = {"enable_rl_module_and_learner": False, "enable_env_runner_and_connector_v2": False, **config}
+    return dataclasses.replace(task, rllib_config=config, rllib_module=task.rllib_old_model, other_modules={})
 
 
 def build_port(task: Task, seed: int, device: str) -> Port:

@@ -29,7 +29,7 @@ def read_call(text: str, name: str, line: int | None = None) -> Arguments:
     except (ValueError, RecursionError, MemoryError) as error:
         raise CannotStart(f"{name}: it cannot be parsed as Python ({error}); give the call alone.") from error
     call, algorithm = _the_call(tree, name, line)
-    names = _assigned(tree)
+    names = assigned(tree)
     origin = f"{name}, line {call.lineno}"
     values: dict[str, Any] = {}
     places: dict[str, str] = {}
@@ -90,7 +90,7 @@ def _callee(node: ast.expr, classes: dict[str, Algorithm | None]) -> Algorithm |
     return None
 
 
-def _assigned(tree: ast.Module) -> Names:
+def assigned(tree: ast.Module) -> Names:
     """Names that are bound once in the whole file, by an assignment."""
     bound: Counter[str] = Counter()
     assigned: dict[str, ast.expr] = {}

@@ -25,7 +25,7 @@ def read(file: str, env: str | None = None, line: int | None = None) -> Argument
     Raises:
         CannotStart: it cannot be read, or not as what it is, or the options do not fit it.
     """
-    text, name = _text(file)
+    text, name = text_of(file)
     try:
         arguments = _read(text, file, name, env, line)
     except (RecursionError, MemoryError) as error:
@@ -62,7 +62,7 @@ def form_of(text: str) -> Form:
     return "json"
 
 
-def _text(file: str) -> tuple[str, str]:
+def text_of(file: str) -> tuple[str, str]:
     name = "standard input" if file == STDIN else file
     try:
         if file == STDIN:
