@@ -130,7 +130,7 @@ class OldStackSession(Session):
         for policy in self._policies().values():
             kind = type(policy)
             phases.watch(kind, "compute_actions_from_input_dict", "inference")
-            phases.watch(kind, "postprocess_trajectory", "returns")
+            phases.watch(policy, "postprocess_trajectory", "returns")  # on the object, as the stopwatch is
             phases.watch(kind, "loss", "loss")
             phases.watch(kind, "extra_grad_process", "optimiser")
             phases.watch(kind, "apply_gradients", "optimiser")
