@@ -57,6 +57,7 @@ def test_a_brought_model_sees_what_rllibs_preprocessors_make_and_other_agents_pl
     session, played = trained(task)
     assert isinstance(session._policies()["walker"].model, OwnModel)
     assert set(session._policies()) == {"walker", "helper"} and not played.masks.violations
+    assert session._worker().get_policies_to_train() == ["helper", "walker"], "an order that hashes do not decide"
 
 
 def test_a_function_has_the_last_word_on_the_configuration() -> None:

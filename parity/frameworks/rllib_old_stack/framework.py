@@ -26,7 +26,7 @@ from parity.frameworks.rllib.framework import IN_NO_CONFIG, RllibSession, flat
 from parity.frameworks.rllib.mapping import is_trained
 from parity.frameworks.rllib_old_stack.config import build_port, old_form
 from parity.frameworks.rllib_old_stack.eval_runner import OldStackEvalRunner, State
-from parity.frameworks.rllib_old_stack.worker import AuditOfSampled, sampled_masks, step_by_step
+from parity.frameworks.rllib_old_stack.worker import AuditOfSampled, sampled_masks, steady, step_by_step
 from parity.frameworks.snapshot import CannotBeKept, Reducer, as_it_is, with_attributes
 from parity.frameworks.stopwatch import Stopwatch
 from parity.task import Task
@@ -76,7 +76,7 @@ class OldStackSession(Session):
         torch.set_num_threads(threads)
         self.port = port
         self._done = 0
-        self.algorithm: Any = build(port.config)
+        self.algorithm: Any = build(steady(port.config))
         self.algorithm.env_runner_group.foreach_env_runner(
             functools.partial(audit, key=port.mask_key, kind=AuditOfSampled)
         )

@@ -12,13 +12,27 @@ from parity.frameworks.rllib.env_tap import Call, MaskAudit
 from parity.task.masks import MaskCounts
 
 
+class SteadyWorker(RolloutWorker):
+    """Lets policies learn in the order of their names: in RLlib's set it is another one in every process, as hashes are."""
+
+    def get_policies_to_train(self, batch: Any = None) -> Any:
+        return sorted(super().get_policies_to_train(batch), key=str)
+
+
+def steady(config: PPOConfig) -> PPOConfig:
+    """A copy of a configuration whose env runner, where it is RLlib's, is a `SteadyWorker`."""
+    config = config.copy(copy_frozen=False)
+    config.env_runner_cls = config.env_runner_cls or SteadyWorker
+    return config
+
+
 def make_worker(config: PPOConfig, envs: int) -> Any:
     """A rollout worker of this configuration in this process, without Ray, that plays so many sub-environments."""
-    config = config.copy(copy_frozen=False)
+    config = steady(config)
     config.num_env_runners, config.num_gpus, config.num_envs_per_env_runner = 0, 0, envs
     config.validate()
     _, make_env = config.algo_class._get_env_id_and_creator(config.env, config)
-    worker = RolloutWorker(
+    worker = config.env_runner_cls(
         env_creator=make_env, config=config, default_policy_class=config.algo_class.get_default_policy_class(config)
     )
     step_by_step(worker)
