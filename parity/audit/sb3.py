@@ -287,13 +287,13 @@ class _Update:
         self._changed = [n for n, p in parameters.items() if self._versions.get(n, p._version) != p._version]
         figures.moved = largest_changes(parameters, self._before)
         figures.not_finite = [name for name, change in figures.moved.items() if not math.isfinite(change)]
-        figures.orphans = self._orphans_now([id(p) for p in parameters.values()])
+        figures.orphans = self._orphans_now([id(p) for p in self._stepping.values()])
         figures.weights = {name: numbers.checksum(p.detach().cpu().numpy()) for name, p in parameters.items()}
         self._left, self._before = figures.weights, {}
         return figures
 
     def _orphans_now(self, parameters: list[int]) -> list[str]:
-        """Looked for where parameters are others than before, and else now and then: it goes through every object."""
+        """Looked for where an update began with other parameters, and else now and then: it goes through every object."""
         if parameters != self._known or self._updates % ORPHANS_EVERY == 0:
             stepped = {id(p) for group in self._model.policy.optimizer.param_groups for p in group["params"]}
             shown = tensors_of(self._model.policy)
