@@ -117,16 +117,14 @@ def _bisect() -> Rows:
 
 
 def _bench() -> Rows:
-    rows = []
-    for path in sorted((ROOT / "results").glob("**/bench.json")):
-        file = json.loads(path.read_text(encoding="utf-8"))
-        for task, bench in (file.get("tasks") or {file.get("task"): file}).items():
+    of_framework: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "results/bench").glob("*/bench.json")):
+        for task, bench in json.loads(path.read_text(encoding="utf-8"))["tasks"].items():
             for pair, ratio in bench.get("ratio", {}).items():
-                words = f"{ratio['estimate']:.2f} times SB3's environment steps per second"
-                if ratio["interval"]:
-                    words += " ({:.2f} to {:.2f})".format(*ratio["interval"])
-                rows.append((f"speed of {pair.split('/')[0]} on {task}", words, "`parity bench`"))
-    return rows
+                of_framework.setdefault(pair.split("/")[0], []).append(f"{ratio['estimate']:.2f} on {task}")
+    claim = "environment steps per second of {} over SB3's"
+    command = "`benchmarks/bench_tables.sh` ([speed.md](speed.md))"
+    return [(claim.format(name), ", ".join(ratios), command) for name, ratios in of_framework.items()]
 
 
 if __name__ == "__main__":
