@@ -119,7 +119,8 @@ def _bisect() -> Rows:
 def _bench() -> Rows:
     of_framework: dict[str, list[str]] = {}
     for path in sorted((ROOT / "results/bench").glob("*/bench.json")):
-        for task, bench in json.loads(path.read_text(encoding="utf-8"))["tasks"].items():
+        file = json.loads(path.read_text(encoding="utf-8"))
+        for task, bench in (file["tasks"] or {file["task"]: file}).items():
             for pair, ratio in bench.get("ratio", {}).items():
                 of_framework.setdefault(pair.split("/")[0], []).append(f"{ratio['estimate']:.2f} on {task}")
     claim = "environment steps per second of {} over SB3's"
