@@ -6,20 +6,26 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from parity.gate.annotations import finding_lines
 from parity.results.summary import Finding
 from parity.system.console import say
 
 
 def annotate(lines: Iterable[str]) -> None:
     """On stderr, where GitHub reads its commands too: stdout is for the JSON document."""
-    if os.environ.get("GITHUB_ACTIONS") == "true":
+    if _is_github():
         for line in lines:
             say(line)
 
 
 def annotate_findings(findings: Sequence[Finding]) -> None:
-    annotate(finding_lines(findings))
+    if _is_github():
+        from parity.gate.annotations import finding_lines  # with the gate's statistics, a second to import
+
+        annotate(finding_lines(findings))
+
+
+def _is_github() -> bool:
+    return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 def summary_is_wanted() -> bool:

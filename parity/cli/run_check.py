@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parity import frameworks
-from parity.capture import against_old_stack, collect
+from parity.cli.collect_for_check import collected as collected_for_check
+from parity.cli.collect_for_check import file_of
 from parity.cli.github import annotate_findings
-from parity.errors import CannotStart, NotSupported, in_short, in_words
+from parity.errors import CannotStart, in_short, in_words
 from parity.ladder.judge import judge
 from parity.ladder.log import write_log
 from parity.ladder.run_rungs import LadderResult
@@ -22,7 +21,6 @@ from parity.system.console import console
 from parity.system.subprocesses import run_in_subprocess
 
 if TYPE_CHECKING:
-    from parity.capture.checkpoint import Checkpoint
     from parity.cli.check import CheckOptions
 
 DEFAULT_FRAMEWORKS = ("rllib", "rllib-exact")
@@ -42,7 +40,7 @@ def run_check(options: CheckOptions, as_json: bool) -> int:
         task_id, collected, device = _stored(options, names)
     else:
         task_id, collected, device, left_out = run_in_subprocess(
-            _collected, options, names, about=f"--task {options.task}", timeout=options.timeout
+            collected_for_check, options, names, about=f"--task {options.task}", timeout=options.timeout
         )
     try:
         document, ladders = judge(task_id, collected, device)
@@ -74,53 +72,6 @@ def _names(wanted: list[str] | None) -> list[str]:
     return names
 
 
-def _collected(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, Capture | None], str, dict[str, str]]:
-    """In a process of its own: the task's id, each framework's numbers, the device, and who cannot run and why."""
-    from parity.task import registry as tasks
-
-    assert options.task is not None
-    reference = tasks.resolve(options.task)
-    # What frameworks warn of about themselves is no finding.
-    warnings.simplefilter("ignore")
-    import torch
-
-    from parity.frameworks.device import exact_arithmetic, resolve_device
-
-    device = resolve_device(options.device)
-    if device == "cuda":
-        exact_arithmetic()
-    # The differences are of single operations: threads only change the order of sums.
-    torch.set_num_threads(1)
-    task = tasks.load(reference)
-    checkpoint = _checkpoint(options)
-    collected: dict[str, Capture | None] = {}
-    left_out: dict[str, str] = {}
-    for name in names:
-        try:
-            capture = (
-                against_old_stack(task)
-                if options.old_against_new
-                else collect(task, name, device, options.lockstep, options.full, checkpoint)
-            )
-        except NotSupported as error:
-            # Nobody asked for it by name.
-            if options.frameworks is not None:
-                raise
-            left_out[name] = str(error)
-            continue
-        if capture is not None:
-            # By the name that was asked for: adapters may share a collector.
-            capture.context.framework = name
-            if not capture.control:
-                capture.context.device = device
-            if options.save is not None:
-                _save(capture, _file(options.save, name, len(names) > 1))
-        collected[name] = capture
-    if not collected:
-        raise CannotStart(next(iter(left_out.values())))
-    return task.id, collected, device, left_out
-
-
 def _new_stack_alone(options: CheckOptions) -> list[str]:
     others = {
         "--frameworks": options.frameworks, "--load": options.load, "--lockstep": options.lockstep, "--full": options.full,
@@ -138,33 +89,11 @@ def _with_the_old_stack_named(document: CheckDocument) -> CheckDocument:
     return CheckDocument.model_validate_json(text)
 
 
-def _checkpoint(options: CheckOptions) -> Checkpoint | None:
-    from parity.capture.checkpoint import Checkpoint, rllib_weights, sb3_weights
-
-    if options.checkpoint is not None and options.sb3_checkpoint is not None:
-        raise CannotStart("--checkpoint and --sb3-checkpoint: both sides get the same weights; give one of them.")
-    if options.checkpoint is not None:
-        return Checkpoint(port=rllib_weights(options.checkpoint, options.trust_checkpoint))
-    return None if options.sb3_checkpoint is None else Checkpoint(sb3=sb3_weights(options.sb3_checkpoint))
-
-
-def _save(capture: Capture, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        capture_file.save(capture, path)
-    except OSError as error:
-        raise CannotStart(f"--save {path}: cannot write there ({error.strerror}); choose another file.") from error
-
-
-def _file(path: Path, name: str, several: bool) -> Path:
-    return path.with_name(f"{path.stem}.{name}{path.suffix}") if several else path
-
-
 def _stored(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, Capture | None], str]:
     """Numbers from ``--load``; the frameworks are those that were saved."""
     assert options.load is not None
     path = options.load
-    several = [_file(path, name, True) for name in names]
+    several = [file_of(path, name, True) for name in names]
     files = [path] if path.exists() else [file for file in several if file.exists()]
     if not files:
         raise CannotStart(f"--load {path}: there is no such file; write one with `parity check --save {path}`.")

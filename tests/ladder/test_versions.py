@@ -12,6 +12,7 @@ from captures import Collected
 
 from parity.cli import run_check as command
 from parity.cli.check import CheckOptions
+from parity.errors import NotSupported
 from parity.frameworks.rllib import versions
 from parity.frameworks.rllib.exact import framework as exact_framework
 from parity.ladder.run_rungs import run_rungs
@@ -146,7 +147,7 @@ def test_check_leaves_rllib_exact_out_of_its_defaults_and_says_so(
     out, err = capsys.readouterr()
     sentence = 'pip install "ray[rllib]==2.60.0"'
     assert sentence in " ".join(err.split()) and '"rllib-exact": "--frameworks rllib-exact needs ray 2.60' in out
-    with pytest.raises(command.NotSupported, match=r"installed is 2\.47\.1"):
+    with pytest.raises(NotSupported, match=r"installed is 2\.47\.1"):
         command.run_check(CheckOptions(task="tiles", frameworks=["rllib-exact"]), as_json=False)
 
 
