@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -85,8 +86,9 @@ def _new_stack_alone(options: CheckOptions) -> list[str]:
 
 def _with_the_old_stack_named(document: CheckDocument) -> CheckDocument:
     """In SB3's place stands the old API stack: sentences say so."""
-    text = document.model_dump_json().replace("MaskablePPO", "the old stack").replace("SB3", "the old stack")
-    return CheckDocument.model_validate_json(text)
+    # Whole words alone, and not the task's id: names of a user's own may have these in them.
+    text = re.sub(r"\b(MaskablePPO|SB3)\b", "the old stack", document.model_dump_json())
+    return CheckDocument.model_validate_json(text).model_copy(update={"task": document.task})
 
 
 def _stored(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, Capture | None], str]:

@@ -44,7 +44,7 @@ def elementwise(
         return Difference(
             math.inf, math.inf, math.inf, f"{name}: shape {list(value.shape)} and {list(reference.shape)}"
         )
-    if np.array_equal(value, reference):  # nothing, too
+    if np.array_equal(value, reference):  # also where there is nothing
         return NONE
     a, b = value.astype(np.float64), reference.astype(np.float64)
     same = a == b  # infinities of one sign included
