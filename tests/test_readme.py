@@ -24,7 +24,7 @@ ANNOUNCED = {
     "parity run --frameworks sb3 rllib --seeds 1 --steps 4096 --name first-look": 3,
     "parity report first-look": 3,
     "parity bench --rounds 1 --iterations 1": 3,
-    "parity run --env Taxi-v3 --network mlp --seeds 1 --steps 4096": 1,
+    "parity run --env Taxi-v3 --network mlp --seeds 1 --steps 4096 --out tries": 1,
 }
 TRAINING = ("parity run", "parity report", "parity bench", "parity bisect", "parity baseline", "parity gate")
 # Run by CI and by the slow test below, from a clean clone.
