@@ -93,13 +93,15 @@ def phases(folder: Path) -> Iterator[str]:
     """Milliseconds by phase of every framework, for each task."""
     yield "Where the time goes, in milliseconds per 1,000 environment steps, in a round of its own (its hooks cost time):"
     yield ""
-    yield f"| task | framework | {' | '.join(PHASE_WORDS.values())} |"
-    yield "|---|---|" + "---|" * len(PHASE_WORDS)
+    rates = [rate for *_, bench in benches(folder) for rate in bench.throughput.values()]
+    shown = [phase for phase in PHASE_WORDS if phase != "graph" or any(rate.phase_s(phase) for rate in rates)]
+    yield f"| task | framework | {' | '.join(PHASE_WORDS[each] for each in shown)} |"
+    yield "|---|---|" + "---|" * len(shown)
     for file, task, bench in benches(folder):
         for framework, rate in bench.throughput.items():
             steps = next((each.steps / each.iterations for each in file.measured if each.framework == framework), 0)
             if rate.phases and steps:
-                cells = [f"{1e6 * rate.phases[phase].wall_s / steps:.1f}" for phase in PHASE_WORDS]
+                cells = [f"{1e6 * rate.phase_s(phase) / steps:.1f}" for phase in shown]
                 yield f"| {task} | {framework} | {' | '.join(cells)} |"
 
 

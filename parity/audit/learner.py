@@ -60,6 +60,9 @@ class WatchedLearner:
             watch.safely(watch.see_masks, batch)
         return super()._update(batch, **kwargs)  # type: ignore[misc]
 
+    def looks_at(self, number: int) -> bool:
+        return of(self).looks_at(number)
+
     def compute_losses(self, *, fwd_out: Any, batch: Any) -> Any:
         losses = super().compute_losses(fwd_out=fwd_out, batch=batch)  # type: ignore[misc]
         watch = of(self)
@@ -295,8 +298,11 @@ class LearnerWatch:
     def next_minibatch(self) -> bool:
         """Whether it is looked at."""
         self._minibatch += 1
-        self.is_looking = self._aside is None and self._sees_minibatches and numbers.is_looked_at(self._minibatch)
+        self.is_looking = self.looks_at(self._minibatch)
         return self.is_looking
+
+    def looks_at(self, number: int) -> bool:
+        return self._aside is None and self._sees_minibatches and numbers.is_looked_at(number)
 
     def see_masks(self, batch: Any) -> None:
         # Before the forward pass, which may take them out.

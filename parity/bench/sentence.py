@@ -18,6 +18,7 @@ PHASE_WORDS = {
     "loss": "loss",
     "backward": "backward",
     "optimiser": "optimiser",
+    "graph": "update as one CUDA graph",
     "weight_sync": "weight sync",
     "waiting": "waiting for processes",
 }

@@ -79,7 +79,7 @@ def _phases(bench: TaskBench, of: str) -> Table:
     measured = {name: rate for name, rate in bench.throughput.items() if rate.phases}
     table = _table(f"ms of an iteration{of}, by hooks in a round of their own", measured)
     for phase, words in PHASE_WORDS.items():
-        seconds = [rate.phases[phase].wall_s for rate in measured.values()]
+        seconds = [rate.phase_s(phase) for rate in measured.values()]
         if any(seconds):
             table.add_row(words, *(f"{1000 * each:.1f}" for each in seconds))
     return table

@@ -39,10 +39,16 @@ def exact_arithmetic() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
+def _wait() -> None:
+    import torch
+
+    # What is captured runs later.
+    if not torch.cuda.is_current_stream_capturing():
+        torch.cuda.synchronize()
+
+
 def synchronizer(device: str) -> Callable[[], None] | None:
     """Waits for the kernels launched on this device, so that a clock includes them; None for a CPU."""
     if device.startswith("cuda"):
-        import torch
-
-        return torch.cuda.synchronize
+        return _wait
     return None

@@ -28,6 +28,7 @@ PHASES = (
     "loss",
     "backward",
     "optimiser",
+    "graph",
     "transfer",
     "weight_sync",
     "waiting",
@@ -35,7 +36,7 @@ PHASES = (
 )
 REST = PHASES[-1]
 # What they call is part of them: a forward pass that RLlib makes to compute returns is the returns' time.
-_WHOLE = ("inference", "returns", "forward", "optimiser", "transfer")
+_WHOLE = ("inference", "returns", "forward", "optimiser", "graph", "transfer")
 
 Key = tuple[str, str]
 """Phase, and the part of it by name or ``""``."""

@@ -50,7 +50,7 @@ def _seen(finding: Finding) -> list[tuple[str, str]]:
 def _figures(file: BenchFile, task: str, bench: TaskBench) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     bars = {
-        framework: {phase: 1e6 * rate.phases[phase].wall_s / steps for phase in PHASE_WORDS}
+        framework: {phase: 1e6 * rate.phase_s(phase) / steps for phase in PHASE_WORDS}
         for framework, rate in bench.throughput.items()
         if rate.phases and (steps := _steps(file, task, framework))
     }

@@ -20,6 +20,7 @@ PHASE_COLOURS = {
     "loss": "#d9a066",
     "backward": "#e0761b",
     "optimiser": "#c9524f",
+    "graph": "#a8322d",
     "transfer": "#b565c8",
     "weight_sync": "#6fbf9c",
     "waiting": "#1f9e78",

@@ -94,6 +94,10 @@ class Throughput(Stored):
     open_s: Number | None = None
     gpu: GpuUse | None = None
 
+    def phase_s(self, phase: str) -> float:
+        """Mean seconds of one iteration in a phase; 0 also where the bench is older than the phase."""
+        return self.phases[phase].wall_s if phase in self.phases else 0.0
+
 
 class Ratio(Stored):
     """Environment steps per second of a port over those of SB3, from the ratios of single rounds.

@@ -72,7 +72,7 @@ class TorchMaskedCategorical(TorchCategorical):
 
     def entropy(self) -> torch.Tensor:
         p_log_p = self._dist.logits * self._dist.probs
-        p_log_p = torch.where(self._legal, p_log_p, torch.tensor(0.0, device=p_log_p.device))
+        p_log_p = torch.where(self._legal, p_log_p, 0.0)
         return -p_log_p.sum(-1)
 
     def to_deterministic(self) -> TorchDeterministic:

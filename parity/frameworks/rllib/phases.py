@@ -14,6 +14,7 @@ from ray.rllib.utils import force_list
 
 from parity.frameworks.phases import REST, Phases, watch_env
 from parity.frameworks.rllib.fast.acting import Actor
+from parity.frameworks.rllib.fast.captured import CapturedStep
 
 
 def watch(phases: Phases, algorithm: Any, learner: Any) -> None:
@@ -53,6 +54,7 @@ def _watch_learning(phases: Phases, learner: Any) -> None:
         ("apply_gradients", "optimiser"),
     ):
         phases.watch(kind, method, phase)
+    phases.watch(CapturedStep, "replay", "graph")
     phases.watch(type(learner.module), "forward_train", "forward")
     for optimizer in learner._named_optimizers.values():
         phases.watch(type(optimizer), "step", "optimiser")

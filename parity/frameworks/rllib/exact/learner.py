@@ -151,6 +151,9 @@ class ExactPPOLearner(PPOTorchLearner):
             raise ValueError(f'grad_clip_by is "{config.grad_clip_by}": MaskablePPO clips by "global_norm".')
         self.options(module_id)
 
+    def _is_not_finite(self, norm: torch.Tensor) -> bool:
+        return not torch.isfinite(norm)
+
     def options(self, module_id: str) -> ExactOptions:
         """The options of a module; ``algorithm_config_overrides_per_module`` may give it its own."""
         if module_id not in self._options:
@@ -307,7 +310,7 @@ class ExactPPOLearner(PPOTorchLearner):
             return module_gradients_dict
         gradients = [module_gradients_dict[p] for p in named.values()]
         total_norm = torch.nn.utils.get_total_norm(gradients)
-        if not torch.isfinite(total_norm):
+        if self._is_not_finite(total_norm):
             bad = [name for name, gradient in zip(named, gradients, strict=True) if not gradient.isfinite().all()]
             if bad:
                 raise FloatingPointError(

@@ -41,27 +41,36 @@ class ExactMinibatches:
     num_total_minibatches: int = 0
 
     def __iter__(self) -> Iterator[MultiAgentBatch]:
-        pending = {mid: self._module_minibatches(mid, rows) for mid, rows in self.batch.policy_batches.items()}
+        return map(self.minibatch, self.chosen())
+
+    def chosen(self) -> Iterator[dict[str, np.ndarray]]:
+        """By module, the rows of each minibatch: int64 ``[B]``."""
+        pending = {mid: self._of_module(mid, len(rows)) for mid, rows in self.batch.policy_batches.items()}
         dealt = 0
         while pending and (self.num_total_minibatches == 0 or dealt < self.num_total_minibatches):
-            minibatch = {}
+            chosen = {}
             for module_id, minibatches in list(pending.items()):
                 following = None if module_id in self.stopped else next(minibatches, None)
                 if following is None:
                     del pending[module_id]
                 else:
-                    minibatch[module_id] = following
-            if minibatch:
+                    chosen[module_id] = following
+            if chosen:
                 dealt += 1
-                yield MultiAgentBatch(minibatch, len(self.batch))
+                yield chosen
 
-    def _module_minibatches(self, module_id: str, rows: SampleBatch) -> Iterator[SampleBatch]:
-        size = self.minibatch_size or len(rows)
+    def minibatch(self, chosen: dict[str, np.ndarray], is_last: bool = False) -> MultiAgentBatch:
+        batches = self.batch.policy_batches
+        rows = {mid: SampleBatch(take(dict(batches[mid]), indices)) for mid, indices in chosen.items()}
+        return MultiAgentBatch(rows, len(self.batch))
+
+    def _of_module(self, module_id: str, n: int) -> Iterator[np.ndarray]:
+        size = self.minibatch_size or n
         epoch = 0
-        if len(rows) == 0:
+        if n == 0:
             return
         while self.num_total_minibatches > 0 or epoch < self.num_epochs:
-            indices = self.permutation(module_id, len(rows))
-            for start in range(0, len(rows), size):
-                yield SampleBatch(take(dict(rows), indices[start : start + size]))
+            indices = self.permutation(module_id, n)
+            for start in range(0, n, size):
+                yield indices[start : start + size]
             epoch += 1

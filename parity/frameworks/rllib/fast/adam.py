@@ -36,7 +36,7 @@ class FlatAdam:
         """
         if not parameters:
             return
-        if not self._is_plain() or not (self._is_flat(parameters) or self._flatten(parameters)):
+        if not is_plain(self.optimizer) or not (self._is_flat(parameters) or self._flatten(parameters)):
             self.optimizer.step()
             return
         steps, mean, square = self._buffers
@@ -51,15 +51,6 @@ class FlatAdam:
         denominators = [part.view_as(p) for part, p in zip(parts, parameters, strict=True)]
         step_size = group["lr"] / (1 - beta1**count)
         torch._foreach_addcdiv_(parameters, [views[1] for views in self._views], denominators, -step_size)
-
-    def _is_plain(self) -> bool:
-        """Whether nothing but the plain step happens at ``optimizer.step()``."""
-        optimizer = self.optimizer
-        if type(optimizer) is not torch.optim.Adam or "step" in vars(optimizer) or len(optimizer.param_groups) != 1:
-            return False
-        (group,) = optimizer.param_groups
-        numbers = all(isinstance(each, int | float) for each in (group["lr"], group["eps"], *group["betas"]))
-        return numbers and not any(group.get(name) for name in _OTHER) and not any(vars(optimizer)[h] for h in _HOOKS)
 
     def _is_flat(self, parameters: list[torch.Tensor]) -> bool:
         if len(parameters) != len(self._parameters):
@@ -104,6 +95,15 @@ class FlatAdam:
         for p, of_parameter in zip(parameters, self._views, strict=True):
             state[p].update(zip(names, of_parameter, strict=True))
         return True
+
+
+def is_plain(optimizer: Any) -> bool:
+    """Whether nothing but Adam's plain step happens at ``optimizer.step()``."""
+    if type(optimizer) is not torch.optim.Adam or "step" in vars(optimizer) or len(optimizer.param_groups) != 1:
+        return False
+    (group,) = optimizer.param_groups
+    numbers = all(isinstance(each, int | float) for each in (group["lr"], group["eps"], *group["betas"]))
+    return numbers and not any(group.get(name) for name in _OTHER) and not any(vars(optimizer)[h] for h in _HOOKS)
 
 
 def flat_gradient(parameters: list[torch.Tensor]) -> torch.Tensor | None:

@@ -22,14 +22,17 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.torch_utils import convert_to_torch_tensor
 
 from parity.frameworks.rllib.exact.learner import ExactPPOLearner, LossTerms
+from parity.frameworks.rllib.exact.minibatches import ExactMinibatches
 from parity.frameworks.rllib.exact.returns import ExactReturns, may_be_trained
-from parity.frameworks.rllib.fast import conditions
+from parity.frameworks.rllib.fast import captured, conditions
 from parity.frameworks.rllib.fast.acting import has_one_action
 from parity.frameworks.rllib.fast.adam import FlatAdam, flat_gradient
+from parity.frameworks.rllib.fast.captured import CapturedUpdate
 from parity.frameworks.rllib.fast.episodes import ROWS, ModuleRows, Rollout
+from parity.frameworks.rllib.fast.loss import loss_of_all_rows
 from parity.frameworks.rllib.fast.memory import unfilled
 from parity.frameworks.rllib.fast.metrics import last_logged
-from parity.frameworks.rllib.fast.minibatches import by_rows
+from parity.frameworks.rllib.fast.minibatches import RowMinibatches, by_rows
 from parity.frameworks.rllib.fast.row_wise import RowWise, look, values_in_parts
 
 # RLlib's own pieces before the one that computes returns; what they put together are the arrays' columns.
@@ -64,12 +67,14 @@ class FastPPOLearner(PPOTorchLearner):
         self._left_of_update: list[str] = []
         self._flat: dict[str, FlatAdam] = {}
         self._row_wise: dict[str, RowWise] = {}
+        self._captured = CapturedUpdate(self)
         super().build()
 
     @property
     def left(self) -> list[str]:
         """Why the last batch or update went RLlib's own way, a sentence's middle each; empty where neither did."""
-        return [*self._left_of_batch, *self._left_of_update]
+        one_by_one = [] if self._captured.left is None else [f"no CUDA graph: {self._captured.left}"]
+        return [*self._left_of_batch, *(self._left_of_update or one_by_one)]
 
     @property
     def _own(self) -> type:
@@ -89,7 +94,26 @@ class FastPPOLearner(PPOTorchLearner):
         if self._left_of_update:
             return minibatches
         fewer = {module_id for module_id, rows in self._row_wise.items() if rows.close and self.leaves_out_rows}
-        return by_rows(minibatches, fewer)
+        minibatches = by_rows(minibatches, fewer)
+        on_gpu = self._device.type in captured.DEVICES and isinstance(minibatches, RowMinibatches | ExactMinibatches)
+        return self._captured.dealt(minibatches) if on_gpu else minibatches
+
+    def _update(self, batch: Any, **kwargs: Any) -> Any:
+        if self._captured.losses is not None:
+            return {}, self._captured.losses, {}
+        return super()._update(batch, **kwargs)
+
+    def looks_at(self, number: int) -> bool:
+        """Whether somebody looks from within at the minibatch of this number, from 1."""
+        return False
+
+    def may_stop(self, module_id: str) -> bool:
+        """Whether a module's update may end before all of its minibatches."""
+        return False
+
+    def captured_loss(self, **given: Any) -> torch.Tensor:
+        """The loss of one module's minibatch, without waiting for the GPU; as `compute_loss_for_module`."""
+        return loss_of_all_rows(self, **given)
 
     def _compute_off_policyness(self, batch: Any) -> None:
         if self._left_of_update:
@@ -207,6 +231,16 @@ class FastExactPPOLearner(FastPPOLearner, ExactPPOLearner):
     @property
     def _own(self) -> type:
         return FastExactPPOLearner
+
+    def may_stop(self, module_id: str) -> bool:
+        return self.options(module_id).target_kl is not None
+
+    def captured_loss(self, **given: Any) -> torch.Tensor:
+        return self.compute_loss_for_module(**given)
+
+    def _is_not_finite(self, norm: torch.Tensor) -> bool:
+        # Whoever captures asks once for many minibatches.
+        return not self._captured.is_capturing and super()._is_not_finite(norm)
 
     def _log_terms(self, module_id: str, terms: LossTerms, value_targets: torch.Tensor) -> None:
         if self._left_of_update:

@@ -31,17 +31,27 @@ class RowMinibatches:
     given: MiniBatchCyclicIterator
     fewer: Container[str] = ()
 
+    @property
+    def batch(self) -> MultiAgentBatch:
+        return self.given._batch
+
     def __iter__(self) -> Iterator[MultiAgentBatch]:
+        following = None
+        for chosen in self.chosen():
+            if following is not None:
+                yield self.minibatch(following, is_last=False)
+            following = chosen
+        if following is not None:
+            yield self.minibatch(following, is_last=True)
+
+    def chosen(self) -> Iterator[dict[str, torch.Tensor]]:
+        """By module, the rows of each minibatch: int64 ``[minibatch_size]``."""
         given = self.given
         batches = given._batch.policy_batches
-        orders = {module_id: torch.arange(len(batch), device=_device(batch)) for module_id, batch in batches.items()}
+        orders = {module_id: torch.arange(len(batch)) for module_id, batch in batches.items()}
         starts, epochs = dict.fromkeys(batches, 0), dict.fromkeys(batches, 0)
         dealt, total = 0, given._num_total_minibatches
-
-        def goes_on() -> bool:
-            return dealt < total if total > 0 else min(epochs.values()) < given._num_epochs
-
-        while goes_on():
+        while dealt < total if total > 0 else min(epochs.values()) < given._num_epochs:
             chosen = {}
             for module_id, batch in batches.items():
                 start, missing, parts = starts[module_id], given._minibatch_size, []
@@ -51,17 +61,20 @@ class RowMinibatches:
                     start = 0
                     epochs[module_id] += 1
                     if given._shuffle_batch_per_epoch:
-                        permutation = torch.as_tensor(np.random.permutation(len(batch)), device=_device(batch))
-                        orders[module_id] = orders[module_id][permutation]
+                        orders[module_id] = orders[module_id][torch.as_tensor(np.random.permutation(len(batch)))]
                 parts.append(orders[module_id][start : start + missing])
                 starts[module_id] = start + missing
                 chosen[module_id] = torch.cat(parts)
             dealt += 1
-            minibatch = {
-                module_id: _minibatch(dict(batches[module_id]), rows, module_id in self.fewer and goes_on())
-                for module_id, rows in chosen.items()
-            }
-            yield MultiAgentBatch(minibatch, len(given._batch))
+            yield chosen
+
+    def minibatch(self, chosen: dict[str, torch.Tensor], is_last: bool) -> MultiAgentBatch:
+        minibatch = {}
+        for module_id, rows in chosen.items():
+            batch = self.batch.policy_batches[module_id]
+            there = rows.to(_device(batch))
+            minibatch[module_id] = _minibatch(dict(batch), there, module_id in self.fewer and not is_last)
+        return MultiAgentBatch(minibatch, len(self.batch))
 
 
 def by_rows(iterator: Any, fewer: Container[str] = ()) -> Any:
