@@ -61,6 +61,10 @@ class CapturedUpdate:
         self.left: str | None = None
         self.losses: dict[str, torch.Tensor] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A graph belongs to its process: it is captured anew.
+        return vars(self) | {"_step": None}
+
     @property
     def is_capturing(self) -> bool:
         """Whether the learner computes a step that is to be replayed."""
@@ -234,7 +238,7 @@ class CapturedStep:
             self._rows_there[module_id].copy_(rows)
         if self._run is None:
             try:
-                self._run = _captured(self._compute, self._device)
+                self._run = recorded(self._compute, self._device)
             finally:
                 for parameter in self._learner._params.values():
                     parameter.grad = None  # of no use where it lies
@@ -358,7 +362,8 @@ class _Logged:
         self.calls.append(lambda: self._learner.metrics.log_dict(*args, **kwargs))
 
 
-def _captured(step: Callable[[], None], device: torch.device) -> Callable[[], None]:
+def recorded(step: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    """A function that launches all kernels of a step at once; elsewhere than on a GPU the step itself."""
     if device.type != "cuda":
         return step
     graph = torch.cuda.CUDAGraph()
