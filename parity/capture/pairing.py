@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 
 from parity.capture.unit_weights import Tensors, alike_in_columns, nudged, of_size, random_values, unit_weights
 from parity.ladder.correspondence import closest_first, nearest_names
@@ -230,6 +229,8 @@ class _Search:
         for network, values in ((self.ours, ours), (self.theirs, theirs)):
             base = self._of(network, values)
             effects.append({name: _parts(base, self._changed(network, name, values)) for name in values})
+        from scipy.optimize import linear_sum_assignment  # 0.25 s to import; where names fit, it is not needed
+
         pairs = {}
         for names, others in self.groups:
             near = closest_first(names, others)

@@ -12,12 +12,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from parity.results.bench import PhaseTime
 from parity.task.masks import MaskedEnv
+
+if TYPE_CHECKING:
+    from parity.results.bench import PhaseTime
 
 # In the order of an iteration. Bookkeeping is what no part reported: connectors, episodes, buffers, metrics, masks' audit.
 PHASES = (
@@ -73,6 +75,8 @@ class Phases:
 
     def means(self, iterations: int) -> dict[str, PhaseTime]:
         """Mean seconds of one iteration, by phase; every phase is there."""
+        from parity.results.bench import PhaseTime  # with pydantic, which those that measure nothing do without
+
         means = {}
         for phase in PHASES:
             parts = {

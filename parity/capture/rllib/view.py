@@ -297,6 +297,7 @@ class _Rows:
         self._rows: dict[str, list[_Row]] = {side: [] for side in SIDES}
         self._episode: list[int] = []
         self._step: list[int] = []
+        self._bytes_of_row = 0
 
     def add(self, episode: int, step: int, **sides: _Row) -> None:
         self._episode.append(episode)
@@ -307,8 +308,9 @@ class _Rows:
     def spent(self, most: int) -> bool:
         """Whether that many steps were played, or what is kept of them grows large."""
         rows = self._rows["single"]
-        size = sum(leaf.nbytes for leaf in _stacked(rows[:1]).values()) if rows else 0
-        return len(rows) >= most or len(rows) * size * len(SIDES) >= MOST_BYTES
+        if rows and not self._bytes_of_row:
+            self._bytes_of_row = sum(leaf.nbytes for leaf in _stacked(rows[:1]).values())
+        return len(rows) >= most or len(rows) * self._bytes_of_row * len(SIDES) >= MOST_BYTES
 
     def copies_differ(self) -> bool:
         """Whether the two single-agent environments showed something else from each other, in a first coarse look."""

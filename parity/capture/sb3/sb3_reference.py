@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -221,32 +222,35 @@ def _add_updates(
         "action_masks": masks.astype(np.float32),
     }
 
-    def run(minibatches: list[np.ndarray], ports_advantages: bool, adam_eps: float, start: Any = policy) -> Updated:
+    minibatches = {"first": ports_minibatches[:1], "port": ports_minibatches, "sb3": dealt}
+    sb3 = "port" if dealt is ports_minibatches else "sb3"
+
+    @functools.cache  # a port that differs in nothing asks for the same run again
+    def run(which: str, ports_advantages: bool, adam_eps: float, start: Any = policy) -> Updated:
         normalize = ppo.normalize_advantage and not ports_advantages
         its_ppo = dataclasses.replace(ppo, adam_eps=adam_eps, normalize_advantage=normalize)
         advantages = own.loss.advantages[valid].astype(np.float32) if ports_advantages else raw
         updated: Updated = trainer(copy.deepcopy(start), observations, its_ppo).run(
-            minibatches, columns | {"advantages": advantages}
+            minibatches[which], columns | {"advantages": advantages}
         )
         return updated
 
-    one = ports_minibatches[:1]
     first = {
-        "sb3": run(one, False, ppo.adam_eps),
-        "advantages": run(one, True, ppo.adam_eps),
-        "all": run(one, True, adam_eps),
+        "sb3": run("first", False, ppo.adam_eps),
+        "advantages": run("first", True, ppo.adam_eps),
+        "all": run("first", True, adam_eps),
     }
     own.loss.sb3 = {name: loss_terms(own.module, each.losses) for name, each in first.items()}
     own.gradient.sb3 = own.step.sb3_gradient = {name: each.gradient for name, each in first.items()}
     own.step.sb3 = {name: each.first for name, each in first.items()}
     whole = {
-        "sb3": run(dealt, False, ppo.adam_eps),
-        "advantages": run(dealt, True, ppo.adam_eps),
-        "adam_eps": run(dealt, False, adam_eps),
-        "minibatches": run(ports_minibatches, False, ppo.adam_eps),
-        "all": run(ports_minibatches, True, adam_eps),
+        "sb3": run(sb3, False, ppo.adam_eps),
+        "advantages": run(sb3, True, ppo.adam_eps),
+        "adam_eps": run(sb3, False, adam_eps),
+        "minibatches": run("port", False, ppo.adam_eps),
+        "all": run("port", True, adam_eps),
         # A learner of the user's may standardise advantages as SB3 does, within the minibatch.
-        "all but advantages": run(ports_minibatches, False, adam_eps),
+        "all but advantages": run("port", False, adam_eps),
     }
     own.update.sb3 = {name: each.last for name, each in whole.items()}
     own.update.sb3_peak = {name: each.peak for name, each in whole.items()}
@@ -263,7 +267,7 @@ def _add_updates(
     distance = max(_distance(rung.optional(ours) or {}, of(theirs), pairs) for rung, ours, theirs, of in compared)
     if distance < NEAR:
         return
-    arguments = (dealt, False, ppo.adam_eps) if nearest == "sb3" else (ports_minibatches, True, adam_eps)
+    arguments = (sb3, False, ppo.adam_eps) if nearest == "sb3" else ("port", True, adam_eps)
     moved = [run(*arguments, start) for start in _moved_by_floats(policy)]
     for rung, _, unmoved, of in compared:
         rung.noise = {
