@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import statistics
 import time
@@ -21,6 +22,7 @@ import torch
 
 from parity import frameworks
 from parity.bench.limit import limit_of_task
+from parity.bench.sentence import LIMIT
 from parity.bench.variations import varied
 from parity.frameworks.device import synchronizer
 from parity.frameworks.phases import Phases
@@ -32,7 +34,12 @@ WARMUP = 3  # an update is captured in the second one
 
 def measure(task: Any, names: list[str], device: str, rounds: int, with_details: bool) -> dict[str, Any]:
     """Seconds and phases of every iteration, by framework."""
-    sessions = {name: frameworks.get(name).open(task, 0, device, 1) for name in names}
+    sessions = {name: frameworks.get(name).open(task, 0, device, 1) for name in names if name != LIMIT}
+    train_of = {name: session.train for name, session in sessions.items()}
+    if LIMIT in names:
+        limit = limit_of_task(task, 0, device)
+        # It counts from 0 at each call.
+        train_of[LIMIT] = lambda steps, on_iteration: limit.train(steps - done_of[LIMIT], on_iteration)
     iterations: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     steps = task.ppo.n_envs * task.ppo.n_steps
     wait = synchronizer(device) or (lambda: None)
@@ -41,10 +48,10 @@ def measure(task: Any, names: list[str], device: str, rounds: int, with_details:
         seen: list[Any] = []
         begun = time.perf_counter()
         done = done_of[name]
-        sessions[name].train(done + steps, seen.append)
+        train_of[name](done + steps, seen.append)
         wait()
         seconds = time.perf_counter() - begun
-        done_of[name] = seen[-1].steps
+        done_of[name] = seen[-1].steps + (done if name == LIMIT else 0)
         if record:
             phases = {field: getattr(seen[-1], field) for field in ("sample_s", "returns_s", "update_s")}
             iterations[name].append({"steps": done_of[name] - done, "seconds": seconds} | phases)
@@ -58,8 +65,9 @@ def measure(task: Any, names: list[str], device: str, rounds: int, with_details:
         result["slow_paths"] = {name: session.slow_paths() for name, session in sessions.items()}
         result["module_devices"] = {name: session.module_devices() for name, session in sessions.items()}
         if with_details:
-            result["phases"] = {name: _phases(sessions[name], lambda n=name: train(n, False), device) for name in names}
-            result["limit"] = dataclasses.asdict(limit_of_task(task, 0, device))
+            result["phases"] = {
+                n: _phases(each, functools.partial(train, n, False), device) for n, each in sessions.items()
+            }
         return result
     finally:
         for session in sessions.values():
@@ -87,7 +95,7 @@ def _phases(session: Any, train: Any, device: str) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", nargs="+", default=["tiles", "tiles-100"])
-    parser.add_argument("--frameworks", nargs="+", default=["sb3", "rllib", "rllib-exact"])
+    parser.add_argument("--frameworks", nargs="+", default=["sb3", "rllib", "rllib-exact", LIMIT])
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--at", nargs="*", default=[""], help="points, each NAME=VALUE,NAME=VALUE")
