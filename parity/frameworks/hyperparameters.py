@@ -23,6 +23,9 @@ from parity.task.hyperparameter_names import IN_ENV_RUNNERS, NOT_IN_RLLIB, RLLIB
 # sb3-contrib sets Adam's epsilon in MaskableActorCriticPolicy.__init__; RLlib 2.60 leaves PyTorch's default.
 TORCH_ADAM_EPS = 1e-8
 
+# PPOParams has no gradient without a bound.
+NO_BOUND = 1e30
+
 # Defaults of MaskablePPO and PPO that differ from PPOParams'.
 SB3_DEFAULTS = {"n_envs": 1, "n_steps": 2048}
 
@@ -53,6 +56,19 @@ def of_sb3_arguments(arguments: Mapping[str, Any]) -> PPOParams:
         pydantic.ValidationError: an argument is unknown, of another type or out of range. Nothing is converted.
     """
     return PPOParams(**_Strict(**SB3_DEFAULTS | dict(arguments)).model_dump())
+
+
+def as_params(read: Mapping[str, Any]) -> PPOParams:
+    """What `of_rllib` read of a ``PPOConfig``, as far as ``PPOParams`` has it; a schedule by its first value.
+
+    Raises:
+        pydantic.ValidationError: a value is no number or out of range.
+    """
+    first = {name: value[0][1] if isinstance(value, list | tuple) else value for name, value in read.items()}
+    named = {name: first[name] for name in (*RLLIB_NAMES, "adam_eps")}
+    return PPOParams(
+        **named | {"n_steps": math.ceil(first["n_steps"]), "max_grad_norm": first["max_grad_norm"] or NO_BOUND}
+    )
 
 
 def linear_decay(start: float, total_steps: int, rollout_steps: int) -> list[list[float]]:
@@ -114,14 +130,15 @@ def schedules_of_sb3(model: Any) -> dict[str, list[float]]:
 
 
 def schedules_of_rllib(config: Any, steps: int) -> dict[str, list[float]]:
-    """The same of a ``PPOConfig``; ``steps``: environment steps of a trial.
+    """The same of a ``PPOConfig`` of either API stack; ``steps``: environment steps of a trial.
 
     Linear between the points, constant outside of them, as ray's ``PiecewiseSchedule``.
     """
+    read = of_rllib(config)
     return {
-        name: np.interp(np.multiply(PROGRESS, steps), *np.transpose(value)).tolist()
-        for name, value in (("learning_rate", config.lr), ("ent_coef", config.entropy_coeff))
-        if isinstance(value, list | tuple)
+        name: np.interp(np.multiply(PROGRESS, steps), *np.transpose(read[name])).tolist()
+        for name in ("learning_rate", "ent_coef")
+        if isinstance(read[name], list | tuple)
     }
 
 

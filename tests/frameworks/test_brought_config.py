@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
 from ports import HelperModule, OwnModule, Pair, opened, port, refusal
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.connectors.env_to_module import MeanStdFilter
@@ -21,8 +22,8 @@ from ray.tune.registry import register_env
 from parity import Task, frameworks
 from parity.frameworks.evaluation import evaluate
 from parity.frameworks.network import weights_hash
-from parity.frameworks.rllib.config import build_port
-from parity.testing.toy_envs import SMALL, maze_task
+from parity.frameworks.rllib.config import build_port, make_env
+from parity.testing.toy_envs import SMALL, Maze, maze_task
 
 pytestmark = pytest.mark.usefixtures("ray_started")
 
@@ -186,6 +187,18 @@ def test_a_connectors_statistics_are_part_of_the_policy_that_is_evaluated_and_re
     assert evaluate(fresh, 20, deterministic=True).returns.tolist() != played.returns.tolist()
 
 
+def test_a_single_agent_environment_is_the_only_agent_and_its_truncations_are_no_terminations() -> None:
+    register_env("cut-short", lambda _: TimeLimit(Maze("obs"), 1))
+    config = PPOConfig().environment("cut-short").rl_module(rl_module_spec=RLModuleSpec(module_class=OwnModule))
+    built = port(rllib_config=config)
+    assert (built.learning_agent, built.learning_module) == ("agent", "agent")
+    env = make_env(built.config)
+    seen, _ = env.reset(seed=0)
+    assert env.get_observation_space("agent") == Maze("obs").observation_space
+    _, _, terminateds, truncateds, _ = env.step({"agent": int(seen["agent"]["action_mask"].argmax())})
+    assert truncateds["__all__"] and not terminateds["__all__"]
+
+
 BAD_CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     "returns nothing": ({"rllib_config": lambda config: None}, "rllib_config returned NoneType; return the PPOConfig"),
     "a class": ({"rllib_config": PPOConfig}, "rllib_config is the class PPOConfig; give a function"),
@@ -203,8 +216,8 @@ BAD_CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
         {"rllib_config": PPOConfig().environment("no-such-env")},
         "rllib_config: env no-such-env cannot be made: ",
     ),
-    "a single agent": (
-        {"rllib_config": PPOConfig().environment("CartPole-v1")},
+    "a single agent by a function": (
+        {"rllib_config": lambda config: config.environment("CartPole-v1")},
         "rllib_config trains the single-agent environment",
     ),
     "the old stack": (

@@ -272,9 +272,38 @@ MOVES: dict[str, tuple[Task, str]] = {
     "filter dropped": (
         moved(rllib_old_config=lambda config: config.env_runners(observation_filter="MeanStdFilter")), "PAR126",
     ),
+    "term of KL dropped": (moved(rllib_old_config=lambda config: config.training(use_kl_loss=True, kl_coeff=0.3)), "PAR010"),
+    "schedule made steeper": (
+        moved(
+            rllib_old_config=lambda config: config.training(lr_schedule=[[0, 1e-3], [256, 5e-4]]),
+            rllib_config=lambda config: config.training(lr=[[0, 1e-3], [256, 0.0]]),
+        ),
+        "PAR010",
+    ),
+    "squared error clamped in the move": (moved(rllib_config=lambda config: config.training(vf_clip_param=0.5)), "PAR010"),
     "rewards clipped before": (
         moved(rllib_old_config=lambda config: config.environment(clip_rewards=True)), "PAR126",
     ),
 }  # fmt: skip
+
+
+def of_both(change: Callable[[PPOConfig], Any], **new: Any) -> Task:
+    return moved(rllib_old_config=change, rllib_config=lambda config: config.training(**new))
+
+
+# What SB3 has nothing like, and both stacks have.
+ALIKE: dict[str, Task] = {
+    "term of KL": of_both(
+        lambda config: config.training(use_kl_loss=True, kl_coeff=0.3), use_kl_loss=True, kl_coeff=0.3
+    ),
+    "squared error clamped": of_both(lambda config: config.training(vf_clip_param=0.5), vf_clip_param=0.5),
+    "schedules": of_both(
+        lambda config: config.training(
+            lr_schedule=[[0, 1e-3], [256, 1e-4]], entropy_coeff_schedule=[[0, 0.1], [256, 0.0]]
+        ),
+        lr=[[0, 1e-3], [256, 1e-4]],
+        entropy_coeff=[[0, 0.1], [256, 0.0]],
+    ),
+}
 
 LAMBDA_DROPPED = MOVES["lambda dropped"][0]

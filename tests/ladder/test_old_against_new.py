@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from old_ports import MOVES, Model, NewModule, as_multi_agent, moved, port
+from old_ports import ALIKE, MOVES, Model, NewModule, as_multi_agent, moved, port
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from parity.capture import against_old_stack
@@ -35,6 +35,13 @@ def test_a_good_move_holds_with_every_difference_of_the_stacks_told() -> None:
     shares = (result.rungs["update"].model_extra or {})["shares"]
     assert shares["adam_eps"] == 0, "both build Adam with PyTorch's epsilon"
     assert shares["minibatches"] > 0
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n == "term of KL" else pytest.mark.slow) for n in ALIKE])
+def test_what_both_stacks_have_and_sb3_has_not_is_no_difference(name: str) -> None:
+    result = ladder(ALIKE[name])
+    assert result and not result.not_compared, [each.message for each in result.raw_findings if each.is_error]
+    assert not [each.code for each in result.raw_findings if each.severity != "info"]
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in MOVES])

@@ -10,6 +10,7 @@ import pytest
 from ray.rllib.algorithms.ppo import PPOConfig
 
 from parity.cli import call
+from parity.port.translate.old_stack import DEFAULTS
 
 # As they are written in examples, forum threads and papers' repositories.
 ATARI = {
@@ -115,7 +116,28 @@ def test_what_is_set_to_nothing_is_no_loss(tmp_path: Path, capsys: pytest.Captur
 
 def test_networks_of_rllibs_own_keep_their_layers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = translated(tmp_path, capsys, "a.py", STEPWISE)["code"]
-    assert 'model_config=DefaultModelConfig(fcnet_hiddens=[256, 256], fcnet_activation="relu")' in code
+    written = 'DefaultModelConfig(vf_share_layers=False, fcnet_hiddens=[256, 256], fcnet_activation="relu")'
+    assert f"model_config={written}" in code and not PPOConfig().model_config["vf_share_layers"]
+
+
+def test_what_the_old_one_leaves_out_is_the_same_for_sb3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = PPOConfig()
+    assert {name: getattr(config, name) for name in DEFAULTS} == DEFAULTS
+    ppo = translated(tmp_path, capsys, "a.py", STEPWISE)["ppo"]
+    assert (ppo["n_envs"], ppo["n_steps"], ppo["batch_size"], ppo["n_epochs"]) == (1, 2048, 256, 30)
+    assert (ppo["learning_rate"], ppo["max_grad_norm"], ppo["gae_lambda"], ppo["adam_eps"]) == (1e-3, 0.5, 1.0, 1e-8)
+
+
+def test_whole_episodes_of_several_environments_are_not_thrown_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {"batch_mode": "complete_episodes", "lr": 1e-3}
+    assert translated(tmp_path, capsys, "a.json", json.dumps(config))["config"]["env_runners"] == {
+        "batch_mode": "complete_episodes"
+    }
+    document = translated(tmp_path, capsys, "b.json", json.dumps(config | {"num_envs_per_worker": 2}))
+    assert [note["field"] for note in document["not_translated"]] == ["batch_mode"]
+    assert "batch_mode" not in document["config"]["env_runners"]
 
 
 @pytest.mark.parametrize("text", ["x = 1", "def f(:", "model = PPO('MlpPolicy', env)"])

@@ -19,7 +19,7 @@ from parity.capture.rllib.behaviour import has_values, outputs_of
 from parity.capture.sb3 import sb3_reference
 from parity.capture.sb3.sb3_reference import for_policy
 from parity.frameworks.network import by_path, network_input, sample_observations
-from parity.frameworks.rllib.arrays import duplicate, flat
+from parity.frameworks.rllib.arrays import by_entry, duplicate
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY
 from parity.frameworks.rllib.module import is_wrapped, same_tensors, unmasked_space
 from parity.frameworks.shown import shown_observations
@@ -57,7 +57,7 @@ def pair_parameters(context: Context, task: Task, policy: Any, module: Any, mask
 def other_observations(ours: spaces.Space, theirs: spaces.Space, mask_key: str = MASK_KEY) -> str | None:
     """Why the same observations cannot be given to both sides; None where they can."""
     if not isinstance(theirs, spaces.Dict) or mask_key not in theirs.spaces:
-        return f"the module's observation space has no {mask_key}"
+        return None if same_tensors(theirs, ours) else f"the module's observation space has no {mask_key}"
     seen = unmasked_space(theirs, is_wrapped(theirs, ours, mask_key), mask_key)
     if not same_tensors(by_path(seen, seen), ours):
         return "the port observes something else than the single-agent environment shows"
@@ -107,6 +107,8 @@ def _observations(task: Task, policy: Any, module: Any, mask_key: str) -> list[d
     space = module.observation_space
     sampled = sample_observations(space, ROWS)
     shown = shown_observations(task, ROWS)
+    if not isinstance(space, spaces.Dict) or mask_key not in space.spaces:
+        return [network_input(shown, space), sampled]
     if is_wrapped(space, policy.observation_space, mask_key):
         shown = {OBSERVATIONS_KEY: shown}
     rest = spaces.Dict({key: part for key, part in space.spaces.items() if key != mask_key})
@@ -124,7 +126,7 @@ def _networks(policy: Any, module: Any, sets: list[dict[str, Any]]) -> tuple[Net
         return torch.cat([*columns, values.reshape(len(logits), 1)], -1)
 
     def of_sb3(observations: dict[str, Any]) -> torch.Tensor:
-        return normalised(*sb3_reference.outputs(policy, for_policy(flat(observations), policy.observation_space)))
+        return normalised(*sb3_reference.outputs(policy, for_policy(by_entry(observations), policy.observation_space)))
 
     def of_port(observations: dict[str, Any]) -> torch.Tensor:
         # `outputs_of` gives the module a copy of its own.

@@ -15,12 +15,12 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from parity.capture.lockstep_common import GOING, TERMINATED, TRUNCATED, Length, OutOfStep, Rollout, Streams
 from parity.frameworks.base import SEED_STRIDE
 from parity.frameworks.randomness import seeded
-from parity.frameworks.rllib.arrays import array, flat
+from parity.frameworks.rllib.arrays import array, by_entry
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY
 from parity.frameworks.rllib.eval_runner import make_env_runner
 from parity.frameworks.rllib.exact.learner import ROLLOUT_ORDER
-from parity.task.masks import MASK_KEY
+from parity.task.masks import MASK_KEY, n_logits
 
 
 class PortSide:
@@ -149,11 +149,13 @@ class PortSide:
             return values.reshape(shape[1], shape[0], *values.shape[1:]).swapaxes(0, 1)
 
         observations = columns[Columns.OBS]
-        if not isinstance(observations, dict):
+        if not isinstance(observations, dict) and MASK_KEY in columns:
             # RLlib's own ActionMaskingTorchRLModule takes its observations apart in the learner's pipeline.
             observations = {OBSERVATIONS_KEY: observations, MASK_KEY: columns[MASK_KEY]}
-        seen = {key: by_step(part) for key, part in flat(observations).items()}
-        masks = seen.pop(self.mask_key)
+        seen = {key: by_step(part) for key, part in by_entry(observations).items()}
+        # A port that is shown none takes every action for legal.
+        everything = np.ones((*shape, n_logits(self._port.agents[self._port.learning_agent][1])))
+        masks = seen.pop(self.mask_key, everything)
         return Rollout(
             observations=seen,
             masks=masks.reshape(*shape, -1).astype(bool),

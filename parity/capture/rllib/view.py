@@ -30,7 +30,7 @@ from parity.errors import CannotStart, in_short
 from parity.frameworks.network import copied
 from parity.frameworks.rllib.arrays import array, by_entry, device_of, handed_over, stack
 from parity.frameworks.rllib.config import Port
-from parity.frameworks.rllib.env import OBSERVATIONS_KEY, has_choice, shown_mask
+from parity.frameworks.rllib.env import OBSERVATIONS_KEY, OnlyAgent, has_choice, shown_mask
 from parity.frameworks.rllib.env_tap import Call, EnvTap
 from parity.frameworks.rllib.eval_runner import make_played_env
 from parity.frameworks.rllib.mapping import episode_played_by
@@ -68,6 +68,10 @@ def view(capture: Capture, task: Task, port: Port, learner: Any, sampled: list[C
     convention = MaskedEnv(task.env(), task.mask).convention
     single, again = (MaskedEnv(task.env(), convention, audit=True) for _ in range(2))
     played = make_played_env(port.config)
+    if isinstance(played, OnlyAgent):
+        capture.context.notes.append(
+            "its configuration trains a single-agent environment, which is played here as the only agent of a MultiAgentEnv"
+        )
     first_calls = FirstCalls()
     contract = EnvContractReader(capture.contract.env_contract, played, "compared with the single-agent environment")
     multi = EnvTap(played, first_calls, contract)
@@ -128,6 +132,7 @@ def view(capture: Capture, task: Task, port: Port, learner: Any, sampled: list[C
     for place, error in single.unreadable.items():
         note(capture.context, f"the mask that the environment shows as {place} is not compared", error)
     result.convention = single.convention
+    _without_masks(capture.context, result, task, seen, port.mask_key)
 
 
 class _Stopped(Exception):
@@ -442,11 +447,42 @@ def _own(
     return _Row(shown, env.action_masks().copy(), float(reward), bool(terminated), bool(truncated))
 
 
+def _without_masks(context: Context, result: View, task: Task, multi: spaces.Space, mask_key: str) -> None:
+    """A port that is shown no mask takes every action for legal; where all of them are, that is the same."""
+    masks = result.single.optional("mask")
+    if mask_key in getattr(multi, "spaces", ()) or masks is None or not masks.all():
+        return
+    env, generator = MaskedEnv(task.env(), result.convention), np.random.default_rng(0)
+    try:
+        env.reset(seed=0)
+        decisions, deadline = len(masks), time.monotonic() + SECONDS_OF_A_SEARCH
+        for _ in range(MOST_STEPS_OF_A_SEARCH):
+            decisions += 1
+            mask = env.action_masks()
+            if not mask.all():
+                return
+            _, _, terminated, truncated, _ = env.step(uniform_legal_action(mask, env.action_space, generator))
+            if terminated or truncated:
+                env.reset()
+            if time.monotonic() > deadline:
+                break
+        result.spaces, result.bounds = _tensors_differ(env.observation_space, multi)
+    finally:
+        env.close()
+    result.multi.mask = np.ones_like(masks)
+    context.notes.append(
+        f"the port is shown no mask; in {decisions} decisions of the single-agent environment every action was legal"
+    )
+
+
 def _spaces_differ(single: spaces.Space, multi: spaces.Space, mask_key: str) -> tuple[str | None, str | None]:
     """How the learning agent's space differs from the single-agent environment's: in its tensors, else in bounds alone."""
     if not isinstance(multi, spaces.Dict) or mask_key not in multi.spaces:
         return f'it has no entry "{mask_key}"', None
-    other = unmasked_space(multi, is_wrapped(multi, single, mask_key), mask_key)
+    return _tensors_differ(single, unmasked_space(multi, is_wrapped(multi, single, mask_key), mask_key))
+
+
+def _tensors_differ(single: spaces.Space, other: spaces.Space) -> tuple[str | None, str | None]:
     if same_tensors(other, single):
         return None, None if other == single else f"{other}, there {single}"
     if isinstance(other, spaces.Dict) and isinstance(single, spaces.Dict):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 import tree
+from pydantic import ValidationError
 from ray.rllib.algorithms.ppo.ppo_torch_policy import PPOTorchPolicy
 from ray.rllib.core.columns import Columns
 from ray.rllib.evaluation.postprocessing import compute_advantages
@@ -29,7 +30,7 @@ from parity.capture.rllib_old_stack.policy_module import PolicyModule
 from parity.capture.rllib_old_stack.settings import lost, of_policy
 from parity.capture.sb3 import sb3_reference
 from parity.capture.sb3.sb3_reference import Updated
-from parity.errors import CannotStart
+from parity.errors import CannotStart, first_refusal
 from parity.frameworks import hyperparameters
 from parity.frameworks.network import nested
 from parity.frameworks.rllib import Rllib
@@ -37,12 +38,10 @@ from parity.frameworks.rllib.arrays import duplicate
 from parity.frameworks.rllib.env import OBSERVATIONS_KEY
 from parity.frameworks.rllib_old_stack import RllibOldStack
 from parity.frameworks.rllib_old_stack.worker import make_worker
-from parity.results.capture import Capture
+from parity.results.capture import Capture, Configuration
 from parity.task import PPOParams, Task
+from parity.task.hyperparameter_names import RLLIB_NAMES
 from parity.task.masks import n_logits
-
-# PPOParams has no gradient without a bound.
-NO_BOUND = 1e30
 
 
 def capture_old_against_new(task: Task) -> Capture:
@@ -68,9 +67,10 @@ def capture_old_against_new(task: Task) -> Capture:
         sb3_model=None,
         parameter_map=None,
     )
+    new = Rllib().port(task, seed=0, device="cpu")
     capture = collect(
         as_reference,
-        Rllib().port(task, seed=0, device="cpu"),
+        new,
         add_reference=functools.partial(
             sb3_reference.add_reference,
             chunk_returns=_old_returns,
@@ -81,27 +81,38 @@ def capture_old_against_new(task: Task) -> Capture:
     context.framework = "rllib"
     if context.configuration is not None:
         context.configuration.native["lost"] = lost(old)
+        _of_both(context.configuration, of_policy(old), new.config)
+        context.configuration.schedules["sb3"] = hyperparameters.schedules_of_rllib(of_policy(old), task.steps)
     context.not_applicable = {"lockstep": "whole iterations are compared with SB3 alone"}
     return capture
 
 
+def _of_both(configuration: Configuration, old: Any, new: Any) -> None:
+    """Settings that SB3 has nothing like and both stacks have: they are compared like hyperparameters of SB3's."""
+    configuration.task |= _alike_in_both(old)
+    configuration.port |= _alike_in_both(new)
+    names = {name: name for name in _alike_in_both(old) if configuration.task[name] != configuration.port[name]}
+    if names:
+        configuration.names = RLLIB_NAMES | names
+
+
+def _alike_in_both(config: Any) -> dict[str, float]:
+    bound = math.inf if config.vf_clip_param is None else float(config.vf_clip_param)
+    return {
+        "kl_coeff": config.kl_coeff if config.use_kl_loss else 0.0,
+        "kl_target": config.kl_target if config.use_kl_loss else 0.0,
+        "vf_clip_param": bound,
+    }
+
+
 def _as_params(old: dict[str, Any]) -> PPOParams:
-    """What an old configuration trains with, as far as it is numbers; `lost` names the rest."""
-    known: dict[str, Any] = {
-        "normalize_advantage": True,
-        "target_kl": None,
-        "clip_range_vf": None,
-        "max_grad_norm": old["max_grad_norm"] or NO_BOUND,
-    }
-    values: dict[str, Any] = {
-        field.name: known.get(field.name, old[field.name]) for field in dataclasses.fields(PPOParams)
-    }
-    words = {name: value for name, value in values.items() if isinstance(value, str | list) or value != value}
-    if words:
-        raise CannotStart(
-            f"--old-against-new: rllib_old_config has {words}, of which no course is compared: give numbers."
-        )
-    return PPOParams(**values | {"n_steps": math.ceil(values["n_steps"])})
+    """What an old configuration trains with, as far as SB3's side has it; `_of_both` and `lost` have the rest."""
+    try:
+        return hyperparameters.as_params(old)
+    except ValidationError as error:
+        refused, message = first_refusal(error)
+        field = str(refused["loc"][0]) if refused["loc"] else "it"
+        raise CannotStart(f"--old-against-new: rllib_old_config, {field} {refused['input']!r}: {message}.") from error
 
 
 class _OldModel(torch.nn.Module):
@@ -117,8 +128,10 @@ class _OldModel(torch.nn.Module):
         out = self.old.forward_train({Columns.OBS: self.with_mask(obs, mask)})
         return out[Columns.ACTION_DIST_INPUTS], out[Columns.EMBEDDINGS]
 
-    def with_mask(self, obs: Any, mask: torch.Tensor) -> dict[str, Any]:
+    def with_mask(self, obs: Any, mask: torch.Tensor) -> Any:
         """Observations of the contract as RLlib's modules get them."""
+        if self._mask_key not in getattr(self.old.observation_space, "spaces", ()):
+            return obs
         names = set(getattr(self.old.observation_space, "spaces", ())) - {self._mask_key}
         wrapped = names == {OBSERVATIONS_KEY} and not (isinstance(obs, dict) and set(obs) == names)
         return {**({OBSERVATIONS_KEY: obs} if wrapped else obs), self._mask_key: mask}
@@ -172,7 +185,10 @@ class _OldLoop:
             else self._old.old.dist_class
         )
         self._policy_like: Any = types.SimpleNamespace(
-            config=settings, entropy_coeff=ppo.ent_coef, kl_coeff=settings["kl_coeff"]
+            config=settings,
+            entropy_coeff=ppo.ent_coef,
+            kl_coeff=settings["kl_coeff"],
+            loss_initialized=lambda: False,  # else it writes a warning where a KL divergence is infinite
         )
         self._optimizer = torch.optim.Adam(policy.parameters(), lr=ppo.learning_rate, eps=ppo.adam_eps)
 

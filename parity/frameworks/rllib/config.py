@@ -16,6 +16,7 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.env_context import EnvContext
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from ray.tune.experiment.trial import TRIAL_INFO
 from ray.tune.registry import register_env
 
@@ -23,7 +24,15 @@ from parity.errors import CannotStart, in_short, in_words, one_line
 from parity.frameworks import hyperparameters
 from parity.frameworks.base import SEED_STRIDE
 from parity.frameworks.network import build_network, check_network, check_observation_space, parts_of
-from parity.frameworks.rllib.env import agent_spaces, has_choice, learning_agent, make_multi_agent_env, may_be_mask
+from parity.frameworks.rllib.env import (
+    DEFAULT_AGENT,
+    OnlyAgent,
+    agent_spaces,
+    has_choice,
+    learning_agent,
+    make_multi_agent_env,
+    may_be_mask,
+)
 from parity.frameworks.rllib.mapping import learning_module, modules_of
 from parity.frameworks.rllib.module import (
     FlatNetwork,
@@ -76,7 +85,7 @@ def build_port(task: Task, seed: int, device: str) -> Port:
     check_brought(task)
     pickle_task_files_by_value()
     if is_whole(task):
-        config = brought_config(task).debugging(seed=seed * SEED_STRIDE)
+        config = with_only_agent(brought_config(task).debugging(seed=seed * SEED_STRIDE), task)
         env = make_env(config)
         check_new(env, make_env(config), f"Task {task.id}: the env of rllib_config")
         agents, agent = agents_of(env, task)
@@ -324,6 +333,25 @@ def _is_field(key: str) -> bool:
     """Whether ``AlgorithmConfig.update_from_dict`` uses this key; it accepts unknown ones without an error."""
     name = PPOConfig._translate_special_keys(key, warn_deprecated=False)
     return key in ("multiagent", "_enable_new_api_stack", TRIAL_INFO) or hasattr(PPOConfig(), name)
+
+
+def with_only_agent(config: PPOConfig, task: Task) -> PPOConfig:
+    """A configuration of a single-agent environment with that as the only agent of a ``MultiAgentEnv``.
+
+    ``ray.rllib.env.multi_agent_env.make_multi_agent`` makes terminations of truncations.
+    """
+    env = make_env(config)
+    env.close()
+    if isinstance(env, MultiAgentEnv):
+        return config
+    _, make = config.algo_class._get_env_id_and_creator(config.env, config)
+    name = f"parity-{task.id}-only-agent"
+    register_env(name, lambda context: OnlyAgent(make(context)))
+    config.environment(name)
+    if config.enable_env_runner_and_connector_v2 and not config.is_multi_agent:
+        # By this RLlib tells which env runner it needs.
+        config.multi_agent(policies={DEFAULT_AGENT}, policy_mapping_fn=agent_is_module)
+    return config
 
 
 def make_env(config: PPOConfig, worker_index: int = 0) -> Any:

@@ -25,7 +25,7 @@ class SingleAgentAsMultiAgent(MaskedMultiAgentEnv):
     ``{"observations": obs, "action_mask": mask}``. The mask is int8 ``[n_logits]``.
     """
 
-    def __init__(self, env: MaskedEnv, agent: str = DEFAULT_AGENT) -> None:
+    def __init__(self, env: Any, agent: str = DEFAULT_AGENT) -> None:
         super().__init__(env, {agent: env.observation_space}, {agent: env.action_space})
         self._agent = agent
 
@@ -46,6 +46,16 @@ class SingleAgentAsMultiAgent(MaskedMultiAgentEnv):
             {"__all__": truncated and not terminated},
             {self._agent: info},
         )
+
+
+class OnlyAgent(SingleAgentAsMultiAgent):
+    """A single-agent environment that a user's configuration trains: its observations are left as they are."""
+
+    def _size(self, agent: Any) -> None:
+        return None
+
+    def _observation(self, observation: Any) -> dict[str, Any]:
+        return {self._agent: observation}
 
 
 def masked_observation(observation: Any, mask: np.ndarray) -> dict[str, Any]:

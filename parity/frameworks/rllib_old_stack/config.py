@@ -29,6 +29,7 @@ from parity.frameworks.rllib.config import (
     pickle_task_files_by_value,
     reference_network,
     register,
+    with_only_agent,
 )
 from parity.frameworks.rllib.env import has_choice, make_multi_agent_env
 from parity.frameworks.rllib.mapping import learning_module, modules_of
@@ -77,6 +78,7 @@ def _build_port(task: Task, seed: int, device: str) -> Port:
     ModelCatalog.register_custom_action_dist(_MULTI_BINARY, TorchMultiBinary)
     if is_whole(task):
         config = _of_old_stack(task, brought_config(task)).debugging(seed=seed * SEED_STRIDE)
+        config = with_only_agent(config, task)
         env = make_env(config)
         check_new(env, make_env(config), f"Task {task.id}: the env of rllib_config")
         agents, agent = agents_of(env, task)

@@ -78,7 +78,8 @@ def _ignored(report: RungReport, ignored: dict[str, str]) -> None:
 def _native(report: RungReport, inputs: RungInput, config: Configuration) -> None:
     """Settings of RLlib alone, one by one."""
     rllib, declared = config.native, inputs.context.declared
-    if rllib.get("use_kl_loss") and config.port.get("kl_coeff", 1.0) != 0:
+    # Where the other side has such a term too, it is compared as a hyperparameter.
+    if rllib.get("use_kl_loss") and config.port.get("kl_coeff", 1.0) != 0 and "kl_coeff" not in config.task:
         coefficient = config.port.get("kl_coeff")
         message = f"the loss has a term of {coefficient} times the KL divergence, adapted during training"
         reason = _reason(declared, "PAR012")
@@ -234,7 +235,7 @@ def _equal(a: Any, b: Any) -> bool:
 def _value_clamp(report: RungReport, inputs: RungInput, contract: Contract) -> None:
     """The bound on the squared error: an error where some row of the rollout feels it, else a risk."""
     bound = float(inputs.configuration.native.get("vf_clip_param") or "inf")
-    if math.isinf(bound):
+    if math.isinf(bound) or "vf_clip_param" in inputs.configuration.task:
         return
     returns = captured(contract.returns, Returns, inputs.learning)
     values, targets = returns.optional("values"), returns.optional("value_targets")

@@ -173,6 +173,10 @@ def _slope_at_logits(module: ModuleCheck, stress: Stress) -> None:
 
 def _slope_at_values(module: ModuleCheck, stress: Stress) -> None:
     by_values, settings = _all_finite(stress.by_values), module.settings
+    if "vf_clip_param" in module.inputs.configuration.task:
+        # Both sides clamp the squared error: rows beyond have no slope.
+        felt = by_values.get("total", np.zeros(0)) != 0
+        by_values = {name: slope[felt] for name, slope in by_values.items()} if felt.any() else {}
     if not by_values or settings["clip_range_vf"] is not None:
         return
     difference = _slope(module, by_values["total"], [by_values["value"]], [settings["vf_coef"]], "values")

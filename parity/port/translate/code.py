@@ -25,6 +25,8 @@ def code(translation: Translation) -> str:
             lines.append(f"        {name}={literal(value)},{remark}")
         lines.append("    )")
     lines.append(")")
+    if translation.ppo is not None and not translation.arguments.values:
+        lines += ["", _comment(f"The same hyperparameters for SB3: Task(ppo={translation.ppo}).", "")]
     if translation.notes:
         lines += ["", "# Without a counterpart in PPOConfig:"]
     for note in translation.notes:
@@ -54,7 +56,7 @@ def document(translation: Translation) -> dict[str, Any]:
     return {
         "origin": translation.arguments.origin,
         "algorithm": translation.arguments.algorithm,
-        "ppo": _plain(dataclasses.asdict(translation.ppo)),
+        "ppo": None if translation.ppo is None else _plain(dataclasses.asdict(translation.ppo)),
         "config": {method: _plain(arguments) for method, arguments in translation.calls.items()},
         "not_translated": [
             {"field": note.field, "value": _plain(note.value), "instead": note.instead, "remedy": note.remedy}

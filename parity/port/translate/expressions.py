@@ -41,7 +41,7 @@ class Names(dict[str, ast.expr]):
 
 
 def value(node: ast.expr, names: Names) -> Any:
-    """A number, string, None, list, tuple or dict, or an `Expression`; in containers, entry by entry.
+    """A number, string, None, list (of a tuple or a set too) or dict, or an `Expression`; in containers, entry by entry.
 
     ``names``: what is assigned in the same file, to look a name up in.
     """
@@ -50,8 +50,9 @@ def value(node: ast.expr, names: Names) -> Any:
             return result
         case ast.Name(id=name) if name in names:
             return names.value(name)
-        case ast.List(elts=parts) | ast.Tuple(elts=parts) if not any(isinstance(part, ast.Starred) for part in parts):
-            return [value(part, names) for part in parts]
+        case ast.List(elts=parts) | ast.Tuple(elts=parts) | ast.Set(elts=parts):
+            starred = any(isinstance(part, ast.Starred) for part in parts)
+            return _unknown(node) if starred else [value(part, names) for part in parts]
         case ast.Dict(keys=keys, values=parts) if all(isinstance(key, ast.Constant) for key in keys):
             return {key.value: value(part, names) for key, part in zip(keys, parts, strict=True)}  # type: ignore[union-attr]
         case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords) if all(each.arg for each in keywords):

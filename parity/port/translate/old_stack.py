@@ -11,7 +11,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from parity.errors import CannotStart
+from parity.frameworks import hyperparameters
 from parity.port.translate.arguments import Arguments, Expression, Note, has_expression, is_bounded
 from parity.port.translate.code import literal
 from parity.port.translate.expressions import Names, value
@@ -19,6 +22,7 @@ from parity.port.translate.python_call import assigned
 from parity.port.translate.read import text_of
 from parity.port.translate.translate import Imported, Translation
 from parity.task import PPOParams
+from parity.task.hyperparameter_names import RLLIB_NAMES
 
 # Old name -> method and name on the new stack.
 FIELDS: dict[str, tuple[str, str]] = {
@@ -59,8 +63,16 @@ DEFAULT_MODEL = (
 )  # fmt: skip
 _MODULE = (
     "write the model as a class on TorchRLModule and ValueFunctionAPI: forward becomes _forward, value_function becomes "
-    "compute_values(batch, embeddings=None); config.rl_module(rl_module_spec=RLModuleSpec(module_class=MyModule))"
+    "compute_values(batch, embeddings=None), and for MultiDiscrete actions setup() sets self.action_dist_cls = "
+    "TorchMultiCategorical.get_partial_dist_cls(input_lens=[...]); "
+    "config.rl_module(rl_module_spec=RLModuleSpec(module_class=MyModule))"
 )
+# What PPOConfig has of these on either stack where nothing is said (ray 2.60).
+DEFAULTS: dict[str, Any] = {
+    "num_env_runners": 2, "num_envs_per_env_runner": 1, "train_batch_size_per_learner": 4000, "minibatch_size": 128,
+    "num_epochs": 30, "lr": 5e-5, "gamma": 0.99, "lambda_": 1.0, "clip_param": 0.3, "entropy_coeff": 0.0,
+    "vf_loss_coeff": 1.0, "grad_clip": None,
+}  # fmt: skip
 # Without a counterpart: what the new stack does, and what to do.
 NOTHING: dict[str, tuple[str, str]] = {
     "custom_model": (
@@ -153,6 +165,7 @@ def _translated(fields: dict[str, Any], origin: str, text: str) -> Translation:
         # The old stack always bounds the norm of all gradients together.
         calls["training"]["grad_clip_by"] = "global_norm"
     _model(model, calls, imports, notes)
+    _whole_episodes(calls.get("env_runners", {}), notes)
     named = sorted(set(_NAMED.findall(text)))
     if named:
         now = "; ".join(f"{each}: {COLUMNS.get(each, 'look in Columns')}" for each in named)
@@ -160,8 +173,27 @@ def _translated(fields: dict[str, Any], origin: str, text: str) -> Translation:
             Note("SampleBatch", Expression(", ".join(named)), f"batches have other names: {now}", "rename them")
         )
     return Translation(
-        Arguments(origin, "PPO", {}), PPOParams(), {m: a for m, a in calls.items() if a}, imports, notes, {}
+        Arguments(origin, "PPO", {}), _for_sb3(calls), {m: a for m, a in calls.items() if a}, imports, notes, {}
     )
+
+
+def _whole_episodes(runners: dict[str, Any], notes: list[Note]) -> None:
+    if runners.get("batch_mode") == "complete_episodes" and runners.get("num_envs_per_env_runner", 1) != 1:
+        instead = "with several environments it throws away the episodes that are not over when a rollout is"
+        remedy = "truncate_episodes, which stands here, or complete_episodes with num_envs_per_env_runner=1"
+        notes.append(Note("batch_mode", runners.pop("batch_mode"), instead, remedy))
+
+
+def _for_sb3(calls: dict[str, dict[str, Any]]) -> PPOParams | None:
+    """The same in SB3's names; None where SB3 has no such values."""
+    native = DEFAULTS | calls.get("training", {}) | calls.get("env_runners", {})
+    read = {ours: native[theirs] for ours, theirs in RLLIB_NAMES.items()} | {"adam_eps": hyperparameters.TORCH_ADAM_EPS}
+    try:
+        read["n_envs"] *= max(1, native["num_env_runners"])
+        read["n_steps"] /= read["n_envs"]
+        return hyperparameters.as_params(read)
+    except (ValidationError, ArithmeticError, TypeError, LookupError):
+        return None  # a value that PPOConfig refuses too, or that no minibatch of SB3's has
 
 
 def _does_nothing(field: str, given: Any) -> bool:
@@ -206,9 +238,13 @@ def _model(model: Any, calls: dict[str, Any], imports: dict[str, list[str]], not
             instead = "the module's own layers decide" if own else "it is never read"
             notes.append(Note(f"model.{key}", given, instead, "do the same in the module's setup()"))
     if written:
+        # PPO's own default on both stacks; DefaultModelConfig has another.
+        written = {"vf_share_layers": False, **written}
         arguments = ", ".join(f"{key}={literal(given)}" for key, given in written.items())
         imports["ray.rllib.core.rl_module.default_model_config"] = ["DefaultModelConfig"]
         calls["rl_module"] = {"model_config": Imported(f"DefaultModelConfig({arguments})")}
+        instead = "layers start as PyTorch makes them; on the old stack columns have norm 1, 0.01 before the logits"
+        notes.append(Note("model", model, instead, "a module of your own, if it matters how training begins"))
 
 
 def _read(text: str, name: str, suffix: str) -> tuple[dict[str, Any], str]:

@@ -31,7 +31,8 @@ class Translation:
     """Calls of ``PPOConfig``'s methods, in order."""
 
     arguments: Arguments  # what was translated
-    ppo: PPOParams  # the hyperparameters, SB3's defaults filled in; a schedule by its first value
+    # the hyperparameters, defaults filled in; a schedule by its first value; None where SB3 has none like these
+    ppo: PPOParams | None
     calls: dict[str, dict[str, Any]]  # method -> its keyword arguments, literals or `Imported`
     imports: dict[str, list[str]]  # module -> names that those need
     notes: list[Note]  # what has no counterpart
