@@ -1,4 +1,5 @@
-"""Everything that is to be measured on a GPU, in one go, on a machine without a network: bench, sweeps, ladder, short studies.
+"""Everything that is to be measured on a GPU, in one go, on a machine without a network: the update as a graph, frameworks side
+by side, ladder, short studies, sweeps, and `parity bench` with a process for every round.
 
 Raw data go to results/gpu (--out). A call ends after --minutes (9.5); what is not done yet is done by the next call of the same
 command, which goes on where this one ended. --dry-run does all of it on the CPU, as small as it gets.
@@ -27,7 +28,7 @@ LEAST_S, GRACE_S = 30.0, 25.0
 class Step:
     """``command``: arguments of ``parity``; ``resume``: those of a call that goes on; ``made``: what shows that it had begun.
 
-    ``stdout``: a file for what it prints; such a step begins anew.
+    ``stdout``: a file for what it prints; such a step begins anew. ``script``: run in place of ``parity``.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Step:
     resume: list[str]
     made: str
     stdout: str | None = None
+    script: str | None = None
 
 
 def steps(out: Path, tasks: list[str], device: str, dry_run: bool) -> list[Step]:
@@ -42,8 +44,11 @@ def steps(out: Path, tasks: list[str], device: str, dry_run: bool) -> list[Step]
     rounds = ["--rounds", "1" if dry_run else "6", "--iterations", "1" if dry_run else "3"]
     few = ["--rounds", "1" if dry_run else "2", "--iterations", "1"]
     three = ["--frameworks", "sb3", "rllib", "rllib-exact"]
-    every = [_bench(out, _name(task, device), task, device, [*three, *rounds]) for task in tasks]
+    updates, turns = (["--updates", "3"], ["--rounds", "1"]) if dry_run else (["--updates", "8"], ["--rounds", "6"])
+    every = [_script(out, "captured-update", "captured_update.py", tasks, device, updates)]
+    every.append(_script(out, "side-by-side", "gpu_pairs.py", tasks, device, turns))
     every += [_check(out, task, device) for task in tasks]
+    every += [_bench(out, _name(task, device), task, device, [*three, *rounds]) for task in tasks]
     for task in tasks:
         # Of a rollout of 8,192 steps or more, as no minibatch is longer than its rollout.
         sizes = "64,128" if dry_run else "64,256,1024,4096,8192"
@@ -72,6 +77,11 @@ def _run(out: Path, name: str, task: str, device: str, arguments: list[str]) -> 
     return Step(name, command, ["run", "--resume", str(out / name)], f"{name}/study.json")
 
 
+def _script(out: Path, name: str, script: str, tasks: list[str], device: str, arguments: list[str]) -> Step:
+    command = ["--task", *tasks, "--device", device, "--out", str(out / f"{name}.json"), *arguments]
+    return Step(name, command, command, "", script=script)
+
+
 def _check(out: Path, task: str, device: str) -> Step:
     """The ladder on the device; its control is the same on the CPU."""
     command = ["check", "--task", task, "--device", device, "--json"]
@@ -87,7 +97,10 @@ def _name(task: str, *what: str) -> str:
 def run(step: Step, out: Path, until: float) -> int | None:
     """Its exit code; None where it was interrupted because the time was over."""
     begun = step.made and (out / step.made).is_file()
-    command = [sys.executable, "-c", "from parity.cli import main; main()", *(step.resume if begun else step.command)]
+    program = (
+        [str(Path(__file__).parent / step.script)] if step.script else ["-c", "from parity.cli import main; main()"]
+    )
+    command = [sys.executable, *program, *(step.resume if begun else step.command)]
     with (out / f"{step.name}.log").open("a") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE if step.stdout else log, stderr=log)
         try:

@@ -15,13 +15,11 @@ import pytest
 import torch
 from exact_sides import one_thread
 from parity_envs.tiles import network
-from parity_envs.tiles.network import TilesNetwork
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from test_fast_training import configuration, logged, trained
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from parity.audit.rllib import watch
-from parity.frameworks.rllib.eval_runner import make_env_runner
 from parity.frameworks.rllib.fast import accelerated, captured
 from parity.frameworks.rllib.fast.captured import CapturedStep
 from parity.task.registry import load, resolve
@@ -194,45 +192,3 @@ def test_a_watched_update_shows_the_minibatches_that_are_looked_at(replays: list
         trained(config)
     # The first, the eighth, ... of each update; all of the first update.
     assert replays and len(seen) == 9 + 2 * 2
-
-
-def sampled(config: Any, on_gpu: bool) -> tuple[list[Any], Any]:
-    """Episodes of three rollouts, weights changing between them; and the env runner."""
-    runner = make_env_runner(config)
-    if on_gpu:
-        runner._graphs.device = torch.device("cpu")
-    torch.manual_seed(0)
-    episodes = []
-    for _ in range(3):
-        episodes += runner.sample()
-        with torch.no_grad():
-            for parameter in runner.module["tile_selector"].parameters():
-                parameter.mul_(1.5)
-    return episodes, runner
-
-
-@pytest.mark.parametrize("framework", ["rllib", "rllib-exact"])
-def test_what_acts_on_a_gpu_is_the_env_runners_policy(framework: str) -> None:
-    config = accelerated(configuration(load(resolve("tiles")), framework))
-    ours, runner = sampled(config, on_gpu=True)
-    theirs, _ = sampled(config, on_gpu=False)
-    assert runner._graphs._of["tile_selector"] is not None and len(ours) == len(theirs)
-    for a, b in zip(ours, theirs, strict=True):
-        for agent, episode in b.agent_episodes.items():
-            assert np.array_equal(a.agent_episodes[agent].get_actions(), episode.get_actions())
-            logp = [each.agent_episodes[agent].get_extra_model_outputs("action_logp") for each in (a, b)]
-            assert np.allclose(*logp, rtol=1e-4, atol=1e-5)
-
-
-def test_a_network_that_changes_with_time_acts_on_the_cpu() -> None:
-    class Late(TilesNetwork):
-        passes = 0
-
-        def forward(self, obs: Any) -> Any:
-            self.passes += 1
-            logits, values = super().forward(obs)
-            return logits * self.passes, values
-
-    task = dataclasses.replace(load(resolve("tiles")), network=Late)
-    _, runner = sampled(accelerated(configuration(task, "rllib")), on_gpu=True)
-    assert runner._graphs._of["tile_selector"] is None

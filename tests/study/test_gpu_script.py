@@ -25,6 +25,8 @@ def test_a_dry_run_on_the_cpu_leaves_all_raw_data_in_as_many_calls_as_it_takes(p
             break
     out = parity.folder / "gpu"
     assert set(json.loads((out / "steps.json").read_text()).values()) <= {0, 3}
+    for name, part in (("captured-update", "rows"), ("side-by-side", "points")):
+        assert json.loads((out / f"{name}.json").read_text())[part]
     bench = json.loads((out / "my_task-cpu" / "bench.json").read_text())
     assert set(bench["throughput"]) == {"sb3", "rllib", "rllib-exact"} and bench["limit"]["env_steps_per_s"] > 0
     sizes = json.loads((out / "my_task-cpu-batch-size" / "bench.json").read_text())["sweep"]
@@ -41,4 +43,4 @@ def test_a_call_without_time_begins_nothing_and_says_what_is_left(tmp_path: Path
     command = [sys.executable, str(SCRIPT), "--out", str(tmp_path / "gpu"), "--minutes", "0.1"]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ, timeout=60)
     assert outcome.returncode == 0
-    assert "to be done by further calls: tiles-cuda, tiles-100-cuda, tiles-cuda-ladder" in outcome.stdout
+    assert "to be done by further calls: captured-update, side-by-side, tiles-cuda-ladder" in outcome.stdout

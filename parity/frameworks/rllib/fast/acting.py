@@ -15,7 +15,6 @@ from ray.rllib.utils.numpy import convert_to_numpy
 from parity.frameworks.rllib.arrays import mapped
 from parity.frameworks.rllib.distributions import MASKED_LOGIT, TorchMaskedCategorical
 from parity.frameworks.rllib.exact.returns import containers, may_be_trained
-from parity.frameworks.rllib.fast.acting_graph import ActingGraphs
 from parity.frameworks.rllib.module import SharedNetworkModule
 from parity.frameworks.rllib.versions import TorchCategorical
 from parity.task.masks import MASK_KEY
@@ -38,22 +37,11 @@ class Actor:
         module: the env runner's.
         config: the env runner's.
         device: where ``module`` is.
-        graphs: those of the env runner; None has every forward pass on ``device``.
         added: called for each module's output.
     """
 
-    def __init__(
-        self,
-        module: MultiRLModule,
-        config: Any,
-        device: Any,
-        graphs: ActingGraphs | None = None,
-        added: Added | None = None,
-    ) -> None:
+    def __init__(self, module: MultiRLModule, config: Any, device: Any, added: Added | None = None) -> None:
         self._module, self._device, self._added = module, device, added
-        self._graphs = graphs
-        if graphs is not None:
-            graphs.begin()
         kind = type(module)
         # A MultiRLModule of the user's own may let its modules see one another.
         self._one_by_one = kind.forward_exploration is MultiRLModule.forward_exploration and (
@@ -106,9 +94,6 @@ class Actor:
             not getattr(module, "training", True)
             and type(module).forward_exploration is TorchRLModule.forward_exploration
         ):
-            on_gpu = None if self._graphs is None else self._graphs.forward(module_id, module, given, t)
-            if on_gpu is not None:
-                return on_gpu
             # It only puts the module into evaluation mode around this call, all its parts one by one.
             return module._forward_exploration(given, t=t)
         return module.forward_exploration(given, t=t)

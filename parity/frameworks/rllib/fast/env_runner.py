@@ -18,7 +18,6 @@ from parity.frameworks.rllib.exact.learner import ROLLOUT_ORDER
 from parity.frameworks.rllib.exact.returns import values_of
 from parity.frameworks.rllib.fast import conditions
 from parity.frameworks.rllib.fast.acting import Actor
-from parity.frameworks.rllib.fast.acting_graph import ActingGraphs
 from parity.frameworks.rllib.fast.episodes import ROWS, EpisodeLater, ModuleRows, PlayedEpisode, Rollout, as_lists
 from parity.frameworks.rllib.fast.memory import unfilled
 from parity.frameworks.rllib.fast.metrics import last_logged
@@ -53,7 +52,6 @@ class _Fast(MultiAgentEnvRunner):
     def __init__(self, config: Any, **kwargs: Any) -> None:
         super().__init__(config=config, **kwargs)
         self._is_behind = False
-        self._graphs = ActingGraphs(self.config)
         self.left: list[str] = []
         if self.env is not None and self.module is not None:
             self.left = conditions.of_sampling(self, self._base, self._bypassed)
@@ -161,9 +159,7 @@ class FastEnvRunner(_Fast):
     def _sample_arrays(self, num_timesteps: int) -> list[MultiAgentEpisode]:
         runners = self.config.num_env_runners or 1
         earlier = self.num_env_steps_sampled_lifetime // runners
-        sampler = Sampler(
-            self, Actor(self.module, self.config, self._device, self._graphs), num_timesteps, resets_at_once=False
-        )
+        sampler = Sampler(self, Actor(self.module, self.config, self._device), num_timesteps, resets_at_once=False)
         with evaluating(self.module):
             # What MultiAgentEnvRunner tells modules of the steps of all env runners.
             sampler.play(lambda sampled: (earlier + sampled) * runners)
@@ -180,7 +176,7 @@ class FastExactEnvRunner(_Fast, ExactEnvRunner):
     _bypassed = (*_STOCK, *_EXACT)
 
     def _sample_arrays(self, num_timesteps: int) -> list[MultiAgentEpisode]:
-        actor = Actor(self.module, self.config, self._device, self._graphs, self._added)
+        actor = Actor(self.module, self.config, self._device, self._added)
         sampler = Sampler(self, actor, num_timesteps, resets_at_once=True, ends=ends)
         lifetime = self.num_env_steps_sampled_lifetime
         with torch.no_grad():
