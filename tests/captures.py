@@ -13,6 +13,7 @@ from parity.capture import collect
 from parity.results.capture import Capture
 from parity.results.capture_file import load, save
 from parity.selftest.planted import task_of
+from parity.selftest.register import BUGS
 
 Collected = Callable[..., Capture]
 
@@ -39,7 +40,7 @@ def _collect(name: str, framework: str) -> Capture:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        capture = collect(task_of(name), framework, "cpu")
+        capture = collect(task_of(name), framework, "cpu", full=name in BUGS and BUGS[name].full)
     finally:
         torch.set_num_threads(threads)
     assert capture is not None

@@ -171,8 +171,8 @@ def test_a_good_port_computes_the_same_with_any_number_of_processes(runners: int
         (lambda: port(1, 0, lambda config: setattr(config, "algo_class", NeverSynchronises)), "PAR805"),
         (lambda: port(0, 2, lambda config: config.learners(learner_class=StepsMoreElsewhere)), "PAR804"),
         (lambda: port(0, 1, lambda config: config.learners(learner_class=LearnsFasterElsewhere)), "PAR806"),
-        (lambda: port(0, 0, lambda config: config.callbacks(AnnealsByItself)), "PAR808"),
-        (lambda: port(0, 0, lambda config: config.callbacks(ShrinksWeights)), "PAR808"),
+        (lambda: port(0, 0, lambda config: config.callbacks(AnnealsByItself)), "PAR059"),
+        (lambda: port(0, 0, lambda config: config.callbacks(ShrinksWeights)), "PAR059"),
         (lambda: port(0, 0, lambda config: config.callbacks(Raises)), "PAR807"),
     ],
     ids=[

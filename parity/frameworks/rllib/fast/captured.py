@@ -256,8 +256,8 @@ class CapturedStep:
         with torch.no_grad(), torch.random.fork_rng(_indices(self._device)), self._logging_aside():
             expected = sum(self._losses(self._batch()).values())
         self._run()
-        found = sum(self.losses.values())
-        unlike = (found - expected).abs() > 1e-3 * (1 + expected.abs())  # type: ignore[union-attr]
+        loss = sum(self.losses.values())
+        unlike = (loss - expected).abs() > 1e-3 * (1 + expected.abs())  # type: ignore[union-attr]
         for _ in range(number + 1, end):
             self._run()
         finite, differs = torch.stack([self._all_finite, unlike]).tolist()
