@@ -85,6 +85,12 @@ SLOW = (
     "test_a_good_port_is_accused_of_nothing[large-returns-rllib-exact]",
     "test_rllib_exact_needs_no_explanation[finished-configuration]",
     "test_rllib_exact_needs_no_explanation[large-returns]",
+    # The other framework's is fast.
+    "test_parameters_and_metrics_are_the_same_but_for_the_last_bits[taxi-",
+    "test_parameters_and_metrics_are_the_same_but_for_the_last_bits[invalid-",
+    "test_parameters_and_metrics_are_the_same_but_for_the_last_bits[tiles-rllib",
+    "test_parameters_and_metrics_are_the_same_but_for_the_last_bits[tiles-two-learners-rllib-exact]",
+    "test_a_gradient_that_is_not_finite_undoes_the_replays[rllib-exact]",
     # The same finding is first in another broken port.
     "test_the_cause_of_a_broken_port_is_named_first[no-value-function-api]",
     "test_the_cause_of_a_broken_port_is_named_first[mask-multiplied]",

@@ -73,6 +73,7 @@ class CapturedUpdate:
     def dealt(self, minibatches: Any) -> Iterator[MultiAgentBatch]:
         """The minibatches of a `RowMinibatches` or `ExactMinibatches`, in their order."""
         batches = minibatches.batch.policy_batches
+        self.losses = None
         # The first update finds out which parameters have gradients, and what PyTorch sets up at first use.
         self.left = self.left or _refusal(self._learner, batches)
         self._updates += 1
@@ -90,7 +91,7 @@ class CapturedUpdate:
                     yield _done(each, len(minibatches.batch))
                 self.losses = None
             else:
-                end = max(end, number + 1)
+                step, end = self._step, max(end, number + 1)
                 for index in range(number, end):
                     yield minibatches.minibatch(chosen[index], is_last=index + 1 == len(chosen))
             number = end
@@ -103,9 +104,9 @@ class CapturedUpdate:
         return end
 
     def _prepared(self, batches: dict[str, Any], chosen: list[Any]) -> CapturedStep | None:
-        if self._step is None or not self._step.fits(batches, chosen):
-            self._step = CapturedStep(self._learner, batches, chosen)
         try:
+            if self._step is None or not self._step.fits(batches, chosen):
+                self._step = CapturedStep(self._learner, batches, chosen)
             self._step.load(batches, chosen)
         except Exception as error:  # whatever a module does that a graph cannot hold
             self._step, self.left = None, f"its step cannot be captured: {in_short(error)}"
