@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -80,38 +81,150 @@ def build_port(task: Task, seed: int, device: str) -> Port:
     Raises:
         CannotStart: the port's environment, modules or configuration cannot be used.
     """
-    for name in ("ray.rllib", "ray._common.deprecation"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    check_brought(task)
-    pickle_task_files_by_value()
-    if is_whole(task):
-        config = with_only_agent(brought_config(task).debugging(seed=seed * SEED_STRIDE), task)
-        env = make_env(config)
-        check_new(env, make_env(config), f"Task {task.id}: the env of rllib_config")
-        agents, agent = agents_of(env, task)
-    else:
-        env = make_multi_agent_env(task)
-        check_new(env, make_multi_agent_env(task), f"Task {task.id}: multi_agent_env")
-        agents, agent = agents_of(env, task)
-        specs, refused = _module_specs(task, agents, agent, seed)
-        config = _reference_config(task, agents, agent, seed, device, specs)
-        given = config.env
-        if task.rllib_config is not None:
-            config = _edited(task, config, agents, agent)
-        if refused and config._rl_module_spec is specs:
-            raise refused[0]
-        if config.env != given:
-            agents, agent = agents_of(make_env(config), task)
-    if not (config.enable_rl_module_and_learner and config.enable_env_runner_and_connector_v2):
-        raise CannotStart(
-            f"Task {task.id}: rllib_config is on RLlib's old API stack; parity compares the new one: "
-            "config.api_stack(enable_rl_module_and_learner=True, enable_env_runner_and_connector_v2=True)."
+    return PortBuilder(task, seed, device).build()
+
+
+class PortBuilder:
+    """Makes the configuration for one trial; of the new API stack, where methods are not overridden."""
+
+    def __init__(self, task: Task, seed: int, device: str) -> None:
+        self.task, self.seed, self.device = task, seed, device
+        self._specs: MultiRLModuleSpec | None = None
+        # Why agents have no module; of no account where the user's function brings others.
+        self._refused: list[CannotStart] = []
+
+    def build(self) -> Port:
+        """Raises as `build_port`."""
+        for name in ("ray.rllib", "ray._common.deprecation"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        task = self.task
+        check_brought(task)
+        pickle_task_files_by_value()
+        if is_whole(task):
+            config = self.checked(brought_config(task)).debugging(seed=self.seed * SEED_STRIDE)
+            config = with_only_agent(config, task)
+            agents, agent = self._agents(lambda: make_env(config), "the env of rllib_config")
+        else:
+            agents, agent = self._agents(lambda: make_multi_agent_env(task), "multi_agent_env")
+            config = self.reference(agents, agent)
+            given = config.env
+            if task.rllib_config is not None:
+                config = self._edited(config, agents, agent)
+            config = self.checked(config)
+            if config.env != given:
+                agents, agent = agents_of(make_env(config), task)
+        module = learning_module(config, agent)
+        checks_environment = not config.disable_env_checking
+        config.disable_env_checking = True
+        is_reference = task.rllib_module is None and not is_whole(task)
+        return Port(config, agent, module, agents, is_reference, checks_environment, mask_key(task, *agents[agent]))
+
+    def _agents(self, make: Callable[[], Any], who: str) -> tuple[AgentSpaces, str]:
+        env = make()
+        check_new(env, make(), f"Task {self.task.id}: {who}")
+        return agents_of(env, self.task)
+
+    def checked(self, config: PPOConfig) -> PPOConfig:
+        """The configuration, if it is one of this stack."""
+        if self._refused and config._rl_module_spec is self._specs:
+            raise self._refused[0]
+        if not (config.enable_rl_module_and_learner and config.enable_env_runner_and_connector_v2):
+            raise CannotStart(
+                f"Task {self.task.id}: rllib_config is on RLlib's old API stack; parity compares the new one: "
+                "config.api_stack(enable_rl_module_and_learner=True, enable_env_runner_and_connector_v2=True)."
+            )
+        return config
+
+    def reference(self, agents: AgentSpaces, learner: str) -> PPOConfig:
+        """parity's own configuration, with the modules that the task brings."""
+        specs = {}
+        for agent in agents:
+            try:
+                specs[str(agent)] = self._module_spec(agent, agents, learner)
+            except CannotStart as error:
+                self._refused.append(error)
+        self._specs = MultiRLModuleSpec(rl_module_specs=specs)
+        training, env_runners, _ = hyperparameters.to_rllib(self.task.ppo)
+        return (
+            self.common(agents, learner, training, env_runners)
+            .api_stack(enable_rl_module_and_learner=True, enable_env_runner_and_connector_v2=True)
+            .learners(num_learners=0, num_gpus_per_learner=1 if self.device == "cuda" else 0)
+            .multi_agent(policies=list(map(str, agents)))
+            .rl_module(rl_module_spec=self._specs)
         )
-    module = learning_module(config, agent)
-    checks_environment = not config.disable_env_checking
-    config.disable_env_checking = True
-    is_reference_module = task.rllib_module is None and not is_whole(task)
-    return Port(config, agent, module, agents, is_reference_module, checks_environment, mask_key(task, *agents[agent]))
+
+    def common(
+        self, agents: AgentSpaces, learner: str, training: dict[str, Any], env_runners: dict[str, Any]
+    ) -> PPOConfig:
+        """What both stacks are told alike."""
+        # A module whose agent has one action has nothing to learn; training it costs time and changes nothing.
+        trained = [str(agent) for agent, (_, space) in agents.items() if has_choice(space)] or [str(learner)]
+        return (
+            PPOConfig()
+            .framework("torch")
+            # RLlib's own check steps the environment with an unmasked random action, which a strict one refuses.
+            .environment(register(self.task), disable_env_checking=True)
+            .env_runners(**env_runners)
+            .training(**training)
+            .multi_agent(policy_mapping_fn=agent_is_module, policies_to_train=trained)
+            .reporting(
+                min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0, min_train_timesteps_per_iteration=0
+            )
+            .debugging(seed=self.seed * SEED_STRIDE, log_level="ERROR")
+        )
+
+    def _module_spec(self, agent: str, agents: AgentSpaces, learner: str) -> RLModuleSpec:
+        brought = self.task.rllib_module if agent == learner else self.task.other_modules.get(str(agent))
+        if brought is not None:
+            return RLModuleSpec(module_class=brought)
+        network = reference_network(self.task, agent, agents, learner, self.seed)
+        return RLModuleSpec(module_class=SharedNetworkModule, model_config=network)
+
+    def _edited(self, config: PPOConfig, agents: AgentSpaces, learner: str) -> PPOConfig:
+        """The configuration as the user's function leaves it. What parity's own said of modules that it replaces goes."""
+        modules, trained, env = self.modules(config), config.policies_to_train, config.env
+        edited = self.task.rllib_config(config)
+        if not isinstance(edited, PPOConfig):
+            raise CannotStart(
+                f"Task {self.task.id}: rllib_config returned {type(edited).__name__}; return the PPOConfig that it was given."
+            )
+        policies, own = set(edited.policies), set(map(str, agents))
+        if policies == own:
+            return edited
+        if edited.policies_to_train == trained and not policies >= set(trained):
+            edited.policies_to_train = None
+        if edited.env != env:
+            return edited  # with agents of its own
+        if edited.policy_mapping_fn is agent_is_module and not policies >= own:
+            raise CannotStart(
+                f"Task {self.task.id}: rllib_config names the policies {in_words(sorted(map(str, policies)))} and not which "
+                "agent plays which: give policy_mapping_fn in the same config.multi_agent(...)."
+            )
+        return self.with_modules(edited, modules, agents, learner)
+
+    def modules(self, config: PPOConfig) -> Any:
+        """What the configuration says of modules."""
+        return config._rl_module_spec
+
+    def with_modules(self, edited: PPOConfig, specs: Any, agents: AgentSpaces, learner: str) -> PPOConfig:
+        """Gives policies of the user's own, of which nothing is said, the modules of the agents that they play."""
+        if edited._rl_module_spec is specs and len(specs.rl_module_specs) == len(agents):
+            played = played_by(edited, agents, learner)
+            of_policy = {policy: copy.copy(specs.rl_module_specs[agent]) for policy, agent in played.items()}
+            edited.rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=of_policy))
+        return edited
+
+
+def played_by(config: PPOConfig, agents: AgentSpaces, learner: str) -> dict[Any, str]:
+    """Policy -> an agent that it plays; the learning agent goes first.
+
+    A policy that plays nobody, such as one that is added to a league later, counts as the learning agent's: it may be its copy.
+    """
+    players = {agent: modules_of(config, agent) for agent in (learner, *agents)}
+    return {
+        policy: str(next((agent for agent, modules in players.items() if policy in modules), learner))
+        for policy in config.policies
+    }
 
 
 def is_whole(task: Task) -> bool:
@@ -157,43 +270,6 @@ def agents_of(env: Any, task: Task) -> tuple[AgentSpaces, str]:
     return agents, learning_agent(task, {name: space for name, (_, space) in agents.items()})
 
 
-def _module_specs(
-    task: Task, agents: AgentSpaces, learner: str, seed: int
-) -> tuple[MultiRLModuleSpec, list[CannotStart]]:
-    """The modules of all agents; and why some have none, which is of no account where the user's function brings others."""
-    specs, refused = {}, []
-    for agent in agents:
-        try:
-            specs[str(agent)] = _module_spec(task, agent, agents, learner, seed)
-        except CannotStart as error:
-            refused.append(error)
-    return MultiRLModuleSpec(rl_module_specs=specs), refused
-
-
-def _reference_config(
-    task: Task, agents: AgentSpaces, learner: str, seed: int, device: str, specs: MultiRLModuleSpec
-) -> PPOConfig:
-    training, env_runners, _ = hyperparameters.to_rllib(task.ppo)
-    # A module whose agent has one action has nothing to learn; training it costs time and changes nothing.
-    trained = [str(agent) for agent, (_, space) in agents.items() if has_choice(space)] or [str(learner)]
-    return (
-        PPOConfig()
-        .api_stack(enable_rl_module_and_learner=True, enable_env_runner_and_connector_v2=True)
-        .framework("torch")
-        # RLlib's own check steps the environment with an unmasked random action, which a strict one refuses.
-        .environment(register(task), disable_env_checking=True)
-        .env_runners(**env_runners)
-        .training(**training)
-        .learners(num_learners=0, num_gpus_per_learner=1 if device == "cuda" else 0)
-        .multi_agent(policies=list(map(str, agents)), policy_mapping_fn=agent_is_module, policies_to_train=trained)
-        .rl_module(rl_module_spec=specs)
-        .reporting(
-            min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0, min_train_timesteps_per_iteration=0
-        )
-        .debugging(seed=seed * SEED_STRIDE, log_level="ERROR")
-    )
-
-
 def register(task: Task) -> str:
     """Makes the task's multi-agent environment known to RLlib; returns its name there."""
     name = f"parity-{task.id}"
@@ -204,15 +280,6 @@ def register(task: Task) -> str:
 def agent_is_module(agent_id: Any, episode: Any = None, **kwargs: Any) -> str:
     # Agents may have numbers for names, modules may not.
     return str(agent_id)
-
-
-def _module_spec(task: Task, agent: str, agents: AgentSpaces, learner: str, seed: int) -> RLModuleSpec:
-    brought = task.rllib_module if agent == learner else task.other_modules.get(str(agent))
-    if brought is not None:
-        return RLModuleSpec(module_class=brought)
-    return RLModuleSpec(
-        module_class=SharedNetworkModule, model_config=reference_network(task, agent, agents, learner, seed)
-    )
 
 
 def reference_network(task: Task, agent: str, agents: AgentSpaces, learner: str, seed: int) -> dict[str, Any]:
@@ -269,44 +336,6 @@ def single_agent_space(task: Task) -> gymnasium.Space:
         return env.observation_space
     finally:
         env.close()
-
-
-def _edited(task: Task, config: PPOConfig, agents: AgentSpaces, learner: str) -> PPOConfig:
-    """The configuration as the user's function leaves it. What parity's own said of modules that it replaces goes."""
-    specs, trained, env = config._rl_module_spec, config.policies_to_train, config.env
-    edited = task.rllib_config(config)
-    if not isinstance(edited, PPOConfig):
-        raise CannotStart(
-            f"Task {task.id}: rllib_config returned {type(edited).__name__}; return the PPOConfig that it was given."
-        )
-    policies, own = set(edited.policies), set(map(str, agents))
-    if policies == own:
-        return edited
-    if edited.policies_to_train == trained and not policies >= set(trained):
-        edited.policies_to_train = None
-    if edited.env != env:
-        return edited  # with agents of its own
-    if edited.policy_mapping_fn is agent_is_module and not policies >= own:
-        raise CannotStart(
-            f"Task {task.id}: rllib_config names the policies {in_words(sorted(map(str, policies)))} and not which agent plays "
-            "which: give policy_mapping_fn in the same config.multi_agent(...)."
-        )
-    if edited._rl_module_spec is specs and len(specs.rl_module_specs) == len(agents):
-        edited.rl_module(rl_module_spec=_by_policy(edited, specs, agents, learner))
-    return edited
-
-
-def _by_policy(config: PPOConfig, specs: MultiRLModuleSpec, agents: AgentSpaces, learner: str) -> MultiRLModuleSpec:
-    """parity's specifications, of agents, for the policies that play these; the learning agent's goes first.
-
-    A policy that plays nobody, such as one that is added to a league later, gets the learning agent's, as it may be its copy.
-    """
-    of_policy = {}
-    players = {agent: modules_of(config, agent) for agent in (learner, *agents)}
-    for policy in config.policies:
-        agent = next((agent for agent, modules in players.items() if policy in modules), learner)
-        of_policy[policy] = copy.copy(specs.rl_module_specs[str(agent)])
-    return MultiRLModuleSpec(rl_module_specs=of_policy)
 
 
 def brought_config(task: Task) -> PPOConfig:
