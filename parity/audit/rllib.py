@@ -14,7 +14,7 @@ from parity.audit import runner
 from parity.audit.diary import LOG, Diary, OnError, TrainingStopped
 from parity.audit.figures import IterationFigures
 from parity.audit.learner import WatchedLearner, taken
-from parity.errors import in_short
+from parity.errors import CannotStart, in_short
 
 
 def watch(
@@ -34,7 +34,15 @@ def watch(
         folder: where ``watch.jsonl`` and TensorBoard's file go; left out, the algorithm's own folder.
         on_error: ``"stop"`` ends the training with `parity.audit.diary.TrainingStopped` at the first error.
         declared: code -> reason, of what is wanted as it is: told as info.
+
+    Raises:
+        CannotStart: it is a configuration of the old API stack.
     """
+    if not config.enable_rl_module_and_learner:
+        raise CannotStart(
+            "parity.watch: this configuration is on RLlib's old API stack, which has no Learner to look at; compare it by "
+            "`parity check --frameworks rllib-old-stack`, or move it (`parity translate --old-stack`)."
+        )
     watched = config.copy(copy_frozen=False)
     kind = type("Watch", (WatchCallbacks,), {"folder": folder, "on_error": on_error, "declared": dict(declared or {})})
     own = [each for each in force_list(watched.callbacks_class) if each is not RLlibCallback]

@@ -18,6 +18,8 @@ def accompany(framework: Framework, folder: Path, declared: Mapping[str, str]) -
     (folder / WATCH_FILE).unlink(missing_ok=True)  # of a trial that was cut and begins anew
     if "stable-baselines3" in framework.packages:
         framework.watched = functools.partial(_callback, folder, declared)
+    elif framework.name == "rllib-old-stack":
+        LOG.info("%s is not watched: RLlib's old API stack has no Learner to look at", framework.name)
     elif "ray" in framework.packages:
         from parity.audit.rllib import watch
 

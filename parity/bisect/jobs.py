@@ -45,15 +45,21 @@ class FindParts:
         from parity.bisect.hybrid import build_error
         from parity.frameworks.reference_scores import uniform_legal_returns
 
-        uniform_legal_returns(load(ref), episodes=1)
+        task = load(ref)
+        uniform_legal_returns(task, episodes=1)
         try:
-            return builder(ref).parts
+            parts = builder(ref).parts
         except CannotStart:
             raise
         except Exception as error:
             _log.error(traceback.format_exc())
-            task = load(ref)
             return PortParts(task.id, (), build_error=build_error(task, error))
+        if not parts.parts and not (task.rllib_old_model is None and task.rllib_old_config is None):
+            raise CannotStart(
+                f"--task {self.text}: its port is on RLlib's old API stack alone, of which no parts are exchanged; compare it "
+                "by `parity check --frameworks rllib-old-stack`, or bring what it became (rllib_module, rllib_config)."
+            )
+        return parts
 
     def lost(self, code: str, reason: str, seconds: float = 0.0) -> PortParts:
         raise CannotStart(f"--task {self.text}: the process that loads it {code} ({reason}).")

@@ -7,6 +7,7 @@ from, in the entry-point group ``parity.capture``.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,22 +51,6 @@ def collector(framework: Framework) -> Collector | None:
     return None
 
 
-def against_old_stack(task: Task) -> Capture:
-    """RLlib's new API stack with the port's old one in SB3's place.
-
-    Raises:
-        CannotStart: the task's port cannot be run on one of them.
-    """
-    check_env(task.env, task.mask, f"Task {task.id}")
-    frameworks.get("rllib-old-stack")  # says whether there is one
-    from parity.capture.rllib_old_stack.against_new import capture_old_against_new
-
-    logging.getLogger("ray.rllib").setLevel(logging.ERROR)
-    capture = capture_old_against_new(task)
-    capture.context.task = task.id
-    return capture
-
-
 def collect(
     task: Task,
     name: str,
@@ -82,9 +67,8 @@ def collect(
     Raises:
         CannotStart: the task cannot be run by this framework.
     """
-    try:
-        # A port that raises is compared as far as it comes; an environment that cannot be played compares nothing.
-        check_env(task.env, task.mask, f"Task {task.id}")
+
+    def collected() -> Capture | None:
         framework = frameworks.get(name)
         framework.checkpoint = checkpoint
         of_framework = collector(framework)
@@ -92,12 +76,38 @@ def collect(
             return None
         # After the import, which sets it; deprecations inside RLlib are not the reader's.
         logging.getLogger("ray.rllib").setLevel(logging.ERROR)
-        capture = of_framework(framework, task, device, lockstep, full)
+        return of_framework(framework, task, device, lockstep, full)
+
+    return _as_far_as_it_comes(task, name, collected)
+
+
+def against_old_stack(task: Task) -> Capture | None:
+    """As `collect`, of RLlib's new API stack with the port's old one in SB3's place.
+
+    Raises:
+        CannotStart: the task's port cannot be run on one of them.
+    """
+
+    def collected() -> Capture:
+        frameworks.get("rllib-old-stack")  # says whether there is one
+        from parity.capture.rllib_old_stack.against_new import capture_old_against_new
+
+        logging.getLogger("ray.rllib").setLevel(logging.ERROR)
+        return capture_old_against_new(task)
+
+    return _as_far_as_it_comes(task, "rllib", collected)
+
+
+def _as_far_as_it_comes(task: Task, name: str, collected: Callable[[], Capture | None]) -> Capture | None:
+    """A port that raises is compared as far as it comes; an environment that cannot be played compares nothing."""
+    try:
+        check_env(task.env, task.mask, f"Task {task.id}")
+        capture = collected()
     except CannotStart:
         raise
     except (Exception, SystemExit, GeneratorExit) as error:
-        capture = Capture(
-            context=Context(framework=name, declared=dict(task.declared), raised={"build": raised(error)})
-        )
-    capture.context.task = task.id
+        context = Context(framework=name, declared=dict(task.declared), raised={"build": raised(error)})
+        capture = Capture(context=context)
+    if capture is not None:
+        capture.context.task = task.id
     return capture

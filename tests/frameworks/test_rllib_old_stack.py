@@ -23,7 +23,7 @@ from parity.frameworks.rllib_old_stack.config import build_port
 from parity.frameworks.rllib_old_stack.model import restored
 from parity.task import registry
 from parity.testing import refusal
-from parity.testing.toy_envs import maze_task
+from parity.testing.toy_envs import SMALL, maze_task
 
 pytestmark = pytest.mark.usefixtures("ray_started")
 NAME = "rllib-old-stack"
@@ -58,6 +58,18 @@ def test_a_brought_model_sees_what_rllibs_preprocessors_make_and_other_agents_pl
     assert isinstance(session._policies()["walker"].model, OwnModel)
     assert set(session._policies()) == {"walker", "helper"} and not played.masks.violations
     assert session._worker().get_policies_to_train() == ["helper", "walker"], "an order that hashes do not decide"
+
+
+@pytest.mark.slow
+def test_env_runners_in_other_processes_train_and_count_their_masks() -> None:
+    task = maze_task(rllib_old_config=lambda config: config.env_runners(num_env_runners=1))
+    session = frameworks.get(NAME).open(task, 0, device="cpu", threads=1)
+    before = {name: weight.clone() for name, weight in session.weights().items()}
+    session.train(2 * SMALL.rollout_steps, lambda _: None)
+    masks, moved = session.sampling_masks(), session.weights()
+    session.close()
+    assert masks.decisions == 2 * SMALL.rollout_steps and not masks.violations
+    assert any((moved[name] != before[name]).any() for name in before)
 
 
 def test_a_function_has_the_last_word_on_the_configuration() -> None:

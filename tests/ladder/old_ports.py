@@ -186,6 +186,20 @@ MISTAKES: dict[str, tuple[Task, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+def recurrent(config: PPOConfig) -> PPOConfig:
+    settings = {"model": {"use_lstm": True, "lstm_cell_size": 4}}
+    specs = {
+        name: PolicySpec(None, spec.observation_space, spec.action_space, settings)
+        for name, spec in config.policies.items()
+    }
+    return config.multi_agent(policies=specs)
+
+
+class Raising(Model):
+    def __init__(self, *arguments: Any, **given: Any) -> None:
+        raise ZeroDivisionError("no layers")
+
+
 def finished() -> PPOConfig:
     return (
         PPOConfig()
@@ -222,6 +236,7 @@ GOOD: dict[str, Task] = {
             observation_filter="NoFilter", exploration_config={"type": "StochasticSampling"}, explore=True
         )
     ),
+    "env runners of its own": edited(lambda config: config.env_runners(num_env_runners=2, num_envs_per_env_runner=1)),
     "several sub-actions": port(
         rllib_old_model=None, env=lambda: Several(spaces.MultiDiscrete([2, 3])), network=Several.network
     ),
@@ -307,3 +322,4 @@ ALIKE: dict[str, Task] = {
 }
 
 LAMBDA_DROPPED = MOVES["lambda dropped"][0]
+OLD_ALONE = port()

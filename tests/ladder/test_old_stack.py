@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import old_ports
 import pytest
 import torch
-from old_ports import GOOD, MISTAKES, port
+from old_ports import GOOD, MISTAKES, Raising, edited, finished, port, recurrent
 from parity_envs.reported.old_stack import task as reported
 
-from parity.capture import collect
+import parity
+from parity.bisect.jobs import FindParts
+from parity.capture import against_old_stack, collect
+from parity.errors import CannotStart
 from parity.ladder.run_rungs import LadderResult, run_rungs
 from parity.task import Task, registry
 
@@ -84,3 +88,30 @@ def test_the_reported_ports_old_form_holds_and_its_new_form_is_par003() -> None:
     assert old and not old.not_compared, [each.message for each in old.raw_findings if each.is_error]
     new = ladder(reported, "rllib")
     assert [each.code for each in new.raw_findings if each.is_error and each.root is None] == ["PAR003"]
+
+
+def test_a_recurrent_policy_is_one_sentence() -> None:
+    task = edited(recurrent, rllib_old_model=None)
+    with pytest.raises(
+        CannotStart, match="policy agent is recurrent, of which the ladder of the old API stack compares"
+    ):
+        collect(task, NAME, "cpu")
+    with pytest.raises(CannotStart, match="--old-against-new: policy agent is recurrent"):
+        against_old_stack(task)
+
+
+def test_a_model_that_raises_is_named_against_the_new_stack_too() -> None:
+    capture = against_old_stack(port(rllib_old_model=Raising))
+    assert capture is not None
+    assert [each.code for each in run_rungs(capture).raw_findings if each.is_error and each.root is None] == ["PAR001"]
+
+
+def test_no_parts_of_an_old_port_are_exchanged() -> None:
+    ref = registry.resolve(f"{old_ports.__file__}:OLD_ALONE")
+    with pytest.raises(CannotStart, match="its port is on RLlib's old API stack alone"):
+        FindParts("old_ports.py:OLD_ALONE").run(ref)
+
+
+def test_no_training_of_an_old_port_is_watched() -> None:
+    with pytest.raises(CannotStart, match="on RLlib's old API stack, which has no Learner to look at"):
+        parity.watch(finished())

@@ -63,10 +63,7 @@ def roll_out(capture: Capture, port: Port, initial: Initial) -> PortRollout:
         initial: given the learner, says which parameters to copy into which module before anything is computed, and how
             they were paired.
     """
-    rollout = PortRollout(port, capture)
-    context = capture.context
-    capture.contract.env_contract = EnvContract()
-    context.learning_module, context.learning_agent = port.learning_module, str(port.learning_agent)
+    rollout, context = begin(capture, port), capture.context
     with rollout.part("build"):
         _build(rollout, initial)
     if rollout.learner is None:
@@ -92,6 +89,12 @@ def roll_out(capture: Capture, port: Port, initial: Initial) -> PortRollout:
     return rollout
 
 
+def begin(capture: Capture, port: Port) -> PortRollout:
+    capture.contract.env_contract = EnvContract()
+    capture.context.learning_module, capture.context.learning_agent = port.learning_module, str(port.learning_agent)
+    return PortRollout(port, capture)
+
+
 def by_themselves(rollout: PortRollout) -> None:
     """Runs the modules that are compared: on random observations, on the rollout, and with disturbed weights."""
     context = rollout.context
@@ -113,8 +116,8 @@ def by_themselves(rollout: PortRollout) -> None:
 
 
 def _build(rollout: PortRollout, initial: Initial) -> None:
-    config, contract, context = rollout.port.config.copy(copy_frozen=False), rollout.capture.contract, rollout.context
-    contract.env_check = checked_by_rllib(rollout.port)
+    config = rollout.port.config.copy(copy_frozen=False)
+    rollout.capture.contract.env_check = checked_by_rllib(rollout.port)
     envs = min(SUB_ENVIRONMENTS, config.num_envs_per_env_runner)
     config.num_env_runners = 0
     config.num_learners = 0
@@ -129,22 +132,27 @@ def _build(rollout: PortRollout, initial: Initial) -> None:
     rollout.runner = make_env_runner(config)
     tap_sub_environments(rollout.runner, rollout.read)
     learner = rollout.learner = config.build_learner(env=None, spaces=rollout.runner.get_spaces())
-    context.modules = {
+    rollout.context.modules = {
         str(module_id): _module_facts(rollout, module_id)
         for module_id in learner.module.keys()  # noqa: SIM118
     }
-    contract.initial = parameters(rollout.module(rollout.port.learning_module))
-    weights, context.correspondence = initial(learner)
-    for module_id, values in weights.items():
-        rollout.module(module_id).load_state_dict(values, strict=False)
+    note_beginning(rollout, initial, type(learner).__qualname__)
     rollout.runner.set_state(
         {COMPONENT_RL_MODULE: learner.get_state(components=COMPONENT_RL_MODULE)[COMPONENT_RL_MODULE]}
     )
+
+
+def note_beginning(rollout: PortRollout, initial: Initial, learner: str) -> None:
+    """Copies the weights to compare with into the learner's modules, and notes what was there before. ``learner``: its name."""
+    contract, asked = rollout.capture.contract, rollout.port.config.policies_to_train
+    contract.initial = parameters(rollout.module(rollout.port.learning_module))
+    weights, rollout.context.correspondence = initial(rollout.learner)
+    for module_id, values in weights.items():
+        rollout.module(module_id).load_state_dict(values, strict=False)
     note_weights(rollout)
-    asked = config.policies_to_train
     if asked is not None and not callable(asked):
         contract.policies_to_train = sorted(map(str, asked))
-    contract.learner = type(learner).__qualname__
+    contract.learner = learner
 
 
 def note_weights(rollout: PortRollout) -> None:

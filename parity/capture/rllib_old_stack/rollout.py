@@ -22,10 +22,11 @@ from parity.capture.rllib.rollout import (
     ENV_STEPS,
     SUB_ENVIRONMENTS,
     Initial,
+    begin,
     by_themselves,
     choices_of,
     mask_key_of,
-    note_weights,
+    note_beginning,
     sample,
 )
 from parity.capture.rllib.stress import stress
@@ -37,17 +38,14 @@ from parity.frameworks.rllib.arrays import by_entry, duplicate, flat, named_para
 from parity.frameworks.rllib.config import Port
 from parity.frameworks.rllib.env_tap import tap_sub_environments
 from parity.frameworks.rllib_old_stack.worker import make_worker
-from parity.results.capture import Capture, Decisions, EnvContract, ModuleFacts, Resets
+from parity.results.capture import Capture, Decisions, ModuleFacts
 
 ADVANTAGES = "advantages"
 
 
 def roll_out(capture: Capture, port: Port, initial: Initial) -> PortRollout:
     """Opens a port and collects its numbers; arguments as of `parity.capture.rllib.rollout.roll_out`."""
-    rollout = PortRollout(port, capture)
-    context = capture.context
-    capture.contract.env_contract = EnvContract()
-    context.learning_module, context.learning_agent = port.learning_module, str(port.learning_agent)
+    rollout = begin(capture, port)
     with seeded(0):
         with rollout.part("build"):
             _build(rollout, initial)
@@ -72,8 +70,7 @@ def roll_out(capture: Capture, port: Port, initial: Initial) -> PortRollout:
 
 
 def _build(rollout: PortRollout, initial: Initial) -> None:
-    port, contract, context = rollout.port, rollout.capture.contract, rollout.context
-    config = port.config.copy(copy_frozen=False)
+    config = rollout.port.config.copy(copy_frozen=False)
     envs = min(SUB_ENVIRONMENTS, config.num_envs_per_env_runner)
     # As on the new stack: at least two samples, of a prime number of steps.
     length = ENV_STEPS // (2 * envs) + 5
@@ -84,8 +81,8 @@ def _build(rollout: PortRollout, initial: Initial) -> None:
     recurrent = [str(name) for name in worker.policy_map if worker.policy_map[name].is_recurrent()]
     if recurrent:
         raise NotSupported(
-            f"--frameworks {context.framework or 'rllib-old-stack'}: policy {recurrent[0]} is recurrent, of which the ladder "
-            "of the old API stack compares nothing."
+            f"--frameworks rllib-old-stack: policy {recurrent[0]} is recurrent, of which the ladder of the old API stack "
+            "compares nothing."
         )
     given = worker.callbacks.on_episode_start
 
@@ -98,16 +95,8 @@ def _build(rollout: PortRollout, initial: Initial) -> None:
     worker.callbacks.on_episode_start = placing
     tap_sub_environments(worker, rollout.read)
     learner = rollout.learner = PolicyLearner(worker)
-    context.modules = {module_id: _facts(rollout, module_id) for module_id in learner.module}
-    contract.initial = parameters(rollout.module(port.learning_module))
-    weights, context.correspondence = initial(learner)
-    for module_id, values in weights.items():
-        rollout.module(module_id).load_state_dict(values, strict=False)
-    note_weights(rollout)
-    asked = config.policies_to_train
-    if asked is not None and not callable(asked):
-        contract.policies_to_train = sorted(map(str, asked))
-    contract.learner = type(learner.policies[port.learning_module]).__qualname__
+    rollout.context.modules = {module_id: _facts(rollout, module_id) for module_id in learner.module}
+    note_beginning(rollout, initial, type(learner.policies[rollout.port.learning_module]).__qualname__)
 
 
 def _facts(rollout: PortRollout, module_id: str) -> ModuleFacts:
@@ -129,12 +118,6 @@ def _facts(rollout: PortRollout, module_id: str) -> ModuleFacts:
 
 def _batch(rollout: PortRollout, batch: MultiAgentBatch) -> None:
     """What ``PPO.training_step`` makes of the samples, and which row of it is which decision."""
-    rollout.context.sub_environments = len(rollout.recordings)
-    rollout.capture.contract.resets = Resets(
-        seeds=[recording.seeds for recording in rollout.recordings],
-        starts=[recording.starts for recording in rollout.recordings],
-        shared_arrays=sorted(set().union(*(recording.shared_arrays for recording in rollout.recordings))),
-    )
     chunks = _chunks(rollout, batch)
     batch = standardize_fields(batch, [ADVANTAGES])
     for module_id, columns in batch.policy_batches.items():
