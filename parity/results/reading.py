@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,9 +22,11 @@ def read_bytes(path: Path) -> bytes:
         OSError: it cannot be read.
         ValueError: it is too large to be one.
     """
-    size = path.stat().st_size
-    if size > MOST_BYTES:
-        raise ValueError(f"{size} bytes, more than a document of parity's can have")
+    about = path.stat()
+    if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+        raise ValueError("it is no file: to read a pipe or a device would wait, maybe for ever")
+    if about.st_size > MOST_BYTES:
+        raise ValueError(f"{about.st_size} bytes, more than a document of parity's can have")
     return path.read_bytes()
 
 

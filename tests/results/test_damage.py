@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -203,6 +204,15 @@ def test_no_name_in_a_study_leads_out_of_its_folder(field: str, tmp_path: Path) 
     study = write_study(tmp_path / "s", SAME)
     edit_json(study / "study.json", lambda file: file["request"].update({field: ["../../../outside"]}))
     with pytest.raises(CannotStart, match=rf"study.json cannot be read: request.{field}.0"):
+        files.load_study(study)
+
+
+def test_nobody_waits_for_a_pipe_in_the_place_of_a_document(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "s", SAME)
+    (study / "study.json").unlink()
+    os.mkfifo(study / "study.json")
+    assert files.list_studies(tmp_path) == [study]
+    with pytest.raises(CannotStart, match="study.json cannot be read: it is no file"):
         files.load_study(study)
 
 
