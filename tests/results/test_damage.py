@@ -212,7 +212,7 @@ def test_nobody_waits_for_a_pipe_in_the_place_of_a_document(tmp_path: Path) -> N
     (study / "study.json").unlink()
     os.mkfifo(study / "study.json")
     assert files.list_studies(tmp_path) == [study]
-    with pytest.raises(CannotStart, match="study.json cannot be read: it is no file"):
+    with pytest.raises(CannotStart, match="is not a study"):
         files.load_study(study)
 
 
