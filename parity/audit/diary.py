@@ -10,6 +10,7 @@ from typing import Any, Literal
 from parity.audit.course import Course
 from parity.audit.figures import IterationFigures
 from parity.results.watch import WATCH_FILE, WatchEvent
+from parity.system.board import Board
 
 OnError = Literal["warn", "stop"]
 LOG = logging.getLogger("parity.watch")
@@ -33,7 +34,7 @@ class Diary:
     def __init__(self, folder: Path | None, on_error: OnError, declared: Mapping[str, str], board: bool = True) -> None:
         self._folder, self._on_error, self._draws = folder, on_error, board
         self._course = Course(declared)
-        self._board: Any = None
+        self._board: Board | None = None
 
     def open(self, what: str) -> None:
         self._write(WatchEvent(event="start", message=what))
@@ -48,7 +49,9 @@ class Diary:
         for event in events:
             self.say(event)
         if self._folder is not None and self._draws:
-            self._scalars(now)
+            if self._board is None:
+                self._board = Board(self._folder, ".parity")
+            self._board.add(scalars(now), now.steps)
         error = next((e for e in events if e.event == "begin" and e.severity == "error"), None)
         if error is not None and self._on_error == "stop":
             raise TrainingStopped(error.sentence)
@@ -65,16 +68,6 @@ class Diary:
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / WATCH_FILE).open("a", encoding="utf-8") as file:
             file.write(event.model_dump_json(exclude_defaults=True) + "\n")
-
-    def _scalars(self, now: IterationFigures) -> None:
-        from tensorboardX import SummaryWriter
-        from tensorboardX.proto.summary_pb2 import Summary
-
-        if self._board is None:
-            self._board = SummaryWriter(str(self._folder), filename_suffix=".parity")
-        # One event for all of them: a third of the time.
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in scalars(now).items()]
-        self._board.file_writer.add_summary(Summary(value=values), now.steps)
 
     def __getstate__(self) -> dict[str, Any]:
         # A training that is kept in mid-course: the file is opened anew.

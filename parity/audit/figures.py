@@ -23,11 +23,22 @@ class Spread:
     @classmethod
     def of(cls, values: Any) -> Spread:
         flat = np.asarray(values, dtype=np.float64).reshape(-1)
-        is_finite = np.isfinite(flat)
-        finite = flat if is_finite.all() else flat[is_finite]
+        finite = flat if np.isfinite(flat).all() else flat[np.isfinite(flat)]
         if not len(finite):
             return cls(len(flat), 0, math.nan, math.nan, math.nan, math.nan)
-        return cls(len(flat), len(finite), *(float(of(finite)) for of in (np.mean, np.std, np.min, np.max)))
+        # The sums of np.mean and np.std, in half of their time.
+        mean = float(np.add.reduce(finite)) / len(finite)
+        std = math.sqrt(float(np.add.reduce(np.square(finite - mean))) / len(finite))
+        return cls(len(flat), len(finite), mean, std, float(finite.min()), float(finite.max()))
+
+    @property
+    def is_finite(self) -> bool:
+        return 0 < self.finite == self.rows
+
+    @property
+    def largest(self) -> float:
+        """Of the numbers, without sign."""
+        return max(abs(self.low), abs(self.high))
 
     @property
     def is_constant(self) -> bool:

@@ -148,7 +148,7 @@ def _values(now: ModuleFigures, past: Past) -> Iterator[Seen]:
 
 def _size(spread: Spread | None) -> float:
     """The largest of the numbers, without sign."""
-    return max(1e-12, abs(spread.low), abs(spread.high)) if spread is not None else 1e-12
+    return max(1e-12, spread.largest) if spread is not None else 1e-12
 
 
 def _masks(now: ModuleFigures, past: Past) -> Iterator[Seen]:
@@ -330,12 +330,13 @@ def _starts(who: str, starts: list[list[int]], past: Sequence[list[list[int]]]) 
     if sum(counted) >= 8 and distinct >= 3 and past and past[-1] == starts:
         message = f"{who} began the same {sum(counted)} episodes as in the iteration before"
         yield Seen("PAR938", message, {"episodes": sum(counted), "distinct": distinct})
-    earlier = {start for each in past for of_env in each for start in of_env}
-    if sum(counted) >= 5 and distinct == 1 and len(earlier) >= 5:
-        message = (
-            f"all {sum(counted)} episodes of {who} begin in the same state, where there were {len(earlier)} before"
-        )
-        yield Seen("PAR938", message, {"episodes": sum(counted), "distinct": 1}, patience=2)
+    if sum(counted) >= 5 and distinct == 1:
+        earlier = {start for each in past for of_env in each for start in of_env}
+        if len(earlier) >= 5:
+            message = (
+                f"all {sum(counted)} episodes of {who} begin in the same state, where there were {len(earlier)} before"
+            )
+            yield Seen("PAR938", message, {"episodes": sum(counted), "distinct": 1}, patience=2)
     for i, of_env in enumerate(starts):
         twin = next((j for j in range(i) if starts[j] == of_env), None)
         if twin is not None and len(of_env) >= 3 and len(set(of_env)) >= 2:

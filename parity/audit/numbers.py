@@ -21,7 +21,7 @@ def checksum(array: Any) -> int:
     flat = np.ascontiguousarray(array).reshape(-1)
     if flat.size > 1_000_000:
         flat = np.concatenate([flat[:100_000], flat[100_000:-100_000:101], flat[-100_000:]])
-    return zlib.crc32(flat.tobytes())
+    return zlib.crc32(flat.view(np.uint8).data)
 
 
 def observation_checksum(observation: Any) -> int:
@@ -45,30 +45,30 @@ def sampled(n: int) -> np.ndarray:
 
 def add_returns(figures: ModuleFigures, advantages: Any, targets: Any, rewards: Any, values: Any) -> None:
     """What is learned from, all float ``[rows]``; ``values`` may be None where a framework does not show them."""
+    advantages, targets = (np.asarray(each, dtype=np.float64) for each in (advantages, targets))
     figures.rows = len(targets)
     figures.advantages, figures.targets = Spread.of(advantages), Spread.of(targets)
     figures.rewards = Spread.of(rewards)
     if values is None:
         return
     figures.values = Spread.of(values)
-    variance = float(np.var(targets))
-    if np.isfinite(variance) and figures.values.finite == figures.values.rows and variance > 1e-12:
-        error = float(np.var(targets - values))
-        figures.explained = 1.0 - error / variance
-        figures.value_error = math.sqrt(error) / float(np.abs(targets).max())
-    raw = np.asarray(targets, dtype=np.float64) - values
+    raw = targets - values
     figures.raw = Spread.of(raw)
-    figures.advantage_gap = _no_line(raw, np.asarray(advantages, dtype=np.float64))
+    if figures.raw.is_finite and figures.targets.std > 1e-6:
+        figures.explained = 1.0 - (figures.raw.std / figures.targets.std) ** 2
+        figures.value_error = figures.raw.std / figures.targets.largest
+    figures.advantage_gap = _no_line(raw, figures.raw, advantages, figures.advantages)
 
 
-def _no_line(raw: np.ndarray, shown: np.ndarray) -> float | None:
+def _no_line(raw: np.ndarray, of_raw: Spread, shown: np.ndarray, of_shown: Spread) -> float | None:
     """What of ``shown`` is no rising straight line in ``raw``, as a share of its deviation; 2 for a falling one."""
-    deviations = raw.std(), shown.std()
     # A value function that is right leaves float noise alone, and noise is no line of noise.
-    if not np.isfinite(deviations).all() or deviations[1] == 0 or deviations[0] <= 1e-5 * (1 + np.abs(raw).max()):
+    is_noise = of_raw.std <= 1e-5 * (1 + of_raw.largest)
+    if is_noise or of_shown.std == 0 or not (of_raw.is_finite and of_shown.is_finite):
         return None
-    correlation = float(np.mean((raw - raw.mean()) * (shown - shown.mean())) / deviations[0] / deviations[1])
-    return 2.0 if correlation < 0 else float(np.sqrt(max(0.0, 1.0 - correlation**2)))
+    product = float(np.add.reduce((raw - of_raw.mean) * (shown - of_shown.mean))) / len(raw)
+    correlation = product / of_raw.std / of_shown.std
+    return 2.0 if correlation < 0 else math.sqrt(max(0.0, 1.0 - correlation**2))
 
 
 def gae_gap(
@@ -112,8 +112,10 @@ def add_masks(figures: ModuleFigures, masks: np.ndarray, actions: np.ndarray | N
     parts = np.split(masks, np.cumsum(widths)[:-1], axis=1)
     legal = np.stack([part.sum(axis=1) for part in parts])
     figures.empty_masks = int((legal == 0).any(axis=0).sum())
-    figures.distinct_masks = len({row.tobytes() for row in np.packbits(masks, axis=1)})
-    figures.some_illegal = float((~masks).any(axis=1).mean())
+    packed = np.packbits(masks, axis=1)
+    together, width = packed.tobytes(), packed.shape[1]
+    figures.distinct_masks = len({together[i : i + width] for i in range(0, len(together), width)})
+    figures.some_illegal = float((legal.sum(axis=0) < masks.shape[1]).mean())
     figures.one_legal = float((legal <= 1).all(axis=0).mean())
     if actions is not None:
         chosen = np.asarray(actions).reshape(len(masks), -1).astype(np.int64)

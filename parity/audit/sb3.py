@@ -154,6 +154,8 @@ class _Update:
         self._stepping: dict[str, torch.nn.Parameter] = {}
         self._minibatch = 0
         self._data: Any = None
+        self._late: tuple[Any, Any] | None = None
+        self._widths = _widths(model.action_space)
         self._configured_entropy = float(model.ent_coef)
         self._updates = 0
         self._known: list[int] = []
@@ -226,9 +228,10 @@ class _Update:
         steps = [int(state["step"]) for state in optimizer.state.values() if "step" in state]
         figures.optimizer_steps = min(steps, default=0)
         figures.entropy_coeff = self._configured_entropy, float(model.ent_coef)
-        parameters = self._stepping = self._parameters()
+        named = dict(model.policy.named_parameters())
+        parameters = self._stepping = {name: p for name, p in named.items() if p.requires_grad}
         figures.sizes = {name: p.numel() for name, p in parameters.items()}
-        figures.frozen = [name for name, p in model.policy.named_parameters() if not p.requires_grad]
+        figures.frozen = [name for name in named if name not in parameters]
         now = {name: numbers.checksum(p.detach().cpu().numpy()) for name, p in parameters.items()}
         figures.changed_between = [
             name for name, crc in now.items() if self._left.get(name, crc) != crc or name in self._changed
@@ -236,31 +239,31 @@ class _Update:
         self._before = {name: p.detach().clone() for name, p in parameters.items()}
         self._minibatch = 0
 
-    def _widths(self) -> list[int] | None:
-        try:
-            return choices(self._model.action_space)
-        except CannotStart:
-            return None
-
     def _see_choices(self, figures: ModuleFigures, buffer: Any) -> None:
-        masks, widths = getattr(buffer, "action_masks", None), self._widths()
+        masks, widths = getattr(buffer, "action_masks", None), self._widths
         if masks is None or widths is None:
             return
-        masks = np.asarray(masks).reshape(-1, sum(widths)) > 0
+        masks = np.asarray(masks).reshape(-1, sum(widths))
         rows = numbers.sampled(len(masks))
         actions = np.asarray(buffer.actions).reshape(len(masks), -1)
-        numbers.add_masks(figures, masks[rows], actions[rows], widths)
+        numbers.add_masks(figures, masks[rows] > 0, actions[rows], widths)
 
     def _see_outputs(self, answer: Any, action_masks: Any, data: Any) -> None:
         assert self._figures is not None
         _, logp, entropy = answer
-        first = self._minibatch == 1
-        clip = self._model.clip_range(self._model._current_progress_remaining)
-        numbers.add_ratio(self._figures, _array(logp), _array(data.old_log_prob), float(clip), first)
-        widths = self._widths()
-        if first and widths is not None and entropy is not None:
+        if self._minibatch > 1:
+            self._late = logp.detach(), data.old_log_prob  # only the last one's are told
+            return
+        self._add_ratio(logp, data.old_log_prob, first=True)
+        widths = self._widths
+        if widths is not None and entropy is not None:
             masks = None if action_masks is None else _array(action_masks).reshape(len(logp), -1) > 0
             numbers.add_entropy(self._figures, _array(entropy), masks, widths)
+
+    def _add_ratio(self, logp: Any, before: Any, first: bool) -> None:
+        assert self._figures is not None
+        clip = self._model.clip_range(self._model._current_progress_remaining)
+        numbers.add_ratio(self._figures, _array(logp), _array(before), float(clip), first)
 
     def _at_step(self, optimizer: Any, *_: Any) -> None:
         if self._is_looking:
@@ -280,9 +283,12 @@ class _Update:
 
     def taken(self) -> ModuleFigures | None:
         """The figures of the update that has ended; None where there was none."""
-        figures, self._figures = self._figures, None
+        figures = self._figures
         if figures is None:
             return None
+        if self._late is not None:
+            self._add_ratio(*self._late, first=False)
+        self._figures = self._late = None
         parameters = self._parameters()
         self._changed = [n for n, p in parameters.items() if self._versions.get(n, p._version) != p._version]
         figures.moved = largest_changes(parameters, self._before)
@@ -300,6 +306,13 @@ class _Update:
             self._orphans = [name for name, t in shown if t.grad is not None and id(t) not in stepped]
         self._known, self._updates = parameters, self._updates + 1
         return self._orphans
+
+
+def _widths(space: Any) -> list[int] | None:
+    try:
+        return choices(space)
+    except CannotStart:
+        return None
 
 
 def _array(tensor: Any) -> np.ndarray:

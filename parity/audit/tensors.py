@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,8 +16,7 @@ def norms(gradients: Mapping[str, torch.Tensor | None]) -> dict[str, float]:
     there = {name: g for name, g in gradients.items() if g is not None and g.layout is torch.strided}
     if not there:
         return {}
-    shown = torch.stack([each.float() for each in torch._foreach_norm(list(there.values()))]).tolist()
-    return dict(zip(there, shown, strict=True))
+    return dict(zip(there, _read(torch._foreach_norm(list(there.values()))), strict=True))
 
 
 def largest_changes(parameters: Mapping[str, torch.Tensor], before: Mapping[str, torch.Tensor]) -> dict[str, float]:
@@ -25,9 +24,13 @@ def largest_changes(parameters: Mapping[str, torch.Tensor], before: Mapping[str,
     both = [name for name in before if name in parameters and before[name].numel()]
     if not both:
         return {}
-    changes = [parameters[name].detach() - before[name] for name in both]
-    shown = torch.stack([each.float() for each in torch._foreach_norm(changes, float("inf"))]).tolist()
-    return dict(zip(both, shown, strict=True))
+    changes = torch._foreach_sub([parameters[name].detach() for name in both], [before[name] for name in both])
+    return dict(zip(both, _read(torch._foreach_norm(changes, float("inf"))), strict=True))
+
+
+def _read(numbers: Sequence[torch.Tensor]) -> list[float]:
+    same = len({each.dtype for each in numbers}) == 1
+    return torch.stack(list(numbers) if same else [each.float() for each in numbers]).tolist()
 
 
 def tensors_of(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

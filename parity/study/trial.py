@@ -24,6 +24,7 @@ from parity.results import study as files
 from parity.results.writing import replacing, write_text
 from parity.study.limits import limited
 from parity.study.snapshots import read_snapshot, remove_snapshot, write_snapshot
+from parity.system.board import Board
 from parity.system.machine import peak_memory_mb
 from parity.task import Task
 from parity.task.masks import MaskCounts
@@ -165,12 +166,10 @@ class _Recorder:
 
     def follow(self, session: Session, task: Task, on_progress: Callable[[int, float], None]) -> None:
         """Trains the session to ``spec.steps``, evaluating at 0 and whenever a multiple of ``eval_every`` is passed."""
-        # They import torch: only in the trial's own process.
-        from tensorboardX import SummaryWriter
-
+        # It imports torch: only in the trial's own process.
         from parity.frameworks.network import weights_hash
 
-        self._board = SummaryWriter(str(self._folder))  # for TensorBoard
+        self._board = Board(self._folder)
         if self._eval_runner is None:
             self._eval_runner = session.eval_runner(min(SLOTS, task.eval_episodes))
             self._seen = {"devices": session.devices(), "initial_weights": weights_hash(session.weights())}
@@ -190,8 +189,8 @@ class _Recorder:
             evaluate_s = self._evaluate(eval_runner, task) if due or last else 0.0
             row = {"iteration": len(self._timing)} | dataclasses.asdict(iteration) | {"evaluate_s": evaluate_s}
             self._timing.append(row)
-            for phase in ("sample_s", "returns_s", "update_s"):
-                self._board.add_scalar(f"time/{phase}", row[phase], iteration.steps)
+            phases = {f"time/{phase}": row[phase] for phase in ("sample_s", "returns_s", "update_s")}
+            self._board.add(phases, iteration.steps)
             if due and not last and self._is_kept:
                 self._keep(session)
             on_progress(iteration.steps, self._curve[-1]["return_mean"])
@@ -220,8 +219,8 @@ class _Recorder:
             f"{row['sampled_return_mean']:.4g} sampled"
         )
         means = [files.agent_column(agent, "return_mean") for agent in deterministic.others]
-        for name in ("return_mean", "sampled_return_mean", "length_mean", *means):
-            self._board.add_scalar(f"evaluation/{name}", row[name], self._steps)
+        shown = ("return_mean", "sampled_return_mean", "length_mean", *means)
+        self._board.add({f"evaluation/{name}": row[name] for name in shown}, self._steps)
         self._write_tables()
         return seconds
 
