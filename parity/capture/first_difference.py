@@ -68,13 +68,19 @@ class _Pair:
 
 
 def first_differences(
-    ours: torch.nn.Module, run_ours: Outputs, theirs: torch.nn.Module, run_theirs: Outputs, pairs: Mapping[str, str]
+    ours: torch.nn.Module,
+    run_ours: Outputs,
+    theirs: torch.nn.Module,
+    run_theirs: Outputs,
+    pairs: Mapping[str, str],
+    other_side: str = "SB3",
 ) -> dict[str, str]:
     """``logits`` and ``values`` -> where, on the way to them, the networks part, as a clause; without those that don't.
 
     Args:
         ours, theirs: SB3's network and the port's, with the same weights in paired parameters and on the same observations.
         pairs: SB3's parameter -> the port's.
+        other_side: whose network stands in SB3's place, in words.
     """
     seen, outputs = _traced(ours, run_ours)
     with torch.no_grad():
@@ -90,7 +96,7 @@ def first_differences(
         if output is None or other is None or output.numel() != other.numel():
             continue
         way = [pair for pair in layers if _reaches(ours, pair.ours.name, output)]
-        place = _first(way, output.detach(), other)
+        place = _first(way, output.detach(), other, other_side)
         if place is not None:
             places[which] = place
     return places
@@ -143,13 +149,14 @@ def _first_tensor(values: Any) -> torch.Tensor | None:
     return None
 
 
-def _first(way: list[_Pair], output: torch.Tensor, other: torch.Tensor) -> str | None:
+def _first(way: list[_Pair], output: torch.Tensor, other: torch.Tensor, other_side: str) -> str | None:
     agreed: list[tuple[str, torch.Tensor]] = []
     before = "the observation"
     for pair in way:
         mine, its = pair.ours, pair.theirs
         if not same_numbers(mine.given, its.given):
-            return f"they begin to differ between {before} and {pair.names}{_by_what(agreed, mine.given, its.given)}"
+            by_what = _by_what(agreed, mine.given, its.given, other_side)
+            return f"they begin to differ between {before} and {pair.names}{by_what}"
         if not same_numbers(mine.result, its.result):
             what = f": {mine.kind} there, {its.kind} in the port" if mine.kind != its.kind else ""
             return f"they begin to differ in {pair.names}, which gets the same and gives something else{what}"
@@ -157,23 +164,29 @@ def _first(way: list[_Pair], output: torch.Tensor, other: torch.Tensor) -> str |
         before = pair.names
     other = torch.where(other < MASKED, output.reshape(other.shape), other)
     if way and not same_numbers(output, other):
-        return f"they begin to differ after {way[-1].names}{_by_what(agreed, output, other)}"
+        return f"they begin to differ after {way[-1].names}{_by_what(agreed, output, other, other_side)}"
     return None
 
 
-def _by_what(agreed: list[tuple[str, torch.Tensor]], ours: torch.Tensor, theirs: torch.Tensor) -> str:
-    clause = _of_functions(agreed, ours, theirs) or _of_each_other(ours, theirs) or _of_sums(agreed, ours, theirs)
+def _by_what(agreed: list[tuple[str, torch.Tensor]], ours: torch.Tensor, theirs: torch.Tensor, other_side: str) -> str:
+    clause = (
+        _of_functions(agreed, ours, theirs, other_side)
+        or _of_each_other(ours, theirs, other_side)
+        or _of_sums(agreed, ours, theirs, other_side)
+    )
     return f": {clause}" if clause else ""
 
 
-def _of_functions(agreed: list[tuple[str, torch.Tensor]], ours: torch.Tensor, theirs: torch.Tensor) -> str | None:
+def _of_functions(
+    agreed: list[tuple[str, torch.Tensor]], ours: torch.Tensor, theirs: torch.Tensor, other_side: str
+) -> str | None:
     """Both are functions of one earlier tensor."""
     for _, earlier in reversed(agreed):
         if earlier.numel() != ours.numel() or earlier.numel() != theirs.numel():
             continue
         sides = [_function(earlier, side) for side in (ours, theirs)]
         if None not in sides:
-            return f"SB3 has {sides[0]} there, the port {sides[1]}"
+            return f"{other_side} has {sides[0]} there, the port {sides[1]}"
     return None
 
 
@@ -195,14 +208,16 @@ def _layer_norm(x: torch.Tensor) -> torch.Tensor:
     return functional.layer_norm(x, x.shape[-1:])
 
 
-def _of_sums(agreed: list[tuple[str, torch.Tensor]], ours: torch.Tensor, theirs: torch.Tensor) -> str | None:
+def _of_sums(
+    agreed: list[tuple[str, torch.Tensor]], ours: torch.Tensor, theirs: torch.Tensor, other_side: str
+) -> str | None:
     if ours.numel() != theirs.numel():
         return None
     for name, earlier in agreed:
         if earlier.numel() != ours.numel():
             continue
         for side, difference in (
-            ("SB3", ours - theirs.reshape(ours.shape)),
+            (other_side, ours - theirs.reshape(ours.shape)),
             ("the port", theirs - ours.reshape(theirs.shape)),
         ):
             for function in ("nothing", "tanh", "relu"):
@@ -211,13 +226,13 @@ def _of_sums(agreed: list[tuple[str, torch.Tensor]], ours: torch.Tensor, theirs:
     return None
 
 
-def _of_each_other(ours: torch.Tensor, theirs: torch.Tensor) -> str | None:
+def _of_each_other(ours: torch.Tensor, theirs: torch.Tensor, other_side: str) -> str | None:
     """How the port's numbers come from SB3's, entry by entry."""
     if len(ours) != len(theirs):
         return None
     x, y = (side.reshape(len(side), -1).double() for side in (ours, theirs))
     if x.shape != y.shape:
-        return f"SB3 has {x.shape[1]} numbers there, the port {y.shape[1]}"
+        return f"{other_side} has {x.shape[1]} numbers there, the port {y.shape[1]}"
     bound = SAME * max(1e-30, float(x.abs().max()))
     equal = ((x - y).abs() <= bound).all(0)
     zero = (y == 0).all(0) & (x != 0).any(0)
@@ -225,10 +240,10 @@ def _of_each_other(ours: torch.Tensor, theirs: torch.Tensor) -> str | None:
         return f"{_entries(zero)} {'is' if int(zero.sum()) == 1 else 'are'} 0 in the port"
     factor = float((x * y).sum() / (x * x).sum().clamp(min=1e-30))
     if factor and bool(((y - factor * x).abs() <= abs(factor) * bound).all()):
-        return f"the port's numbers are {factor:.4g} times SB3's"
+        return f"the port's numbers are {factor:.4g} times {other_side}'s"
     order = order_of_columns(x, y)
     if order is not None:
-        return f"the port has SB3's numbers in another order, {_listed(order)}"
+        return f"the port has {other_side}'s numbers in another order, {_listed(order)}"
     left = y != 0
     if bool((~left).any()) and bool(left.any()):
         ratios = (y / torch.where(x == 0, torch.ones_like(x), x))[left & (x.abs() > bound)]
@@ -236,7 +251,7 @@ def _of_each_other(ours: torch.Tensor, theirs: torch.Tensor) -> str | None:
             return f"{float((~left).double().mean()):.0%} of the port's numbers, here and there, are 0, as dropout leaves them"
     if bool(equal.any()):
         return f"{_entries(~equal)} {'differs' if int((~equal).sum()) == 1 else 'differ'}, the others are the same"
-    for side, of, result in (("the port", ours, theirs), ("SB3", theirs, ours)):
+    for side, of, result in (("the port", ours, theirs), (other_side, theirs, ours)):
         name = _function(of, result)
         if name is not None:
             return f"{side} has {name} there besides"

@@ -27,9 +27,11 @@ SEVERITIES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 MOST_FIGURES = 4
 
 
-def print_ladder(out: Console, framework: str, rungs: Mapping[str, RungResult]) -> None:
+def print_ladder(out: Console, framework: str, rungs: Mapping[str, RungResult], other: str = "sb3") -> None:
     """One line per rung: status, what would have passed, and why."""
-    table = Table(title=f"{framework} against sb3", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(
+        title=f"{framework} against {other}", title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
     table.add_column("rung", no_wrap=True, min_width=14)
     table.add_column("status", no_wrap=True, min_width=14)
     table.add_column("max abs", justify="right", no_wrap=True, min_width=8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -54,8 +53,6 @@ def run_check(options: CheckOptions, as_json: bool) -> int:
             f"--load {options.load}: its numbers do not fit together ({in_short(error)}); {again}."
         ) from error
     document.left_out = left_out
-    if options.old_against_new:
-        document = _with_the_old_stack_named(document)
     _show(options, document, ladders, collected)
     if as_json:
         print(document.to_json())
@@ -82,13 +79,6 @@ def _new_stack_alone(options: CheckOptions) -> list[str]:
     if given:
         raise CannotStart(f"--old-against-new: leave {in_words(given)} out; it compares RLlib's two API stacks alone.")
     return ["rllib"]
-
-
-def _with_the_old_stack_named(document: CheckDocument) -> CheckDocument:
-    """In SB3's place stands the old API stack: sentences say so."""
-    # Whole words alone, and not the task's id: names of a user's own may have these in them.
-    text = re.sub(r"\b(MaskablePPO|SB3)\b", "the old stack", document.model_dump_json())
-    return CheckDocument.model_validate_json(text).model_copy(update={"task": document.task})
 
 
 def _stored(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, Capture | None], str]:
@@ -118,12 +108,13 @@ def _show(
     from parity.cli import ladder_table as table
 
     out = console()
+    other = "the old stack" if options.old_against_new else "sb3"
     document.log, stops = write_log(options.out, document.task, collected)
     episodes = {name: trace(capture) for name, capture in collected.items() if capture} if options.trace else {}
     if options.trace:
         document.trace = episodes
     for name in document.frameworks:
-        table.print_ladder(out, name, document.ladder[name])
+        table.print_ladder(out, name, document.ladder[name], other)
         table.print_algorithm(out, document.algorithm.get(name))
         table.print_control(out, document.control.get(name))
     table.print_findings(out, document.findings)
@@ -137,7 +128,6 @@ def _show(
         # A pip extra in brackets is no markup.
         out.print(sentence, markup=False)
     broken = [name for name in document.frameworks if name in ladders and not ladders[name]]
-    other = "the old stack" if options.old_against_new else "sb3"
     out.print(_verdict(document, broken, other), markup=False)
     if not broken:
         table.print_parameter_map(out, document.parameter_map)

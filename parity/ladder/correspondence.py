@@ -11,7 +11,9 @@ from parity.results.capture import Correspondence
 Shapes = dict[str, tuple[int, ...]]
 
 
-def correspond(sb3: Shapes, port: Shapes, given: dict[str, str] | None = None) -> Correspondence:
+def correspond(
+    sb3: Shapes, port: Shapes, given: dict[str, str] | None = None, other_side: str = "SB3"
+) -> Correspondence:
     """Pairs all parameters, or none; then with the candidates of each.
 
     ``given`` (``Task.parameter_map``) is taken as it is. Otherwise a shape that each side has once is a pair; among
@@ -20,8 +22,9 @@ def correspond(sb3: Shapes, port: Shapes, given: dict[str, str] | None = None) -
     Args:
         sb3, port: name -> shape, of every parameter.
         given: SB3's name -> the port's name.
+        other_side: whose parameters stand in SB3's place, in sentences.
     """
-    paired = _paired(sb3, port, given)
+    paired = _paired(sb3, port, given, other_side)
     if paired.pairs:
         return paired
     return dataclasses.replace(paired, candidates=candidates(sb3, port))
@@ -37,7 +40,7 @@ def nearest_names(name: str, others: list[str]) -> list[str]:
     return sorted(others, key=lambda other: -_common_tail(name, other))
 
 
-def _paired(sb3: Shapes, port: Shapes, given: dict[str, str] | None) -> Correspondence:
+def _paired(sb3: Shapes, port: Shapes, given: dict[str, str] | None, other_side: str) -> Correspondence:
     if given is not None:
         for name, other in given.items():
             if name not in sb3 or other not in port:
@@ -53,7 +56,7 @@ def _paired(sb3: Shapes, port: Shapes, given: dict[str, str] | None) -> Correspo
             return Correspondence(reason=f"parameter_map leaves out {', '.join(missing_names[:3])}")
         return Correspondence(pairs=dict(given))
     if sorted(sb3.values()) != sorted(port.values()):
-        count = {"SB3's": sb3, "the port's": port}
+        count = {f"{other_side}'s": sb3, "the port's": port}
         sizes = " and ".join(
             f"{side} {sum(math.prod(shape) for shape in shapes.values()):,} in {len(shapes)} tensors"
             for side, shapes in count.items()

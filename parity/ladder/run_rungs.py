@@ -70,6 +70,7 @@ class LadderResult:
     raw_findings: list[RawFinding]  # all findings, roots first
     # rung of `CARRYING` -> why it could not compare the port with SB3
     not_compared: dict[str, str] = dataclasses.field(default_factory=dict)
+    other_side: str = "SB3"  # whom the port is compared with, in sentences
 
     def __bool__(self) -> bool:
         """Whether it holds: no rung failed or could not run, and no finding is an error."""
@@ -78,7 +79,7 @@ class LadderResult:
 
     def findings(self, task: str, framework: str) -> list[Finding]:
         """For ``summary.json``: roots with their consequences."""
-        return as_findings(self.raw_findings, task, framework)
+        return as_findings(self.raw_findings, task, framework, self.other_side)
 
 
 def run_rungs(capture: Capture, declared: Mapping[str, str] | None = None, tolerance: Tolerance = CPU) -> LadderResult:
@@ -106,7 +107,7 @@ def run_rungs(capture: Capture, declared: Mapping[str, str] | None = None, toler
     findings = settle([each for report in reports.values() for each in report.findings], context.declared)
     rungs = {name: _result(report) for name, report in reports.items()}
     not_compared = {name: why for name in CARRYING if (why := _why_not_compared(rungs[name], reports[name]))}
-    return LadderResult(rungs, findings, not_compared)
+    return LadderResult(rungs, findings, not_compared, context.other_side)
 
 
 def _report_raised(reports: Mapping[str, RungReport], context: Context) -> None:

@@ -38,6 +38,11 @@ class RungInput:
     tolerance: Tolerance
 
     @property
+    def other(self) -> str:
+        """Whom the port is compared with, in sentences."""
+        return self.context.other_side
+
+    @property
     def learning(self) -> str:
         """Id of the learning agent's module."""
         return self.context.learning_module
@@ -161,6 +166,11 @@ class ModuleCheck:
     @property
     def facts(self) -> ModuleFacts:
         return self.inputs.module_facts[self.module]
+
+    @property
+    def other(self) -> str:
+        """Whom the port is compared with, in sentences."""
+        return self.inputs.other
 
     @property
     def choices(self) -> list[int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,8 @@ def test_what_is_lost_in_the_move_is_named(name: str) -> None:
     task, code = MOVES[name]
     result = ladder(task)
     assert not result
+    told = [result.rungs, result.findings("moved", "rllib")]
+    assert not re.search(r"\bSB3\b", str(told)), "the old stack stands in its place"
     assert code in [each.code for each in result.raw_findings if each.is_error and each.root is None]
 
 

@@ -81,12 +81,13 @@ def collect(
     checkpoint: Checkpoint | None = None,
     roll_out: Callable[[Capture, Port, Initial], PortRollout] = roll_out,
     add_reference: Callable[..., None] = sb3_reference.add_reference,
+    other_side: str = "SB3",
 ) -> Capture:
     """The numbers of a port of ``task``, with SB3's weights in its learning module where parameters correspond.
 
     What raises is noted in `Context.raised`; nothing is judged. ``full``: also through ``Algorithm``. ``checkpoint``: weights
     in the place of initial ones. ``roll_out``: opens the port and collects its own numbers;
-    ``add_reference``: computes the other side's returns and updates.
+    ``add_reference``: computes the other side's returns and updates. ``other_side``: who that is, in sentences.
     """
     checkpoint = checkpoint or Checkpoint()
     # A brought sb3_model may look at how many environments it is given; parity's own needs no more than one.
@@ -96,7 +97,7 @@ def collect(
     task = with_own_hyperparameters(task, model)
     capture = Capture()
     context = capture.context
-    context.phases = dict(PHASES)
+    context.phases, context.other_side = dict(PHASES), other_side
     context.declared = dict(task.declared)
     rollout = roll_out(capture, port, lambda learner: _weights(context, task, port, model.policy, learner, checkpoint))
     if (checkpoint.sb3 or checkpoint.port) and capture.contract.has("initial", "weights"):
@@ -241,7 +242,8 @@ def _sb3_side(
             _scaled_weights(own, copied, sb3_policy if direct else None, pairs, rollout.shown(module_id))
     if copied is not None and direct and own.rows.has("observations"):
         with rollout.part(f"unit weights {module_id}"):
-            _unit_weights(own, duplicate(copied), copy.deepcopy(sb3_policy), pairs, rollout.seen[module_id])
+            networks = duplicate(copied), copy.deepcopy(sb3_policy)
+            _unit_weights(own, *networks, pairs, rollout.seen[module_id], context.other_side)
     if copied is not None and module_id in rollout.after:
         with rollout.part(f"sb3 {module_id}"):
             observed = copied.sequences.space() if own.facts.recurrent else copied.observation_space
@@ -296,7 +298,9 @@ def _scaled_weights(own: ModuleCapture, module: Any, policy: Any | None, pairs: 
         sb3_reference.add_random_reference(into, policy, seen)
 
 
-def _unit_weights(own: ModuleCapture, module: Any, policy: Any, pairs: dict[str, str], seen: dict[str, Any]) -> None:
+def _unit_weights(
+    own: ModuleCapture, module: Any, policy: Any, pairs: dict[str, str], seen: dict[str, Any], other_side: str
+) -> None:
     """Both sides on observed rows, their weights such that initial ones hide nothing; ``module`` and ``policy`` are changed."""
     rows = own.rows
     some = np.linspace(0, len(rows.action) - 1, min(UNIT_ROWS, len(rows.action))).astype(np.int64)
@@ -331,7 +335,12 @@ def _unit_weights(own: ModuleCapture, module: Any, policy: Any, pairs: dict[str,
         sb3_logits=array(sb3_logits),
         sb3_values=array(sb3_values.flatten()),
         begins=first_differences(
-            policy, traced(ours), module, traced(lambda: theirs(_all_legal(given, own.facts.mask_key))), pairs
+            policy,
+            traced(ours),
+            module,
+            traced(lambda: theirs(_all_legal(given, own.facts.mask_key))),
+            pairs,
+            other_side,
         ),
     )
     if values is not None:

@@ -40,14 +40,14 @@ def pair_parameters(context: Context, task: Task, policy: Any, module: Any, mask
     What raises while pairings are tried is a note: names decide alone then.
     """
     ours, theirs = ({name: tuple(p.shape) for name, p in network.named_parameters()} for network in (policy, module))
-    by_name = correspond(ours, theirs, task.parameter_map)
+    by_name = correspond(ours, theirs, task.parameter_map, context.other_side)
     other = other_observations(policy.observation_space, module.observation_space, mask_key)
     if other is not None:
         return dataclasses.replace(by_name, pairs={}, reason=by_name.reason or other)
     if task.parameter_map is not None and not by_name.pairs:
         return by_name
     try:
-        return _tried(task, policy, module, by_name, mask_key)
+        return _tried(context, task, policy, module, by_name, mask_key)
     except Exception as error:
         # A module that cannot be run by itself, or an environment that cannot be played.
         note(context, "parameters are told apart by their names and shapes alone", error)
@@ -64,14 +64,16 @@ def other_observations(ours: spaces.Space, theirs: spaces.Space, mask_key: str =
     return None
 
 
-def _tried(task: Task, policy: Any, module: Any, by_name: Correspondence, mask_key: str) -> Correspondence:
+def _tried(
+    context: Context, task: Task, policy: Any, module: Any, by_name: Correspondence, mask_key: str
+) -> Correspondence:
     sets = _observations(task, policy, module, mask_key)
     ours, theirs = _networks(policy, module, sets)
     if by_name.other_network:
         # What no output depends on is no part of a network.
         ours, theirs = (dataclasses.replace(each, left_out=unused(each)) for each in (ours, theirs))
         shapes = [{name: tuple(shape) for name, shape in each.shapes.items()} for each in (ours, theirs)]
-        by_name = correspond(shapes[0], shapes[1])
+        by_name = correspond(shapes[0], shapes[1], other_side=context.other_side)
         if by_name.other_network:
             return by_name
     pairing = find_pairing(ours, theirs, by_name.pairs)

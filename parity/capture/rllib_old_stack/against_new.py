@@ -76,6 +76,7 @@ def capture_old_against_new(task: Task) -> Capture:
             chunk_returns=_old_returns,
             trainer=functools.partial(_OldLoop, settings=policy.config),
         ),
+        other_side="the old stack",
     )
     context = capture.context
     context.framework = "rllib"
@@ -83,7 +84,7 @@ def capture_old_against_new(task: Task) -> Capture:
         context.configuration.native["lost"] = lost(old)
         _of_both(context.configuration, of_policy(old), new.config)
         context.configuration.schedules["sb3"] = hyperparameters.schedules_of_rllib(of_policy(old), task.steps)
-    context.not_applicable = {"lockstep": "whole iterations are compared with SB3 alone"}
+    context.not_applicable = {"lockstep": "whole iterations are compared with the old stack alone"}
     return capture
 
 

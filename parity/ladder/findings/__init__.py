@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import tomllib
 from importlib.resources import files
+from typing import Any
 
 from parity.errors import CannotStart
 from parity.ladder.findings.rule import Rule
 
-RULES: dict[str, Rule] = {
-    code: Rule(code=code, **fields)
-    for code, fields in tomllib.loads(files(__name__).joinpath("rules.toml").read_text(encoding="utf-8")).items()
-}
+_TEXTS: dict[str, dict[str, Any]] = tomllib.loads(files(__name__).joinpath("rules.toml").read_text(encoding="utf-8"))
+
+
+def rule_against(code: str, other_side: str = "SB3") -> Rule:
+    """The rule in words about whom a port is compared with."""
+    texts: dict[str, Any] = {
+        name: text.replace("{other_side}", other_side) if isinstance(text, str) else text
+        for name, text in _TEXTS[code].items()
+    }
+    return Rule(code=code, **texts)
+
+
+RULES: dict[str, Rule] = {code: rule_against(code) for code in _TEXTS}
 
 
 def rule(code: str) -> Rule:

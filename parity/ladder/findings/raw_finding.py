@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from parity.ladder.findings import RULES, consequences
+from parity.ladder.findings import consequences, rule_against
 from parity.results.check import number
 from parity.results.summary import Finding, Severity
 
@@ -77,17 +77,17 @@ def _leads_to(start: RawFinding, end: RawFinding) -> bool:
     return False
 
 
-def as_findings(settled: Sequence[RawFinding], task: str, framework: str) -> list[Finding]:
+def as_findings(settled: Sequence[RawFinding], task: str, framework: str, other_side: str = "SB3") -> list[Finding]:
     """For ``summary.json``: one entry per root, its consequences within."""
     return [
-        _finding(each, [other for other in settled if other.root is each], task, framework)
+        _finding(each, [other for other in settled if other.root is each], task, framework, other_side)
         for each in settled
         if each.root is None
     ]
 
 
-def _finding(finding: RawFinding, following: list[RawFinding], task: str, framework: str) -> Finding:
-    rule = RULES[finding.code]
+def _finding(finding: RawFinding, following: list[RawFinding], task: str, framework: str, other_side: str) -> Finding:
+    rule = rule_against(finding.code, other_side)
     extra: dict[str, Any] = {"message": finding.message}
     if finding.declared is not None:
         extra["declared"] = finding.declared

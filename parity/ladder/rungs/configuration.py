@@ -46,8 +46,8 @@ def configuration(report: RungReport, inputs: RungInput, contract: Contract) -> 
     """Every hyperparameter that RLlib would use otherwise, and settings of RLlib that SB3 has nothing like."""
     config, declared = inputs.configuration, inputs.context.declared
     names = RLLIB_NAMES if config.names is None else config.names
-    _hyperparameters(report, *_with_schedules(_of_the_module(inputs, config), config), declared, names)
-    _optimizer(report, config.optimizer, declared)
+    _hyperparameters(report, *_with_schedules(_of_the_module(inputs, config), config), inputs, names)
+    _optimizer(report, config.optimizer, inputs)
     _normalizes(report, config.normalizes)
     _value_clamp(report, inputs, contract)
     _native(report, inputs, config)
@@ -139,13 +139,14 @@ def _course(values: list[float]) -> str:
     return "a schedule " + " → ".join(f"{value:.3g}" for value in values)
 
 
-def _optimizer(report: RungReport, optimizer: dict[str, str], declared: dict[str, str]) -> None:
+def _optimizer(report: RungReport, optimizer: dict[str, str], inputs: RungInput) -> None:
     """Class and settings; learning rate and Adam's epsilon are hyperparameters of their own."""
     if "port" not in optimizer or optimizer["port"] == optimizer["sb3"]:
         return
-    message = f"the port's optimiser is {optimizer['port']}, SB3's is {optimizer['sb3']}"
+    message = f"the port's optimiser is {optimizer['port']}, {inputs.other}'s is {optimizer['sb3']}"
     fix = "Learner.configure_optimizers_for_module: self.register_optimizer(...)"
-    report.report("PAR010", "config, optimizer", message, dict(optimizer), fix=fix, declared=declared.get("optimizer"))
+    reason = inputs.context.declared.get("optimizer")
+    report.report("PAR010", "config, optimizer", message, dict(optimizer), fix=fix, declared=reason)
 
 
 def _fragments(report: RungReport, config: Configuration, declared: str | None) -> None:
@@ -178,7 +179,7 @@ def _reason(declared: dict[str, str], code: str) -> str | None:
 
 
 def _hyperparameters(
-    report: RungReport, port: dict[str, Any], task: dict[str, Any], declared: dict[str, str], names: dict[str, str]
+    report: RungReport, port: dict[str, Any], task: dict[str, Any], inputs: RungInput, names: dict[str, str]
 ) -> None:
     """``names``: PPOParams' names -> the framework's own, of the fields that it has; a task may declare either name."""
     wanted = dict(task)
@@ -188,14 +189,15 @@ def _hyperparameters(
         for name in names
         if name in wanted and not _equal(wanted[name], port.get(name))
     }
+    declared = inputs.context.declared
     reasons = {name: declared.get(name) or declared.get(names[name]) for name in differ}
     for name, reason in reasons.items():
         if reason:
-            message = _whose(name, differ[name])
+            message = _whose(name, differ[name], inputs.other)
             report.report("PAR010", f"config, {name}", message, {name: differ.pop(name)}, declared=reason)
     if not differ:
         return
-    message = "; ".join(_whose(name, each) for name, each in differ.items())
+    message = "; ".join(_whose(name, each, inputs.other) for name, each in differ.items())
     no_numbers = [name for name, each in differ.items() if not isinstance(each["port"], int | float)]
     consequences = _UPDATE if any(name != "max_grad_norm" or differ[name]["port"] for name in no_numbers) else ()
     fields = {name: wanted[name] for name in differ}
@@ -203,8 +205,8 @@ def _hyperparameters(
     report.report("PAR010", "config", message, differ, fix=fix, explains=consequences)
 
 
-def _whose(name: str, each: dict[str, Any]) -> str:
-    return f"the port's {name} is {each['port']}, the task's (SB3 trains with it) {each['task']}"
+def _whose(name: str, each: dict[str, Any], other_side: str) -> str:
+    return f"the port's {name} is {each['port']}, the task's ({other_side} trains with it) {each['task']}"
 
 
 def _fix(fields: dict[str, Any], task: dict[str, Any]) -> str:

@@ -187,6 +187,6 @@ def _initial_scale(module: ModuleCheck, capture: Contract) -> None:
         name, spread = max(other.items(), key=lambda item: abs(np.log(max(item[1]["port"], 1e-12) / item[1]["sb3"])))
         message = (
             f"{len(other)} of {len(spreads)} weight tensors start with another spread: {name} with a standard deviation of "
-            f"{spread['port']:.3g}, SB3's with {spread['sb3']:.3g}"
+            f"{spread['port']:.3g}, {module.other}'s with {spread['sb3']:.3g}"
         )
         module.report("PAR020", f"parameter {name}", message, {"std": other})

@@ -165,7 +165,9 @@ def _against_sb3(module: ModuleCheck, forward: Forward) -> None:
     for name, order in module.inputs.correspondence.columns.items():
         other = module.inputs.correspondence.pairs[name]
         moved = sum(column != place for place, column in enumerate(order))
-        message = f"{moved} of the {len(order)} inputs of {other} stand in other places than those of SB3's {name}"
+        message = (
+            f"{moved} of the {len(order)} inputs of {other} stand in other places than those of {module.other}'s {name}"
+        )
         module.report("PAR113", f"parameter {other}", message, {"order": order})
     logits, reference = forward.entry("logits", "train"), forward.sb3_logits
     if logits.shape == reference.shape:
@@ -222,7 +224,7 @@ def _scaled_weights(module: ModuleCheck, forward: Forward) -> None:
     for name, ours, theirs in _both_sides(module, forward.scaled, forward.scaled.entry("logits", "train")):
         difference = _on_random(ours, theirs, SCALED_WEIGHTS)
         message = (
-            f"with weights that let SB3's {name} reach {np.abs(theirs).max():.3g}, the port's differ by up to "
+            f"with weights that let {module.other}'s {name} reach {np.abs(theirs).max():.3g}, the port's differ by up to "
             f"{difference.max_abs:.3g}"
         )
         module.require(difference, "PAR109", message, name)
@@ -266,5 +268,7 @@ def _inputs_used(module: ModuleCheck, forward: Forward) -> None:
     """Entries of the observation that change SB3's outputs change the port's."""
     for entry, (port, sb3) in (forward.optional("inputs") or {}).items():
         if port == 0 and sb3 > SOME:
-            message = f"other values of {entry} change SB3's outputs by up to {sb3:.3g}, and the port's not at all"
+            message = (
+                f"other values of {entry} change {module.other}'s outputs by up to {sb3:.3g}, and the port's not at all"
+            )
             module.report("PAR108", f"entry {entry}", message, {"entry": entry, "sb3_moves": float(sb3)})

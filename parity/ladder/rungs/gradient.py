@@ -83,7 +83,7 @@ def _present(module: ModuleCheck, gradient: Gradient) -> None:
     )
     module.report_parameters("PAR602", list(cut), f"of {total} parameters change the outputs and have no gradient", cut)
     module.report_parameters("PAR604", unused, "parameters change no output on this rollout")
-    module.report_parameters("PAR605", frozen, "parameters have requires_grad=False and are trained by SB3")
+    module.report_parameters("PAR605", frozen, f"parameters have requires_grad=False and are trained by {module.other}")
 
 
 def _unregistered_tensors(module: ModuleCheck, gradient: Gradient) -> None:
@@ -120,7 +120,7 @@ def _against_sb3(module: ModuleCheck, gradient: Gradient) -> None:
         return
     message = f"gradients differ by up to {explained.max_rel:.3g} of their norm ({explained.where})"
     if module.require(explained, "PAR603", message, f"parameter {explained.where}"):
-        module.rung.explained.append("the gradient is SB3's with the port's advantages")
+        module.rung.explained.append(f"the gradient is {module.other}'s with the port's advantages")
         module.rung.add_share("advantages", direct.max_rel)
 
 

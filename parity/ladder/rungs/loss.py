@@ -72,11 +72,11 @@ def _terms(module: ModuleCheck, loss: Loss) -> None:
             module.rung.compare(direct)
             continue
         port, sb3 = float(ours[name][0]), float(explaining[0])
-        message = f"the {name} term of the first minibatch is {port:.6g}, SB3's is {sb3:.6g}"
+        message = f"the {name} term of the first minibatch is {port:.6g}, {module.other}'s is {sb3:.6g}"
         if module.require(explained, code, message, _minibatch(0), {"port": port, "sb3": sb3}):
             if name == "policy" and not _standardised(module, loss.advantages):
                 continue
-            module.rung.explained.append(f"the {name} loss is SB3's with the port's advantages")
+            module.rung.explained.append(f"the {name} loss is {module.other}'s with the port's advantages")
 
 
 def _standardised(module: ModuleCheck, advantages: np.ndarray) -> bool:
@@ -88,7 +88,7 @@ def _standardised(module: ModuleCheck, advantages: np.ndarray) -> bool:
         return True
     message = (
         f"the loss takes advantages as they are, and nobody standardises them: mean {advantages.mean():.3g}, standard "
-        f"deviation {spread:.3g}; SB3 standardises them within each minibatch"
+        f"deviation {spread:.3g}; {module.other} standardises them within each minibatch"
     )
     fix = "Keep GeneralAdvantageEstimation among the learner connectors, or standardise in the learner's loss."
     evidence = {"mean": float(advantages.mean()), "standard_deviation": spread}

@@ -190,7 +190,7 @@ def _defective_formula(
 def _references(module: ModuleCheck, returns: Returns) -> list[_Reference]:
     references = []
     if returns.has("sb3_returns"):
-        references.append(_Reference("SB3's buffer", returns.sb3_advantages, returns.sb3_returns))
+        references.append(_Reference(f"{module.other}'s buffer", returns.sb3_advantages, returns.sb3_returns))
     values, bootstrap, rows = returns.optional("values"), returns.optional("bootstrap"), module.rows
     if values is not None and bootstrap is not None and values.shape == rows.valid.shape and bootstrap.ndim == 1:
         own = values[rows.valid].astype(np.float64)

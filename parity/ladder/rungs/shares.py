@@ -66,8 +66,9 @@ def say_noise(module: ModuleCheck, floors: dict[str, float], difference: Differe
     """Notes why a difference holds that the tolerances alone would not have allowed."""
     if difference and not without:
         module.rung.explained.append(
-            f"{module.label}{without.where} differs from SB3's by {without.tolerance_needed:.2g} times the tolerance; SB3's "
-            f"own result changes as much ({max(floors.values()):.2g}) where float noise is added to its first weights"
+            f"{module.label}{without.where} differs from {module.other}'s by {without.tolerance_needed:.2g} times the "
+            f"tolerance; {module.other}'s own result changes as much ({max(floors.values()):.2g}) where float noise is "
+            "added to its first weights"
         )
 
 

@@ -59,8 +59,8 @@ def _against_sb3(module: ModuleCheck, update: Update) -> None:
     left_over = share(ours, runs[nearest], update.before)
     if explained and _says_nothing(module, update, runs[nearest]):
         module.rung.skipped.append(
-            f"{module.label}SB3's own update changes by as much as it moves the weights where float noise is added to the "
-            "first ones: nothing can be told from it"
+            f"{module.label}{module.other}'s own update changes by as much as it moves the weights where float noise is "
+            "added to the first ones: nothing can be told from it"
         )
         return
     if module.rung.compare(explained):
@@ -73,8 +73,8 @@ def _against_sb3(module: ModuleCheck, update: Update) -> None:
     )
     bound, fix = module.settings["clip_range_vf"], None
     if bound is not None and module.inputs.configuration.port.get("clip_range_vf") is None:
-        message += f"; SB3's side clips values with clip_range_vf = {bound:g}, and the port's loss does not"
-        fix = "Leave clip_range_vf out on SB3's side, or train with ExactPPOLearner, which has it as an option."
+        message += f"; {module.other}'s side clips values with clip_range_vf = {bound:g}, and the port's loss does not"
+        fix = f"Leave clip_range_vf out on {module.other}'s side, or train with ExactPPOLearner, which has it as an option."
     evidence = {"unexplained_share_of_update": left_over, **figures(explained)}
     module.report("PAR801", f"parameter {explained.where}", message, evidence, fix=fix)
 

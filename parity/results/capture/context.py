@@ -124,6 +124,7 @@ class Context:
     framework: str = ""
     task: str = ""
     device: str = "cpu"
+    other_side: str = "SB3"  # whom the port is compared with, in sentences
     learning_module: str = ""
     learning_agent: str = ""
     agents: list[str] = field(default_factory=list)  # in the order of Rows.agent
