@@ -36,6 +36,12 @@ def draw_within(shown: Any, rows: int, seed: int = 0) -> Any:
     return tree.map_structure(draw, shown)
 
 
+def whole_rows(shown: Any, rows: int, seed: int = 0) -> Any:
+    """``rows`` of the observations that were shown, each as it was."""
+    picked = np.random.default_rng(seed).integers(len(tree.flatten(shown)[0]), size=rows)
+    return tree.map_structure(lambda values: values[picked], shown)
+
+
 def vary_constants(shown: Any, base: Any, possible: Any, seed: int = 1) -> Any | None:
     """Drawn observations in which elements that were the same in all that was shown have other values.
 

@@ -13,24 +13,27 @@ from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 
-from parity.capture.draws import draw_within, vary_constants
+from parity.capture.draws import draw_within, vary_constants, whole_rows
 from parity.capture.module_capture import ModuleCapture, add_entry
+from parity.capture.raised import note
 from parity.capture.random_masks import random_actions, random_masks
 from parity.capture.scaled_weights import scaled
 from parity.capture.sensitivity import output_sensitivity
 from parity.errors import one_line
 from parity.frameworks.network import nested, sample_observations
 from parity.frameworks.rllib.arrays import array, device_of, flat, probability, take
-from parity.results.capture import Arrays, ChosenActions, RandomObservations, ScaledWeights
+from parity.results.capture import Arrays, ChosenActions, Distribution, RandomObservations, ScaledWeights
 from parity.task.masks import choices
 
 SPACE_SAMPLES = 32
 # Rows on which single parameters are disturbed: enough to reach every input, few enough for large networks.
 SENSITIVITY_ROWS = 64
 PHASES = ("exploration", "inference", "train")
-# Of a module that picks its actions itself: enough to see a bias of a few percent.
+# Of actions as they are drawn: enough to see a bias of a few percent.
 CHOSEN_ROWS = 64
 CHOSEN_TIMES = 64
+# Observed rows on which it is asked whether a module needs its mask.
+MASKED_ROWS = 128
 
 
 def has_values(module: Any) -> bool:
@@ -99,9 +102,7 @@ def forward(own: ModuleCapture, module: Any, columns: dict[str, Any], after: Any
         second = module.forward_train(copy.deepcopy(trained))
         outs, given = _phases(own.add_phase, module, batch, trained, actions)
         own.facts.forward_columns = {phase: sorted(map(str, out)) for phase, out in outs.items()}
-        if Columns.ACTIONS in outs["exploration"]:
-            some = take(batch, np.arange(min(CHOSEN_ROWS, len(rows))))
-            own.distribution.chosen = _chosen(own.module, module, some)
+        _add_played(own, own.distribution, module, batch, outs)
         own.forward.logits_first, own.forward.logits_again = (
             array(out[Columns.ACTION_DIST_INPUTS]) for out in (first, second)
         )
@@ -157,23 +158,58 @@ def _phases(
     return outs, given
 
 
-def _chosen(module_id: str, module: Any, batch: dict[str, Any]) -> ChosenActions:
-    """Lets a module that picks its actions itself do so `CHOSEN_TIMES` times for each row."""
-    many = tree.map_structure(lambda leaf: leaf.repeat_interleave(CHOSEN_TIMES, dim=0), batch)
+def _rows_of_actions(actions: Any) -> np.ndarray:
+    """int64 ``[B, k]``."""
+    rows = array(torch.as_tensor(actions))
+    return rows.reshape(len(rows), -1).astype(np.int64)
+
+
+def _add_played(
+    own: ModuleCapture,
+    into: Distribution | ScaledWeights,
+    module: Any,
+    batch: dict[str, Any],
+    outs: Mapping[str, dict[str, Any]],
+) -> None:
+    """Actions as RLlib takes them: the module's, where it picks them itself, else those of its distribution's class.
+
+    Without exploration one for each row; with it for some rows, `CHOSEN_TIMES` times each.
+
+    Args:
+        outs: what each phase made of the batch.
+    """
+    inferred, explored = outs["inference"], outs["exploration"]
+    try:
+        played = inferred.get(Columns.ACTIONS)
+        if played is None:
+            policy = distribution_class(module, "inference").from_logits(inferred[Columns.ACTION_DIST_INPUTS])
+            played = policy.to_deterministic().sample()
+        into.greedy = _rows_of_actions(played)
+    except Exception as error:
+        note(own.capture.context, f"what {type(module).__name__} plays without exploration is not compared", error)
+    some = np.arange(min(CHOSEN_ROWS, len(explored[Columns.ACTION_DIST_INPUTS])))
+    batch, logits = take(batch, some), explored[Columns.ACTION_DIST_INPUTS][some]
+    picks = Columns.ACTIONS in explored
+    if not (picks or torch.isfinite(logits).all()):
+        return  # nobody can draw from NaN; minus infinity at illegal actions
+
+    def many(part: Any) -> Any:
+        return tree.map_structure(lambda leaf: leaf.repeat_interleave(CHOSEN_TIMES, dim=0), part)
+
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        out = module.forward_exploration(copy.deepcopy(many))
-    distribution = distribution_class(module, "exploration").from_logits(out[Columns.ACTION_DIST_INPUTS])
-    actions = torch.as_tensor(out[Columns.ACTIONS])
-    chosen = ChosenActions(
-        module=module_id,
-        actions=array(actions).reshape(len(actions), -1).astype(np.int64),
+        out = module.forward_exploration(copy.deepcopy(many(batch))) if picks else {}
+        logits = out.get(Columns.ACTION_DIST_INPUTS, many(logits))
+        distribution = distribution_class(module, "exploration").from_logits(logits)
+        actions = torch.as_tensor(out[Columns.ACTIONS] if picks else distribution.sample())
+    chosen = into.chosen = ChosenActions(
+        module=into.module,
+        actions=_rows_of_actions(actions),
         expected_log_prob=array(distribution.logp(actions)),
         probability=array(probability(distribution)),
     )
     if Columns.ACTION_LOGP in out:
         chosen.log_prob = array(out[Columns.ACTION_LOGP])
-    return chosen
 
 
 def unregistered_tensors(module: Any, registered: set[int], columns: dict[str, Any]) -> list[list[int]]:
@@ -250,8 +286,7 @@ def scaled_weights(own: ModuleCapture, module: Any, factors: Mapping[str, float]
             as_trained(module, observations),
             torch.as_tensor(actions[:, 0] if isinstance(module.action_space, spaces.Discrete) else actions),
         )
-        if Columns.ACTIONS in outs["exploration"]:
-            into.chosen = _chosen(own.module, module, batch)
+        _add_played(own, into, module, batch, outs)
         if has_values(module):
             values = module.compute_values(given, embeddings=outs["train"].get(Columns.EMBEDDINGS))
             into.values = array(values)
@@ -263,8 +298,12 @@ def random_observations_for(own: ModuleCapture, module: Any, shown: Any) -> Any:
 
     Args:
         shown: what the environment showed the module, arrays ``[N, …]``, nested: nothing else is drawn, see
-            `parity.capture.draws`. None where nothing is known: any of the module's space then.
+            `parity.capture.draws`. None where nothing is known: any of the module's space then. Of a module that knows
+            what is legal from the rest of the observation (`_knows_masks`), whole observations with their own masks.
     """
+    if _knows_masks(own, module, shown):
+        device = device_of(module)
+        return tree.map_structure(lambda leaf: torch.as_tensor(leaf).to(device), whole_rows(shown, SPACE_SAMPLES))
     if shown is None:
         observations = sample_observations(module.observation_space, SPACE_SAMPLES)
     else:
@@ -281,8 +320,37 @@ def random_observations_for(own: ModuleCapture, module: Any, shown: Any) -> Any:
     )
 
 
+def _knows_masks(own: ModuleCapture, module: Any, shown: Any) -> bool:
+    """Whether a module masks what was shown without its mask: by a copy in the last columns of a vector, by what it computes.
+
+    With another mask than goes with the rest of an observation it is not at fault.
+    """
+    key = own.facts.mask_key
+    if not isinstance(shown, dict) or key not in shown:
+        return False
+    device = device_of(module)
+    given = tree.map_structure(lambda leaf: torch.as_tensor(leaf[:MASKED_ROWS]).to(device), shown)
+    mask = given[key]
+    illegal = mask.reshape(len(mask), -1) == 0
+    if not illegal.any():
+        return False
+    sizes = own.facts.choices or [mask.shape[-1]]
+    other = torch.as_tensor(random_masks(sizes, len(mask))).reshape(mask.shape).to(mask)
+    with torch.no_grad():
+        logits, _ = outputs_of(module, given)
+        again, _ = outputs_of(module, {**given, key: other})
+        played = probability(distribution_class(module, "train").from_logits(logits))
+    knows = torch.equal(logits, again) and played.shape == illegal.shape and float(played[illegal].max()) == 0
+    told = f"{type(module).__name__} masks without its mask: it is compared on observations of the rollout alone"
+    if knows and told not in own.capture.context.notes:
+        own.capture.context.notes.append(told)
+    return knows
+
+
 def unseen_observations_for(own: ModuleCapture, module: Any, shown: Any) -> Any:
-    """The same with other values where all that was shown was the same; None where nothing was."""
+    """The same with other values where all that was shown was the same; None where nothing was, or others would be legal."""
+    if _knows_masks(own, module, shown):
+        return None
     observations = random_observations_for(own, module, shown)
     if shown is None or observations is None:
         return None

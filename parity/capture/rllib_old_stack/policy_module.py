@@ -130,7 +130,10 @@ class _Distribution:
 
     def __init__(self, distribution: Any) -> None:
         self._distribution = distribution
-        self.logp, self.entropy = distribution.logp, distribution.entropy
+        self.logp, self.entropy, self.sample = distribution.logp, distribution.entropy, distribution.sample
+
+    def to_deterministic(self) -> Any:
+        return types.SimpleNamespace(sample=self._distribution.deterministic_sample)
 
     @property
     def probabilities(self) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from parity.ladder.difference import elementwise
@@ -10,11 +12,12 @@ from parity.ladder.rungs.legal import (
     columns_of,
     empty,
     illegal_probability,
+    is_legal,
     largest_entropy,
     legal_log_probabilities,
 )
 from parity.ladder.tolerances import SCALED_WEIGHTS
-from parity.results.capture import ChosenActions, Distribution
+from parity.results.capture import ChosenActions, Distribution, ScaledWeights
 
 # exp of any usual mask constant (-1e8, -1e10, float32's minimum, -inf) is 0 in float32; this allows nothing to be played.
 IMPOSSIBLE = 1e-12
@@ -30,7 +33,8 @@ DRAWN = "train, drawn observations"
 
 def distribution(inputs: RungInput, capture: dict[str, Distribution]) -> RungReport:
     """P(illegal) = 0 and H ≤ log(legal) in every phase; one distribution in all; SB3's log-probs and entropies."""
-    checks = (_mask_honoured, _entropy_bound, _phases_agree, _against_sb3, _chosen_in_rollout, _scaled_weights)
+    of_numbers = (_mask_honoured, _entropy_bound, _phases_agree, _against_sb3)
+    checks = (*of_numbers, _chosen_in_rollout, _greedy_in_rollout, _scaled_weights)
     return check_modules(2, inputs, capture, Distribution, *checks)
 
 
@@ -61,6 +65,49 @@ def _one_method(module: ModuleCheck) -> str | None:
     )
 
 
+def _picks(module: ModuleCheck, phase: str) -> bool:
+    """Whether the module picks its actions itself."""
+    return "actions" in module.facts.forward_columns.get(phase, ())
+
+
+def _greedy_in_rollout(module: ModuleCheck, distribution: Distribution) -> None:
+    if module.mask is not None:
+        _greedy(module, distribution, module.mask, module.place)
+
+
+def _greedy(
+    module: ModuleCheck, numbers: Distribution | ScaledWeights, mask: np.ndarray, place: Callable[[int], str]
+) -> None:
+    """Whether what is played without exploration, as in an evaluation, is legal, and the most likely action.
+
+    A module that picks its actions itself may do so by other rules than the second.
+    """
+    picked = numbers.optional("greedy")
+    if picked is None:
+        return
+    itself = _picks(module, "inference")
+    name = _method(module, "inference") if itself else "to_deterministic() of get_inference_action_dist_cls()"
+    fix = "Leave it to RLlib's class over the masked logits, or take the argmax of those."
+    wrong = np.flatnonzero(~is_legal(picked, mask, module.choices) & ~empty(mask, module.choices))
+    if len(wrong):
+        message = f"without exploration {name} picks an illegal action in {len(wrong)} of {len(mask)} observations"
+        evidence = {"illegal": len(wrong), "observations": len(mask)}
+        module.report("PAR201", f"inference, {place(int(wrong[0]))}", message, evidence, fix=fix)
+        return
+    probability = (numbers.optional("probability") or {}).get("inference")
+    if itself or probability is None or probability.shape != mask.shape or not np.isfinite(probability).all():
+        return
+    for i, columns in enumerate(columns_of(module.choices, mask.shape[-1])):
+        part = probability[:, columns]
+        of_picked = np.take_along_axis(part, picked[:, [i]], axis=1)[:, 0]
+        difference = elementwise(of_picked, part.max(axis=1), SCALED_WEIGHTS, "", place)
+        message = (
+            f"without exploration {name} picks an action that is less likely than another by {difference.max_abs:.3g}"
+        )
+        if not module.require(difference, "PAR205", message, f"inference{difference.where}", fix=fix):
+            return
+
+
 def _usable(module: ModuleCheck, rows: int) -> np.ndarray:
     """bool ``[rows]``: where some action is legal."""
     return np.ones(rows, bool) if module.mask is None else ~empty(module.mask, module.choices)
@@ -71,10 +118,14 @@ def _chosen_in_rollout(module: ModuleCheck, distribution: Distribution) -> None:
 
 
 def _chosen(module: ModuleCheck, chosen: ChosenActions | None) -> None:
-    """Whether a module that picks its actions itself draws them from its distribution, and gives their log-probabilities."""
+    """Whether actions are drawn from the distribution; of a module that picks them itself, with their log-probabilities."""
     if chosen is None or not np.isfinite(chosen.probability).all():
         return
     name = _method(module, "exploration")
+    message, fix = f"{name} picks actions itself, and not from its distribution", _LEAVE_OUT.format(name)
+    if not _picks(module, "exploration"):
+        message = "the sample() of get_exploration_action_dist_cls() does not draw by the class's own probabilities"
+        fix = "Leave sample() to RLlib's class, or let logp() and entropy() be those of what it draws from."
     for i, columns in enumerate(columns_of(module.choices, chosen.probability.shape[-1])):
         probability, picked = chosen.probability[:, columns].astype(np.float64), chosen.actions[:, i]
         # By rank: options of one name differ from row to row, the most likely one is the most likely one.
@@ -85,14 +136,13 @@ def _chosen(module: ModuleCheck, chosen: ChosenActions | None) -> None:
         off = np.abs(counts - expected) / np.maximum(spread, 1.0)
         if off.max() > FAR_OFF:
             rank = int(off.argmax())
-            message = (
-                f"{name} picks actions itself, and not from its distribution: of {len(picked)} draws the "
-                f"{'most likely action' if rank == 0 else f'action of rank {rank + 1}'} came {int(counts[rank])} times, "
-                f"expected {expected[rank]:.0f}"
+            message += (
+                f": of {len(picked)} draws the {'most likely action' if rank == 0 else f'action of rank {rank + 1}'} "
+                f"came {int(counts[rank])} times, expected {expected[rank]:.0f}"
             )
             counted = {"rank": rank, "picked": int(counts[rank]), "expected": float(expected[rank])}
             evidence = {"draws": len(picked), **counted}
-            module.report("PAR205", "exploration", message, evidence, fix=_LEAVE_OUT.format(name))
+            module.report("PAR205", "exploration", message, evidence, fix=fix)
             return
     if chosen.has("log_prob"):
         difference = elementwise(chosen.log_prob, chosen.expected_log_prob, module.tolerance, "log-probability")
@@ -126,6 +176,7 @@ def _scaled_weights(module: ModuleCheck, distribution: Distribution) -> None:
         if not module.require(difference, "PAR205", message, where, fix=_one_method(module)):
             return
     _chosen(module, numbers.optional("chosen"))
+    _greedy(module, numbers, mask, lambda row: f"{where}, drawn observation {row}")
     log_probabilities = legal_log_probabilities(logits, mask, choices)
     of_actions = np.zeros(len(mask))
     for i, columns in enumerate(columns_of(choices, mask.shape[-1])):

@@ -26,13 +26,13 @@ class RandomObservations(Captured):
 
 
 class ChosenActions(Captured):
-    """What a module that picks its actions itself picks, each row many times, beside its distribution."""
+    """What is played, each row many times, beside the distribution: by a module that picks actions itself, else as it draws."""
 
     PARTS = FORWARD
 
     actions: np.ndarray = ABSENT  # int64 [N, k]
-    log_prob: np.ndarray = ABSENT  # [N], its own word, where it gives one
-    expected_log_prob: np.ndarray = ABSENT  # [N], its distribution's
+    log_prob: np.ndarray = ABSENT  # [N], the module's own word, where it gives one
+    expected_log_prob: np.ndarray = ABSENT  # [N], the distribution's
     probability: np.ndarray = ABSENT  # [N, n]
 
 
@@ -47,6 +47,7 @@ class ScaledWeights(Captured):
     probability: Arrays = ABSENT  # phase -> [S, n]
     log_prob: Arrays = ABSENT  # phase -> [S]
     entropy: Arrays = ABSENT  # phase -> [S]
+    greedy: np.ndarray = ABSENT  # int64 [S, k], what is played without exploration
     values: np.ndarray = ABSENT  # [S]
     sb3_logits: np.ndarray = ABSENT  # [S, n], before masking
     sb3_values: np.ndarray = ABSENT  # [S]
@@ -103,6 +104,7 @@ class Distribution(Captured):
     probability: Arrays = ABSENT  # phase -> [V, n]
     log_prob: Arrays = ABSENT  # phase -> [V]
     entropy: Arrays = ABSENT  # phase -> [V]
+    greedy: np.ndarray = ABSENT  # int64 [V, k], what is played without exploration
     chosen: ChosenActions = ABSENT
     sb3_log_prob: np.ndarray = ABSENT  # [V]
     sb3_entropy: np.ndarray = ABSENT  # [V]
