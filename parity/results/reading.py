@@ -30,6 +30,11 @@ def read_bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def read_text(path: Path) -> str:
+    """A stored document of text, in UTF-8; raises as `read_bytes`, and ValueError where it is none."""
+    return read_bytes(path).decode("utf-8")
+
+
 def parse(path: Path, model: type[AnyModel]) -> AnyModel:
     """A JSON file as ``model``.
 

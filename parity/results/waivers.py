@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from parity.errors import CannotStart
 from parity.results.model import Strict
-from parity.results.reading import cannot_read
+from parity.results.reading import cannot_read, read_text
 
 WAIVERS_FILE = "parity-waivers.toml"
 # A waiver that lasts longer has become the normal state, which belongs into the baseline.
@@ -64,7 +64,7 @@ def load_waivers(path: Path) -> list[Waiver]:
     if not path.is_file():
         raise CannotStart(f"--waivers {path}: there is no such file; leave the option out where nothing is waived.")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         return WaiversFile.model_validate(json.loads(text) if path.suffix == ".json" else tomllib.loads(text)).waiver
     except (ValueError, OSError) as error:
         remedy = f"it is TOML with [[waiver]] tables, or JSON, and every waiver has {', '.join(Waiver.model_fields)}"

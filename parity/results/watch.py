@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from parity.errors import CannotStart
 from parity.results.model import Stored
+from parity.results.reading import cannot_read, read_text
 from parity.results.summary import Severity
 
 WATCH_FILE = "watch.jsonl"
@@ -63,11 +64,14 @@ def read_events(path: Path) -> list[WatchEvent]:
     An empty list where there is no such file.
 
     Raises:
-        CannotStart: another line is no event.
+        CannotStart: it cannot be read, or another line is no event.
     """
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = read_text(path).splitlines()
+    except (ValueError, OSError) as error:
+        raise cannot_read(path, error, "it is what parity.watch writes") from error
     events = []
     for number, line in enumerate(lines, start=1):
         try:

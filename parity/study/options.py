@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from pydantic import Field, ValidationError
 
 from parity.errors import CannotStart
+from parity.results.reading import read_text
 from parity.system.options import DEFAULT_OUT, DEFAULT_TIMEOUT_S, AtLeastOne, Names, Options, Timeout, complaint
 from parity.task import suites
 from parity.task.registry import DEFAULT_TASK
@@ -109,8 +110,8 @@ def _config_file() -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        stored = {key.replace("-", "_"): value for key, value in tomllib.loads(path.read_text()).items()}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        stored = {key.replace("-", "_"): value for key, value in tomllib.loads(read_text(path)).items()}
+    except (ValueError, OSError) as error:
         raise CannotStart(f"{CONFIG_FILE}: {error}.") from error
     one_or_several = ("task", "frameworks", "require", "env_kwargs")
     return {

@@ -15,7 +15,10 @@ from report_studies import change_curve, change_trial, write_study
 from parity.errors import CannotStart
 from parity.results import study as files
 from parity.results.ladder import LADDER_FILE
+from parity.results.waivers import load_waivers
+from parity.results.watch import read_events
 from parity.results.writing import write_text
+from parity.study.options import RunOptions
 from parity.verdict.judge import judge_stored
 
 SAME = {"sb3": [0.97, 0.95, 0.98], "rllib": [0.96, 0.98, 0.97]}
@@ -214,6 +217,20 @@ def test_nobody_waits_for_a_pipe_in_the_place_of_a_document(tmp_path: Path) -> N
     assert files.list_studies(tmp_path) == [study]
     with pytest.raises(CannotStart, match="is not a study"):
         files.load_study(study)
+
+
+def test_what_is_too_large_for_a_document_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("parity.toml", "waivers.toml", "watch.jsonl"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(2**33)
+    for read in (
+        lambda: load_waivers(Path("waivers.toml")),
+        lambda: read_events(Path("watch.jsonl")),
+        RunOptions().resolved,
+    ):
+        with pytest.raises(CannotStart, match="8589934592 bytes, more than a document"):
+            read()
 
 
 def test_a_file_that_cannot_be_written_whole_keeps_its_old_text(
