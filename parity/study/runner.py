@@ -15,6 +15,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune import PlacementGroupFactory
 
 from parity.errors import CannotStart, in_short
@@ -32,7 +33,7 @@ from parity.study.progress import (
 from parity.study.snapshots import own_key, read_snapshot
 from parity.study.trial import TrialSpec, is_for_want_of_room, lost_trial, run_trial
 from parity.system.console import say
-from parity.system.ray_session import connect
+from parity.system.ray_session import RayDied, connect
 from parity.system.scratch import scratch
 from parity.task.registry import TaskRef, folders_of
 
@@ -154,13 +155,27 @@ def run_trials(study: files.StudyRecord, specs: list[TrialSpec], on_cluster: boo
             ),
         )
         with contextlib.redirect_stdout(sys.stderr):
-            results = tuner.fit()
+            results = fit(tuner)
     for spec, result in zip(specs, results, strict=True):
         if (result.metrics or {}).get(NO_ROOM):
             raise OSError(*result.metrics[NO_ROOM])
         if not has_ended(spec):
             cause = in_short(result.error) if result.error is not None else result.metrics[CRASHED]
             lost_trial(spec, f"its process died {RETRIES + 1} times, at last so: {cause}")
+
+
+def fit(tuner: tune.Tuner) -> tune.ResultGrid:
+    """Tune's results.
+
+    Raises:
+        RayDied: Ray ended trials in a way for which Tune has no retry, as when the machine ran out of memory.
+    """
+    try:
+        return tuner.fit()
+    except RuntimeError as error:
+        if not isinstance(error.__cause__, RayError):
+            raise
+        raise RayDied(f"Ray ended trials: {in_short(error.__cause__)}.") from error
 
 
 def has_ended(spec: TrialSpec) -> bool:

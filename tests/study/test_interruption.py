@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.exceptions import OutOfMemoryError
 
 from parity.results import study as files
 from parity.study import runner
+from parity.study.runner import fit
 from parity.study.trial import TrialSpec
+from parity.system.ray_session import RayDied
 from parity.task.registry import TaskRef
 
 # Slow enough to be caught in the middle.
@@ -137,3 +140,16 @@ def test_a_trial_that_had_time_to_say_that_it_was_interrupted_is_unfinished(
     if status is not None:
         files.TrialMeta(task="t", framework="sb3", seed=0, status=status, started="").write(tmp_path / "trial.json")
     assert runner.has_ended(spec) is ended
+
+
+class KilledForMemory:
+    def fit(self) -> None:
+        error = OutOfMemoryError(
+            "2 worker(s) were killed due to the node running low on memory.\nTop memory users: ..."
+        )
+        raise RuntimeError(f"Caught unexpected exception: {error}") from error
+
+
+def test_a_ray_that_kills_trials_for_memory_is_started_again() -> None:
+    with pytest.raises(RayDied, match=r"Ray ended trials: .*low on memory"):
+        fit(KilledForMemory())  # type: ignore[arg-type]
