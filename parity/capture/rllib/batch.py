@@ -46,7 +46,10 @@ def batch_of(rollout: PortRollout, episodes: list[Any]) -> None:
             rollout.copies[module_id] = unrolled(duplicate(module).cpu(), on_cpu, anew=True)
         else:
             lengths = [len(chunk) for chunk in chunks.get(module_id, [])]
-            rollout.seen[module_id] = {**columns, Columns.OBS: _as_given(given.get(module_id), columns, lengths)}
+            shown = given.get(module_id)
+            rollout.seen[module_id] = {**columns, Columns.OBS: _as_given(shown, columns, lengths)}
+            if shown is not None and len(tree.flatten(shown)[0]) == sum(lengths) + len(lengths):
+                rollout.appended[module_id] = take(shown, _behind(lengths))
             rollout.entries[module_id] = rollout.seen[module_id][Columns.OBS]
             rollout.copies[module_id] = duplicate(module).cpu()
         arrays = flat(rollout.seen[module_id])
@@ -100,9 +103,13 @@ def _as_given(given: Any, columns: dict[str, Any], lengths: list[int]) -> Any:
     if shown == rows:
         return given
     if shown == sum(lengths) + len(lengths) and rows == sum(lengths):
-        decisions = np.delete(np.arange(shown), np.cumsum([length + 1 for length in lengths]) - 1)
-        return take(given, decisions)
+        return take(given, np.delete(np.arange(shown), _behind(lengths)))
     return columns[Columns.OBS]
+
+
+def _behind(lengths: list[int]) -> np.ndarray:
+    """Numbers of the rows for bootstrapping that stand behind chunks of these lengths, int64 ``[chunks]``."""
+    return np.cumsum([length + 1 for length in lengths]) - 1
 
 
 def _chunks(rollout: PortRollout, episodes: list[Any]) -> dict[str, list[list[Move]]]:
@@ -149,13 +156,17 @@ def identify(rollout: PortRollout, module_id: str, chunks: list[list[Move]], row
 def _as_connected(rollout: PortRollout, module_id: str) -> None:
     """Where connectors give the module other entries than the environment shows, it can take nothing but what it got."""
     own, seen = rollout.of(module_id).rows, rollout.seen[module_id][Columns.OBS]
-    decisions, bootstraps = (by_entry(take(seen, np.flatnonzero(rows))) for rows in (own.valid, ~own.valid))
+    decisions = by_entry(take(seen, np.flatnonzero(own.valid)))
     shown = own.observations
     if shown.keys() == decisions.keys() and all(shown[name].size == decisions[name].size for name in shown):
         return
     rollout.connected[module_id] = decisions
     ends = int((np.diff(own.chunk) != 0).sum()) + 1
-    if int((~own.valid).sum()) == ends:
-        rollout.after[module_id] = bootstraps if isinstance(seen, dict | tuple) else bootstraps[OBSERVATIONS_KEY]
-    else:
+    bootstraps = rollout.appended.get(module_id)
+    if bootstraps is None and int((~own.valid).sum()) == ends:
+        bootstraps = take(seen, np.flatnonzero(~own.valid))
+    if bootstraps is None:
         del rollout.after[module_id]
+    else:
+        after = by_entry(bootstraps)
+        rollout.after[module_id] = after if isinstance(seen, dict | tuple) else after[OBSERVATIONS_KEY]

@@ -240,10 +240,14 @@ def _sb3_side(
     if copied is not None and own.facts.mask_in_space:
         with rollout.part(f"scaled weights {module_id}"):
             _scaled_weights(own, copied, sb3_policy if direct else None, pairs, rollout.shown(module_id))
+    connected = rollout.connected.get(module_id)
+    if direct and connected is not None and (_fits(own.rows.observations, space) or not _fits(connected, space)):
+        connected = None
     if copied is not None and direct and own.rows.has("observations"):
+        shown = own.rows.observations if connected is None else connected
         with rollout.part(f"unit weights {module_id}"):
             networks = duplicate(copied), copy.deepcopy(sb3_policy)
-            _unit_weights(own, *networks, pairs, rollout.seen[module_id], context.other_side)
+            _unit_weights(own, *networks, pairs, rollout.seen[module_id], shown, context.other_side)
     if copied is not None and module_id in rollout.after:
         with rollout.part(f"sb3 {module_id}"):
             observed = copied.sequences.space() if own.facts.recurrent else copied.observation_space
@@ -256,9 +260,18 @@ def _sb3_side(
                 rollout.after[module_id],
                 ppo,
                 adam_eps,
-                None if direct else rollout.connected.get(module_id),
+                connected,
                 pairs if direct else None,
             )
+
+
+def _fits(observations: Arrays, space: Any) -> bool:
+    """Whether SB3's network can take them: connectors may make of the environment's what it shows SB3, or something else."""
+    try:
+        for_policy({name: part[:1] for name, part in observations.items()}, space)
+    except (KeyError, ValueError, RuntimeError):
+        return False
+    return True
 
 
 def _unseen(rollout: PortRollout, own: ModuleCapture, module: Any, policy: Any) -> None:
@@ -299,21 +312,30 @@ def _scaled_weights(own: ModuleCapture, module: Any, policy: Any | None, pairs: 
 
 
 def _unit_weights(
-    own: ModuleCapture, module: Any, policy: Any, pairs: dict[str, str], seen: dict[str, Any], other_side: str
+    own: ModuleCapture,
+    module: Any,
+    policy: Any,
+    pairs: dict[str, str],
+    seen: dict[str, Any],
+    observations: Arrays,
+    other_side: str,
 ) -> None:
-    """Both sides on observed rows, their weights such that initial ones hide nothing; ``module`` and ``policy`` are changed."""
+    """Both sides on observed rows, their weights such that initial ones hide nothing; ``module`` and ``policy`` are changed.
+
+    ``observations``: of the decisions, as SB3's policy takes them.
+    """
     rows = own.rows
     some = np.linspace(0, len(rows.action) - 1, min(UNIT_ROWS, len(rows.action))).astype(np.int64)
-    shown = for_policy({name: part[some] for name, part in rows.observations.items()}, policy.observation_space)
+    shown = for_policy({name: part[some] for name, part in observations.items()}, policy.observation_space)
     given = tree.map_structure(lambda leaf: leaf.cpu(), take(seen[Columns.OBS], np.flatnonzero(rows.valid)[some]))
 
     def ours() -> tuple[torch.Tensor, torch.Tensor]:
         return sb3_reference.outputs(policy, shown)
 
-    def theirs(observations: Any = given) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def theirs(taken: Any = given) -> tuple[torch.Tensor, torch.Tensor | None]:
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            return outputs_of(module, observations)
+            return outputs_of(module, taken)
 
     def centred(logits: torch.Tensor, values: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
         """SB3 normalises logits within each sub-action, others don't; a distribution of one's own may take other inputs."""

@@ -50,6 +50,8 @@ class PortRollout:
     copies: dict[str, Any] = dataclasses.field(default_factory=dict)  # the modules as they were before the update
     # module id -> the observations that followed the last row of each chunk, columns of arrays
     after: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # module id -> the rows that the learner's connectors append for bootstrapping, one behind each chunk, nested tensors
+    appended: dict[str, Any] = dataclasses.field(default_factory=dict)
     # module id -> observations of the decisions behind connectors that change their entries, arrays by path
     connected: dict[str, Any] = dataclasses.field(default_factory=dict)
     first_calls: FirstCalls = dataclasses.field(default_factory=FirstCalls)  # of the first sub-environment

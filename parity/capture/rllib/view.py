@@ -23,6 +23,7 @@ from gymnasium import spaces
 from ray.rllib.core.columns import Columns
 
 from parity.capture.raised import note
+from parity.capture.rllib.connectors import Connected
 from parity.capture.rllib.env_contract import EnvContractReader
 from parity.capture.rllib.recording import shares_memory
 from parity.capture.rllib.repetition import FirstCalls, first_difference, first_episode, same
@@ -78,6 +79,16 @@ def view(capture: Capture, task: Task, port: Port, learner: Any, sampled: list[C
     seen = port.agents[port.learning_agent][0]
     wrapped = is_wrapped(seen, single.observation_space, port.mask_key)
     differing, bounds = _spaces_differ(single.observation_space, seen, port.mask_key)
+    met: Any = multi
+    if differing is not None and port.config._env_to_module_connector is not None:
+        behind = _behind_connectors(capture.context, multi, port)
+        if behind is not None and _spaces_differ(single.observation_space, behind.space, port.mask_key)[0] is None:
+            met, differing = behind, None
+            wrapped = is_wrapped(behind.space, single.observation_space, port.mask_key)
+            capture.context.notes.append(
+                "connectors make of the multi-agent environment's observations what the single-agent one shows: they are "
+                "compared behind them"
+            )
     result = capture.contract.view = View(spaces=differing, bounds=bounds)
     rows = _Rows()
     frozen = _frozen(port, learner)
@@ -92,7 +103,7 @@ def view(capture: Capture, task: Task, port: Port, learner: Any, sampled: list[C
             ):
                 break
             others = _others(single, frozen, episode)
-            player = _Player(multi, port.learning_agent, episode, wrapped, others, port.mask_key)
+            player = _Player(met, port.learning_agent, episode, wrapped, others, port.mask_key)
             try:
                 _episode(rows, episode, single, again, player, most)
             except CannotStart:
@@ -133,6 +144,14 @@ def view(capture: Capture, task: Task, port: Port, learner: Any, sampled: list[C
         note(capture.context, f"the mask that the environment shows as {place} is not compared", error)
     result.convention = single.convention
     _without_masks(capture.context, result, task, seen, port.mask_key)
+
+
+def _behind_connectors(context: Context, env: Any, port: Port) -> Connected | None:
+    try:
+        return Connected(env, port)
+    except Exception as error:
+        note(context, "what connectors make of the environment's observations is not compared", error)
+        return None
 
 
 class _Stopped(Exception):

@@ -234,8 +234,8 @@ def _advantages(
         return
     if standardised is None:
         _ = returns.values  # without them nothing says whether these are RLlib's standardised ones
-        if not raw:
-            return
+    if not raw:
+        return  # raw ones are no standardised ones, and nothing says which they should be
     difference = raw[0] if standardised is None else standardised
     message = f"advantages are off by up to {difference.max_abs:.3g} ({difference.where})"
     module.require(difference, "PAR405", message, difference.where)
