@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parity.capture import against_old_stack, collect
 from parity.errors import CannotStart, NotSupported
-from parity.results import capture_file
-from parity.results.capture import Capture
 
 if TYPE_CHECKING:
     from parity.capture.checkpoint import Checkpoint
-    from parity.cli.check import CheckOptions
+    from parity.results.capture import Capture
 
 # New objects until Python looks for cycles among them. PyTorch's and Ray's modules are hundreds of thousands of objects that
 # stay: at the default of 700, a tenth of a check goes into looking at them.
 OBJECTS_UNTIL_COLLECTION = 50_000
 
 
-def collected(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, Capture | None], str, dict[str, str]]:
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """The options of ``parity check`` that say what is collected: ``CheckOptions`` would bring the command line's packages."""
+
+    task: str | None
+    frameworks: list[str] | None
+    device: str
+    save: Path | None
+    checkpoint: Path | None
+    sb3_checkpoint: Path | None
+    trust_checkpoint: bool
+    lockstep: int | None
+    old_against_new: bool
+    full: bool
+
+
+def collected(options: Wanted, names: list[str]) -> tuple[str, dict[str, Capture | None], str, dict[str, str]]:
     """In a process of its own: the task's id, each framework's numbers, the device, and who cannot run and why."""
+    from parity.capture import against_old_stack, collect
     from parity.task import registry as tasks
 
     gc.set_threshold(OBJECTS_UNTIL_COLLECTION)
@@ -69,7 +84,7 @@ def collected(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, C
     return task.id, collected, device, left_out
 
 
-def _checkpoint(options: CheckOptions) -> Checkpoint | None:
+def _checkpoint(options: Wanted) -> Checkpoint | None:
     from parity.capture.checkpoint import Checkpoint, rllib_weights, sb3_weights
 
     if options.checkpoint is not None and options.sb3_checkpoint is not None:
@@ -80,6 +95,8 @@ def _checkpoint(options: CheckOptions) -> Checkpoint | None:
 
 
 def _save(capture: Capture, path: Path) -> None:
+    from parity.results import capture_file
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         capture_file.save(capture, path)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from parity import frameworks
+from parity.cli.collect_for_check import Wanted, file_of
 from parity.cli.collect_for_check import collected as collected_for_check
-from parity.cli.collect_for_check import file_of
-from parity.cli.github import annotate_findings
 from parity.errors import CannotStart, in_short, in_words
-from parity.ladder.judge import judge
-from parity.ladder.log import write_log
-from parity.ladder.run_rungs import LadderResult
-from parity.ladder.trace import trace
-from parity.results import capture_file
-from parity.results.capture import Capture
-from parity.results.check import CheckDocument
 from parity.system.console import console
 from parity.system.subprocesses import run_in_subprocess
 
 if TYPE_CHECKING:
     from parity.cli.check import CheckOptions
+    from parity.ladder.run_rungs import LadderResult
+    from parity.results.capture import Capture
+    from parity.results.check import CheckDocument
 
 DEFAULT_FRAMEWORKS = ("rllib", "rllib-exact")
 
@@ -39,9 +35,17 @@ def run_check(options: CheckOptions, as_json: bool) -> int:
     if options.load is not None:
         task_id, collected, device = _stored(options, names)
     else:
+        wanted = Wanted(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Wanted)})
         task_id, collected, device, left_out = run_in_subprocess(
-            collected_for_check, options, names, about=f"--task {options.task}", timeout=options.timeout
+            collected_for_check,
+            wanted,
+            names,
+            about=f"--task {options.task}",
+            timeout=options.timeout,
+            meanwhile=_prepare,
         )
+    from parity.ladder.judge import judge
+
     try:
         document, ladders = judge(task_id, collected, device)
     except Exception as error:
@@ -57,6 +61,15 @@ def run_check(options: CheckOptions, as_json: bool) -> int:
     if as_json:
         print(document.to_json())
     return document.exit_code
+
+
+def _prepare() -> None:
+    """Imports what judges and shows, while another process collects."""
+    import parity.cli.github
+    import parity.cli.ladder_table
+    import parity.ladder.judge
+    import parity.ladder.log
+    import parity.ladder.trace  # noqa: F401
 
 
 def _names(wanted: list[str] | None) -> list[str]:
@@ -84,6 +97,8 @@ def _new_stack_alone(options: CheckOptions) -> list[str]:
 def _stored(options: CheckOptions, names: list[str]) -> tuple[str, dict[str, Capture | None], str]:
     """Numbers from ``--load``; the frameworks are those that were saved."""
     assert options.load is not None
+    from parity.results import capture_file
+
     path = options.load
     several = [file_of(path, name, True) for name in names]
     files = [path] if path.exists() else [file for file in several if file.exists()]
@@ -106,6 +121,9 @@ def _show(
     collected: dict[str, Capture | None],
 ) -> None:
     from parity.cli import ladder_table as table
+    from parity.cli.github import annotate_findings
+    from parity.ladder.log import write_log
+    from parity.ladder.trace import trace
 
     out = console()
     other = "the old stack" if options.old_against_new else "sb3"

@@ -50,12 +50,19 @@ class ProcessDied(CannotStart):
         return ProcessDied, (self.about, self.code)
 
 
-def run_in_subprocess(work: Callable[..., T], *arguments: object, about: str, timeout: float | None = None) -> T:
+def run_in_subprocess(
+    work: Callable[..., T],
+    *arguments: object,
+    about: str,
+    timeout: float | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> T:
     """Runs ``work(*arguments)`` in a fresh process, and ends with it everything that it started.
 
     Args:
         about: the subject of the sentences below.
         timeout: seconds that it may take; None for no limit.
+        meanwhile: called here while it works.
 
     Raises:
         ProcessDied: it ended without an answer.
@@ -70,14 +77,17 @@ def run_in_subprocess(work: Callable[..., T], *arguments: object, about: str, ti
         with fixed_hash_seed():
             process.start()
         sender.close()
-        result, error = _answer(process, receiver, about, timeout)
+        result, error = _answer(process, receiver, about, timeout, meanwhile)
     if error is not None:
         raise error
     return result
 
 
-def _answer(process: BaseProcess, receiver: Connection, about: str, timeout: float | None) -> Any:
+def _answer(
+    process: BaseProcess, receiver: Connection, about: str, timeout: float | None, meanwhile: Callable[[], object]
+) -> Any:
     try:
+        meanwhile()
         # The sentinel as well: a process that the user's code forked may hold the pipe open.
         if not wait([receiver, process.sentinel], timeout):
             raise CannotStart(
