@@ -43,6 +43,7 @@ _REFERENCES: dict[str, Reference] = {
 
 
 def _task(name: str, id: str, self_play: bool = False, **settings: Any) -> Task:
+    evaluated = partial(evaluated_against_uniform, name=name) if self_play else None
     return Task(
         id=id,
         env=partial(against_uniform, name),
@@ -50,7 +51,8 @@ def _task(name: str, id: str, self_play: bool = False, **settings: Any) -> Task:
         reference=_REFERENCES[name],
         multi_agent_env=partial(make_game, name) if self_play else None,
         learning_agent=FIRST[name] if self_play else None,
-        rllib_config=partial(evaluated_against_uniform, name=name) if self_play else None,
+        rllib_config=evaluated,
+        rllib_old_config=evaluated,
         **_SETTINGS | settings,
     )
 
