@@ -19,7 +19,7 @@ from pydantic_core import from_json
 
 from parity.errors import CannotStart, first_refusal, one_line
 from parity.results.capture import Capture
-from parity.results.reading import complaint
+from parity.results.reading import complaint, size_of_file
 from parity.results.writing import replacing
 
 SCHEMA_VERSION = 2
@@ -54,6 +54,7 @@ def load(path: Path) -> Capture:
     """
     again = "write it again with `parity check --save`"
     try:
+        size_of_file(path)
         with zipfile.ZipFile(path) as archive:
             _bounded(archive)
             names = archive.namelist()

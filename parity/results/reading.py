@@ -15,18 +15,29 @@ AnyModel = TypeVar("AnyModel", bound=BaseModel)
 MOST_BYTES = 2**25
 
 
+def size_of_file(path: Path) -> int:
+    """Bytes.
+
+    Raises:
+        OSError: nobody can look at it.
+        ValueError: it is a pipe or a device, which whoever reads may wait for without end.
+    """
+    about = path.stat()
+    if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+        raise ValueError("it is no file but a pipe or a device")
+    return about.st_size
+
+
 def read_bytes(path: Path) -> bytes:
     """A stored document.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is too large to be one.
+        ValueError: it is no file, or too large to be a document.
     """
-    about = path.stat()
-    if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
-        raise ValueError("it is no file: to read a pipe or a device would wait, maybe for ever")
-    if about.st_size > MOST_BYTES:
-        raise ValueError(f"{about.st_size} bytes, more than a document of parity's can have")
+    size = size_of_file(path)
+    if size > MOST_BYTES:
+        raise ValueError(f"{size} bytes, more than a document of parity's can have")
     return path.read_bytes()
 
 
