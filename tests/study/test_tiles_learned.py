@@ -14,8 +14,7 @@ pytestmark = pytest.mark.slow
 
 def test_both_frameworks_learn_tiles_and_never_act_illegally(parity: Any) -> None:
     outcome = parity("run", "--frameworks", "sb3", "rllib", "--name", "tiles", timeout=1800)
-    # Whether three seeds are enough to call them equal is a matter of their draws.
-    assert outcome.returncode in (0, 3), outcome.stderr
+    assert outcome.returncode == 0, outcome.stderr
     task = parity.summary("tiles")["tasks"]["tiles"]
     assert task["learns"] == {"sb3": "LEARNS", "rllib": "LEARNS"}
     for framework in ("sb3", "rllib"):
