@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import inspect
 import multiprocessing
 import os
@@ -173,6 +174,8 @@ def _child(sender: Connection, work: Callable[..., Any], arguments: tuple[object
     _begin()
     sender.send(answer_of(work, arguments))
     sender.close()
+    # What ends with the process is not searched for cycles first: with PyTorch and Ray that takes a second.
+    gc.freeze()
 
 
 def answer_of(work: Callable[..., Any], arguments: tuple[object, ...]) -> tuple[Any, Exception | None]:
