@@ -39,11 +39,13 @@ def limited(seconds: float, memory_mb: float | None, exceeded: Callable[[str], N
                         child.kill()
                 os._exit(1)
 
-    threading.Thread(target=look, daemon=True).start()
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
     try:
         yield
     finally:
         over.set()
+        watcher.join()  # what is over is not ended any more
 
 
 def _resident_mb(process: psutil.Process) -> float:
