@@ -1,9 +1,9 @@
 """Minibatches of an update on a GPU as replays of one CUDA graph, whose kernels are launched at once.
 
-Of a small network the update is bound by launches: forward pass, loss, backward pass, clipping and Adam are some two hundred
-kernels of a few microseconds each. A graph holds them, and reads everything that changes from buffers that keep their place:
-the train batch, the rows of each minibatch, and the two numbers of Adam that depend on how many steps it has made. Nothing in
-it waits for the GPU; whether every gradient was finite is asked once for all minibatches together.
+Of a small network the update is bound by launches: forward pass, loss, backward pass, clipping and Adam are many short
+kernels. A graph holds them, and reads everything that changes from buffers that keep their place: the train batch, the rows of
+each minibatch, and the two numbers of Adam that depend on how many steps it has made. Nothing in it waits for the GPU; whether
+every gradient was finite is asked once for all minibatches together.
 """
 
 from __future__ import annotations
