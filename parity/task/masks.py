@@ -98,16 +98,22 @@ class _Maskable:
         return None
 
     def read(self, raw: Any) -> np.ndarray | None:
-        """A mask that is one plain array of zeros and ones, one byte each, as bool ``[n_logits]``; None for all others."""
+        """A mask that is one plain array of zeros and ones, one byte each, or a list of booleans, as bool ``[n_logits]``.
+
+        None for all others.
+        """
         if type(raw) is np.ndarray and raw.shape == (self.n_logits,) and raw.dtype.char in _BYTES:
             # One pass over the bytes finds what is neither 0 nor 1, in a quarter of the time of two comparisons of arrays.
             return None if raw.tobytes().strip(_ZEROS_AND_ONES) else raw.astype(bool)
+        if type(raw) is list and len(raw) == self.n_logits and _BOOLEANS.issuperset(map(type, raw)):
+            return np.array(raw)
         return None
 
 
 # NumPy's characters of bool, int8 and uint8.
 _BYTES = "?bB"
 _ZEROS_AND_ONES = b"\x00\x01"
+_BOOLEANS = {bool, np.bool_}
 _known: dict[int, _Maskable] = {}
 # Some environments make a new space whenever they are asked for it.
 _MOST_KNOWN = 256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -258,6 +259,24 @@ def test_an_environment_that_uses_its_arrays_again_is_copied() -> None:
     _, ((episodes, *_),) = sampled(two_agents(), FastExactEnvRunner, [{"num_timesteps": 20}])
     seen = episodes[0].agent_episodes["left"].get_observations()
     assert [each["observations"][0] for each in seen] == list(range(len(seen)))
+
+
+def test_python_searches_for_cycles_less_often_within_a_rollout_and_as_before_after_it() -> None:
+    thresholds: list[int] = []
+
+    class Looks(TwoAgents):
+        def step(self, actions: Any) -> Any:
+            thresholds.append(gc.get_threshold()[0])
+            return super().step(actions)
+
+    config = two_agents()
+    config.environment(lambda _: Looks())
+    config.env_runner_cls = FastEnvRunner
+    runner = make_env_runner(config)
+    before = gc.get_threshold()
+    thresholds.clear()
+    runner.sample(num_timesteps=20)
+    assert set(thresholds) == {20_000} and gc.get_threshold() == before
 
 
 def test_an_entry_of_another_shape_stops_the_rollout() -> None:

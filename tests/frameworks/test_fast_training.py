@@ -33,7 +33,7 @@ ITERATIONS = 3
 
 @pytest.fixture(autouse=True)
 def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(FastPPOLearner, "leaves_out_rows", False)  # whose last bits differ
+    monkeypatch.setattr(FastPPOLearner, "to_the_last_bit", True)  # whose last bits differ
     with one_thread():
         yield
 
@@ -287,7 +287,7 @@ def short_episodes(task: Any) -> Any:
 def test_rows_that_count_for_nothing_are_left_out_and_change_the_last_bits_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(FastPPOLearner, "leaves_out_rows", True)
+    monkeypatch.setattr(FastPPOLearner, "to_the_last_bit", False)
     rows: list[int] = []
     forward = SharedNetworkModule._forward_train
 
@@ -311,7 +311,7 @@ def test_rows_that_count_for_nothing_are_left_out_and_change_the_last_bits_alone
 def test_a_module_whose_rows_depend_on_one_another_gets_all_of_them(
     network: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FastPPOLearner, "leaves_out_rows", True)
+    monkeypatch.setattr(FastPPOLearner, "to_the_last_bit", False)
     task = dataclasses.replace(load(resolve("taxi")), network=network)
     learner, _ = compare(short_episodes(task))
     assert not any(found.close or found.equal for found in learner._row_wise.values())

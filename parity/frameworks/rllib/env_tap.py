@@ -121,11 +121,13 @@ class MaskAudit(EnvReader):
 
     Attributes:
         counts: so far.
+        entries: of observations, those that a mask may stand in.
     """
 
     def __init__(self, env: Any, key: str = MASK_KEY) -> None:
         self.counts = MaskCounts()
         self._env, self._key = env, key
+        self.entries = (key, MASK_KEY)
         self._shown: dict[Any, np.ndarray] = {}
 
     def before(self, call: Call) -> None:

@@ -22,7 +22,8 @@ class SharedNetworkModule(TorchRLModule, ValueFunctionAPI):
 
     ``model_config``: ``network``, the factory; ``seed``, an int that alone determines the initial weights, or None;
     ``vf_preds``, whether sampling returns the values of the same forward pass as ``vf_preds`` (`ExactEnvRunner` takes them
-    from there; RLlib's own env runner has no use for them); ``wrapped``, as `unmasked_space` has it, True where left out.
+    from there, `FastEnvRunner` asks for them; RLlib's own env runner has no use for them); ``wrapped``, as `unmasked_space`
+    has it, True where left out.
     The observation space is a ``Dict`` with an entry ``action_mask``; the rest is what the network sees.
     """
 
@@ -39,10 +40,10 @@ class SharedNetworkModule(TorchRLModule, ValueFunctionAPI):
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         return {Columns.ACTION_DIST_INPUTS: self._logits_and_values(batch)[0]}
 
-    def _forward_exploration(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def _forward_exploration(self, batch: dict[str, Any], vf_preds: bool = False, **kwargs: Any) -> dict[str, Any]:
         with torch.no_grad():
             logits, values = self._logits_and_values(batch)
-        wanted = self.model_config.get("vf_preds", False)
+        wanted = vf_preds or self.model_config.get("vf_preds", False)
         return {Columns.ACTION_DIST_INPUTS: logits} | ({Columns.VF_PREDS: values} if wanted else {})
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

@@ -38,27 +38,41 @@ class Actor:
         config: the env runner's.
         device: where ``module`` is.
         added: called for each module's output.
+        with_values: whether modules that compute values anyway, and would keep them to themselves, are asked for them.
+
+    Attributes:
+        asked_for_values: the modules that return ``vf_preds`` because of that.
+        forced: the modules with one action, of whose observations the mask alone is read.
     """
 
-    def __init__(self, module: MultiRLModule, config: Any, device: Any, added: Added | None = None) -> None:
+    def __init__(
+        self,
+        module: MultiRLModule,
+        config: Any,
+        device: Any,
+        added: Added | None = None,
+        with_values: bool = False,
+    ) -> None:
         self._module, self._device, self._added = module, device, added
         kind = type(module)
         # A MultiRLModule of the user's own may let its modules see one another.
         self._one_by_one = kind.forward_exploration is MultiRLModule.forward_exploration and (
             kind._forward_exploration is MultiRLModule._forward_exploration
         )
-        self._forced = {
+        self.forced = {
             module_id
             for module_id in module.keys()  # noqa: SIM118  (a MultiRLModule is not iterable)
             if self._one_by_one and not may_be_trained(config, module_id) and has_one_action(module[module_id])
         }
+        self.asked_for_values = {
+            module_id
+            for module_id in module.keys()  # noqa: SIM118
+            if with_values and self._one_by_one and _keeps_its_values(module[module_id])
+        }
 
     def act(self, observations: Observations, t: int) -> Outputs:
         """Outputs of ``forward_exploration``, actions and their log-probabilities, as arrays."""
-        columns = {
-            module_id: {Columns.OBS: self.tensors({MASK_KEY: seen[MASK_KEY]} if module_id in self._forced else seen)}
-            for module_id, seen in observations.items()
-        }
+        columns = {module_id: {Columns.OBS: self.tensors(seen)} for module_id, seen in observations.items()}
         if self._one_by_one:
             outputs = {module_id: self._forward(module_id, given, t) for module_id, given in columns.items()}
         else:
@@ -67,7 +81,10 @@ class Actor:
             if self._added is not None:
                 self._added(module_id, columns[module_id], output)
             if Columns.ACTIONS not in output and Columns.ACTION_DIST_INPUTS in output:
-                _draw(self._module[module_id], output)
+                if module_id in self.forced:
+                    _draw_the_only_one(output)
+                else:
+                    _draw(self._module[module_id], output)
         return {
             module_id: {name: _array(part) for name, part in output.items()} for module_id, output in outputs.items()
         }
@@ -85,7 +102,7 @@ class Actor:
 
     def _forward(self, module_id: str, columns: dict[str, Any], t: int) -> dict[str, Any]:
         module = self._module[module_id]
-        if module_id in self._forced:
+        if module_id in self.forced:
             mask = columns[Columns.OBS][MASK_KEY]
             # Log-probability of the only action, 0, with its mask: what `mask_logits` makes of one logit, whatever it is.
             return {Columns.ACTION_DIST_INPUTS: torch.where(mask.bool(), 0.0, MASKED_LOGIT).to(torch.float32)}
@@ -95,6 +112,8 @@ class Actor:
             and type(module).forward_exploration is TorchRLModule.forward_exploration
         ):
             # It only puts the module into evaluation mode around this call, all its parts one by one.
+            if module_id in self.asked_for_values:
+                return module._forward_exploration(given, t=t, vf_preds=True)
             return module._forward_exploration(given, t=t)
         return module.forward_exploration(given, t=t)
 
@@ -104,6 +123,11 @@ def has_one_action(module: Any) -> bool:
     return type(module) is SharedNetworkModule and getattr(module.action_space, "n", None) == 1
 
 
+def _keeps_its_values(module: Any) -> bool:
+    """Whether it is parity's own module, whose forward pass computes values too, and was not configured to return them."""
+    return type(module) is SharedNetworkModule and not module.model_config.get("vf_preds", False)
+
+
 def _array(part: Any) -> Any:
     """``convert_to_numpy``, which makes float64 float32 and int64 int32, without its walk through containers."""
     if type(part) is not torch.Tensor or part.requires_grad or not part.is_cpu:
@@ -111,6 +135,15 @@ def _array(part: Any) -> Any:
     array = part.numpy()
     narrow = _NARROW.get(array.dtype.char)
     return array if narrow is None else array.astype(narrow)
+
+
+def _draw_the_only_one(output: dict[str, Any]) -> None:
+    """What `_draw` gives where there is one action, after the same draws."""
+    inputs = output[Columns.ACTION_DIST_INPUTS]
+    # torch.multinomial's.
+    torch.empty_like(inputs).exponential_()
+    output[Columns.ACTIONS] = torch.zeros(len(inputs), dtype=torch.int64, device=inputs.device)
+    output.setdefault(Columns.ACTION_LOGP, torch.zeros(len(inputs), device=inputs.device))
 
 
 def _draw(module: Any, output: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ class FlatAdam:
     _parameters: list[torch.Tensor] = dataclasses.field(default_factory=list)
     _views: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = dataclasses.field(default_factory=list)
     _buffers: tuple[torch.Tensor, ...] = ()
+    _denominators: list[torch.Tensor] = dataclasses.field(default_factory=list)
 
     @torch.no_grad()
     def step(self, parameters: list[torch.Tensor], gradient: torch.Tensor) -> None:
@@ -39,18 +40,16 @@ class FlatAdam:
         if not is_plain(self.optimizer) or not (self._is_flat(parameters) or self._flatten(parameters)):
             self.optimizer.step()
             return
-        steps, mean, square = self._buffers
+        steps, mean, square, denominator = self._buffers
         (group,) = self.optimizer.param_groups
         beta1, beta2 = group["betas"]
         steps.add_(1)
         count = float(steps[0])
         mean.lerp_(gradient, 1 - beta1)
         square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        denominator = (square.sqrt() / math.sqrt(1 - beta2**count)).add_(group["eps"])
-        parts = denominator.split([p.numel() for p in parameters])
-        denominators = [part.view_as(p) for part, p in zip(parts, parameters, strict=True)]
+        torch.sqrt(square, out=denominator).div_(math.sqrt(1 - beta2**count)).add_(group["eps"])
         step_size = group["lr"] / (1 - beta1**count)
-        torch._foreach_addcdiv_(parameters, [views[1] for views in self._views], denominators, -step_size)
+        torch._foreach_addcdiv_(parameters, [views[1] for views in self._views], self._denominators, -step_size)
 
     def _is_flat(self, parameters: list[torch.Tensor]) -> bool:
         if len(parameters) != len(self._parameters):
@@ -85,9 +84,14 @@ class FlatAdam:
         if len({float(of["step"]) for of in states}) > 1:
             return False
         names = ("step", "exp_avg", "exp_avg_sq")
-        self._buffers = tuple(torch.cat([of[name].reshape(-1) for of in states]) for name in names)
+        buffers = [torch.cat([of[name].reshape(-1) for of in states]) for name in names]
+        denominator = torch.empty_like(buffers[-1])
+        self._buffers = (*buffers, denominator)
+        shapes = [p.shape for p in parameters]
+        split = denominator.split([p.numel() for p in parameters])
+        self._denominators = [part.view(shape) for part, shape in zip(split, shapes, strict=True)]
         views: list[list[torch.Tensor]] = []
-        for name, buffer in zip(names, self._buffers, strict=True):
+        for name, buffer in zip(names, buffers, strict=True):
             parts = buffer.split([of[name].numel() for of in states])
             views.append([part.view(of[name].shape) for part, of in zip(parts, states, strict=True)])
         self._views = list(zip(*views, strict=True))  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from parity.frameworks.rllib.exact.returns import values_of
 from parity.frameworks.rllib.fast import conditions
 from parity.frameworks.rllib.fast.acting import Actor
 from parity.frameworks.rllib.fast.episodes import ROWS, EpisodeLater, ModuleRows, PlayedEpisode, Rollout, as_lists
-from parity.frameworks.rllib.fast.memory import unfilled
+from parity.frameworks.rllib.fast.memory import collecting_seldom, unfilled
 from parity.frameworks.rllib.fast.metrics import last_logged
 from parity.frameworks.rllib.fast.recording import Game
 from parity.frameworks.rllib.fast.sampler import Sampler, row_of
@@ -72,7 +72,7 @@ class _Fast(MultiAgentEnvRunner):
         assert num_timesteps is not None
         self._is_behind = True
         self._cached_to_module = None
-        with unfilled():
+        with unfilled(), collecting_seldom():
             return self._sample_arrays(num_timesteps)
 
     def _catch_up(self, explore: bool) -> None:
@@ -159,7 +159,8 @@ class FastEnvRunner(_Fast):
     def _sample_arrays(self, num_timesteps: int) -> list[MultiAgentEpisode]:
         runners = self.config.num_env_runners or 1
         earlier = self.num_env_steps_sampled_lifetime // runners
-        sampler = Sampler(self, Actor(self.module, self.config, self._device), num_timesteps, resets_at_once=False)
+        actor = Actor(self.module, self.config, self._device, with_values=self._learner_takes_rows())
+        sampler = Sampler(self, actor, num_timesteps, resets_at_once=False)
         with evaluating(self.module):
             # What MultiAgentEnvRunner tells modules of the steps of all env runners.
             sampler.play(lambda sampled: (earlier + sampled) * runners)
@@ -184,8 +185,9 @@ class FastExactEnvRunner(_Fast, ExactEnvRunner):
             known = self._bootstrap(sampler, actor)
         episodes, rows, games = sampler.chunks(lambda games: sorted(games, key=lambda game: game.index))
         self._hand_over_all(sampler, episodes, games, rows)
-        for module in rows.values():
-            self._bootstrap_rows(module, known)
+        for module_id, module in rows.items():
+            if Columns.VALUES_BOOTSTRAPPED in sampler.outputs_of(module_id):
+                self._bootstrap_rows(module, known)
         for episode, game in zip(episodes, games, strict=True):
             if not game.simultaneous:
                 self._add_bootstrap_values(episode, known)
@@ -216,9 +218,7 @@ class FastExactEnvRunner(_Fast, ExactEnvRunner):
         return values
 
     def _bootstrap_rows(self, module: ModuleRows, known: Pairs) -> None:
-        bootstrapped = module.columns.get(Columns.VALUES_BOOTSTRAPPED)
-        if bootstrapped is None:
-            return
+        bootstrapped = module.columns[Columns.VALUES_BOOTSTRAPPED]
         for unit in module.units:
             if not unit.terminated:
                 value = known.get((unit.game.episode.id_, unit.agent))

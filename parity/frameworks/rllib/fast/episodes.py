@@ -77,13 +77,35 @@ class ModuleRows:
     Every unit has its rows one after the other: what its episode keeps from earlier, its steps, and a last one for the
     observation after them, whose other columns repeat the last step (reward 0), as RLlib's learner appends it.
 
-    Attributes:
-        columns: ``obs``, ``actions``, ``rewards`` (float64) and all that the module returned, ``[S, …]``.
+    Args:
         units: in the order of RLlib's list of episodes.
+        make: called for ``columns`` and ``values`` when somebody looks at one.
     """
 
-    columns: dict[str, Any]
     units: list[Unit]
+    make: Callable[[], tuple[dict[str, Any], np.ndarray | None]] | None
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """``obs``, ``actions``, ``rewards`` (float64) and all that the module returned, ``[S, …]``."""
+        return self._made[0]
+
+    @property
+    def values(self) -> np.ndarray | None:
+        """float32 ``[S]``, of the forward passes that the actions are from, where the env runner kept them; none of a unit's
+        last row."""
+        return self._made[1]
+
+    @functools.cached_property
+    def _made(self) -> tuple[dict[str, Any], np.ndarray | None]:
+        assert self.make is not None
+        made = self.make()
+        self.make = None  # which holds the whole rollout
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has its columns."""
+        return {"units": self.units, "_made": self._made, "make": None}
 
     def is_untouched(self) -> bool:
         return all(unit.is_untouched() for unit in self.units)
@@ -172,10 +194,10 @@ def make_episodes(
         rows: by module.
         spaces: observation and action spaces by agent, of each sub-environment.
     """
-    units: dict[int, list[tuple[Unit, dict[str, Any]]]] = {}
+    units: dict[int, list[tuple[Unit, ModuleRows]]] = {}
     for module in rows.values():
         for unit in module.units:
-            units.setdefault(id(unit.game), []).append((unit, module.columns))
+            units.setdefault(id(unit.game), []).append((unit, module))
     structures: dict[int, Any] = {}
     made = []
     for game in games:
@@ -236,7 +258,7 @@ def as_lists(episode: MultiAgentEpisode) -> None:
 
 def _episode(
     game: Game,
-    units: list[tuple[Unit, dict[str, Any]]],
+    units: list[tuple[Unit, ModuleRows]],
     observation_spaces: dict[Any, Any],
     action_spaces: dict[Any, Any],
     structures: dict[int, Any],
@@ -260,8 +282,8 @@ def _episode(
     episode.agent_episodes = {}
     episode._custom_data = given._custom_data
     episode._start_time, episode._last_step_time = game.started_at, game.stepped_at
-    for unit, columns in units:
-        _add_agent(episode, unit, columns, structures)
+    for unit, module in units:
+        _add_agent(episode, unit, module.columns, structures)
     # In the order in which agents appeared, whatever the order of modules.
     for store in (episode.agent_episodes, episode.env_t_to_agent_t):
         for agent in game.modules:

@@ -33,7 +33,14 @@ from parity.frameworks.rllib.fast.loss import loss_of_all_rows
 from parity.frameworks.rllib.fast.memory import unfilled
 from parity.frameworks.rllib.fast.metrics import last_logged
 from parity.frameworks.rllib.fast.minibatches import RowMinibatches, by_rows
-from parity.frameworks.rllib.fast.row_wise import RowWise, look, values_in_parts
+from parity.frameworks.rllib.fast.row_wise import (
+    AsSampled,
+    ComputeValues,
+    InParts,
+    RowWise,
+    computing_values,
+    look,
+)
 
 # RLlib's own pieces before the one that computes returns; what they put together are the arrays' columns.
 _LEARNER = (
@@ -53,14 +60,15 @@ class FastPPOLearner(PPOTorchLearner):
 
     The update is RLlib's loop over the same minibatches; what it logs at each and keeps of the last is logged once, and
     Adam steps all parameters at once. Rows that RLlib appends for bootstrapping count for nothing in its loss; where a module
-    computes every row by itself they are left out of its forward pass, which changes the last bits of its gradients.
+    computes every row by itself they are left out of its forward pass, and values that sampling computed are not computed
+    again, which changes the last bits of advantages and gradients.
 
     Attributes:
-        leaves_out_rows: False keeps these rows, and RLlib's gradients to the last bit.
+        to_the_last_bit: True computes everything as RLlib does.
     """
 
     takes_rows = True
-    leaves_out_rows = True
+    to_the_last_bit = False
 
     def build(self) -> None:
         self._left_of_batch: list[str] = []
@@ -93,7 +101,7 @@ class FastPPOLearner(PPOTorchLearner):
         minibatches = super()._create_iterator_if_necessary(**arguments)
         if self._left_of_update:
             return minibatches
-        fewer = {module_id for module_id, rows in self._row_wise.items() if rows.close and self.leaves_out_rows}
+        fewer = {module_id for module_id, rows in self._row_wise.items() if rows.close and not self.to_the_last_bit}
         minibatches = by_rows(minibatches, fewer)
         on_gpu = self._device.type in captured.DEVICES and isinstance(minibatches, RowMinibatches | ExactMinibatches)
         return self._captured.dealt(minibatches) if on_gpu else minibatches
@@ -179,23 +187,19 @@ class FastPPOLearner(PPOTorchLearner):
     def _batch_of(self, rollout: Rollout) -> MultiAgentBatch:
         batch: dict[str, Any] = {}
         lengths: list[SingleAgentEpisode] = []
+        ways: list[tuple[Any, ComputeValues]] = []
         for module_id, rows in rollout.modules.items():
             if not may_be_trained(self.config, module_id) and has_one_action(self.module[module_id].unwrapped()):
                 continue  # what becomes of these rows changes nothing
-            batch[module_id], ended = self._columns(rows)
+            batch[module_id], values, ended = self._columns(rows)
             lengths += [_of_length(module_id, length) for length in ended]
+            if self._minibatch_size:
+                ways.append(self._way_to_values(module_id, batch[module_id], values))
         for name in (LEARNER_CONNECTOR_SUM_EPISODES_LENGTH_IN, LEARNER_CONNECTOR_SUM_EPISODES_LENGTH_OUT):
             self.metrics.log_value((ALL_MODULES, name), rollout.env_steps)  # what the pipeline logs
         # The last piece alone: it computes returns, and sees the batch and the lengths of its parts.
-        in_parts = {}
-        for module_id, columns in batch.items() if self._minibatch_size else ():
-            module = self.module[module_id].unwrapped()
-            if module_id not in self._row_wise:
-                self._row_wise[module_id] = look(module, columns, self._minibatch_size)
-            if self._row_wise[module_id].equal:
-                in_parts[module_id] = module
         # RLlib's keeps a graph of the whole batch that nobody asks for.
-        with torch.no_grad(), values_in_parts(in_parts, self._minibatch_size):
+        with torch.no_grad(), computing_values(ways):
             batch = self._learner_connector.connectors[-1](
                 rl_module=self.module, batch=batch, episodes=lengths, shared_data={}, metrics=self.metrics
             )
@@ -203,8 +207,21 @@ class FastPPOLearner(PPOTorchLearner):
             {module_id: SampleBatch(columns) for module_id, columns in batch.items()}, env_steps=rollout.env_steps
         )
 
-    def _columns(self, rows: ModuleRows) -> tuple[dict[str, Any], list[int]]:
-        """The columns as RLlib's pieces make them, one row appended to each unit, and the units' lengths with it."""
+    def _way_to_values(
+        self, module_id: str, columns: dict[str, Any], sampled: torch.Tensor | None
+    ) -> tuple[Any, ComputeValues]:
+        """A module, and how its values are computed soonest."""
+        module = self.module[module_id].unwrapped()
+        if module_id not in self._row_wise:
+            self._row_wise[module_id] = look(module, columns, self._minibatch_size)
+        found = self._row_wise[module_id]
+        way = InParts(module.compute_values, self._minibatch_size) if found.equal else module.compute_values
+        if found.close and sampled is not None and not self.to_the_last_bit:
+            way = AsSampled(way, sampled, columns[Columns.LOSS_MASK])
+        return module, way
+
+    def _columns(self, rows: ModuleRows) -> tuple[dict[str, Any], torch.Tensor | None, list[int]]:
+        """The columns as RLlib's pieces make them, one row appended to each unit; values of sampling; the units' lengths."""
         units = rows.units
         chosen = np.concatenate([np.arange(unit.low, unit.high + 1) for unit in units])
         lengths = [unit.high - unit.low + 1 for unit in units]
@@ -222,7 +239,12 @@ class FastPPOLearner(PPOTorchLearner):
             Columns.TERMINATEDS: terminated,
             Columns.TRUNCATEDS: truncated,
         }
-        return convert_to_torch_tensor(columns, device=self._device), lengths
+        values = rows.values if whole or rows.values is None else rows.values[chosen]
+        return (
+            convert_to_torch_tensor(columns, device=self._device),
+            None if values is None else torch.from_numpy(values),
+            lengths,
+        )
 
 
 class FastExactPPOLearner(FastPPOLearner, ExactPPOLearner):

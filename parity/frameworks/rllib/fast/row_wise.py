@@ -1,11 +1,12 @@
-"""Modules that compute every row by itself may be given fewer rows at once, or none of those that count for nothing."""
+"""Modules that compute every row by itself may be given fewer rows at once: in parts, without those that count for nothing, or
+without those that sampling has computed."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -17,6 +18,11 @@ from parity.frameworks.rllib.module import SharedNetworkModule
 
 # Rows of less than this many bytes are computed at once as quickly.
 _LARGE_ROW = 512
+
+# Values that both sampling and the learner compute, to see whether their weights are the same.
+_COMPARED = 32
+
+ComputeValues = Callable[[dict[str, Any]], torch.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,26 +59,28 @@ def look(module: Any, columns: dict[str, Any], size: int) -> RowWise:
     if not torch.equal(torch.get_rng_state(), before):
         torch.set_rng_state(before)
         return RowWise()
-    return RowWise(torch.allclose(together[counted], fewer, rtol=1e-4, atol=1e-5), torch.equal(together, halves))
+    return RowWise(_is_close(together[counted], fewer), torch.equal(together, halves))
 
 
 @contextlib.contextmanager
-def values_in_parts(modules: dict[str, Any], size: int) -> Iterator[None]:
-    """Inside, ``compute_values`` of these modules takes ``size`` rows at a time, which memory is faster for."""
+def computing_values(ways: list[tuple[Any, ComputeValues]]) -> Iterator[None]:
+    """Inside, each module's ``compute_values`` is another way to the same values."""
     # Whoever listens to a module (parity.watch) has put something there already, wants all rows, and takes it away afterwards.
-    unheard = [module for module in modules.values() if "compute_values" not in vars(module)]
-    for module in unheard:
-        module.compute_values = _InParts(module.compute_values, size)
+    unheard = [(module, way) for module, way in ways if "compute_values" not in vars(module)]
+    for module, way in unheard:
+        module.compute_values = way
     try:
         yield
     finally:
-        for module in unheard:
+        for module, _ in unheard:
             del module.compute_values
 
 
 @dataclasses.dataclass(frozen=True)
-class _InParts:
-    compute_values: Any
+class InParts:
+    """Takes ``size`` rows at a time, which memory is faster for."""
+
+    compute_values: ComputeValues
     size: int
 
     def __call__(self, batch: dict[str, Any]) -> torch.Tensor:
@@ -85,6 +93,34 @@ class _InParts:
         ends = [*range(self.size, rows - self.size + 1, self.size), rows]
         parts = [slice(low, high) for low, high in itertools.pairwise([0, *ends])]
         return torch.cat([self.compute_values({Columns.OBS: _rows(observations, part)}) for part in parts])
+
+
+@dataclasses.dataclass(frozen=True)
+class AsSampled:
+    """Computes the values that sampling did not, and some that it did: where those differ, the weights do, and all are.
+
+    Attributes:
+        values: float32 ``[B]``, what sampling computed.
+        sampled: bool ``[B]``, where it did.
+    """
+
+    compute_values: ComputeValues
+    values: torch.Tensor
+    sampled: torch.Tensor
+
+    def __call__(self, batch: dict[str, Any]) -> torch.Tensor:
+        known = self.sampled.nonzero().squeeze(-1)[:_COMPARED]
+        rows = torch.cat([known, (~self.sampled).nonzero().squeeze(-1)])
+        names = (Columns.OBS, Columns.REWARDS)
+        computed = self.compute_values({name: _rows(batch[name], rows) for name in names}).detach()
+        if not _is_close(computed[: len(known)], self.values[known]):
+            return self.compute_values(batch)
+        return self.values.index_copy(0, rows, computed)
+
+
+def _is_close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two results differ by no more than rounding."""
+    return torch.allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def _rows(columns: Any, chosen: Any) -> Any:

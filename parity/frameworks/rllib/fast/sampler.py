@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from parity.frameworks.rllib.fast.acting import Actor
 from parity.frameworks.rllib.fast.episodes import ModuleRows, Unit, make_episodes
 from parity.frameworks.rllib.fast.observations import ObservationRows
 from parity.frameworks.rllib.fast.recording import Game, Step, Turn
+from parity.task.masks import MASK_KEY
 
 Ends = Callable[[dict[Any, bool], dict[Any, bool]], tuple[dict[Any, bool], dict[Any, bool]]]
 
@@ -48,6 +50,7 @@ class Sampler:
         rows: by module, what it observed before each decision; the last ones have had no decision yet.
         lasts: by module, last observations of episodes that have ended.
         outputs: by module and column, one array per step.
+        values: by module that was asked for them, the ``vf_preds`` of all its rows, once outputs are joined.
     """
 
     def __init__(
@@ -67,7 +70,8 @@ class Sampler:
         self.games: list[Game] = []
         self.rows: dict[str, ObservationRows] = {}
         self.lasts: dict[str, ObservationRows] = {}
-        self.outputs: dict[str, dict[str, list[Any]]] = {}
+        self.outputs: dict[str, dict[str, Any]] = {}
+        self.values: dict[str, np.ndarray] = {}
         self.owners: dict[str, list[tuple[int, Any]]] = {}
         self._begun: dict[str, int] = {}  # module -> its first row that has had no decision
         self._orders: dict[tuple[Any, ...], list[Any]] = {}
@@ -102,7 +106,7 @@ class Sampler:
             low = self._begun.get(module_id, 0)
             if rows.count > low:
                 whose = [(self.ongoing[i].episode.id_, agent) for i, agent in self.owners[module_id][low:]]
-                chosen[module_id] = (rows.rows(slice(low, rows.count)), whose)
+                chosen[module_id] = (rows.rows(slice(low, rows.count), only=self._read_of(module_id)), whose)
         return chosen
 
     # Steps.
@@ -126,9 +130,10 @@ class Sampler:
             actions = self.outputs_of(module_id)[Columns.ACTIONS]
             for agent in dict.fromkeys(whose):
                 rows = np.array([k for k, each in enumerate(whose) if each == agent])
-                self._audits[0].check_rows(agent, self.rows[module_id].rows(rows), actions[rows])
+                shown = self.rows[module_id].rows(rows, only=self._audits[0].entries)
+                self._audits[0].check_rows(agent, shown, actions[rows])
         for game, audit in zip(self.ongoing, self._audits, strict=True):
-            audit.show({agent: self.observation(game.modules[agent], row) for agent, row in game.acting.items()})
+            audit.show({a: self.rows[game.modules[a]].rows(row, only=audit.entries) for a, row in game.acting.items()})
 
     def _tick(self, actions: list[dict[Any, Any]]) -> None:
         """A step of RLlib's vector environment, which resets what has ended before, and then of its env runner."""
@@ -158,7 +163,7 @@ class Sampler:
             rows = self.rows[module_id]
             low = self._begun.get(module_id, 0)
             bounds[module_id] = low, rows.count
-            observations[module_id] = rows.rows(slice(low, rows.count))
+            observations[module_id] = rows.rows(slice(low, rows.count), only=self._read_of(module_id))
         if not observations:
             return actions
         for module_id, output in self._actor.act(observations, t).items():
@@ -260,8 +265,13 @@ class Sampler:
 
     def _rows_of(self, store: dict[str, ObservationRows], module_id: str) -> ObservationRows:
         if module_id not in store:
-            store[module_id] = ObservationRows(self._capacity if store is self.rows else 64)
+            at_once = MASK_KEY if module_id in self._actor.forced else None
+            store[module_id] = ObservationRows(self._capacity if store is self.rows else 64, at_once)
         return store[module_id]
+
+    def _read_of(self, module_id: str) -> tuple[str, ...] | None:
+        """The entries of observations that a module acts on; None for all of them."""
+        return (MASK_KEY,) if module_id in self._actor.forced else None
 
     # Episodes.
 
@@ -305,6 +315,8 @@ class Sampler:
                 joined = columns[name] = tree.map_structure(lambda *parts: np.concatenate(parts), *values)
                 if len(tree.flatten(joined)[0]) != self._begun[module_id]:
                     raise ValueError(f'module "{module_id}" returned "{name}" in some forward passes or rows only')
+        if module_id in self._actor.asked_for_values and Columns.VF_PREDS in columns:
+            self.values[module_id] = columns.pop(Columns.VF_PREDS)
         return columns
 
     def module_rows(self, games: list[Game]) -> dict[str, ModuleRows]:
@@ -332,9 +344,13 @@ class Sampler:
                         truncated=bool(ended.truncateds.get(agent, False) or game.truncated),
                     )
                 )
-        return {module_id: self._module_rows(module_id, of, sizes[module_id]) for module_id, of in units.items()}
+        return {
+            module_id: ModuleRows(of, functools.partial(self._columns, module_id, of, sizes[module_id]))
+            for module_id, of in units.items()
+        }
 
-    def _module_rows(self, module_id: str, units: list[Unit], size: int) -> ModuleRows:
+    def _columns(self, module_id: str, units: list[Unit], size: int) -> tuple[dict[str, Any], np.ndarray | None]:
+        """What `ModuleRows` calls ``columns`` and ``values``."""
         source = np.zeros(size, dtype=np.int64)  # the row of the module's arrays that each of these is
         lasts: list[tuple[int, int]] = []  # here -> the row of last observations
         rewards = np.zeros(size)
@@ -375,7 +391,8 @@ class Sampler:
                 for name, buffer in kept.extra_model_outputs.items():
                     if name in columns:
                         _put(columns[name], first + k, buffer.data[k])
-        return ModuleRows(columns, units)
+        values = self.values.get(module_id)
+        return columns, None if values is None else values[source]
 
     def chunks(
         self, order: Callable[[list[Game]], list[Game]]
