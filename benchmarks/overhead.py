@@ -54,10 +54,11 @@ def trial(task: str, framework: str, iterations: int) -> float:
         subprocess.run(command, capture_output=True, check=False)  # one framework: nothing to compare, exit 3
         (folder,) = Path(out, "overhead", "trials").glob("*/*/0")
         timing, curve = pd.read_parquet(folder / "timing.parquet"), pd.read_parquet(folder / "curve.parquet")
-    # The first iteration, which warms up, from its own phases; evaluations as they were timed.
+    # Without the first iteration, which warms up, and without evaluations: that of step 0 is what stands between the two clocks
+    # at the second one; the last begins where the clocks stop.
     first = float(timing[["sample_s", "returns_s", "update_s"]].iloc[0].sum())
-    end = float(curve["wall_s"].iloc[-1] - timing["evaluate_s"].sum() - curve["wall_s"].iloc[0])
-    return (end - first) / (len(timing) - 1)
+    evaluations = float(curve["wall_s"].iloc[1] - curve["train_s"].iloc[1]) + timing["evaluate_s"].iloc[:-1].sum()
+    return (float(curve["wall_s"].iloc[-1]) - evaluations - first) / (len(timing) - 1)
 
 
 def main() -> None:

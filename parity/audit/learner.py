@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -190,7 +191,7 @@ class LearnerWatch:
         replaced = []
         for module_id, module in modules.items():
             if "compute_values" not in vars(module) and hasattr(module, "compute_values"):
-                module.compute_values = self._heard(module_id, module.compute_values)
+                module.compute_values = _Heard(self, module_id, module.compute_values)
                 replaced.append(module)
         try:
             yield
@@ -198,15 +199,13 @@ class LearnerWatch:
             for module in replaced:
                 del module.compute_values
 
-    def _heard(self, module_id: str, compute_values: Callable[..., Any]) -> Callable[..., Any]:
-        def heard(batch: Any, *args: Any, **kwargs: Any) -> Any:
-            # A module may take the mask out of the batch that it is given.
-            self._masks[module_id] = self.safely(self._mask_of, module_id, batch)
-            values = compute_values(batch, *args, **kwargs)
-            self._values[module_id] = values
-            return values
-
-        return heard
+    def hear(self, module_id: str, compute_values: Callable[..., Any], batch: Any, *args: Any, **kwargs: Any) -> Any:
+        """What a module answers for a batch."""
+        # A module may take the mask out of the batch that it is given.
+        self._masks[module_id] = self.safely(self._mask_of, module_id, batch)
+        values = compute_values(batch, *args, **kwargs)
+        self._values[module_id] = values
+        return values
 
     def _mask_of(self, module_id: str, batch: Any) -> Any:
         """The mask's column, ``[..., n_logits]``; None where observations show none."""
@@ -377,3 +376,22 @@ def scheduled(value: Any, timestep: int) -> float:
         return float(value)
     steps, values = zip(*value, strict=True)
     return float(np.interp(timestep, steps, values))
+
+
+@dataclasses.dataclass
+class _Heard:
+    """Stands in the place of a module's ``compute_values`` while a train batch is made."""
+
+    watch: LearnerWatch
+    module_id: str
+    compute_values: Callable[..., Any]
+
+    # For parity's fast learner, which may compute the same values another way.
+    only_looks = True
+
+    def __call__(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.watch.hear(self.module_id, self.compute_values, batch, *args, **kwargs)
+
+    def __deepcopy__(self, _: dict[int, Any]) -> _Heard:
+        """A copy of the module is no copy of its learner."""
+        return self

@@ -38,6 +38,7 @@ from parity.frameworks.rllib.fast.row_wise import (
     ComputeValues,
     InParts,
     RowWise,
+    Way,
     computing_values,
     look,
 )
@@ -187,7 +188,7 @@ class FastPPOLearner(PPOTorchLearner):
     def _batch_of(self, rollout: Rollout) -> MultiAgentBatch:
         batch: dict[str, Any] = {}
         lengths: list[SingleAgentEpisode] = []
-        ways: list[tuple[Any, ComputeValues]] = []
+        ways: list[tuple[Any, Way]] = []
         for module_id, rows in rollout.modules.items():
             if not may_be_trained(self.config, module_id) and has_one_action(self.module[module_id].unwrapped()):
                 continue  # what becomes of these rows changes nothing
@@ -207,17 +208,21 @@ class FastPPOLearner(PPOTorchLearner):
             {module_id: SampleBatch(columns) for module_id, columns in batch.items()}, env_steps=rollout.env_steps
         )
 
-    def _way_to_values(
-        self, module_id: str, columns: dict[str, Any], sampled: torch.Tensor | None
-    ) -> tuple[Any, ComputeValues]:
+    def _way_to_values(self, module_id: str, columns: dict[str, Any], sampled: torch.Tensor | None) -> tuple[Any, Way]:
         """A module, and how its values are computed soonest."""
         module = self.module[module_id].unwrapped()
         if module_id not in self._row_wise:
             self._row_wise[module_id] = look(module, columns, self._minibatch_size)
         found = self._row_wise[module_id]
-        way = InParts(module.compute_values, self._minibatch_size) if found.equal else module.compute_values
-        if found.close and sampled is not None and not self.to_the_last_bit:
-            way = AsSampled(way, sampled, columns[Columns.LOSS_MASK])
+        takes_sampled = found.close and not self.to_the_last_bit
+
+        def way(compute_values: ComputeValues) -> ComputeValues:
+            if found.equal:
+                compute_values = InParts(compute_values, self._minibatch_size)
+            if takes_sampled and sampled is not None:
+                compute_values = AsSampled(compute_values, sampled, columns[Columns.LOSS_MASK])
+            return compute_values
+
         return module, way
 
     def _columns(self, rows: ModuleRows) -> tuple[dict[str, Any], torch.Tensor | None, list[int]]:

@@ -28,6 +28,8 @@ class LastLogged:
         self._sums: dict[Hashable, tuple[int, dict[str, Any]]] = {}
 
     def __getattr__(self, name: str) -> Any:
+        if "_sums" not in vars(self):  # a copy that is being made
+            raise AttributeError(name)
         self.flush()
         return getattr(self._logger, name)
 

@@ -23,6 +23,8 @@ _LARGE_ROW = 512
 _COMPARED = 32
 
 ComputeValues = Callable[[dict[str, Any]], torch.Tensor]
+Way = Callable[[ComputeValues], ComputeValues]
+"""Given a method that computes values of all rows of a batch, another way to them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,17 +65,27 @@ def look(module: Any, columns: dict[str, Any], size: int) -> RowWise:
 
 
 @contextlib.contextmanager
-def computing_values(ways: list[tuple[Any, ComputeValues]]) -> Iterator[None]:
-    """Inside, each module's ``compute_values`` is another way to the same values."""
-    # Whoever listens to a module (parity.watch) has put something there already, wants all rows, and takes it away afterwards.
-    unheard = [(module, way) for module, way in ways if "compute_values" not in vars(module)]
-    for module, way in unheard:
-        module.compute_values = way
+def computing_values(ways: list[tuple[Any, Way]]) -> Iterator[None]:
+    """Inside, each module's ``compute_values`` goes another way to the same values.
+
+    Whoever has put something in the place of that method hears all rows, unless it says that it ``only_looks`` and has the
+    method, or what else stands there, as its ``compute_values`` (parity.watch).
+    """
+    replaced = []
+    for module, way in ways:
+        heard_by = vars(module).get("compute_values")
+        owner = module if heard_by is None else heard_by
+        if heard_by is None or getattr(heard_by, "only_looks", False):
+            replaced.append((owner, vars(owner).get("compute_values")))
+            owner.compute_values = way(owner.compute_values)
     try:
         yield
     finally:
-        for module, _ in unheard:
-            del module.compute_values
+        for owner, before in replaced:
+            if before is None:
+                del owner.compute_values
+            else:
+                owner.compute_values = before
 
 
 @dataclasses.dataclass(frozen=True)
