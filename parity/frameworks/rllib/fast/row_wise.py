@@ -73,6 +73,8 @@ def computing_values(ways: list[tuple[Any, Way]]) -> Iterator[None]:
     """
     replaced = []
     for module, way in ways:
+        if not hasattr(module, "compute_values"):
+            continue
         heard_by = vars(module).get("compute_values")
         owner = module if heard_by is None else heard_by
         if heard_by is None or getattr(heard_by, "only_looks", False):
