@@ -213,11 +213,11 @@ class FastPPOLearner(PPOTorchLearner):
         module = self.module[module_id].unwrapped()
         if module_id not in self._row_wise:
             self._row_wise[module_id] = look(module, columns, self._minibatch_size)
-        found = self._row_wise[module_id]
-        takes_sampled = found.close and not self.to_the_last_bit
+        row_wise = self._row_wise[module_id]
+        takes_sampled = row_wise.close and not self.to_the_last_bit
 
         def way(compute_values: ComputeValues) -> ComputeValues:
-            if found.equal:
+            if row_wise.equal:
                 compute_values = InParts(compute_values, self._minibatch_size)
             if takes_sampled and sampled is not None:
                 compute_values = AsSampled(compute_values, sampled, columns[Columns.LOSS_MASK])
