@@ -122,6 +122,7 @@ class _Recorder:
         self._seen: dict[str, Any] = {}
         self._eval_runner: EvalRunner | None = None
         self._is_kept = spec.key is not None
+        self._keep_again_at = -math.inf
 
     def go_on(self) -> Session | None:
         """The session of a trial that was interrupted, from where it was kept; None where it was not."""
@@ -144,7 +145,10 @@ class _Recorder:
         return session
 
     def _keep(self, session: Session) -> None:
-        """Stores the session where it is, if it can be; whoever interrupts the trial loses what comes after."""
+        """Stores the session where it is, if it can be; whoever interrupts the trial loses what comes after.
+
+        Where that takes long, it is done more seldom.
+        """
         from parity.frameworks.snapshot import CannotBeKept, pack
 
         begin = time.perf_counter()
@@ -162,7 +166,9 @@ class _Recorder:
             if not is_for_want_of_room(error):
                 raise
             self.log("cannot be kept here: there is no room for it")
-        self._evaluated_s += time.perf_counter() - begin
+        end = time.perf_counter()
+        self._evaluated_s += end - begin
+        self._keep_again_at = end + (end - begin) / _SHARE_OF_KEEPING
 
     def follow(self, session: Session, task: Task, on_progress: Callable[[int, float], None]) -> None:
         """Trains the session to ``spec.steps``, evaluating at 0 and whenever a multiple of ``eval_every`` is passed."""
@@ -191,7 +197,7 @@ class _Recorder:
             self._timing.append(row)
             phases = {f"time/{phase}": row[phase] for phase in ("sample_s", "returns_s", "update_s")}
             self._board.add(phases, iteration.steps)
-            if due and not last and self._is_kept:
+            if due and not last and self._is_kept and time.perf_counter() >= self._keep_again_at:
                 self._keep(session)
             on_progress(iteration.steps, self._curve[-1]["return_mean"])
 
@@ -262,6 +268,9 @@ class _Recorder:
         with (self._folder / files.LOG_FILE).open("a", encoding="utf-8") as log:
             log.write(f"{files.now()} {text}\n")
 
+
+# Of a trial's time, that storing it for an interruption may take.
+_SHARE_OF_KEEPING = 0.005
 
 # What is kept of a trial beside its session.
 _COURSE = ("_started", "_evaluated_s", "_steps", "_curve", "_timing", "_masks", "_seen")

@@ -83,6 +83,19 @@ def test_a_resumed_trial_has_the_parameters_of_an_uninterrupted_one(
     assert not (folder / SNAPSHOT_FILE).exists()
 
 
+@pytest.mark.parametrize(("share", "kept_at"), [(1e9, [256, 512, 768]), (1e-9, [256])])
+def test_a_trial_is_kept_more_seldom_where_that_takes_more_than_its_share(
+    spec: Callable[..., TrialSpec], parity: Any, monkeypatch: pytest.MonkeyPatch, share: float, kept_at: list[int]
+) -> None:
+    parity.write("kept_task.py", SMALL[0], ("eval_every=1024", "eval_every=256"), SMALL[2])
+    monkeypatch.setattr("parity.study.trial._SHARE_OF_KEEPING", share)
+    steps = [0]
+    kept: list[int] = []
+    monkeypatch.setattr("parity.study.trial.write_snapshot", lambda *_: kept.append(steps[-1] + 256))
+    run_trial(spec("sb3", "kept"), lambda done, _: steps.append(done))
+    assert kept == kept_at
+
+
 def test_a_session_that_cannot_be_kept_says_why_and_its_trial_begins_anew(
     spec: Callable[..., TrialSpec], parity: Any
 ) -> None:
