@@ -311,6 +311,8 @@ def ray_started() -> Iterator[None]:
     AuthenticationTokenLoader.instance().reset_cache()
     before = dict(os.environ)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # As `parity run`: RLlib walks through sets of agents, so that an env runner's order of draws depends on it.
+    os.environ.setdefault("PYTHONHASHSEED", "0")
     # Env runners of a port look for what its task file imports where `parity run` says that it lies.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
     ray.init(num_cpus=2, include_dashboard=False, object_store_memory=128 * 2**20, log_to_driver=False)

@@ -56,7 +56,7 @@ class Sampler:
     def __init__(
         self, runner: Any, actor: Actor, num_timesteps: int, resets_at_once: bool, ends: Ends = lambda *flags: flags
     ) -> None:
-        self._runner, self._actor, self._wanted = runner, actor, num_timesteps
+        self._actor, self._wanted = actor, num_timesteps
         self._resets_at_once, self._ends = resets_at_once, ends
         self._vector = runner.env.unwrapped
         played = [without_audit(env) for env in self._vector.envs]
@@ -65,6 +65,7 @@ class Sampler:
         is_audited = len(self._audits) == len(played)
         self._envs = [env for env, _ in played] if is_audited else self._vector.envs
         self._mapping = runner.config.policy_mapping_fn
+        self._weights_seq_no = runner._weights_seq_no  # episodes may be made when there are other weights
         self._capacity = num_timesteps + 2 * runner.num_envs
         self.counts: Counter[Any] = Counter()
         self.games: list[Game] = []
@@ -282,7 +283,6 @@ class Sampler:
     def replayed(self, game: Game) -> MultiAgentEpisode:
         """The game's episode by RLlib's own ``add_env_step``, for games that are not ``simultaneous`` or have no steps yet."""
         episode = game.episode
-        seqno = self._runner._weights_seq_no
         if game.began is not None:
             rows, infos = game.began
             episode.add_env_reset(
@@ -294,7 +294,7 @@ class Sampler:
                 columns = self.outputs_of(game.modules[agent])
                 extra[agent] = {
                     name: row_of(column, row) for name, column in columns.items() if name != Columns.ACTIONS
-                } | {WEIGHTS_SEQ_NO: seqno}
+                } | {WEIGHTS_SEQ_NO: self._weights_seq_no}
                 actions[agent] = columns[Columns.ACTIONS][row]
             episode.add_env_step(
                 observations={a: self.observation(game.modules[a], row) for a, row in turn.observed.items()},
@@ -381,7 +381,7 @@ class Sampler:
         for name, column in outputs.items():
             if name != Columns.ACTIONS:
                 columns[name] = mapped(lambda array: array[source], column)
-        columns[WEIGHTS_SEQ_NO] = np.full(size, self._runner._weights_seq_no)
+        columns[WEIGHTS_SEQ_NO] = np.full(size, self._weights_seq_no)
         for first, unit in earlier:
             kept = unit.game.episode.agent_episodes[unit.agent]
             for k in range(unit.before):
