@@ -33,7 +33,7 @@ ITERATIONS = 3
 
 @pytest.fixture(autouse=True)
 def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(FastPPOLearner, "to_the_last_bit", True)  # whose last bits differ
+    monkeypatch.setattr(FastPPOLearner, "to_the_last_bit", True)  # else those differ
     with one_thread():
         yield
 

@@ -31,7 +31,7 @@ def collecting_seldom() -> Iterator[None]:
     """Inside, Python looks for cycles of objects after 20,000 new containers in place of 700.
 
     All steps of a rollout are kept until it ends. Python takes them for a growing heap and keeps searching all of Ray's and
-    PyTorch's objects, which takes 4 % of a training.
+    PyTorch's objects, which takes 4 % of a training of `tiles`.
     """
     before = gc.get_threshold()
     if before[0]:
