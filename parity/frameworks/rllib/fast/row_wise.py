@@ -123,7 +123,8 @@ class AsSampled:
     sampled: torch.Tensor
 
     def __call__(self, batch: dict[str, Any]) -> torch.Tensor:
-        known = self.sampled.nonzero().squeeze(-1)[:_COMPARED]
+        known = self.sampled.nonzero().squeeze(-1)
+        known = known[:: max(1, len(known) // _COMPARED)][:_COMPARED]  # from all of the batch
         rows = torch.cat([known, (~self.sampled).nonzero().squeeze(-1)])
         names = (Columns.OBS, Columns.REWARDS)
         computed = self.compute_values({name: _rows(batch[name], rows) for name in names}).detach()
